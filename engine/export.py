@@ -1,0 +1,51 @@
+"""A network becomes an ONNX graph with dynamic batch and length. Knows nothing about quantization."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from transformers import BertForSequenceClassification
+
+OPSET = 18
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OUTPUT = "logits"
+
+
+class _LogitsOnly(torch.nn.Module):
+    """The exporter wants tensors in and tensors out, in the order of `INPUTS`."""
+
+    def __init__(self, network: BertForSequenceClassification) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> torch.Tensor:
+        logits: torch.Tensor = self.network(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).logits
+        return logits
+
+
+def export_onnx(network: BertForSequenceClassification, path: Path) -> None:
+    """Write FP32 ONNX: inputs `[n, s]` int64 (`INPUTS`), output `logits` `[n, 3]` float32."""
+    ids = torch.randint(5, 100, (2, 16))
+    example = (ids, torch.ones_like(ids), torch.zeros_like(ids))
+    with warnings.catch_warnings(), torch.inference_mode():
+        # The TorchScript exporter announces its successor at every call; its graphs are what the
+        # transformers optimizer of ONNX Runtime knows how to fuse.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _LogitsOnly(network.eval()),
+            example,
+            str(path),
+            input_names=list(INPUTS),
+            output_names=[OUTPUT],
+            dynamic_axes={name: {0: "pairs", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "pairs"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(onnx.load(path))

@@ -1,0 +1,169 @@
+"""Stage two, cross-encoder: text and hypothesis are read together, three logits in NLI order come out.
+
+The bi-encoder of stage one teaches: its view of all candidates softens the targets, and it labels raw passages.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.corpus import Labelled, SentencePair
+from engine.training.hypotheses import NAMES, draw_name, draw_template, hypothesis
+from engine.training.match import SCALE
+from engine.training.network import mean_of_tokens
+
+ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
+"""ModelScope's order of the three logits (zero_shot_classification_pipeline.py)."""
+RELATIONS = {"entailment": ENTAILMENT, "neutral": NEUTRAL, "contradiction": CONTRADICTION}
+
+CANDIDATES = 4
+TOKEN_BUDGET = 900
+LONGEST_TEXT = 72
+LONGER_TEXT, LONGER_SHARE = 240, 0.04
+"""Some batches read far into long texts, so that late positions are not strangers."""
+TEACHER_SHARE = 0.4
+"""Weight of the teacher's view in the target; the rest is the label."""
+PASSAGES = "neighbours"
+"""The task whose texts have no label: the teacher alone says which of some drawn names fits."""
+
+
+def entail_loss(
+    network: BertForSequenceClassification,
+    teacher: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    tasks: dict[str, LengthSorted],
+    weights: dict[str, float],
+) -> Callable[[int], Tensor]:
+    """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
+    names = list(weights)
+    any_name = sorted({name for others in NAMES.values() for name in others})
+
+    def loss_of_step(step: int) -> Tensor:
+        rng = random.Random(1_000_003 * step)
+        task = rng.choices(names, [weights[name] for name in names])[0]
+        data = tasks[task]
+        longest = LONGER_TEXT if rng.random() < LONGER_SHARE else LONGEST_TEXT
+        rows = data.draw(rng, TOKEN_BUDGET, longest)
+        texts = [data.tokens[i].tolist() for i in rows]
+        if task == PASSAGES:
+            said = [rng.sample(any_name, CANDIDATES) for _ in rows]
+            return _taught(network, teacher, batcher, texts, said)
+        if isinstance(data.examples[0], SentencePair):
+            return _relations(network, batcher, data, rows, longest)
+        said = [_candidates(task, data, i, rng) for i in rows]
+        return _labelled(network, teacher, batcher, texts, said, longest)
+
+    return loss_of_step
+
+
+def _logits(
+    network: BertForSequenceClassification, inputs: tuple[Tensor, Tensor, Tensor]
+) -> Tensor:
+    ids, types, mask = inputs
+    logits: Tensor = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+    return logits
+
+
+def _relations(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    data: LengthSorted,
+    rows: list[int],
+    longest: int,
+) -> Tensor:
+    pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
+    inputs = batcher.pairs(
+        [data.tokens[i].tolist() for i in rows],
+        [batcher.ids(pair.hypothesis) for pair in pairs],
+        longest,
+    )
+    target = torch.tensor([RELATIONS[pair.relation] for pair in pairs])
+    return nn.functional.cross_entropy(_logits(network, inputs), target)
+
+
+def _candidates(task: str, data: LengthSorted, row: int, rng: random.Random) -> list[str]:
+    """Hypotheses of one text: the right one first, then wrong ones of its task."""
+    example = data.examples[row]
+    assert isinstance(example, Labelled)
+    labels = [example.label]
+    count = min(CANDIDATES, len(data.labels))
+    while len(labels) < count:
+        label = rng.choice(data.labels)
+        if label not in labels:
+            labels.append(label)
+    template = draw_template(task, rng)
+    return [hypothesis(template, draw_name(label, rng)) for label in labels]
+
+
+def _labelled(
+    network: BertForSequenceClassification,
+    teacher: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    texts: list[list[int]],
+    said: list[list[str]],
+    longest: int,
+) -> Tensor:
+    logits = _candidate_logits(network, batcher, texts, said, longest)
+    entailment = logits[..., ENTAILMENT]
+    rows, count = entailment.shape
+    truth = torch.zeros(rows, count)
+    truth[:, 0] = 1.0
+    target = (1 - TEACHER_SHARE) * truth + TEACHER_SHARE * _opinion(teacher, batcher, texts, said)
+    ranking = nn.functional.cross_entropy(entailment, target)
+    # As many contradictions as entailments, by weight.
+    weight = torch.where(truth > 0, 1.0, 1.0 / max(1, count - 1))
+    margin = entailment - logits[..., CONTRADICTION]
+    each = nn.functional.binary_cross_entropy_with_logits(margin, truth, weight=weight)
+    return ranking + 0.5 * each
+
+
+def _taught(
+    network: BertForSequenceClassification,
+    teacher: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    texts: list[list[int]],
+    said: list[list[str]],
+) -> Tensor:
+    logits = _candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
+    return nn.functional.cross_entropy(
+        logits[..., ENTAILMENT], _opinion(teacher, batcher, texts, said)
+    )
+
+
+def _candidate_logits(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    texts: list[list[int]],
+    said: list[list[str]],
+    longest: int,
+) -> Tensor:
+    """Logits `[texts, candidates, 3]`."""
+    count = len(said[0])
+    premises = [text for text in texts for _ in range(count)]
+    inputs = batcher.pairs(premises, [batcher.ids(h) for row in said for h in row], longest)
+    return _logits(network, inputs).view(len(texts), count, 3)
+
+
+@torch.no_grad()
+def _opinion(
+    teacher: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    texts: list[list[int]],
+    said: list[list[str]],
+) -> Tensor:
+    """The bi-encoder's probabilities `[texts, candidates]`."""
+    distinct = sorted({h for row in said for h in row})
+    place = {h: column for column, h in enumerate(distinct)}
+    vectors = mean_of_tokens(teacher, *batcher.singles(texts, LONGEST_TEXT))
+    meanings = mean_of_tokens(
+        teacher, *batcher.singles([batcher.ids(h) for h in distinct], LONGEST_TEXT)
+    )
+    scores = SCALE * vectors @ meanings.T
+    columns = torch.tensor([[place[h] for h in row] for row in said])
+    return scores.gather(1, columns).softmax(dim=1)

@@ -1,0 +1,76 @@
+"""Stage one, bi-encoder: a text's vector lies near its label's. Teaches meaning fast; no pair is read together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.corpus import Labelled, SentencePair
+from engine.training.hypotheses import draw_name, draw_template, hypothesis
+from engine.training.network import mean_of_tokens
+
+SCALE = 20.0
+"""Cosines are spread by this factor before the softmax (a temperature of 0.05)."""
+TOKEN_BUDGET = 2_600
+LONGEST_TEXT = 72
+MOST_LABELS = 32
+
+
+def match_loss(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    tasks: dict[str, LengthSorted],
+    weights: dict[str, float],
+) -> Callable[[int], Tensor]:
+    """The loss of a step: cross-entropy of texts over labels, or of sentences over their partners."""
+    names = list(weights)
+
+    def loss_of_step(step: int) -> Tensor:
+        rng = random.Random(step)
+        task = rng.choices(names, [weights[name] for name in names])[0]
+        data = tasks[task]
+        rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
+        if isinstance(data.examples[0], SentencePair):
+            return _partners(network, batcher, data, rows)
+        return _labels(network, batcher, task, data, rows, rng)
+
+    return loss_of_step
+
+
+def _partners(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    data: LengthSorted,
+    rows: list[int],
+) -> Tensor:
+    pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
+    first = batcher.singles([data.tokens[i].tolist() for i in rows], LONGEST_TEXT)
+    second = batcher.singles([batcher.ids(pair.hypothesis) for pair in pairs], LONGEST_TEXT)
+    scores = SCALE * mean_of_tokens(network, *first) @ mean_of_tokens(network, *second).T
+    target = torch.arange(len(rows))
+    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+
+
+def _labels(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    task: str,
+    data: LengthSorted,
+    rows: list[int],
+    rng: random.Random,
+) -> Tensor:
+    wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
+    labels = sorted(set(wanted))
+    others = [label for label in data.labels if label not in set(wanted)]
+    labels += rng.sample(others, min(len(others), max(0, MOST_LABELS - len(labels))))
+    template = draw_template(task, rng)
+    said = [batcher.ids(hypothesis(template, draw_name(label, rng))) for label in labels]
+    texts = mean_of_tokens(network, *batcher.singles([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
+    scores = SCALE * texts @ mean_of_tokens(network, *batcher.singles(said, LONGEST_TEXT)).T
+    place = {label: column for column, label in enumerate(labels)}
+    return nn.functional.cross_entropy(scores, torch.tensor([place[label] for label in wanted]))

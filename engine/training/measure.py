@@ -1,0 +1,99 @@
+"""Accuracy on labelled texts with the whole label set, and on everyday examples. Trains nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import BertForSequenceClassification
+
+from engine.training.batches import TokenBatcher
+from engine.training.corpus import Labelled
+from engine.training.entail import ENTAILMENT
+from engine.training.network import mean_of_tokens
+
+LONGEST_TEXT = 200
+
+Score = Callable[[BertForSequenceClassification, TokenBatcher, str, Sequence[str]], list[float]]
+"""Scores of hypotheses for one text; the highest is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class EverydayExample:
+    """A text, its candidate labels, and the one that a person would pick."""
+
+    text: str
+    labels: tuple[str, ...]
+    answer: str
+
+
+def load_everyday_examples(path: Path) -> list[EverydayExample]:
+    return [
+        EverydayExample(item["text"], tuple(item["labels"]), item["answer"])
+        for item in json.loads(path.read_text(encoding="utf-8"))
+    ]
+
+
+@torch.inference_mode()
+def entailments(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    text: str,
+    hypotheses: Sequence[str],
+) -> list[float]:
+    """Entailment logit of each hypothesis for one text."""
+    ids, types, mask = batcher.pairs(
+        [batcher.ids(text)] * len(hypotheses), [batcher.ids(h) for h in hypotheses], LONGEST_TEXT
+    )
+    logits = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+    return [float(value) for value in logits[:, ENTAILMENT]]
+
+
+@torch.inference_mode()
+def matches(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    text: str,
+    hypotheses: Sequence[str],
+) -> list[float]:
+    """Cosine of text and hypothesis: the bi-encoder's score."""
+    text_vector = mean_of_tokens(network, *batcher.singles([batcher.ids(text)], LONGEST_TEXT))
+    said = mean_of_tokens(network, *batcher.singles([batcher.ids(h) for h in hypotheses], LONGEST_TEXT))
+    return [float(value) for value in (said @ text_vector.T)[:, 0]]
+
+
+def accuracy(
+    score: Score,
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    examples: Sequence[Labelled],
+    labels: Sequence[str],
+    *,
+    most: int,
+    seed: int = 0,
+) -> float:
+    """Share of at most `most` sampled examples whose best-scored label is theirs; labels are given bare."""
+    chosen = random.Random(seed).sample(list(examples), min(most, len(examples)))
+    right = 0
+    for example in chosen:
+        scores = score(network, batcher, example.text, labels)
+        right += labels[max(range(len(labels)), key=scores.__getitem__)] == example.label
+    return right / len(chosen)
+
+
+def everyday(
+    score: Score,
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    examples: Sequence[EverydayExample],
+) -> list[bool]:
+    outcome = []
+    for example in examples:
+        scores = score(network, batcher, example.text, example.labels)
+        best = example.labels[max(range(len(scores)), key=scores.__getitem__)]
+        outcome.append(best == example.answer)
+    return outcome

@@ -1,0 +1,65 @@
+"""The StructBERT-shaped network and its start. Knows nothing about data or training steps."""
+
+from __future__ import annotations
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification
+
+MAX_TOKENS = 512
+
+
+def build_network(
+    vectors: NDArray, *, layers: int, heads: int = 4, seed: int = 7
+) -> BertForSequenceClassification:
+    """A cross-encoder with 3 logits over `vectors` (`[tokens, hidden]`, float32).
+
+    The start that learns on small data: token embeddings from word2vec; query and key of every layer are one
+    orthogonal matrix, so attention is similarity of meaning from the first step; value and output near half the
+    identity, so a layer first averages what is alike.
+    """
+    torch.manual_seed(seed)
+    tokens, hidden = vectors.shape
+    config = BertConfig(
+        vocab_size=tokens,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=MAX_TOKENS,
+        num_labels=3,
+    )
+    network = BertForSequenceClassification(config)
+    with torch.no_grad():
+        embeddings = network.bert.embeddings
+        embeddings.word_embeddings.weight.copy_(torch.from_numpy(vectors))
+        embeddings.position_embeddings.weight.copy_(0.02 * _sinusoids(MAX_TOKENS, hidden))
+        embeddings.token_type_embeddings.weight.mul_(0.5)
+        for layer in network.bert.encoder.layer:
+            attention = layer.attention.self
+            shared = torch.empty(hidden, hidden)
+            nn.init.orthogonal_(shared, gain=2.0)
+            attention.query.weight.copy_(shared)
+            attention.key.weight.copy_(shared)
+            half = 0.5 * torch.eye(hidden)
+            attention.value.weight.copy_(half + 0.01 * torch.randn(hidden, hidden))
+            layer.attention.output.dense.weight.copy_(half + 0.01 * torch.randn(hidden, hidden))
+    return network
+
+
+def mean_of_tokens(network: BertForSequenceClassification, ids: Tensor, mask: Tensor) -> Tensor:
+    """Unit vectors `[n, hidden]` of `ids` (`[n, s]`, int64), `mask` (`[n, s]`, int64): the bi-encoder's view."""
+    states = network.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return nn.functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
+
+
+def _sinusoids(positions: int, hidden: int) -> Tensor:
+    """Sinusoidal position vectors (Vaswani et al. 2017, section 3.5), `[positions, hidden]`."""
+    angles = torch.arange(positions).unsqueeze(1) / torch.pow(
+        10_000.0, torch.arange(0, hidden, 2) / hidden
+    )
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

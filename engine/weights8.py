@@ -1,0 +1,133 @@
+"""Stores an ONNX graph's weights in 8 bits, and reads them back. Knows nothing about activations.
+
+Arithmetic stays FP32: the engine widens the weights once, while loading. So an answer depends on its own row
+alone, and the PyTorch snapshot made from the same 8 bits gives the same logits.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+LEVELS = 127
+"""Symmetric: -127 to 127, one scale per output channel (matrix) or token (embedding)."""
+INT8, SCALE = ".int8", ".scale"
+EQUALS = "equal_weights"
+"""Metadata of the graph: weights that are not stored, and the equal one that is."""
+TRANSPOSED = ".transposed"
+
+Weights = dict[str, NDArray[np.float32]]
+_Key = tuple[tuple[int, ...], bytes]
+
+
+def round_to_8_bits(weights: Weights) -> Weights:
+    """Matrices as they are after 8 bits and back, one scale per row (`[out, in]`: an output channel); others as is."""
+    return {
+        name: _widen(*_narrow(value, axis=0)) if _is_matrix(value) else value
+        for name, value in weights.items()
+    }
+
+
+def store_weights_in_8_bits(source: Path, weights: Weights, target: Path) -> None:
+    """Write `source` (FP32 ONNX) with each matrix of `weights` as INT8 with scales.
+
+    Initializers get the names of `weights` (matrices of a `MatMul` are transposed there), so that
+    `read_weights` finds them.
+    """
+    graph = onnx.load(source)
+    names = {_key(value): name for name, value in weights.items()}
+    names |= {
+        _key(np.ascontiguousarray(value.T)): name + TRANSPOSED
+        for name, value in weights.items()
+        if _is_matrix(value)
+    }
+    kept, renamed, nodes = [], {}, []
+    for initializer in graph.graph.initializer:
+        value = numpy_helper.to_array(initializer)
+        name = names.get(_key(value)) if value.dtype == np.float32 else None
+        if name is None:
+            kept.append(initializer)
+            continue
+        renamed[initializer.name] = name
+        if not _is_matrix(value):
+            kept.append(numpy_helper.from_array(value, name))
+            continue
+        axis = 1 if name.endswith(TRANSPOSED) else 0
+        narrow, scale = _narrow(value, axis=axis)
+        kept += [
+            numpy_helper.from_array(narrow, name + INT8),
+            numpy_helper.from_array(scale, name + SCALE),
+        ]
+        nodes.append(
+            helper.make_node("DequantizeLinear", [name + INT8, name + SCALE], [name], axis=axis)
+        )
+    for node in graph.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = renamed.get(name, name)
+    body = list(graph.graph.node)
+    del graph.graph.node[:], graph.graph.initializer[:]
+    graph.graph.node.extend(nodes + body)
+    graph.graph.initializer.extend(kept)
+    _remember_equals(graph, weights, names)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, target)
+
+
+def read_weights(path: Path) -> Weights:
+    """The named weights of a graph that `store_weights_in_8_bits` wrote, widened to FP32."""
+    graph = onnx.load(path)
+    stored = {i.name: numpy_helper.to_array(i) for i in graph.graph.initializer}
+    weights: Weights = {}
+    for name, value in stored.items():
+        if name.endswith(SCALE) or value.dtype not in (np.float32, np.int8):
+            continue
+        if not name.endswith(INT8):
+            weights[name] = value
+            continue
+        plain = name.removesuffix(INT8)
+        transposed = plain.endswith(TRANSPOSED)
+        wide = _widen(value, stored[plain + SCALE], axis=1 if transposed else 0)
+        weights[plain.removesuffix(TRANSPOSED)] = wide.T if transposed else wide
+    for entry in graph.metadata_props:
+        if entry.key == EQUALS:
+            equals = json.loads(entry.value)
+            weights |= {name: weights[other] for name, other in equals.items()}
+    return weights
+
+
+def _remember_equals(graph: onnx.ModelProto, weights: Weights, names: dict[_Key, str]) -> None:
+    """The exporter keeps equal weights once (biases that are all zero); say who they also are."""
+    plain = {
+        name: names.get(_key(np.ascontiguousarray(value.T)), names[_key(value)]).removesuffix(TRANSPOSED)
+        if _is_matrix(value)
+        else names[_key(value)]
+        for name, value in weights.items()
+    }
+    equals = {name: other for name, other in plain.items() if name != other}
+    helper.set_model_props(graph, {EQUALS: json.dumps(equals)})
+
+
+def _is_matrix(value: NDArray[np.float32]) -> bool:
+    return value.ndim == 2 and value.size >= 1_024
+
+
+def _key(value: NDArray[np.float32]) -> _Key:
+    return value.shape, value.tobytes()
+
+
+def _narrow(value: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    scale = np.abs(value).max(axis=1 - axis) / LEVELS
+    scale = np.where(scale == 0, 1, scale).astype(np.float32)
+    steps = np.rint(value / np.expand_dims(scale, 1 - axis))
+    return np.clip(steps, -LEVELS, LEVELS).astype(np.int8), scale
+
+
+def _widen(
+    narrow: NDArray[np.int8], scale: NDArray[np.float32], axis: int = 0
+) -> NDArray[np.float32]:
+    return np.asarray(narrow * np.expand_dims(scale, 1 - axis), dtype=np.float32)

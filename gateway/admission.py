@@ -1,0 +1,27 @@
+"""Bounds the pairs in flight: beyond it a request is refused at once instead of queued. Knows no request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gateway.errors import Overloaded
+
+
+class Admission:
+    """Counts pairs between their admission and their answer."""
+
+    def __init__(self, max_pairs: int) -> None:
+        self._max_pairs = max_pairs
+        self.pairs_in_flight = 0
+
+    @contextmanager
+    def admitted(self, pairs: int) -> Iterator[None]:
+        """Hold `pairs` places for the length of the block; `Overloaded` when they are not free."""
+        if self.pairs_in_flight + pairs > self._max_pairs:
+            raise Overloaded(f"{self.pairs_in_flight} pairs are in flight, at most {self._max_pairs}; try again")
+        self.pairs_in_flight += pairs
+        try:
+            yield
+        finally:
+            self.pairs_in_flight -= pairs

@@ -1,0 +1,1 @@
+"""HTTP at the edge: paths, bodies, statuses. Every endpoint translates, delegates, translates."""

@@ -1,0 +1,29 @@
+"""Reads a request's body within its bounds of size and time. Knows nothing about its content."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+
+from gateway.errors import BodyTooLarge, BodyTooSlow
+from gateway.settings import Settings
+
+
+async def read_body(request: Request, limits: Settings) -> bytes:
+    """The whole body; `BodyTooLarge` as soon as that is known, `BodyTooSlow` when it does not come."""
+    most = limits.max_body_bytes
+    declared = request.headers.get("Content-Length", "0")
+    if declared.isdigit() and int(declared) > most:
+        raise BodyTooLarge(f"{declared} bytes, at most {most}")
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > most:
+                    raise BodyTooLarge(f"more than {most} bytes")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
+    return b"".join(chunks)

@@ -1,0 +1,57 @@
+"""The outermost middleware: gives each request an id and its facts, and reports when it is answered."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.facts import Facts
+from gateway.telemetry import Telemetry
+
+REQUEST_ID = "X-Request-Id"
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: neither logged nor counted."""
+UNKNOWN_ROUTE = "unknown"
+
+
+class Boundary:
+    """Pure ASGI; `routes` are the paths that metrics may name."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, routes: frozenset[str]) -> None:
+        self._app = app
+        self._telemetry = telemetry
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        facts = Facts(given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex)
+        scope["facts"] = facts
+        began, status = time.monotonic(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = facts.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            path = scope["path"]
+            if path not in QUIET:
+                self._telemetry.record(
+                    facts,
+                    method=scope["method"],
+                    route=path if path in self._routes else UNKNOWN_ROUTE,
+                    status=status,
+                    seconds=time.monotonic() - began,
+                )

@@ -1,0 +1,75 @@
+"""Errors as RFC 9457 problem documents; the only place that knows statuses. Decides nothing."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import errors
+from gateway.errors import GatewayError
+from gateway.facts import Facts
+
+CONTENT_TYPE = "application/problem+json"
+
+STATUSES: dict[type[GatewayError], tuple[int, str]] = {
+    errors.InvalidRequest: (422, "The request cannot be answered as it is"),
+    errors.NotJson: (400, "The body is not JSON"),
+    errors.BodyTooLarge: (413, "The body is too large"),
+    errors.BodyTooSlow: (408, "The body did not arrive in time"),
+    errors.DeadlineExceeded: (504, "No answer in time"),
+    errors.Overloaded: (503, "Too much is in flight"),
+    errors.TritonUnavailable: (503, "The classifier is not available"),
+    errors.TritonFailed: (502, "The classifier failed"),
+}
+HTTP_TITLES = {404: "There is nothing here", 405: "This method is not possible here"}
+
+
+async def problem_of_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for every `GatewayError`."""
+    assert isinstance(error, GatewayError)
+    status, title = STATUSES[type(error)]
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    facts: Facts = request.scope["facts"]
+    facts.error_code = error.code
+    extra = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
+    return _problem(request, status, title, error.code, str(error), headers, extra)
+
+
+async def problem_of_http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: unknown path, wrong method."""
+    assert isinstance(error, HTTPException)
+    title = HTTP_TITLES.get(error.status_code, error.detail)
+    headers = dict(error.headers or {})
+    return _problem(request, error.status_code, title, "http_error", error.detail, headers, {})
+
+
+async def problem_of_defect(request: Request, error: Exception) -> Response:
+    """Anything unforeseen; Starlette raises it again, so the log has its traceback."""
+    detail = "An unexpected error; the log has it under this request_id"
+    return _problem(request, 500, "Something is broken here", "internal_error", detail, {}, {})
+
+
+def _problem(
+    request: Request,
+    status: int,
+    title: str,
+    code: str,
+    detail: str,
+    headers: dict[str, str],
+    extra: dict[str, str],
+) -> Response:
+    facts: Facts = request.scope["facts"]
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": code,
+        "request_id": facts.request_id,
+    }
+    return Response(
+        msgspec.json.encode(body | extra), status_code=status, headers=headers, media_type=CONTENT_TYPE
+    )

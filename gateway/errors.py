@@ -1,0 +1,61 @@
+"""The refusals of the gateway. Knows codes; `api/problems.py` alone turns them into statuses.
+
+    GatewayError
+    ├── InvalidRequest          the caller's input; `field` says which
+    │   ├── NotJson
+    │   └── BodyTooLarge
+    ├── BodyTooSlow             the body did not arrive in time
+    ├── DeadlineExceeded        no answer within the request's time
+    ├── Overloaded              more pairs are in flight than the bound
+    ├── TritonUnavailable       nobody answers there, or it does not serve yet
+    └── TritonFailed            Triton answered with an error or with nonsense
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """`code` is for programs, the message for people; neither carries a text or a label."""
+
+    code: ClassVar[str] = "internal_error"
+    retry_after_s: ClassVar[int | None] = None
+
+
+class InvalidRequest(GatewayError):
+    code = "invalid_request"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.field = field
+
+
+class NotJson(InvalidRequest):
+    code = "not_json"
+
+
+class BodyTooLarge(InvalidRequest):
+    code = "body_too_large"
+
+
+class BodyTooSlow(GatewayError):
+    code = "body_too_slow"
+
+
+class DeadlineExceeded(GatewayError):
+    code = "deadline_exceeded"
+
+
+class Overloaded(GatewayError):
+    code = "overloaded"
+    retry_after_s = 1
+
+
+class TritonUnavailable(GatewayError):
+    code = "triton_unavailable"
+    retry_after_s = 2
+
+
+class TritonFailed(GatewayError):
+    code = "triton_failed"

@@ -1,0 +1,21 @@
+"""The facts of one request, collected on its way and rendered once by `telemetry.py`. Knows no renderer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Facts:
+    """Filled in by whoever knows; nothing here tells what a text or a label was."""
+
+    request_id: str
+    texts: int = 0
+    labels: int = 0
+    pairs_computed: int = 0
+    pairs_cached: int = 0
+    truncated_texts: int = 0
+    triton_s: float = 0.0
+    """Time spent waiting for Triton, over all calls of the request."""
+    engine_id: str | None = None
+    error_code: str | None = None

@@ -1,0 +1,102 @@
+"""Turns a request's body into a question that Triton can answer, or refuses it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from gateway.errors import InvalidRequest
+from gateway.schema import ClassifyBody
+from gateway.settings import Settings
+
+PLACEHOLDER = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Texts and labels that fit the limits."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+    template: str
+    multi_label: bool
+    max_tokens: int | None
+    """The caller's token limit; None: the engine's."""
+    single: bool
+    """The caller gave `text`, and wants one answer instead of a list."""
+
+    @property
+    def pairs(self) -> int:
+        return len(self.texts) * len(self.labels)
+
+
+def ask(body: ClassifyBody, limits: Settings) -> Question:
+    """Check everything that can be checked without tokens; `InvalidRequest` names the field."""
+    texts = _texts(body, limits)
+    labels = _labels(body.labels, limits)
+    if body.hypothesis_template.count(PLACEHOLDER) != 1:
+        raise InvalidRequest("exactly one {} is needed, where the label goes", field="hypothesis_template")
+    _check_length(body.hypothesis_template, limits.max_template_characters, "hypothesis_template")
+    if body.max_tokens is not None and not limits.min_tokens <= body.max_tokens <= limits.max_tokens:
+        raise InvalidRequest(
+            f"{body.max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"
+        )
+    question = Question(
+        texts, labels, body.hypothesis_template, body.multi_label, body.max_tokens, body.text is not UNSET
+    )
+    if question.pairs > limits.max_pairs:
+        raise InvalidRequest(
+            f"{len(texts)} texts with {len(labels)} labels are {question.pairs} pairs, "
+            f"at most {limits.max_pairs} in one request",
+            field="texts",
+        )
+    return question
+
+
+def split_labels(labels: str) -> list[str]:
+    """Labels of one string, split at `,` and `，` as ModelScope's `_parse_labels` does."""
+    return [label.strip() for label in labels.replace("，", ",").split(",") if label.strip()]
+
+
+def _texts(body: ClassifyBody, limits: Settings) -> tuple[str, ...]:
+    if (body.text is UNSET) == (body.texts is UNSET):
+        raise InvalidRequest("give either text or texts", field="text")
+    if isinstance(body.text, str):
+        _check_text(body.text, limits, "text")
+        return (body.text,)
+    assert isinstance(body.texts, list)
+    if not 1 <= len(body.texts) <= limits.max_texts:
+        raise InvalidRequest(f"{len(body.texts)} texts, 1 to {limits.max_texts} are possible", field="texts")
+    for place, text in enumerate(body.texts):
+        _check_text(text, limits, f"texts[{place}]")
+    return tuple(body.texts)
+
+
+def _check_text(text: str, limits: Settings, field: str) -> None:
+    if not text.strip():
+        raise InvalidRequest("empty", field=field)
+    _check_length(text, limits.max_text_characters, field)
+
+
+def _labels(given: str | Sequence[str], limits: Settings) -> tuple[str, ...]:
+    labels = split_labels(given) if isinstance(given, str) else given
+    if not labels:
+        raise InvalidRequest("at least one label is needed", field="labels")
+    if len(labels) > limits.max_labels:
+        raise InvalidRequest(f"{len(labels)} labels, at most {limits.max_labels}", field="labels")
+    seen: set[str] = set()
+    for place, label in enumerate(labels):
+        if not label.strip():
+            raise InvalidRequest("empty", field=f"labels[{place}]")
+        _check_length(label, limits.max_label_characters, f"labels[{place}]")
+        if label in seen:
+            raise InvalidRequest("given twice", field=f"labels[{place}]")
+        seen.add(label)
+    return tuple(labels)
+
+
+def _check_length(value: str, most: int, field: str) -> None:
+    if len(value) > most:
+        raise InvalidRequest(f"{len(value)} characters, at most {most}", field=field)

@@ -1,0 +1,51 @@
+"""Ready after one real classification; not ready while nobody answers at Triton. A busy Triton stays ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from gateway.errors import GatewayError, TritonUnavailable
+from gateway.triton import Classifier, PairLogits
+
+PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
+PROBE_TIMEOUT_S = 10.0
+RETRY_S = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Wraps a classifier: every real answer counts as a sign of life, every failed connection against it."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._lost = asyncio.Event()
+        self._lost.set()
+        self.ready = False
+
+    async def logits(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None
+    ) -> PairLogits:
+        try:
+            answer = await self._classifier.logits(text, labels, template, max_tokens)
+        except TritonUnavailable:
+            self.ready = False
+            self._lost.set()
+            raise
+        self.ready = True
+        return answer
+
+    async def keep(self) -> None:
+        """Whenever Triton is lost, probe until it answers again; runs for the life of the process."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    await self.logits(PROBE_TEXT, PROBE_LABELS, "{}", None)
+            except (GatewayError, TimeoutError) as error:
+                log.debug("Triton does not answer yet: %s", error)
+                self._lost.set()
+                await asyncio.sleep(RETRY_S)

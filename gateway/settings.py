@@ -1,0 +1,62 @@
+"""The settings of the gateway: the only reader of its environment. Knows names, defaults and units."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+PREFIX = "WANNENG_"
+
+
+class SettingsError(Exception):
+    """A variable of the environment has a value that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Each field is the variable `WANNENG_<FIELD>`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    triton_url: str = "http://127.0.0.1:8000"
+    deadline_s: float = 10.0
+    """Longest time from a request's body to its answer."""
+    body_timeout_s: float = 10.0
+    """Longest time for a body to arrive."""
+    max_body_bytes: int = 4_000_000
+    max_texts: int = 64
+    max_text_characters: int = 100_000
+    max_labels: int = 256
+    max_label_characters: int = 1_024
+    max_template_characters: int = 1_024
+    max_pairs: int = 2_048
+    """Texts times labels of one request."""
+    max_pairs_in_flight: int = 8_192
+    """Pairs of all requests; beyond it a request is refused at once."""
+    max_pairs_per_call: int = 64
+    """Pairs of one call to Triton: the `max_batch_size` of `structbert`."""
+    max_calls_per_request: int = 8
+    """Calls to Triton that one request may have under way."""
+    min_tokens: int = 8
+    max_tokens: int = 512
+    """Most that a request may ask for as its token limit; the engine's own limit holds as well."""
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environment` (the process's own by default); a bad value fails by its variable's name."""
+    variables = os.environ if environment is None else environment
+    chosen: dict[str, object] = {}
+    for field in fields(Settings):
+        name = PREFIX + field.name.upper()
+        if name not in variables:
+            continue
+        kind = type(field.default)
+        try:
+            value = kind(variables[name])
+        except ValueError:
+            raise SettingsError(f"{name} is {variables[name]!r}, a number is needed") from None
+        if isinstance(value, int | float) and value <= 0:
+            raise SettingsError(f"{name} is {value}, more than 0 is needed")
+        chosen[field.name] = value
+    return Settings(**chosen)  # type: ignore[arg-type]

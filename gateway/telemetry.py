@@ -1,0 +1,60 @@
+"""Renders the facts of a request: metrics and one log line. Texts, labels and keys never come here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.admission import Admission
+from gateway.facts import Facts
+from gateway.readiness import Readiness
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+log = logging.getLogger("gateway.request")
+
+
+class Telemetry:
+    """Prometheus metrics in base units, and a canonical log line as JSON."""
+
+    def __init__(self, admission: Admission, readiness: Readiness) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "wanneng_requests", "Requests answered.", ["route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "wanneng_request_seconds", "From the first byte to the answer.", ["route"],
+            buckets=SECONDS, registry=registry,
+        )
+        self._triton_seconds = Histogram(
+            "wanneng_triton_seconds", "Waiting for Triton, over all calls of a request.",
+            buckets=SECONDS, registry=registry,
+        )
+        self._pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
+        self._truncated = Counter("wanneng_truncated_texts", "Texts that were cut.", registry=registry)
+        in_flight = Gauge("wanneng_pairs_in_flight", "Pairs admitted, not answered.", registry=registry)
+        in_flight.set_function(lambda: admission.pairs_in_flight)
+        ready = Gauge("wanneng_ready", "1 when requests can be answered.", registry=registry)
+        ready.set_function(lambda: readiness.ready)
+        for source in ("computed", "cached"):
+            self._pairs.labels(source)
+
+    def record(self, facts: Facts, *, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request and log it; `route` is a known path, so labels stay bounded."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        self._pairs.labels("computed").inc(facts.pairs_computed)
+        self._pairs.labels("cached").inc(facts.pairs_cached)
+        self._truncated.inc(facts.truncated_texts)
+        if facts.triton_s:
+            self._triton_seconds.observe(facts.triton_s)
+        line = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+        log.info(msgspec.json.encode(line | asdict(facts)).decode())
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,5 @@
+"""Triton loads this file; the model itself is in python_backend/triton/rank.py."""
+
+from python_backend.triton.rank import RankModel as TritonPythonModel
+
+__all__ = ["TritonPythonModel"]

@@ -1,0 +1,144 @@
+"""Texts and hypotheses become token rows: each encoded once, joined as the pair encoding would. Knows no Triton."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import NFC, BertNormalizer, Lowercase, Normalizer, StripAccents
+from tokenizers.normalizers import NFD as Decompose
+from tokenizers.normalizers import Sequence as Normalizers
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from python_backend.errors import EngineError
+from python_backend.truncation import SPECIAL_TOKENS, longest_first
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_CHARACTERS_PER_WORD = 100
+"""A longer word is `[UNK]`; BERT's WordPiece constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Token rows of one text with each of its hypotheses; `n` pairs, `s` tokens in the longest."""
+
+    input_ids: NDArray[np.int64]
+    """`[n, s]`, padded with the id of `[PAD]`."""
+    attention_mask: NDArray[np.int64]
+    """`[n, s]`, 1 where a token stands."""
+    token_type_ids: NDArray[np.int64]
+    """`[n, s]`, 1 in the hypothesis and the last `[SEP]`."""
+    tokens: NDArray[np.int32]
+    """`[n, 3]`: tokens of the row, tokens cut from the text, tokens cut from the hypothesis."""
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The slow `BertTokenizer` of a snapshot (`vocab.txt`, `tokenizer_config.json`), as a fast one.
+
+    The slow one composes (NFC) before it splits at white space and lower-cases; `BertNormalizer` alone does not.
+    """
+    path = folder / "vocab.txt"
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise EngineError(f"{path} is missing: the engine folder needs its vocabulary") from None
+    if lines and lines[-1] == "":
+        lines.pop()
+    vocabulary = {token: row for row, token in enumerate(lines)}
+    missing = [token for token in SPECIAL if token not in vocabulary]
+    if missing:
+        raise EngineError(f"{path} lacks {', '.join(missing)}")
+    options = {"do_lower_case": True} | _tokenizer_config(folder)
+    strip_accents = options.get("strip_accents")
+    if strip_accents is None:
+        strip_accents = options["do_lower_case"]
+    chain: list[Normalizer] = [
+        BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=bool(options.get("tokenize_chinese_chars", True)),
+            strip_accents=False,
+            lowercase=False,
+        ),
+        NFC(),
+    ]
+    if options["do_lower_case"]:
+        chain.append(Lowercase())
+    if strip_accents:
+        chain += [Decompose(), StripAccents()]
+    tokenizer = Tokenizer(
+        WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
+    )
+    tokenizer.normalizer = Normalizers(chain)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    return tokenizer
+
+
+class PairEncoder:
+    """Encodes a text once and every hypothesis once; hypotheses are kept, since label sets come again.
+
+    `cached_hypotheses` bounds how many; the one longest unused goes first.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, cached_hypotheses: int) -> None:
+        self.max_tokens = max_tokens
+        self._tokenizer = tokenizer
+        self._bound = cached_hypotheses
+        self._hypotheses: OrderedDict[str, list[int]] = OrderedDict()
+        self._pad, self._cls, self._sep = (
+            tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]")
+        )
+
+    def encode(self, text: str, hypotheses: Sequence[str], max_tokens: int) -> TokenRows:
+        """Rows of `text` with each hypothesis, every row cut to `max_tokens` as ModelScope cuts."""
+        text_ids = self._ids(text)
+        said = [self._hypothesis_ids(hypothesis) for hypothesis in hypotheses]
+        kept = [longest_first(len(text_ids), len(ids), max_tokens) for ids in said]
+        lengths = [k.text + k.hypothesis + SPECIAL_TOKENS for k in kept]
+        shape = (len(said), max(lengths))
+        input_ids = np.full(shape, self._pad, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        types = np.zeros(shape, dtype=np.int64)
+        tokens = np.empty((len(said), 3), dtype=np.int32)
+        for row, (ids, keep, length) in enumerate(zip(said, kept, lengths, strict=True)):
+            input_ids[row, :length] = [
+                self._cls, *text_ids[: keep.text], self._sep, *ids[: keep.hypothesis], self._sep,
+            ]
+            mask[row, :length] = 1
+            types[row, keep.text + 2 : length] = 1
+            tokens[row] = (length, len(text_ids) - keep.text, len(ids) - keep.hypothesis)
+        return TokenRows(input_ids, mask, types, tokens)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def _hypothesis_ids(self, hypothesis: str) -> list[int]:
+        ids = self._hypotheses.get(hypothesis)
+        if ids is None:
+            ids = self._hypotheses[hypothesis] = self._ids(hypothesis)
+            if len(self._hypotheses) > self._bound:
+                self._hypotheses.popitem(last=False)
+        else:
+            self._hypotheses.move_to_end(hypothesis)
+        return ids
+
+
+def _tokenizer_config(folder: Path) -> dict[str, object]:
+    path = folder / "tokenizer_config.json"
+    if not path.exists():
+        return {}
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EngineError(f"{path} is not JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise EngineError(f"{path} is not a JSON object")
+    return options

@@ -1,0 +1,56 @@
+"""Triton model `expand`: a text and labels become token rows, one a label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from python_backend.errors import InvalidRequest
+from python_backend.hypotheses import DEFAULT_TEMPLATE, check_labels, hypotheses
+from python_backend.manifest import load_manifest
+from python_backend.settings import load_settings
+from python_backend.tokenization import PairEncoder, load_tokenizer
+from python_backend.triton import tensors
+from python_backend.triton.requests import respond_to_each
+
+MAX_PAIRS = 64
+"""Labels of one request; the `max_batch_size` of `structbert`, which an ensemble cannot exceed."""
+MAX_TEXT_CHARACTERS = 100_000
+MIN_TOKENS = 8
+CACHED_HYPOTHESES = 50_000
+
+
+class ExpandModel:
+    """Validates, builds hypotheses, encodes, and says which engine's vocabulary it used."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = load_settings()
+        self._manifest = load_manifest(settings.engine_folder)
+        self._encoder = PairEncoder(
+            load_tokenizer(settings.engine_folder),
+            max_tokens=self._manifest.max_tokens,
+            cached_hypotheses=CACHED_HYPOTHESES,
+        )
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return respond_to_each(requests, self._answer)
+
+    def _answer(self, request: Any) -> list[Any]:
+        text = tensors.string(request, tensors.TEXT)
+        if not text.strip():
+            raise InvalidRequest("text: empty")
+        if len(text) > MAX_TEXT_CHARACTERS:
+            raise InvalidRequest(f"text: {len(text)} characters, at most {MAX_TEXT_CHARACTERS}")
+        labels = tensors.strings(request, tensors.LABELS) or []
+        check_labels(labels, most=MAX_PAIRS)
+        limit = self._manifest.max_tokens
+        max_tokens = tensors.number(request, tensors.MAX_TOKENS, 0) or limit
+        if not MIN_TOKENS <= max_tokens <= limit:
+            raise InvalidRequest(f"max_tokens: {max_tokens}, {MIN_TOKENS} to {limit} is possible")
+        template = tensors.string(request, tensors.TEMPLATE, DEFAULT_TEMPLATE)
+        rows = self._encoder.encode(text, hypotheses(labels, template), max_tokens)
+        return [
+            *(tensors.output(name, getattr(rows, name)) for name in tensors.ENGINE_INPUTS),
+            tensors.output(tensors.TOKENS, rows.tokens),
+            tensors.string_output(tensors.ENGINE_ID, [self._manifest.engine_id]),
+            tensors.string_output(tensors.ENGINE_NAME, [self._manifest.name]),
+        ]

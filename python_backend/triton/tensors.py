@@ -1,0 +1,70 @@
+"""Triton tensors to Python values and back; every tensor's name stands here once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+from python_backend.errors import InvalidRequest
+
+TEXT = "text"
+LABELS = "labels"
+TEMPLATE = "hypothesis_template"
+MULTI_LABEL = "multi_label"
+MAX_TOKENS = "max_tokens"
+ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+TOKENS = "tokens"
+ENGINE_ID = "engine_id"
+ENGINE_NAME = "engine_name"
+LOGITS = "logits"
+RANKED_LABELS = "ranked_labels"
+SCORES = "scores"
+
+
+def strings(request: Any, name: str) -> list[str] | None:
+    """The UTF-8 strings of an input, in order; None when the request lacks it."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        return None
+    try:
+        return [value.decode("utf-8") for value in tensor.as_numpy().ravel()]
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{name}: not valid UTF-8") from None
+
+
+def string(request: Any, name: str, default: str | None = None) -> str:
+    """The one string of an input, or `default` where the request lacks it."""
+    values = strings(request, name)
+    if values is None and default is not None:
+        return default
+    if values is None or len(values) != 1:
+        raise InvalidRequest(f"{name}: exactly one string is needed")
+    return values[0]
+
+
+def number(request: Any, name: str, default: int) -> int:
+    """The one number of an input, or `default`; a BOOL is 0 or 1."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        return default
+    values = tensor.as_numpy().ravel()
+    if len(values) != 1:
+        raise InvalidRequest(f"{name}: exactly one value is needed")
+    return int(values[0])
+
+
+def array(request: Any, name: str) -> NDArray[Any]:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return np.asarray(tensor.as_numpy())
+
+
+def output(name: str, values: NDArray[Any]) -> Any:
+    return pb_utils.Tensor(name, np.ascontiguousarray(values))
+
+
+def string_output(name: str, values: Sequence[str]) -> Any:
+    return pb_utils.Tensor(name, np.array([value.encode("utf-8") for value in values], dtype=np.object_))

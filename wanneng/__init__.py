@@ -1,0 +1,1 @@
+"""The command line of wanneng: serve on one machine, classify from a terminal."""

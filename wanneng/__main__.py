@@ -1,0 +1,143 @@
+"""`wanneng`: reads flags, delegates, turns errors into one line and exit code 1."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wanneng.classify import Classifier, as_json, print_bars, split_labels
+from wanneng.errors import CommandError, RequestError
+from wanneng.settings import ServeSettings, load_settings
+
+EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+out = Console()
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@app.callback()
+def describe() -> None:
+    """Zero-shot text classification: any text, any labels, a score for each."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the gateway.")] = None,
+    triton_host: Annotated[str | None, typer.Option(help="Address of Triton's ports.")] = None,
+    triton_http_port: Annotated[int | None, typer.Option(help="Triton's HTTP port.")] = None,
+    triton_grpc_port: Annotated[int | None, typer.Option(help="Triton's gRPC port.")] = None,
+    triton_metrics_port: Annotated[int | None, typer.Option(help="Triton's metrics port.")] = None,
+    engine: Annotated[Path | None, typer.Option(help="Folder of the engine.")] = None,
+    engine_threads: Annotated[int | None, typer.Option(help="Threads of a run; 0: all cores.")] = None,
+    model_config_name: Annotated[str | None, typer.Option(help="Hardware config of structbert.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder for logs.")] = None,
+    start_timeout_s: Annotated[float | None, typer.Option(help="Longest wait for an answer.")] = None,
+) -> None:
+    """Run Triton and the gateway on this machine until Ctrl-C.
+
+    Every flag is also a variable: --triton-http-port is WANNENG_TRITON_HTTP_PORT.
+    """
+    # Here and not above: `wanneng classify` must work where the servers' packages are not installed.
+    from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
+
+    flags: dict[str, object] = dict(locals())
+    flags.pop("Supervisor")
+    settings = load_settings(flags)
+    asyncio.run(Supervisor(settings, _say).run(lambda: _say_ready(settings)))
+
+
+@app.command()
+def classify(
+    text: Annotated[str | None, typer.Argument(help="The text; without it, --input.")] = None,
+    labels: Annotated[list[str], typer.Option(help="Labels, with commas or repeated.")] = ...,  # type: ignore[assignment]
+    template: Annotated[str | None, typer.Option(help="Hypothesis with {} for the label.")] = None,
+    multi_label: Annotated[bool, typer.Option(help="Score each label by itself.")] = False,
+    max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,
+    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway.")] = ServeSettings().url,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    input_: Annotated[
+        Path | None, typer.Option("--input", "-i", help="File of texts, one a line; - for standard input.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON lines go here.")] = None,
+) -> None:
+    """Classify a text, or each line of a file."""
+    options: dict[str, Any] = {"labels": split_labels(labels), "multi_label": multi_label}
+    options |= {"hypothesis_template": template} if template is not None else {}
+    options |= {"max_tokens": max_tokens} if max_tokens is not None else {}
+    if (text is None) == (input_ is None):
+        raise CommandError("give either a text or --input FILE")
+    classifier = Classifier(url, options)
+    try:
+        if input_ is not None:
+            _classify_lines(classifier, input_, output)
+            return
+        answer = classifier.classify(text or "")
+        if as_json_:
+            print(as_json(answer))
+        else:
+            print_bars(out, answer)
+    finally:
+        classifier.close()
+
+
+def main() -> None:
+    """The entry point of the `wanneng` command."""
+    try:
+        app()
+    except CommandError as error:
+        err.print(f"wanneng: {error}", markup=False)
+        sys.exit(1)
+
+
+def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -> None:
+    texts = [line for line in _lines(source) if line.strip()]
+    failed = 0
+    columns = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    sink = target.open("w", encoding="utf-8") if target is not None else sys.stdout
+    try:
+        with Progress(*columns, console=err, transient=True) as progress:
+            for answer in progress.track(classifier.classify_all(texts), total=len(texts)):
+                failed += "error" in answer
+                print(as_json(answer), file=sink)
+    finally:
+        if target is not None:
+            sink.close()
+    if failed:
+        raise RequestError(f"{failed} of {len(texts)} lines were refused; each says why in `error`")
+
+
+def _lines(source: Path) -> Iterator[str]:
+    if str(source) == "-":
+        yield from (line.rstrip("\n") for line in sys.stdin)
+        return
+    try:
+        with source.open(encoding="utf-8") as file:
+            yield from (line.rstrip("\n") for line in file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{source} cannot be read: {error}") from None
+
+
+def _say(line: str) -> None:
+    err.print(f"wanneng: {line}", markup=False)
+
+
+def _say_ready(settings: ServeSettings) -> None:
+    _say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
+    out.print(
+        f"curl -s {settings.url}/v1/classify -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}",
+        markup=False, highlight=False, soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

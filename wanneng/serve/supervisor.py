@@ -1,0 +1,132 @@
+"""Starts Triton and the gateway, restarts what dies, stops both in their order. Knows no request."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+
+import httpx
+
+from wanneng.errors import StartError
+from wanneng.serve.child import Child
+from wanneng.serve.ports import check_ports
+from wanneng.serve.readiness import answers_ok, wait_until
+from wanneng.serve.triton import TritonServer, prepare_triton
+from wanneng.settings import PREFIX, ServeSettings, environment_of_children
+
+GATEWAY_STOP_S = 3.0
+TRITON_STOP_S = 5.5
+"""Together under the 10 s in which a stop must be done."""
+RESTARTS, RESTART_WINDOW_S = 5, 60.0
+"""A server that dies more often than this is broken, not unlucky."""
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """Both servers of one machine. `say` prints a line for a person."""
+
+    def __init__(self, settings: ServeSettings, say: Say) -> None:
+        self._settings = settings
+        self._say = say
+        self._triton: TritonServer | None = None
+        self._children: dict[str, Child] = {}
+        self._restarts: deque[float] = deque()
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until SIGINT or SIGTERM; `StartError` when a server cannot be started or kept alive."""
+        check_ports(self._settings)
+        self._settings.state.mkdir(parents=True, exist_ok=True)
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stopping.set)
+        stop = asyncio.create_task(stopping.wait())
+        work = asyncio.create_task(self._serve(on_ready))
+        try:
+            await asyncio.wait({stop, work}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            stop.cancel()
+            work.cancel()
+            await asyncio.gather(stop, work, return_exceptions=True)
+            await self._stop()
+
+    async def _serve(self, on_ready: Callable[[], None]) -> None:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
+            self._say("starting Triton")
+            triton = await self._start_triton(client)
+            self._say("starting the gateway")
+            gateway = await self._start_gateway(client)
+            on_ready()
+            while True:
+                triton, gateway = await self._keep(client, triton, gateway)
+
+    async def _keep(
+        self, client: httpx.AsyncClient, triton: Child, gateway: Child
+    ) -> tuple[Child, Child]:
+        """Wait for one of the two to die, and start it again."""
+        watch = {asyncio.create_task(child.wait()): child for child in (triton, gateway)}
+        try:
+            await asyncio.wait(watch, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in watch:
+                task.cancel()
+            await asyncio.gather(*watch, return_exceptions=True)
+        dead = triton if triton.returncode is not None else gateway
+        self._count_restart(dead)
+        self._say(f"{dead.name} ended with {dead.returncode}; starting it again")
+        dead.kill_group()
+        if dead is gateway:
+            return triton, await self._start_gateway(client)
+        assert self._triton is not None
+        self._triton.remove_shared_memory()
+        triton = await self._start_triton(client)
+        self._say("Triton answers again")
+        return triton, gateway
+
+    def _count_restart(self, dead: Child) -> None:
+        now = time.monotonic()
+        self._restarts.append(now)
+        while now - self._restarts[0] > RESTART_WINDOW_S:
+            self._restarts.popleft()
+        if len(self._restarts) > RESTARTS:
+            raise StartError(
+                f"{dead.name} ended with {dead.returncode}, the {len(self._restarts)}th end within "
+                f"{RESTART_WINDOW_S:.0f} s; its last lines ({dead.log}):\n{dead.last_lines()}"
+            )
+
+    async def _start_triton(self, client: httpx.AsyncClient) -> Child:
+        self._triton = prepare_triton(self._settings)
+        log = self._settings.state / "triton.log"
+        child = await Child.start("Triton", self._triton.command, self._triton.environment, log)
+        self._children["triton"] = child
+        ready = answers_ok(client, f"{self._settings.triton_url}/v2/models/zero_shot/ready")
+        await wait_until(ready, child, "its models were loaded", self._settings.start_timeout_s)
+        return child
+
+    async def _start_gateway(self, client: httpx.AsyncClient) -> Child:
+        environment = environment_of_children(self._settings) | {
+            f"{PREFIX}HOST": self._settings.host,
+            f"{PREFIX}PORT": str(self._settings.port),
+            f"{PREFIX}TRITON_URL": self._settings.triton_url,
+        }
+        command = [sys.executable, "-m", "gateway"]
+        child = await Child.start("the gateway", command, environment, self._settings.state / "gateway.log")
+        self._children["gateway"] = child
+        ready = answers_ok(client, f"{self._settings.url}/readyz")
+        await wait_until(ready, child, "a first classification", self._settings.start_timeout_s)
+        return child
+
+    async def _stop(self) -> None:
+        """The gateway first, so that no request meets a Triton that is gone."""
+        for name, timeout_s in (("gateway", GATEWAY_STOP_S), ("triton", TRITON_STOP_S)):
+            if name in self._children:
+                await self._children[name].stop(timeout_s)
+        if self._triton is not None:
+            self._triton.remove_shared_memory()

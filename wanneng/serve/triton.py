@@ -1,0 +1,109 @@
+"""How the tritonserver of the `nvidia-pytriton` wheel is started. Supervises nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from wanneng.errors import StartError
+from wanneng.settings import CHECKOUT, ServeSettings, environment_of_children
+
+ADMIN_APIS = "model-repository,model-config,shared-memory,trace,logging"
+"""Triton's endpoints that change the server; only who knows the secret header may call them."""
+EXIT_TIMEOUT_S = 4
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class TritonServer:
+    """Command and environment of one start, and the name of its shared memory."""
+
+    command: list[str]
+    environment: dict[str, str]
+    shared_memory_prefix: str
+
+    def remove_shared_memory(self) -> None:
+        """Remove the segments of a server that is gone; it does so itself unless it was killed."""
+        for segment in SHARED_MEMORY.glob(f"{self.shared_memory_prefix}*"):
+            segment.unlink(missing_ok=True)
+
+
+def prepare_triton(settings: ServeSettings) -> TritonServer:
+    """Check the wheel and the engine, copy the stub of this Python, and put the command together."""
+    _check_engine(settings.engine)
+    config = CHECKOUT / "model_repository/structbert/configs" / f"{settings.model_config_name}.pbtxt"
+    if not config.exists():
+        raise StartError(f"--model-config-name {settings.model_config_name}: {config} is missing")
+    package = _package_folder()
+    backends = _copy_backend(package / "tritonserver", settings.state)
+    prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
+    admin = f"{ADMIN_APIS}:wanneng-admin={secrets.token_hex(16)}"
+    options = {
+        "model-repository": CHECKOUT / "model_repository",
+        "model-config-name": settings.model_config_name,
+        "backend-directory": backends,
+        "backend-config": f"python,shm-region-prefix-name={prefix}",
+        "http-address": settings.triton_host,
+        "http-port": settings.triton_http_port,
+        "grpc-address": settings.triton_host,
+        "grpc-port": settings.triton_grpc_port,
+        "metrics-address": settings.triton_host,
+        "metrics-port": settings.triton_metrics_port,
+        "allow-gpu-metrics": "false",
+        "exit-timeout-secs": EXIT_TIMEOUT_S,
+        "http-restricted-api": admin,
+        "grpc-restricted-protocol": admin,
+    }
+    return TritonServer(
+        [
+            str(package / "tritonserver/bin/tritonserver"),
+            "--disable-auto-complete-config",
+            *(f"--{name}={value}" for name, value in options.items()),
+        ],
+        _environment(settings, package),
+        prefix,
+    )
+
+
+def _check_engine(folder: Path) -> None:
+    for name in ("engine.json", "model.onnx", "vocab.txt"):
+        if not (folder / name).is_file():
+            raise StartError(f"the engine file {folder / name} is missing; --engine names another engine")
+
+
+def _package_folder() -> Path:
+    found = importlib.util.find_spec("pytriton")
+    if found is None or found.origin is None:
+        raise StartError("Triton is not installed here: run `make serve` in a checkout")
+    return Path(found.origin).parent
+
+
+def _copy_backend(server: Path, state: Path) -> Path:
+    """A backend folder with the stub of the running Python; the wheel itself may be read-only."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.exists():
+        raise StartError(f"Triton has no Python backend for Python {version}; 3.11 and 3.12 work")
+    backends = state / "backends"
+    shutil.copytree(server / "backends" / "python", backends / "python", dirs_exist_ok=True)
+    shutil.copy2(stub, backends / "python" / stub.name)
+    return backends
+
+
+def _environment(settings: ServeSettings, package: Path) -> dict[str, str]:
+    environment = environment_of_children(settings)
+    libraries = [
+        package.parent / "nvidia_pytriton.libs",
+        Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
+    ]
+    known = environment.get("LD_LIBRARY_PATH", "")
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, libraries), *filter(None, [known])])
+    # The stub finds its packages through the first `python3` of PATH.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    return environment
