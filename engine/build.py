@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -41,7 +40,7 @@ def build_engine(source: Path, target: Path, *, name: str, precision: str) -> No
         work.chmod(0o755)
         if target.exists():
             target.rmdir()
-        os.replace(work, target)
+        work.replace(target)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

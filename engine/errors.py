@@ -1,7 +1,7 @@
 """The refusals of this package.
 
-    BuildError            every error raised here on purpose; its message names the file and the way out
-    └── SnapshotError     the snapshot cannot become an engine
+BuildError            every error raised here on purpose; its message names the file and the way out
+└── SnapshotError     the snapshot cannot become an engine
 """
 
 

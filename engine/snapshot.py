@@ -45,7 +45,7 @@ def read_snapshot(folder: Path) -> Snapshot:
         state = torch.load(weights_path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise SnapshotError(f"{error.filename} is missing") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - torch raises a dozen kinds for a bad file
         raise SnapshotError(f"{weights_path} cannot be read: {error}") from None
     weights = {_under_bert(key): value for key, value in state.items()}
     rows = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0

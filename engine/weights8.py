@@ -26,10 +26,9 @@ _Key = tuple[tuple[int, ...], bytes]
 
 
 def round_to_8_bits(weights: Weights) -> Weights:
-    """Matrices as they are after 8 bits and back, one scale per row (`[out, in]`: an output channel); others as is."""
+    """Matrices after 8 bits and back, one scale per row (`[out, in]`: an output channel); others as is."""
     return {
-        name: _widen(*_narrow(value, axis=0)) if _is_matrix(value) else value
-        for name, value in weights.items()
+        name: _widen(*_narrow(value, axis=0)) if _is_matrix(value) else value for name, value in weights.items()
     }
 
 
@@ -63,9 +62,7 @@ def store_weights_in_8_bits(source: Path, weights: Weights, target: Path) -> Non
             numpy_helper.from_array(narrow, name + INT8),
             numpy_helper.from_array(scale, name + SCALE),
         ]
-        nodes.append(
-            helper.make_node("DequantizeLinear", [name + INT8, name + SCALE], [name], axis=axis)
-        )
+        nodes.append(helper.make_node("DequantizeLinear", [name + INT8, name + SCALE], [name], axis=axis))
     for node in graph.graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
@@ -127,7 +124,5 @@ def _narrow(value: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8],
     return np.clip(steps, -LEVELS, LEVELS).astype(np.int8), scale
 
 
-def _widen(
-    narrow: NDArray[np.int8], scale: NDArray[np.float32], axis: int = 0
-) -> NDArray[np.float32]:
+def _widen(narrow: NDArray[np.int8], scale: NDArray[np.float32], axis: int = 0) -> NDArray[np.float32]:
     return np.asarray(narrow * np.expand_dims(scale, 1 - axis), dtype=np.float32)

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from gateway.admission import Admission
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
-from gateway.api.problems import problem_of_defect, problem_of_error, problem_of_http
+from gateway.api.problems import problem_of_error, problem_of_http
 from gateway.classify import Classify
 from gateway.errors import GatewayError
 from gateway.readiness import Readiness
@@ -54,7 +54,6 @@ def create_app(settings: Settings, *, classifier: Classifier | None = None) -> S
         exception_handlers={
             GatewayError: problem_of_error,
             HTTPException: problem_of_http,
-            Exception: problem_of_defect,
         },
     )
 

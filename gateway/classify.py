@@ -60,9 +60,7 @@ class Classify:
             async with places:
                 began = time.monotonic()
                 try:
-                    return await self._classifier.logits(
-                        text, labels, question.template, question.max_tokens
-                    )
+                    return await self._classifier.logits(text, labels, question.template, question.max_tokens)
                 finally:
                     facts.triton_s += time.monotonic() - began
 

@@ -1,14 +1,14 @@
 """The refusals of the gateway. Knows codes; `api/problems.py` alone turns them into statuses.
 
-    GatewayError
-    ├── InvalidRequest          the caller's input; `field` says which
-    │   ├── NotJson
-    │   └── BodyTooLarge
-    ├── BodyTooSlow             the body did not arrive in time
-    ├── DeadlineExceeded        no answer within the request's time
-    ├── Overloaded              more pairs are in flight than the bound
-    ├── TritonUnavailable       nobody answers there, or it does not serve yet
-    └── TritonFailed            Triton answered with an error or with nonsense
+GatewayError
+├── InvalidRequest          the caller's input; `field` says which
+│   ├── NotJson
+│   └── BodyTooLarge
+├── BodyTooSlow             the body did not arrive in time
+├── DeadlineExceeded        no answer within the request's time
+├── Overloaded              more pairs are in flight than the bound
+├── TritonUnavailable       nobody answers there, or it does not serve yet
+└── TritonFailed            Triton answered with an error or with nonsense
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from gateway.errors import GatewayError, TritonUnavailable
+from gateway.errors import TritonUnavailable
 from gateway.triton import Classifier, PairLogits
 
 PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
@@ -25,9 +25,7 @@ class Readiness:
         self._lost.set()
         self.ready = False
 
-    async def logits(
-        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None
-    ) -> PairLogits:
+    async def logits(self, text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> PairLogits:
         try:
             answer = await self._classifier.logits(text, labels, template, max_tokens)
         except TritonUnavailable:
@@ -45,7 +43,7 @@ class Readiness:
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     await self.logits(PROBE_TEXT, PROBE_LABELS, "{}", None)
-            except (GatewayError, TimeoutError) as error:
-                log.debug("Triton does not answer yet: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever a probe meets, the next one must come
+                log.debug("Triton does not answer yet: %r", error)
                 self._lost.set()
                 await asyncio.sleep(RETRY_S)

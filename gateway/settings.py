@@ -51,7 +51,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         name = PREFIX + field.name.upper()
         if name not in variables:
             continue
-        kind = type(field.default)
+        kind = {"str": str, "int": int, "float": float}[str(field.type)]
         try:
             value = kind(variables[name])
         except ValueError:

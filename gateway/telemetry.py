@@ -23,16 +23,19 @@ class Telemetry:
 
     def __init__(self, admission: Admission, readiness: Readiness) -> None:
         self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "wanneng_requests", "Requests answered.", ["route", "status"], registry=registry
-        )
+        self._requests = Counter("wanneng_requests", "Requests answered.", ["route", "status"], registry=registry)
         self._seconds = Histogram(
-            "wanneng_request_seconds", "From the first byte to the answer.", ["route"],
-            buckets=SECONDS, registry=registry,
+            "wanneng_request_seconds",
+            "From the first byte to the answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
         )
         self._triton_seconds = Histogram(
-            "wanneng_triton_seconds", "Waiting for Triton, over all calls of a request.",
-            buckets=SECONDS, registry=registry,
+            "wanneng_triton_seconds",
+            "Waiting for Triton, over all calls of a request.",
+            buckets=SECONDS,
+            registry=registry,
         )
         self._pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
         self._truncated = Counter("wanneng_truncated_texts", "Texts that were cut.", registry=registry)

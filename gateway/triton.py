@@ -54,9 +54,7 @@ class Triton:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def logits(
-        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None
-    ) -> PairLogits:
+    async def logits(self, text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> PairLogits:
         """`TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
         header_length, body = encode_request(
             {

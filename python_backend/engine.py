@@ -46,7 +46,7 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base for its errors
             raise EngineError(f"{path} cannot be loaded: {error}") from None
 
     def run(self, rows: Rows) -> NDArray[np.float32]:

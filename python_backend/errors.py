@@ -1,8 +1,8 @@
 """The refusals of this package. Knows nothing about Triton's error codes.
 
-    WannengError
-    ├── InvalidRequest    the caller's input; the message names the field and the way out
-    └── EngineError       the engine folder or the engine itself
+WannengError
+├── InvalidRequest    the caller's input; the message names the field and the way out
+└── EngineError       the engine folder or the engine itself
 """
 
 

@@ -26,9 +26,7 @@ def check_labels(labels: Sequence[str], *, most: int) -> None:
         if not label.strip():
             raise InvalidRequest("labels: a label is empty")
         if len(label) > MAX_LABEL_CHARACTERS:
-            raise InvalidRequest(
-                f"labels: a label has {len(label)} characters, at most {MAX_LABEL_CHARACTERS}"
-            )
+            raise InvalidRequest(f"labels: a label has {len(label)} characters, at most {MAX_LABEL_CHARACTERS}")
         if label in seen:
             raise InvalidRequest("labels: a label is given twice")
         seen.add(label)
@@ -42,8 +40,6 @@ def hypotheses(labels: Sequence[str], template: str) -> list[str]:
     if template.count(PLACEHOLDER) != 1:
         raise InvalidRequest("hypothesis_template: exactly one {} is needed, where the label goes")
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        raise InvalidRequest(
-            f"hypothesis_template: {len(template)} characters, at most {MAX_TEMPLATE_CHARACTERS}"
-        )
+        raise InvalidRequest(f"hypothesis_template: {len(template)} characters, at most {MAX_TEMPLATE_CHARACTERS}")
     before, after = template.split(PLACEHOLDER)
     return [f"{before}{label}{after}" for label in labels]

@@ -38,6 +38,8 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         if facts["label_order"] != LABEL_ORDER:
             raise EngineError(f"{path}: label_order is {facts['label_order']}, {LABEL_ORDER} is needed")
-        return Manifest(str(facts["name"]), str(facts["engine_id"]), int(facts["max_tokens"]), int(facts["vocabulary"]))
+        return Manifest(
+            str(facts["name"]), str(facts["engine_id"]), int(facts["max_tokens"]), int(facts["vocabulary"])
+        )
     except (KeyError, TypeError) as error:
         raise EngineError(f"{path}: {error} is missing or of the wrong type") from None

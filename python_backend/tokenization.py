@@ -1,4 +1,4 @@
-"""Texts and hypotheses become token rows: each encoded once, joined as the pair encoding would. Knows no Triton."""
+"""Texts and hypotheses become token rows: each encoded once, joined as a pair. Knows no Triton."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import NFC, BertNormalizer, Lowercase, Normalizer, StripAccents
-from tokenizers.normalizers import NFD as Decompose
+from tokenizers.normalizers import NFC, NFD, BertNormalizer, Lowercase, Normalizer, StripAccents
 from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
@@ -71,7 +70,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     if options["do_lower_case"]:
         chain.append(Lowercase())
     if strip_accents:
-        chain += [Decompose(), StripAccents()]
+        chain += [NFD(), StripAccents()]
     tokenizer = Tokenizer(
         WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
     )
@@ -92,9 +91,7 @@ class PairEncoder:
         self._tokenizer = tokenizer
         self._bound = cached_hypotheses
         self._hypotheses: OrderedDict[str, list[int]] = OrderedDict()
-        self._pad, self._cls, self._sep = (
-            tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]")
-        )
+        self._pad, self._cls, self._sep = (tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 
     def encode(self, text: str, hypotheses: Sequence[str], max_tokens: int) -> TokenRows:
         """Rows of `text` with each hypothesis, every row cut to `max_tokens` as ModelScope cuts."""
@@ -109,7 +106,11 @@ class PairEncoder:
         tokens = np.empty((len(said), 3), dtype=np.int32)
         for row, (ids, keep, length) in enumerate(zip(said, kept, lengths, strict=True)):
             input_ids[row, :length] = [
-                self._cls, *text_ids[: keep.text], self._sep, *ids[: keep.hypothesis], self._sep,
+                self._cls,
+                *text_ids[: keep.text],
+                self._sep,
+                *ids[: keep.hypothesis],
+                self._sep,
             ]
             mask[row, :length] = 1
             types[row, keep.text + 2 : length] = 1

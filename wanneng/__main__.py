@@ -135,7 +135,9 @@ def _say_ready(settings: ServeSettings) -> None:
     _say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
     out.print(
         f"curl -s {settings.url}/v1/classify -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}",
-        markup=False, highlight=False, soft_wrap=True,
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
 
 

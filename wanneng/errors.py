@@ -1,8 +1,8 @@
 """What the command line says before it exits with 1.
 
-    CommandError            one sentence that names the thing and the way out
-    ├── StartError          a server could not be started
-    └── RequestError        the gateway refused or could not be reached
+CommandError            one sentence that names the thing and the way out
+├── StartError          a server could not be started
+└── RequestError        the gateway refused or could not be reached
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -48,9 +48,7 @@ class ServeSettings:
         return f"http://{host}:{self.triton_http_port}"
 
 
-def load_settings(
-    flags: Mapping[str, object], environment: Mapping[str, str] | None = None
-) -> ServeSettings:
+def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> ServeSettings:
     """Flags that are given, then the environment, then defaults; a bad value fails by its name."""
     variables = os.environ if environment is None else environment
     chosen: dict[str, object] = {}
@@ -61,7 +59,7 @@ def load_settings(
         if value is None:
             continue
         name = variable if given is None else f"--{field.name.replace('_', '-')}"
-        chosen[field.name] = _converted(name, value, type(field.default))
+        chosen[field.name] = _converted(name, value, str(field.type))
     return ServeSettings(**chosen)  # type: ignore[arg-type]
 
 
@@ -76,9 +74,17 @@ def environment_of_children(settings: ServeSettings) -> dict[str, str]:
     }
 
 
-def _converted(name: str, value: object, kind: type) -> object:
+_CONVERTERS: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "Path": lambda value: Path(value).expanduser().resolve(),
+}
+
+
+def _converted(name: str, value: object, kind: str) -> object:
     try:
-        converted = Path(str(value)).expanduser().resolve() if issubclass(kind, Path) else kind(value)
+        converted = _CONVERTERS[kind](str(value))
     except ValueError:
         raise StartError(f"{name} is {value!r}, a number is needed") from None
     if name.lower().replace("_", "-").endswith("port") and not 1 <= int(str(converted)) <= 65_535:

@@ -27,12 +27,13 @@ from engine.training.measure import (
     load_everyday_examples,
     matches,
 )
-from engine.training.network import build_network
+from engine.training.network import build_network, soften_attention
 from engine.training.vectors import learn_vectors, write_token_file
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 
 SEED = 7
 HIDDEN = 256
+SOFTER = 0.4
 NEIGHBOURS = 120_000
 
 TOPIC_WEIGHTS = {
@@ -84,7 +85,8 @@ def main() -> None:
     run_stage(stage, network, loss, options.work, report)
     _measure(matches, network, batcher, corpus, options)
     teacher = copy.deepcopy(network).requires_grad_(False)
-    stage = Stage("entail", options.entail_steps, learning_rate=4e-4)
+    soften_attention(network, SOFTER)
+    stage = Stage("entail", options.entail_steps, learning_rate=2.5e-4)
     loss = entail_loss(network, teacher, batcher, tasks, ENTAIL_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
     torch.save(network.state_dict(), options.work / "pytorch_model.bin")
@@ -138,7 +140,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and result; a second run resumes")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--match-steps", type=int, default=2_600)
-    parser.add_argument("--entail-steps", type=int, default=6_500)
+    parser.add_argument("--entail-steps", type=int, default=5_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dev-texts", type=int, default=500, help="texts measured per dev task")
     parser.add_argument("--everyday", type=Path, help="JSON file of everyday examples")

@@ -30,9 +30,7 @@ class TokenBatcher:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.special = SpecialIds(
-            *(tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
-        )
+        self.special = SpecialIds(*(tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]")))
         self._known: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
@@ -65,9 +63,7 @@ class TokenBatcher:
         second = [[*row[:most], s.sep] for row in hypotheses]
         return self._pad(first, second)
 
-    def _pad(
-        self, first: list[list[int]], second: list[list[int]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _pad(self, first: list[list[int]], second: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
         second = second or [[] for _ in first]
         longest = max(len(a) + len(b) for a, b in zip(first, second, strict=True))
         ids = torch.full((len(first), longest), self.special.pad, dtype=torch.int64)
@@ -84,9 +80,7 @@ class TokenBatcher:
 class LengthSorted:
     """Examples of one task in order of length; a draw takes neighbours."""
 
-    def __init__(
-        self, examples: Sequence[Labelled | SentencePair], tokens: list[NDArray[np.uint16]]
-    ) -> None:
+    def __init__(self, examples: Sequence[Labelled | SentencePair], tokens: list[NDArray[np.uint16]]) -> None:
         order = sorted(range(len(examples)), key=lambda i: len(tokens[i]))
         self.examples = [examples[i] for i in order]
         self.tokens = [tokens[i] for i in order]

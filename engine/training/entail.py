@@ -62,9 +62,7 @@ def entail_loss(
     return loss_of_step
 
 
-def _logits(
-    network: BertForSequenceClassification, inputs: tuple[Tensor, Tensor, Tensor]
-) -> Tensor:
+def _logits(network: BertForSequenceClassification, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     ids, types, mask = inputs
     logits: Tensor = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
     return logits
@@ -131,9 +129,7 @@ def _taught(
     said: list[list[str]],
 ) -> Tensor:
     logits = _candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
-    return nn.functional.cross_entropy(
-        logits[..., ENTAILMENT], _opinion(teacher, batcher, texts, said)
-    )
+    return nn.functional.cross_entropy(logits[..., ENTAILMENT], _opinion(teacher, batcher, texts, said))
 
 
 def _candidate_logits(
@@ -161,9 +157,7 @@ def _opinion(
     distinct = sorted({h for row in said for h in row})
     place = {h: column for column, h in enumerate(distinct)}
     vectors = mean_of_tokens(teacher, *batcher.singles(texts, LONGEST_TEXT))
-    meanings = mean_of_tokens(
-        teacher, *batcher.singles([batcher.ids(h) for h in distinct], LONGEST_TEXT)
-    )
+    meanings = mean_of_tokens(teacher, *batcher.singles([batcher.ids(h) for h in distinct], LONGEST_TEXT))
     scores = SCALE * vectors @ meanings.T
     columns = torch.tensor([[place[h] for h in row] for row in said])
     return scores.gather(1, columns).softmax(dim=1)

@@ -6,13 +6,19 @@ import json
 import random
 from pathlib import Path
 
-NAMES: dict[str, list[str]] = json.loads(
-    (Path(__file__).parent / "label_names.json").read_text(encoding="utf-8")
-)
+NAMES: dict[str, list[str]] = json.loads((Path(__file__).parent / "label_names.json").read_text(encoding="utf-8"))
 """Everyday names of a label; the first is the label as the data has it."""
 
 BARE = "{}"
-TOPIC = ("这是关于{}的", "这段文字的主题是{}", "这篇文章的标题是{}", "属于{}类", "与{}有关", "这个例子是{}", "类别：{}")
+TOPIC = (
+    "这是关于{}的",
+    "这段文字的主题是{}",
+    "这篇文章的标题是{}",
+    "属于{}类",
+    "与{}有关",
+    "这个例子是{}",
+    "类别：{}",
+)
 SENTIMENT = ("这条评价是{}的", "评价：{}", "情感倾向是{}", "这句话的情感是{}", "顾客{}", "这个例子是{}")
 EMOTION = ("说话人感到{}", "情绪：{}", "这句话表达了{}", "心情是{}", "这个例子是{}")
 INTENT = ("用户的意图是{}", "用户想要{}", "意图：{}", "这是一条{}", "这是{}", "这个例子是{}")

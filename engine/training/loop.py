@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,9 +78,7 @@ def _schedule(step: int, stage: Stage) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _resume(
-    path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer
-) -> int:
+def _resume(path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
@@ -97,7 +94,5 @@ def _save(
     step: int,
 ) -> None:
     partial = path.with_suffix(".partial")
-    torch.save(
-        {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial
-    )
-    os.replace(partial, path)
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    partial.replace(path)

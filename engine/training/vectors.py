@@ -26,7 +26,7 @@ def write_token_file(tokenizer: Tokenizer, passages: Iterable[str], path: Path) 
 def learn_vectors(
     token_file: Path, tokens: int, *, dimensions: int, epochs: int, seed: int
 ) -> NDArray[np.float32]:
-    """CBOW vectors, shape `[tokens, dimensions]`, float32, each of length near 1; unseen tokens are small noise."""
+    """CBOW vectors, shape `[tokens, dimensions]`, float32, of length 1; unseen tokens are small noise."""
     model = Word2Vec(
         corpus_file=str(token_file),
         vector_size=dimensions,

@@ -29,4 +29,4 @@ def learn_vocabulary(passages: Iterable[str], path: Path) -> None:
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer over `vocab.txt` that adds no special tokens."""
-    return BertWordPieceTokenizer(str(path), lowercase=True)._tokenizer
+    return BertWordPieceTokenizer(str(path), lowercase=True)._tokenizer  # noqa: SLF001 - it has no other door

@@ -1,14 +1,17 @@
-"""The outermost middleware: gives each request an id and its facts, and reports when it is answered."""
+"""The outermost middleware: gives each request an id and its facts, answers defects, reports at the end."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.problems import problem_of_defect
 from gateway.facts import Facts
 from gateway.telemetry import Telemetry
 
@@ -17,6 +20,8 @@ _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: neither logged nor counted."""
 UNKNOWN_ROUTE = "unknown"
+
+log = logging.getLogger(__name__)
 
 
 class Boundary:
@@ -45,6 +50,10 @@ class Boundary:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request %s met a defect", facts.request_id)
+            if status == 0:
+                await problem_of_defect(Request(scope))(scope, receive, send_with_id)
         finally:
             path = scope["path"]
             if path not in QUIET:

@@ -21,9 +21,7 @@ from gateway.telemetry import CONTENT_TYPE, Telemetry
 class Endpoints:
     """Holds what the endpoints delegate to."""
 
-    def __init__(
-        self, classify: Classify, readiness: Readiness, telemetry: Telemetry, settings: Settings
-    ) -> None:
+    def __init__(self, classify: Classify, readiness: Readiness, telemetry: Telemetry, settings: Settings) -> None:
         self._classify = classify
         self._readiness = readiness
         self._telemetry = telemetry
@@ -61,9 +59,7 @@ def _answer(question: Question, outcome: Outcome, facts: Facts) -> Struct:
     if not question.single:
         return ClassifyAnswers(outcome.results, pairs, model, version, facts.request_id)
     (one,) = outcome.results
-    return ClassifyAnswer(
-        one.labels, one.scores, one.truncated, pairs, model, version, facts.request_id, one.cut
-    )
+    return ClassifyAnswer(one.labels, one.scores, one.truncated, pairs, model, version, facts.request_id, one.cut)
 
 
 def _json(body: object, status: int = 200) -> Response:

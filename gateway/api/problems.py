@@ -45,10 +45,12 @@ async def problem_of_http(request: Request, error: Exception) -> Response:
     return _problem(request, error.status_code, title, "http_error", error.detail, headers, {})
 
 
-async def problem_of_defect(request: Request, error: Exception) -> Response:
-    """Anything unforeseen; Starlette raises it again, so the log has its traceback."""
+def problem_of_defect(request: Request) -> Response:
+    """Anything unforeseen; the caller has logged its traceback."""
+    facts: Facts = request.scope["facts"]
+    facts.error_code = GatewayError.code
     detail = "An unexpected error; the log has it under this request_id"
-    return _problem(request, 500, "Something is broken here", "internal_error", detail, {}, {})
+    return _problem(request, 500, "Something is broken here", GatewayError.code, detail, {}, {})
 
 
 def _problem(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -13,11 +14,9 @@ from python_backend.errors import EngineError, InvalidRequest
 log = logging.getLogger(__name__)
 
 
-def respond_to_each(
-    requests: Sequence[Any], answer: Callable[[Any], list[Any]]
-) -> list[Any]:
+def respond_to_each(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
     """Answer every request by itself; `answer` gives the output tensors or raises."""
-    return [attempt(lambda request=request: answer(request)) for request in requests]
+    return [attempt(partial(answer, request)) for request in requests]
 
 
 def attempt(answer: Callable[[], list[Any]]) -> Any:
@@ -30,7 +29,9 @@ def attempt(answer: Callable[[], list[Any]]) -> Any:
         return failure(str(error), pb_utils.TritonError.INTERNAL)
     except Exception:
         log.exception("a request failed unexpectedly")
-        return failure("the model failed on this request; the server's log says why", pb_utils.TritonError.INTERNAL)
+        return failure(
+            "the model failed on this request; the server's log says why", pb_utils.TritonError.INTERNAL
+        )
 
 
 def failure(message: str, code: int) -> Any:

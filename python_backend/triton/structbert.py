@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,12 @@ class StructBertModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         checked = [self._checked(request) for request in requests]
         logits = self._run([rows for rows in checked if not isinstance(rows, InvalidRequest)])
-        return [attempt(lambda rows=rows: _answer(rows, logits)) for rows in checked]
+        return [attempt(partial(_answer, rows, logits)) for rows in checked]
 
     def _checked(self, request: Any) -> Rows | InvalidRequest:
         rows = {name: tensors.array(request, name) for name in tensors.ENGINE_INPUTS}
         try:
-            check_rows(
-                rows, max_tokens=self._manifest.max_tokens, vocabulary=self._manifest.vocabulary
-            )
+            check_rows(rows, max_tokens=self._manifest.max_tokens, vocabulary=self._manifest.vocabulary)
         except InvalidRequest as error:
             return error
         return rows
@@ -54,9 +53,7 @@ class StructBertModel:
             return iter([EngineError("the engine failed; the server's log says why")] * len(requests))
 
 
-def _answer(
-    rows: Rows | InvalidRequest, logits: Iterator[NDArray[np.float32] | EngineError]
-) -> list[Any]:
+def _answer(rows: Rows | InvalidRequest, logits: Iterator[NDArray[np.float32] | EngineError]) -> list[Any]:
     if isinstance(rows, InvalidRequest):
         raise rows
     result = next(logits)

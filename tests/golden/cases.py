@@ -28,11 +28,45 @@ TEXTS = (
     "第四十六条　违反本办法规定，构成犯罪的，依法追究刑事责任。",
 )
 LABELS = (
-    "投诉", "咨询", "建议", "体育", "财经", "科技", "教育", "娱乐", "正面", "负面", "中性", "购买意图",
-    "sports news", "Technology", "电子产品/手机", "物流太慢", "[MASK]", "带 空格 的 标签", "１２３", "臺灣",
-    "😀", "不满意", "好评", "差评", "健康养生", "国际新闻", "法律法规", "C++", "退款(全额)", "其他",
+    "投诉",
+    "咨询",
+    "建议",
+    "体育",
+    "财经",
+    "科技",
+    "教育",
+    "娱乐",
+    "正面",
+    "负面",
+    "中性",
+    "购买意图",
+    "sports news",
+    "Technology",
+    "电子产品/手机",
+    "物流太慢",
+    "[MASK]",
+    "带 空格 的 标签",
+    "１２３",
+    "臺灣",
+    "😀",
+    "不满意",
+    "好评",
+    "差评",
+    "健康养生",
+    "国际新闻",
+    "法律法规",
+    "C++",
+    "退款(全额)",
+    "其他",
 )
-TEMPLATES = ("{}", "这是关于{}的", "这篇文章的标题是{}", "This text is about {}.", "[MASK]{}[SEP]吗", "　{}　")
+TEMPLATES = (
+    "{}",
+    "这是关于{}的",
+    "这篇文章的标题是{}",
+    "This text is about {}.",
+    "[MASK]{}[SEP]吗",
+    "　{}　",
+)
 LONG_LABEL = "这是一个特别特别长的标签，用来描述用户在购买商品之后遇到的各种各样的问题以及希望得到的解决办法"
 
 ANSWERS_PER_SNAPSHOT = 120
@@ -44,9 +78,7 @@ def cases() -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
 
     def add(text: str, labels: list[str] | str, template: str = "{}", multi_label: bool = False) -> None:
-        made.append(
-            {"text": text, "labels": labels, "hypothesis_template": template, "multi_label": multi_label}
-        )
+        made.append({"text": text, "labels": labels, "hypothesis_template": template, "multi_label": multi_label})
 
     for text in TEXTS:
         add(text, rng.sample(LABELS, 3))

@@ -30,7 +30,20 @@ SNAPSHOTS: dict[str, dict[str, Any]] = {
 WEIGHT_SPREAD = 0.2
 """Wider than BERT's 0.02, so that random weights give scores far apart."""
 LATIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-PIECES = ["the", "quick", "tech", "##nology", "sport", "##s", "news", "phone", "##15", "cafe", "resume", "##ing"]
+PIECES = [
+    "the",
+    "quick",
+    "tech",
+    "##nology",
+    "sport",
+    "##s",
+    "news",
+    "phone",
+    "##15",
+    "cafe",
+    "resume",
+    "##ing",
+]
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from wanneng.errors import StartError
@@ -26,9 +27,7 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(
-        cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path
-    ) -> Child:
+    async def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
         with log.open("wb") as output:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -71,10 +70,8 @@ class Child:
 
     def kill_group(self) -> None:
         """End what the process left behind, such as Triton's Python stubs."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def last_lines(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()

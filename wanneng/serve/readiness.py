@@ -13,9 +13,7 @@ from wanneng.serve.child import Child
 POLL_S = 0.1
 
 
-async def wait_until(
-    probe: Callable[[], Awaitable[bool]], child: Child, what: str, timeout_s: float
-) -> None:
+async def wait_until(probe: Callable[[], Awaitable[bool]], child: Child, what: str, timeout_s: float) -> None:
     """Poll until `probe` is true; `StartError` when `child` dies first or time is up."""
     try:
         async with asyncio.timeout(timeout_s):

@@ -67,9 +67,7 @@ class Supervisor:
             while True:
                 triton, gateway = await self._keep(client, triton, gateway)
 
-    async def _keep(
-        self, client: httpx.AsyncClient, triton: Child, gateway: Child
-    ) -> tuple[Child, Child]:
+    async def _keep(self, client: httpx.AsyncClient, triton: Child, gateway: Child) -> tuple[Child, Child]:
         """Wait for one of the two to die, and start it again."""
         watch = {asyncio.create_task(child.wait()): child for child in (triton, gateway)}
         try:

@@ -1,0 +1,46 @@
+"""A classifier without Triton: logits by a rule that a test can foresee."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.errors import GatewayError
+from gateway.triton import PairLogits
+
+
+@dataclass
+class FakeClassifier:
+    """Entailment is the number of the label's characters that the text contains; contradiction is 0.
+
+    `failure` is raised instead of an answer, `delay_s` passes before it, `engine_ids` are given out in turn,
+    texts longer than `max_tokens` count as cut.
+    """
+
+    failure: GatewayError | None = None
+    delay_s: float = 0.0
+    engine_ids: Sequence[str] = ("engine-1",)
+    calls: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    async def logits(self, text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> PairLogits:
+        self.calls.append((text, tuple(labels)))
+        engine_id = self.engine_ids[(len(self.calls) - 1) % len(self.engine_ids)]
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.delay_s)
+        finally:
+            self.under_way -= 1
+        if self.failure is not None:
+            raise self.failure
+        hits = [sum(character in text for character in label) for label in labels]
+        logits = np.array([[hit, 0, 0] for hit in hits], dtype=np.float32)
+        limit = max_tokens or 512
+        cut = max(0, len(text) - limit)
+        tokens = np.array([[min(len(text), limit), cut, 0]] * len(labels), dtype=np.int32)
+        return PairLogits(logits, tokens, engine_id, "fake")

@@ -1,0 +1,208 @@
+"""The HTTP surface, through the whole application with a fake classifier."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.app import create_app
+from gateway.errors import DeadlineExceeded, GatewayError, TritonFailed, TritonUnavailable
+from gateway.settings import Settings
+from tests.fakes.classifier import FakeClassifier
+
+GOOD = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
+
+
+@asynccontextmanager
+async def gateway(classifier: FakeClassifier | None = None, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Settings(**limits), classifier=classifier or FakeClassifier())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+    ):
+        yield client
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(problem)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert "Traceback" not in response.text
+    return problem
+
+
+async def test_one_text_gets_one_answer() -> None:
+    async with gateway() as client:
+        response = await client.post("/v1/classify", json=GOOD)
+    answer = response.json()
+    assert response.status_code == 200
+    assert answer.pop("request_id") == response.headers["x-request-id"]
+    assert sum(answer.pop("scores")) == pytest.approx(1.0)
+    assert answer == {
+        "labels": ["投诉", "咨询"],
+        "truncated": False,
+        "pairs": {"computed": 2, "cached": 0},
+        "model": "fake",
+        "model_version": "engine-1",
+    }
+
+
+async def test_texts_are_answered_in_order() -> None:
+    async with gateway() as client:
+        texts = ["咨询", "投诉", "咨询"]
+        answer = (await client.post("/v1/classify", json={"texts": texts, "labels": "投诉，咨询"})).json()
+    assert [result["labels"][0] for result in answer["results"]] == texts
+    assert answer["pairs"] == {"computed": 6, "cached": 0}
+
+
+async def test_a_cut_text_says_what_was_cut() -> None:
+    async with gateway() as client:
+        answer = (await client.post("/v1/classify", json=GOOD | {"text": "x" * 30, "max_tokens": 16})).json()
+    assert answer["truncated"]
+    assert answer["cut"] == {"max_tokens": 16, "text_tokens": 14, "label_tokens": 0}
+
+
+async def test_a_callers_request_id_is_kept_unless_it_could_forge_a_log() -> None:
+    async with gateway() as client:
+        for given, kept in (("order-17.a_b", True), ("a b", False), ("x" * 65, False)):
+            response = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Id": given})
+            assert (response.headers["x-request-id"] == given) is kept
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        (b"", 400, "not_json", None),
+        (b"{", 400, "not_json", None),
+        (b"\xff\xfe", 400, "not_json", None),
+        (b'{"text": "\\ud800", "labels": "a"}', 400, "not_json", None),
+        (b"[" * 100_000, 422, "invalid_request", None),
+        (b"[]", 422, "invalid_request", None),
+        (b'{"text": 5, "labels": "a"}', 422, "invalid_request", None),
+        (b'{"text": "a", "labels": [1]}', 422, "invalid_request", None),
+        (b'{"text": "a", "labels": "a", "max_tokens": 1e99}', 422, "invalid_request", None),
+        (b'{"text": "a", "labels": "a", "lables": "b"}', 422, "invalid_request", None),
+        (b'{"text": "a"}', 422, "invalid_request", None),
+        (b'{"text": " ", "labels": "a"}', 422, "invalid_request", "text"),
+        (b'{"text": "a", "labels": "a,a"}', 422, "invalid_request", "labels[1]"),
+        (
+            b'{"text": "a", "labels": ["a"], "hypothesis_template": "{0}"}',
+            422,
+            "invalid_request",
+            "hypothesis_template",
+        ),
+    ],
+)
+async def test_bad_bodies_are_refused_with_the_reason(
+    body: bytes, status: int, code: str, field: str | None
+) -> None:
+    async with gateway() as client:
+        problem = assert_problem(await client.post("/v1/classify", content=body), status, code)
+        assert problem.get("field") == field
+        assert (await client.post("/v1/classify", json=GOOD)).status_code == 200
+
+
+async def test_an_unknown_field_is_named() -> None:
+    async with gateway() as client:
+        problem = assert_problem(
+            await client.post("/v1/classify", json=GOOD | {"lables": []}), 422, "invalid_request"
+        )
+    assert "lables" in problem["detail"]
+
+
+async def test_a_body_over_its_bound_is_refused_declared_or_not() -> None:
+    async def undeclared() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 100
+
+    async with gateway(max_body_bytes=1_000) as client:
+        for content in (b"x" * 1_001, undeclared()):
+            assert_problem(await client.post("/v1/classify", content=content), 413, "body_too_large")
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    async with gateway(body_timeout_s=0.05) as client:
+        assert_problem(await client.post("/v1/classify", content=slow()), 408, "body_too_slow")
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(TritonUnavailable("gone"), 503), (TritonFailed("broken"), 502), (DeadlineExceeded("slow"), 504)],
+)
+async def test_tritons_failures_have_their_statuses(failure: GatewayError, status: int) -> None:
+    async with gateway(FakeClassifier(failure=failure)) as client:
+        response = await client.post("/v1/classify", json=GOOD)
+    assert_problem(response, status, failure.code)
+    assert ("retry-after" in response.headers) is (status == 503)
+
+
+async def test_a_defect_answers_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    classifier = FakeClassifier(failure=ZeroDivisionError("secret"))  # type: ignore[arg-type]
+    async with gateway(classifier) as client:
+        response = await client.post("/v1/classify", json=GOOD)
+    assert "secret" not in response.text
+    assert_problem(response, 500, "internal_error")
+
+
+async def test_too_much_in_flight_is_refused_with_retry_after() -> None:
+    async with gateway(FakeClassifier(delay_s=0.2), max_pairs_in_flight=3) as client:
+        responses = await asyncio.gather(*(client.post("/v1/classify", json=GOOD) for _ in range(3)))
+    assert sorted(response.status_code for response in responses) == [200, 503, 503]
+    refused = next(response for response in responses if response.status_code == 503)
+    assert_problem(refused, 503, "overloaded")
+    assert refused.headers["retry-after"] == "1"
+
+
+async def test_unknown_paths_and_methods_are_problems_too() -> None:
+    async with gateway() as client:
+        assert_problem(await client.get("/v1/clasify"), 404, "http_error")
+        response = await client.get("/v1/classify")
+        assert_problem(response, 405, "http_error")
+        assert "POST" in response.headers["allow"]
+
+
+async def test_live_before_ready_and_ready_after_an_answer() -> None:
+    classifier = FakeClassifier(failure=TritonUnavailable("starting"))
+    async with gateway(classifier) as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+        classifier.failure = None
+        async with asyncio.timeout(5):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+
+
+async def test_metrics_count_requests_and_pairs_by_known_routes() -> None:
+    async with gateway() as client:
+        await client.post("/v1/classify", json=GOOD)
+        await client.get("/nowhere/" + "x" * 50)
+        text = (await client.get("/metrics")).text
+    assert 'wanneng_requests_total{route="/v1/classify",status="200"} 1.0' in text
+    assert 'wanneng_requests_total{route="unknown",status="404"} 1.0' in text
+    assert 'wanneng_pairs_total{source="computed"} 2.0' in text
+    assert "wanneng_pairs_in_flight 0.0" in text
+
+
+async def test_a_request_leaves_one_log_line_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="gateway.request")
+    async with gateway() as client:
+        await client.post("/v1/classify", json=GOOD, headers={"X-Request-Id": "r-1"})
+        await client.post("/v1/classify", json=GOOD | {"labels": "投诉,投诉"})
+    first, second = (json.loads(record.message) for record in caplog.records)
+    assert (first["request_id"], first["status"], first["pairs_computed"]) == ("r-1", 200, 2)
+    assert (second["status"], second["error_code"]) == (422, "invalid_request")
+    assert "投诉" not in caplog.text

@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+
+from gateway.admission import Admission
+from gateway.classify import Classify
+from gateway.errors import DeadlineExceeded, Overloaded, TritonFailed, TritonUnavailable
+from gateway.facts import Facts
+from gateway.question import Question
+from gateway.settings import Settings
+from tests.fakes.classifier import FakeClassifier
+
+
+def question(
+    texts: tuple[str, ...] = ("投诉",), labels: tuple[str, ...] = ("投", "投诉", "咨"), **more: object
+) -> Question:
+    facts = {"template": "{}", "multi_label": False, "max_tokens": None, "single": True} | more
+    return Question(texts, labels, **facts)  # type: ignore[arg-type]
+
+
+def use_case(classifier: FakeClassifier, **limits: object) -> Classify:
+    settings = Settings(**limits)  # type: ignore[arg-type]
+    return Classify(classifier, Admission(settings.max_pairs_in_flight), settings)
+
+
+async def test_labels_come_sorted_by_score() -> None:
+    outcome = await use_case(FakeClassifier()).answer(question(), Facts("r"))
+    assert outcome.results[0].labels == ["投诉", "投", "咨"]
+    assert sum(outcome.results[0].scores) == pytest.approx(1.0)
+    assert (outcome.model, outcome.model_version) == ("fake", "engine-1")
+
+
+async def test_labels_beyond_one_call_are_chunked_and_scored_together() -> None:
+    labels = tuple(f"{i}号" for i in range(10))
+    classifier = FakeClassifier()
+    outcome = await use_case(classifier, max_pairs_per_call=4).answer(
+        question(texts=("3号", "7号"), labels=labels), Facts("r")
+    )
+    assert sorted(len(chunk) for _, chunk in classifier.calls) == [2, 2, 4, 4, 4, 4]
+    assert [result.labels[0] for result in outcome.results] == ["3号", "7号"]
+    assert sum(outcome.results[1].scores) == pytest.approx(1.0)
+
+
+async def test_one_request_keeps_its_calls_under_its_bound() -> None:
+    classifier = FakeClassifier(delay_s=0.01)
+    texts = tuple(str(i) for i in range(12))
+    await use_case(classifier, max_calls_per_request=3).answer(question(texts=texts), Facts("r"))
+    assert classifier.most_under_way == 3
+
+
+async def test_the_facts_say_what_was_done() -> None:
+    facts = Facts("r")
+    await use_case(FakeClassifier()).answer(question(texts=("a", "b"), max_tokens=8), facts)
+    assert (facts.texts, facts.labels, facts.pairs_computed, facts.engine_id) == (2, 3, 6, "engine-1")
+
+
+async def test_what_was_cut_is_told() -> None:
+    outcome = await use_case(FakeClassifier()).answer(question(texts=("x" * 30, "x"), max_tokens=8), Facts("r"))
+    first, second = outcome.results
+    assert first.truncated
+    assert first.cut.text_tokens == 22  # type: ignore[union-attr]
+    assert not second.truncated
+
+
+async def test_the_deadline_ends_the_request_and_frees_its_pairs() -> None:
+    settings = Settings(deadline_s=0.05)
+    admission = Admission(10)
+    subject = Classify(FakeClassifier(delay_s=60), admission, settings)
+    with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
+        await subject.answer(question(), Facts("r"))
+    assert admission.pairs_in_flight == 0
+
+
+async def test_a_failing_call_fails_the_request_and_ends_the_others() -> None:
+    classifier = FakeClassifier(failure=TritonFailed("broken"), delay_s=0.01)
+    with pytest.raises(TritonFailed, match="broken"):
+        await use_case(classifier).answer(question(texts=("a", "b", "c")), Facts("r"))
+    assert classifier.under_way == 0
+
+
+async def test_pairs_beyond_the_bound_are_refused_at_once() -> None:
+    classifier = FakeClassifier(delay_s=60)
+    subject = use_case(classifier, max_pairs_in_flight=5, deadline_s=0.2)
+    first = asyncio.create_task(subject.answer(question(), Facts("r")))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await subject.answer(question(), Facts("s"))
+    with pytest.raises(DeadlineExceeded):
+        await first
+    assert len(classifier.calls) == 1
+
+
+async def test_an_answer_never_mixes_two_engines() -> None:
+    classifier = FakeClassifier(engine_ids=("engine-1", "engine-2"), delay_s=0.01)
+    with pytest.raises(TritonUnavailable, match="engine changed"):
+        await use_case(classifier).answer(question(texts=("a", "b")), Facts("r"))

@@ -1,0 +1,48 @@
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from gateway.errors import DeadlineExceeded, TritonUnavailable
+from gateway.readiness import Readiness
+from tests.fakes.classifier import FakeClassifier
+
+
+async def probing(readiness: Readiness, until: bool) -> None:
+    task = asyncio.create_task(readiness.keep())
+    try:
+        async with asyncio.timeout(5):
+            while readiness.ready is not until:
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_ready_only_after_a_real_answer() -> None:
+    readiness = Readiness(FakeClassifier())
+    assert not readiness.ready
+    await probing(readiness, until=True)
+
+
+async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
+    classifier = FakeClassifier()
+    readiness = Readiness(classifier)
+    await readiness.logits("x", ["y"], "{}", None)
+    classifier.failure = TritonUnavailable("gone")
+    with pytest.raises(TritonUnavailable):
+        await readiness.logits("x", ["y"], "{}", None)
+    assert not readiness.ready
+    classifier.failure = None
+    await probing(readiness, until=True)
+
+
+async def test_a_busy_triton_stays_ready() -> None:
+    classifier = FakeClassifier()
+    readiness = Readiness(classifier)
+    await readiness.logits("x", ["y"], "{}", None)
+    classifier.failure = DeadlineExceeded("slow")
+    with pytest.raises(DeadlineExceeded):
+        await readiness.logits("x", ["y"], "{}", None)
+    assert readiness.ready

@@ -1,0 +1,15 @@
+import pytest
+
+from gateway.settings import Settings, SettingsError, load_settings
+
+
+def test_the_environment_overrides_the_defaults() -> None:
+    settings = load_settings({"WANNENG_PORT": "9", "WANNENG_DEADLINE_S": "2.5", "WANNENG_TRITON_URL": "http://t"})
+    assert (settings.port, settings.deadline_s, settings.triton_url) == (9, 2.5, "http://t")
+    assert load_settings({}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", ""])
+def test_a_bad_value_fails_by_its_variable(value: str) -> None:
+    with pytest.raises(SettingsError, match="WANNENG_MAX_LABELS"):
+        load_settings({"WANNENG_MAX_LABELS": value})

@@ -1,0 +1,77 @@
+"""Triton's client against a server that misbehaves, in the place of the network."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, TritonFailed, TritonUnavailable
+from gateway.kserve import HEADER_LENGTH
+from gateway.triton import Triton
+from tests.gateway.test_kserve import response as kserve_response
+
+
+def answer(logits: np.ndarray, tokens: np.ndarray) -> httpx.Response:
+    name = struct.pack("<I", 1) + b"e"
+    length, body = kserve_response(
+        [
+            ("logits", "FP32", list(logits.shape), logits.tobytes()),
+            ("tokens", "INT32", list(tokens.shape), tokens.tobytes()),
+            ("engine_id", "BYTES", [1], name),
+            ("engine_name", "BYTES", [1], name),
+        ]
+    )
+    return httpx.Response(200, content=body, headers={HEADER_LENGTH: str(length)})
+
+
+async def ask(reply: httpx.Response | Exception) -> Any:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://triton") as client:
+        return await Triton(client).logits("手机", ["投诉", "咨询"], "{}", None)
+
+
+LOGITS, TOKENS = np.ones((2, 3), dtype=np.float32), np.ones((2, 3), dtype=np.int32)
+
+
+async def test_a_good_answer_is_taken() -> None:
+    pairs = await ask(answer(LOGITS, TOKENS))
+    assert (pairs.logits.shape, pairs.engine_id) == ((2, 3), "e")
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (httpx.ConnectError("refused"), TritonUnavailable),
+        (httpx.ConnectTimeout("lost"), TritonUnavailable),
+        (httpx.ReadError("reset"), TritonUnavailable),
+        (httpx.RemoteProtocolError("closed"), TritonUnavailable),
+        (httpx.ReadTimeout("slow"), DeadlineExceeded),
+        (httpx.PoolTimeout("full"), DeadlineExceeded),
+        (httpx.Response(503, json={"error": "queue full"}), TritonUnavailable),
+        (httpx.Response(404, json={"error": "unknown model"}), TritonUnavailable),
+        (httpx.Response(500, json={"error": "broken"}), TritonFailed),
+        (httpx.Response(400, content=b"<html>"), TritonFailed),
+        (httpx.Response(400, json={"error": "in ensemble 'z', max_tokens: 600, 8 to 512"}), InvalidRequest),
+        (httpx.Response(200, content=b"garbage", headers={HEADER_LENGTH: "3"}), TritonFailed),
+        (httpx.Response(200, content=b""), TritonFailed),
+        (answer(LOGITS[:1], TOKENS), TritonFailed),
+        (answer(LOGITS * np.float32(np.nan), TOKENS), TritonFailed),
+    ],
+)
+async def test_every_failure_has_its_error(reply: httpx.Response | Exception, error: type[GatewayError]) -> None:
+    with pytest.raises(error):
+        await ask(reply)
+
+
+async def test_only_the_first_line_of_tritons_words_is_passed_on() -> None:
+    with pytest.raises(TritonFailed) as failure:
+        await ask(httpx.Response(500, json={"error": "it broke\nTraceback: secret"}))
+    assert "secret" not in str(failure.value)

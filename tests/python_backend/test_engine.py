@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from python_backend.engine import OnnxEngine, run_requests
+from python_backend.errors import EngineError
+from python_backend.rows import Rows
+
+ENGINE = Path(__file__).parents[1] / "golden/small"
+
+
+class EchoEngine:
+    """Logits that tell a row's length, its first id and how wide its run was."""
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+
+    def run(self, rows: Rows) -> NDArray[np.float32]:
+        ids, mask = rows["input_ids"], rows["attention_mask"]
+        self.widths.append(ids.shape[1])
+        assert (ids[mask == 0] == 0).all()
+        return np.stack([mask.sum(1), ids[:, 0], ids.sum(1)], axis=1).astype(np.float32)
+
+
+def request(lengths: list[int], first: int, width: int) -> Rows:
+    ids = np.zeros((len(lengths), width), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = first + row
+        mask[row, :length] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+
+
+def test_each_request_gets_its_own_rows_back_in_order() -> None:
+    engine = EchoEngine()
+    results = run_requests(engine, [request([9, 3], 100, 60), request([200], 300, 200), request([4], 500, 4)])
+    assert [result[:, :2].tolist() for result in results] == [
+        [[9, 100], [3, 101]], [[200, 300]], [[4, 500]],
+    ]  # fmt: skip
+
+
+def test_a_rows_padding_inside_its_request_is_dropped() -> None:
+    engine = EchoEngine()
+    run_requests(engine, [request([5, 5, 5, 5, 5], 1, 500)])
+    assert engine.widths == [5]
+
+
+def test_a_rows_logits_do_not_depend_on_its_batch_mates() -> None:
+    engine = OnnxEngine(ENGINE, threads=1)
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(3, 120, 40)
+    rows = [request([int(n)], int(rng.integers(5, 200)), int(n)) for n in lengths]
+    alone = np.concatenate([run_requests(engine, [row])[0] for row in rows])
+    together = np.concatenate(run_requests(engine, rows))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_missing_and_broken_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"model\.onnx is missing"):
+        OnnxEngine(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(EngineError, match=r"model\.onnx cannot be loaded"):
+        OnnxEngine(tmp_path)

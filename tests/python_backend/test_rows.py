@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from python_backend.errors import InvalidRequest
+from python_backend.rows import Rows, check_rows
+
+
+def good() -> Rows:
+    ids = np.array([[2, 7, 3, 0], [2, 8, 9, 3]], dtype=np.int64)
+    return {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64), "token_type_ids": np.zeros_like(ids)}
+
+
+def test_good_rows_pass() -> None:
+    check_rows(good(), max_tokens=4, vocabulary=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("input_ids", (0, 1), 10),
+        ("input_ids", (1, 3), -1),
+        ("token_type_ids", (0, 0), 2),
+        ("attention_mask", (0, 0), 0),
+        ("attention_mask", (0, slice(None)), 0),
+        ("attention_mask", (1, 2), 5),
+    ],
+)
+def test_a_row_that_would_break_its_batch_mates_is_refused(
+    name: str, place: tuple[int, int | slice], value: int
+) -> None:
+    rows = good()
+    rows[name][place] = value
+    with pytest.raises(InvalidRequest, match=name):
+        check_rows(rows, max_tokens=4, vocabulary=10)
+
+
+def test_unequal_shapes_and_overlong_rows_are_refused() -> None:
+    rows = good()
+    with pytest.raises(InvalidRequest, match="shape"):
+        check_rows(rows, max_tokens=3, vocabulary=10)
+    rows["attention_mask"] = rows["attention_mask"][:1]
+    with pytest.raises(InvalidRequest, match="shapes differ"):
+        check_rows(rows, max_tokens=4, vocabulary=10)

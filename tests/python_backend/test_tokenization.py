@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from python_backend.errors import EngineError
+from python_backend.tokenization import PairEncoder, load_tokenizer
+
+ENGINE = Path(__file__).parents[1] / "golden/small"
+
+
+def encoder(max_tokens: int = 512, cached: int = 10) -> PairEncoder:
+    return PairEncoder(load_tokenizer(ENGINE), max_tokens=max_tokens, cached_hypotheses=cached)
+
+
+def test_rows_are_what_encoding_each_pair_whole_would_give() -> None:
+    tokenizer = load_tokenizer(ENGINE)
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    text, said = "这个手机质量太差", ["投诉", "这是关于咨询的"]
+    rows = encoder().encode(text, said, 512)
+    for row, hypothesis in enumerate(said):
+        first = [cls, *tokenizer.encode(text, add_special_tokens=False).ids, sep]
+        second = [*tokenizer.encode(hypothesis, add_special_tokens=False).ids, sep]
+        length = len(first) + len(second)
+        assert rows.input_ids[row, :length].tolist() == first + second
+        assert rows.token_type_ids[row].sum() == len(second)
+        assert rows.attention_mask[row].sum() == length == rows.tokens[row, 0]
+        assert not rows.input_ids[row, length:].any()
+
+
+def test_what_is_cut_is_reported_for_each_side() -> None:
+    rows = encoder().encode("手机" * 20, ["投诉", "质" * 40], 16)
+    assert rows.tokens.tolist() == [[16, 29, 0], [16, 33, 34]]
+    assert rows.input_ids.shape == (2, 16)
+
+
+def test_special_tokens_written_in_a_text_become_special_tokens() -> None:
+    tokenizer = load_tokenizer(ENGINE)
+    assert tokenizer.encode("手[SEP]机[MASK]", add_special_tokens=False).tokens == ["手", "[SEP]", "机", "[MASK]"]
+    assert "[SEP]" not in tokenizer.encode("[sep]", add_special_tokens=False).tokens
+
+
+def test_the_bound_on_cached_hypotheses_holds_and_forgets_the_longest_unused() -> None:
+    subject = encoder(cached=2)
+    for hypothesis in ("一", "二", "一", "三"):
+        subject.encode("手机", [hypothesis], 512)
+    assert list(subject._hypotheses) == ["一", "三"]
+
+
+def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"vocab\.txt is missing"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_without_special_tokens_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n手\n", encoding="utf-8")
+    with pytest.raises(EngineError, match=r"\[CLS\], \[SEP\], \[MASK\]"):
+        load_tokenizer(tmp_path)
+
+
+def test_rows_are_64_bit_as_the_engine_wants_them() -> None:
+    rows = encoder().encode("手机", ["投诉"], 512)
+    assert {rows.input_ids.dtype, rows.attention_mask.dtype, rows.token_type_ids.dtype} == {np.dtype(np.int64)}
