@@ -12,7 +12,8 @@ from pathlib import Path
 
 from wanneng.errors import StartError
 
-TAIL_LINES = 12
+TAIL_LINES, TAIL_CHARACTERS = 12, 400
+FAILURE = "UNAVAILABLE"
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a child gets when its parent dies, even by SIGKILL."""
 _libc = ctypes.CDLL(None)
@@ -74,8 +75,10 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def last_lines(self) -> str:
+        """The end of the log without frames and tables, but with the rows of Triton's that tell a failure."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+        telling = [line for line in lines if line.strip() and (line[0] not in "|+" or FAILURE in line)]
+        return "\n".join(f"    {line[:TAIL_CHARACTERS]}" for line in telling[-TAIL_LINES:])
 
 
 def _die_with_parent() -> None:

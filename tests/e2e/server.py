@@ -1,0 +1,133 @@
+"""Starts the real `wanneng serve` on free ports and watches what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 10.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, each a different one."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes below `pid`."""
+    found: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid:
+            child = int(path.parent.name)
+            found |= {child} | descendants(child)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+@dataclass
+class Server:
+    """One `wanneng serve` and its addresses."""
+
+    state: Path
+    engine: Path | None = None
+    ports: list[int] = field(default_factory=lambda: free_ports(4))
+    process: subprocess.Popen[str] = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    @property
+    def triton_http(self) -> str:
+        return f"127.0.0.1:{self.ports[1]}"
+
+    @property
+    def triton_grpc(self) -> str:
+        return f"127.0.0.1:{self.ports[2]}"
+
+    def start(self) -> None:
+        names = ("PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+        environment = dict(os.environ) | {
+            f"WANNENG_{name}": str(port) for name, port in zip(names, self.ports, strict=True)
+        }
+        environment["WANNENG_STATE"] = str(self.state)
+        if self.engine is not None:
+            environment["WANNENG_ENGINE"] = str(self.engine)
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "wanneng", "serve"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_until_ready(self) -> str:
+        """What was printed up to the line of curl; fails when the process ends first."""
+        printed = ""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            line = self.process.stdout.readline()
+            if not line:
+                raise AssertionError(f"serve ended with {self.process.wait()}:\n{printed}")
+            printed += line
+            if line.startswith("curl "):
+                return printed
+        raise AssertionError(f"not ready in time:\n{printed}")
+
+    def triton_pid(self) -> int:
+        return next(pid for pid in descendants(self.process.pid) if "bin/tritonserver" in command_line(pid))
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code and the rest of the output."""
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=STOP_TIMEOUT_S)
+        return self.process.returncode, rest
+
+    def classify(self, **body: object) -> httpx.Response:
+        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, trust_env=False)
+
+
+@contextmanager
+def serving(state: Path, engine: Path | None = None) -> Iterator[Server]:
+    """A server that answers; stopped at the end."""
+    server = Server(state, engine)
+    server.start()
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()

@@ -1,0 +1,161 @@
+"""Real answers of the embedded model through the gateway, Triton and the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as grpc
+
+from tests.e2e.server import Server
+
+EVERYDAY = json.loads((Path(__file__).parents[1] / "data/everyday_examples.json").read_text(encoding="utf-8"))
+CLIENTS, REQUESTS = 32, 6
+WORDS = "这款手机电池不耐用客服态度很好物流太慢了希望改进请问什么时候发货今天的比赛非常精彩股市大涨ok5G"
+LABELS = ("投诉", "咨询", "建议", "体育", "财经", "科技", "教育", "娱乐", "房产", "汽车")
+
+
+def test_a_complaint_is_a_complaint(server: Server) -> None:
+    answer = server.classify(text="这个手机质量太差，要求退款", labels="投诉,咨询,建议").json()
+    assert answer["labels"][0] == "投诉"
+    assert answer["pairs"] == {"computed": 3, "cached": 0}
+
+
+def test_at_least_eight_of_ten_everyday_examples_are_right(server: Server) -> None:
+    wrong = [
+        item["text"]
+        for item in EVERYDAY
+        if server.classify(text=item["text"], labels=item["labels"]).json()["labels"][0] != item["answer"]
+    ]
+    assert len(wrong) <= 2, wrong
+
+
+def test_a_lower_token_limit_is_kept_and_what_was_cut_is_told(server: Server) -> None:
+    answer = server.classify(text="手机" * 100, labels=["投诉", "咨询"], max_tokens=32).json()
+    assert answer["truncated"]
+    assert answer["cut"] == {"max_tokens": 32, "text_tokens": 200 - 27, "label_tokens": 0}
+
+
+def test_more_labels_than_one_engine_batch_are_scored_together(server: Server) -> None:
+    labels = [f"标签{i}" for i in range(150)]
+    answer = server.classify(text="这个手机质量太差", labels=labels).json()
+    assert sorted(answer["labels"]) == sorted(labels)
+    assert sum(answer["scores"]) == pytest.approx(1, abs=1e-4)
+    assert answer["pairs"]["computed"] == 150
+
+
+def requests(seed: int) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
+    return [
+        {
+            "text": "".join(rng.choice(WORDS) for _ in range(rng.randint(5, 120))),
+            "labels": rng.sample(LABELS, rng.randint(3, 8)),
+        }
+        for _ in range(REQUESTS)
+    ]
+
+
+async def test_merged_requests_answer_as_they_do_alone(server: Server) -> None:
+    """32 clients at once; Triton's statistics tell how many pairs one execution carried."""
+    plan = [requests(seed) for seed in range(CLIENTS)]
+    async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
+
+        async def ask(bodies: list[dict[str, Any]]) -> list[dict[str, float]]:
+            answers = []
+            for body in bodies:
+                answer = (await client.post("/v1/classify", json=body)).json()
+                answers.append(dict(zip(answer["labels"], answer["scores"], strict=True)))
+            return answers
+
+        alone = [await ask(bodies) for bodies in plan]
+        before = pairs_and_executions(server)
+        together = await asyncio.gather(*(ask(bodies) for bodies in plan))
+        after = pairs_and_executions(server)
+    for expected, got in zip(sum(alone, []), sum(together, []), strict=True):
+        assert got == pytest.approx(expected, abs=1e-4)
+    pairs, executions = after[0] - before[0], after[1] - before[1]
+    assert pairs == sum(len(body["labels"]) for bodies in plan for body in bodies)
+    assert pairs / executions >= 12, f"{pairs} pairs in {executions} executions"
+    print(f"{pairs} pairs in {executions} executions: {pairs / executions:.1f} pairs each")
+
+
+def pairs_and_executions(server: Server) -> tuple[int, int]:
+    url = f"http://{server.triton_http}/v2/models/structbert/stats"
+    (stats,) = httpx.get(url, trust_env=False).json()["model_stats"]
+    return stats["inference_count"], stats["execution_count"]
+
+
+def rows(ids: list[list[int]]) -> list[grpc.InferInput]:
+    values = np.array(ids, dtype=np.int64)
+    tensors = {
+        "input_ids": values,
+        "attention_mask": np.ones_like(values),
+        "token_type_ids": np.zeros_like(values),
+    }
+    inputs = []
+    for name, tensor in tensors.items():
+        inputs.append(grpc.InferInput(name, list(tensor.shape), "INT64"))
+        inputs[-1].set_data_from_numpy(tensor)
+    return inputs
+
+
+async def test_a_bad_request_fails_alone_in_its_batch(server: Server) -> None:
+    """Bad and good rows are sent to `structbert` at once, so that they share executions."""
+
+    def ask(ids: list[list[int]]) -> Any:
+        with grpc.InferenceServerClient(server.triton_grpc) as client:
+            return client.infer("structbert", rows(ids)).as_numpy("logits")
+
+    good = [[[2, 9 + i, 20, 3] * (1 + i % 5)] for i in range(24)]
+    alone = [ask(ids) for ids in good]
+    bad = [[[2, 10_000_000, 3]], [[2, -1, 3]], [[5] * 600]]
+    calls = [asyncio.to_thread(ask, ids) for pair in zip(good, bad * 8, strict=True) for ids in pair]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for expected, got in zip(alone, results[0::2], strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+    for refusal in results[1::2]:
+        assert isinstance(refusal, grpc.InferenceServerException)
+        assert "input_ids" in str(refusal)
+        assert "Traceback" not in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"text": [""], "labels": ["a"]}, "text: empty"),
+        ({"text": ["a"], "labels": ["a", "a"]}, "labels: a label is given twice"),
+        ({"text": ["a"], "labels": ["a"], "hypothesis_template": ["none"]}, "hypothesis_template: exactly one"),
+        ({"text": ["a"], "labels": [str(i) for i in range(65)]}, "at most 64"),
+    ],
+)
+def test_triton_itself_refuses_with_the_reason(server: Server, body: dict[str, list[str]], words: str) -> None:
+    with (
+        grpc.InferenceServerClient(server.triton_grpc) as client,
+        pytest.raises(Exception, match=words) as refusal,
+    ):
+        client.infer("zero_shot", strings(body))
+    assert "Traceback" not in str(refusal.value)
+
+
+def strings(body: dict[str, list[str]]) -> list[grpc.InferInput]:
+    inputs = []
+    for name, values in body.items():
+        inputs.append(grpc.InferInput(name, [len(values)], "BYTES"))
+        inputs[-1].set_data_from_numpy(np.array([value.encode() for value in values], dtype=object))
+    return inputs
+
+
+def test_the_admin_interfaces_of_triton_are_locked(server: Server) -> None:
+    response = httpx.post(f"http://{server.triton_http}/v2/repository/index", trust_env=False)
+    assert "restricted" in response.text
+
+
+def test_metrics_and_health_answer(server: Server) -> None:
+    assert httpx.get(f"{server.url}/readyz", trust_env=False).status_code == 200
+    assert "wanneng_pairs_total" in httpx.get(f"{server.url}/metrics", trust_env=False).text

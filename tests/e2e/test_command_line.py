@@ -1,0 +1,64 @@
+"""`wanneng classify` against a running server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.server import ROOT, Server, free_ports
+
+TEXT = "这个手机质量太差，要求退款"
+
+
+def wanneng(*arguments: str, url: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wanneng", "classify", "--url", url, *arguments]
+    return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_bars_show_the_best_label_first(server: Server) -> None:
+    done = wanneng(TEXT, "--labels", "投诉,咨询,建议", url=server.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("投诉")
+    assert "█" in done.stdout
+
+
+def test_json_is_the_gateways_answer(server: Server) -> None:
+    done = wanneng(TEXT, "--labels", "投诉", "--labels", "咨询", "--json", url=server.url)
+    answer = json.loads(done.stdout)
+    assert answer["labels"][0] == "投诉"
+    assert answer["pairs"] == {"computed": 2, "cached": 0}
+
+
+def test_standard_input_becomes_json_lines_in_order(server: Server) -> None:
+    texts = [f"第{i}个手机质量太差" for i in range(40)]
+    done = wanneng("--input", "-", "--labels", "投诉，表扬", url=server.url, stdin="\n".join(texts) + "\n\n")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["text"] for line in lines] == texts
+    assert {frozenset(line["labels"]) for line in lines} == {frozenset({"投诉", "表扬"})}
+
+
+def test_one_refused_line_loses_no_other(server: Server, tmp_path: Path) -> None:
+    source, target = tmp_path / "texts.txt", tmp_path / "answers.jsonl"
+    source.write_text(f"{TEXT}\n{'长' * 100_001}\n{TEXT}\n", encoding="utf-8")
+    done = wanneng("--input", str(source), "--output", str(target), "--labels", "投诉,咨询", url=server.url)
+    lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+    assert done.returncode == 1
+    assert "1 of 3 lines" in done.stderr
+    assert ["error" in line for line in lines] == [False, True, False]
+
+
+def test_a_refusal_is_one_sentence(server: Server) -> None:
+    done = wanneng(TEXT, "--labels", "投诉,投诉", url=server.url)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "wanneng: labels[1]: given twice"
+
+
+def test_nobody_at_the_address_is_one_sentence() -> None:
+    (port,) = free_ports(1)
+    done = wanneng(TEXT, "--labels", "投诉,咨询", url=f"http://127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert f"nobody answers at http://127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr

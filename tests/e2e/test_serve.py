@@ -1,0 +1,143 @@
+"""`wanneng serve` as a process: it starts, survives, stops, and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ROOT, Server, alive, command_line, descendants, serving
+
+GOLDEN_ENGINE = ROOT / "tests/golden/small"
+BODY = {"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}
+
+
+def segments() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("wanneng_*")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_no_process_and_no_shared_memory(number: int, tmp_path: Path) -> None:
+    before = segments()
+    with serving(tmp_path, GOLDEN_ENGINE) as server:
+        assert server.classify(**BODY).status_code == 200
+        below = descendants(server.process.pid)
+        assert len(below) >= 5, "Triton, its three stubs and the gateway"
+        assert segments() > before
+        code, _ = server.stop(number)
+    assert code == 0
+    assert not [pid for pid in below if alive(pid)]
+    assert segments() == before
+
+
+def test_the_printed_curl_line_works_when_pasted(tmp_path: Path) -> None:
+    server = Server(tmp_path, GOLDEN_ENGINE)
+    server.start()
+    try:
+        line = server.wait_until_ready().splitlines()[-1]
+        answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=30, check=True).stdout
+        assert '"labels":["' in answer
+    finally:
+        server.stop()
+
+
+def test_a_killed_triton_gives_503_at_once_and_comes_back(tmp_path: Path) -> None:
+    with serving(tmp_path, GOLDEN_ENGINE) as server:
+        gateway = next(pid for pid in descendants(server.process.pid) if "-m gateway" in command_line(pid))
+        before = segments()
+        os.kill(server.triton_pid(), signal.SIGKILL)
+        began = time.monotonic()
+        refused = server.classify(**BODY)
+        assert refused.status_code == 503
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["code"] == "triton_unavailable"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert time.monotonic() - began < 5, "not at once, but after a time-out"
+        deadline = time.monotonic() + 60
+        while server.classify(**BODY).status_code != 200:
+            assert time.monotonic() < deadline, "Triton did not come back"
+            time.sleep(0.1)
+        assert alive(gateway), "the gateway was restarted"
+        assert not before & segments(), "the dead server's shared memory is still there"
+
+
+def test_a_killed_gateway_is_started_again(tmp_path: Path) -> None:
+    with serving(tmp_path, GOLDEN_ENGINE) as server:
+        os.kill(
+            next(p for p in descendants(server.process.pid) if "-m gateway" in command_line(p)), signal.SIGKILL
+        )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if server.classify(**BODY).status_code == 200:
+                    break
+            except OSError:
+                pass
+            except Exception as error:
+                assert (
+                    "Connect" in type(error).__name__
+                    or "Protocol" in type(error).__name__
+                    or "Read" in type(error).__name__
+                )
+            assert time.monotonic() < deadline, "the gateway did not come back"
+            time.sleep(0.1)
+
+
+def test_a_killed_serve_takes_its_servers_along(tmp_path: Path) -> None:
+    server = Server(tmp_path, GOLDEN_ENGINE)
+    server.start()
+    server.wait_until_ready()
+    below = descendants(server.process.pid)
+    server.process.kill()
+    server.process.communicate(timeout=10)
+    deadline = time.monotonic() + 15
+    while [pid for pid in below if alive(pid)]:
+        assert time.monotonic() < deadline, [command_line(pid) for pid in below if alive(pid)]
+        time.sleep(0.1)
+
+
+def failing(server: Server) -> str:
+    """The output of a server that must not come up."""
+    server.start()
+    printed, _ = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1
+    assert "Traceback" not in printed
+    return printed
+
+
+@pytest.mark.parametrize(("place", "flag"), [(0, "--port"), (1, "--triton-http-port"), (2, "--triton-grpc-port")])
+def test_a_taken_port_is_named_with_the_flag_that_moves_it(place: int, flag: str, tmp_path: Path) -> None:
+    server = Server(tmp_path, GOLDEN_ENGINE)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", server.ports[place]))
+        other.listen()
+        printed = failing(server)
+    assert f"127.0.0.1:{server.ports[place]}" in printed
+    assert flag in printed
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "vocab.txt", "engine.json"])
+def test_a_missing_engine_file_is_named(name: str, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    shutil.copytree(GOLDEN_ENGINE, engine)
+    (engine / name).unlink()
+    printed = failing(Server(tmp_path / "state", engine))
+    assert f"{engine / name} is missing" in printed
+    assert "--engine" in printed
+
+
+def test_a_triton_that_cannot_load_is_shown_with_its_last_lines(tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    shutil.copytree(GOLDEN_ENGINE, engine)
+    (engine / "model.onnx").write_bytes(b"not a model")
+    before = segments()
+    printed = failing(Server(tmp_path / "state", engine))
+    assert "Triton ended with" in printed
+    assert "model.onnx cannot be loaded" in printed
+    assert segments() == before
