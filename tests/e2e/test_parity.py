@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,5 +55,5 @@ def ask(client: grpc.InferenceServerClient, case: dict[str, Any], labels: list[s
 
 
 def assert_same_order(labels: list[str], expected: dict[str, float]) -> None:
-    for first, second in zip(labels, labels[1:], strict=False):
+    for first, second in pairwise(labels):
         assert expected[first] > expected[second] - TIE, f"{first} came before {second}"

@@ -1,0 +1,56 @@
+# The only door to every command; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format lint golden snapshot train engine-env env serve-env lock
+
+SERVE = .venv/bin
+ENGINE = .venv-engine/bin/python
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
+	@exec $(SERVE)/wanneng serve
+
+test: env engine-env ## run every test, the engine builder's in its own environment
+	$(SERVE)/python -m pytest --ignore=tests/engine
+	$(ENGINE) -m pytest tests/engine
+
+check: lint test ## everything that must hold before a change lands
+
+format: env ## format the code
+	$(SERVE)/ruff format .
+	$(SERVE)/ruff check --fix .
+
+lint: env ## formatting, lint, types, import contracts
+	$(SERVE)/ruff format --check .
+	$(SERVE)/ruff check .
+	$(SERVE)/mypy
+	$(SERVE)/lint-imports
+
+golden: engine-env ## ask the real ModelScope pipeline for the golden answers again
+	$(ENGINE) -m tests.golden.make_golden
+
+SNAPSHOT ?= build/snapshot
+snapshot: engine-env ## turn the embedded engine back into a ModelScope snapshot, in SNAPSHOT=build/snapshot
+	$(ENGINE) -m engine snapshot embedded --output $(SNAPSHOT)
+
+DATA ?= ../shared/data/zero_shot
+TRAINING ?= build/training
+train: engine-env ## train the embedded model from DATA, resumable, in TRAINING=build/training
+	$(ENGINE) -m engine.training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json
+
+serve-env:
+	@sh requirements/environment.sh .venv requirements/serve.txt
+
+env:
+	@sh requirements/environment.sh .venv requirements/dev.txt
+
+engine-env:
+	@sh requirements/environment.sh .venv-engine requirements/engine.txt
+
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml
+lock: ## choose package versions anew (needs uv)
+	$(COMPILE) --extra gateway --extra triton --group build -o requirements/serve.txt
+	$(COMPILE) --extra gateway --extra triton --group build --group test --group lint -o requirements/dev.txt
+	$(COMPILE) --extra engine --group test -o requirements/engine.txt

@@ -1,0 +1,70 @@
+#!/bin/sh
+# Makes a virtual environment from one lock file: `environment.sh FOLDER LOCK`.
+# Names what the machine lacks, and the package that brings it. Does nothing when the lock is installed already.
+set -eu
+
+folder=$1
+lock=$2
+
+fail() {
+    echo "wanneng: $1" >&2
+    exit 1
+}
+
+# Says "ok", or what the Python lacks. tritonserver's Python stub is linked against libpython.
+check='
+import ctypes, sys, sysconfig
+version = "%d.%d" % sys.version_info[:2]
+if version not in ("3.11", "3.12"):
+    sys.exit("Python " + version)
+try:
+    import venv, ensurepip
+except ImportError:
+    sys.exit("venv: install python%s-venv" % version)
+name = "libpython%s.so.1.0" % version
+for place in (name, "%s/%s" % (sysconfig.get_config_var("LIBDIR"), name)):
+    try:
+        ctypes.CDLL(place)
+        break
+    except OSError:
+        pass
+else:
+    sys.exit("%s: install libpython%s" % (name, version))
+print("ok")
+'
+
+find_python() {
+    lacking=
+    for python in ${PYTHON:-/usr/bin/python3.12 /usr/bin/python3.11 python3.12 python3.11 python3}; do
+        command -v "$python" >/dev/null 2>&1 || continue
+        if said=$("$python" -c "$check" 2>&1); then
+            echo "$python"
+            return
+        fi
+        lacking="$lacking
+  $python lacks $said"
+    done
+    fail "Python 3.11 or 3.12 with venv and libpython is needed${lacking:-, and none was found}
+On Debian 12: apt install python3.11-venv libpython3.11; on Ubuntu 24.04: apt install python3.12-venv libpython3.12"
+}
+
+libc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2) || libc=
+[ -n "$libc" ] || fail "glibc 2.35 or newer is needed: Debian 12, Ubuntu 22.04 or newer"
+[ "$(printf '2.35\n%s\n' "$libc" | sort -V | head -n 1)" = 2.35 ] ||
+    fail "glibc $libc is too old for Triton; 2.35 or newer comes with Debian 12 and Ubuntu 22.04"
+
+stamp="$folder/.lock-$(cksum <"$lock" | cut -d' ' -f1)"
+[ -e "$stamp" ] && exit 0
+# The lock of the developers holds all that serving needs.
+if [ "$lock" = requirements/serve.txt ]; then
+    [ -e "$folder/.lock-$(cksum <requirements/dev.txt | cut -d' ' -f1)" ] && exit 0
+fi
+
+python=$(find_python)
+[ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+echo "wanneng: installing $lock into $folder"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+if [ "$lock" != requirements/engine.txt ]; then
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+fi
+touch "$stamp"

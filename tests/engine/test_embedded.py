@@ -1,0 +1,55 @@
+"""The embedded engine turns back into a snapshot that the real ModelScope loads, with the same answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = json.loads((ROOT / "tests/data/everyday_examples.json").read_text(encoding="utf-8"))
+ASK_MODELSCOPE = """
+import json, sys, torch
+from modelscope.pipelines import pipeline
+classify = pipeline("zero-shot-classification", model=sys.argv[1], device="cpu")
+answers = []
+for example in json.load(sys.stdin):
+    encoded = classify.preprocessor(example["text"], hypothesis_template="{}", candidate_labels=example["labels"])
+    with torch.inference_mode():
+        logits = classify.model(**encoded)["logits"]
+    rows = {name: values.tolist() for name, values in encoded.items()}
+    best = classify(example["text"], candidate_labels=example["labels"])["labels"][0]
+    answers.append({"rows": rows, "logits": logits.tolist(), "best": best})
+json.dump(answers, open(sys.argv[2], "w"))
+"""
+
+
+def test_the_restored_snapshot_gives_the_engines_logits_in_modelscope(tmp_path: Path) -> None:
+    """In a process of its own: ModelScope changes global state and prints."""
+    restore = [sys.executable, "-m", "engine", "snapshot", "embedded", "--output", str(tmp_path / "snapshot")]
+    subprocess.run(restore, cwd=ROOT, check=True, timeout=120)
+    ask = [sys.executable, "-c", ASK_MODELSCOPE, str(tmp_path / "snapshot"), str(tmp_path / "answers.json")]
+    done = subprocess.run(
+        ask, input=json.dumps(EXAMPLES), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    answers = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))
+    session = ort.InferenceSession(ROOT / "embedded/model.onnx", providers=["CPUExecutionProvider"])
+    for answer in answers:
+        rows = {name: np.array(values, dtype=np.int64) for name, values in answer["rows"].items()}
+        np.testing.assert_allclose(session.run(["logits"], rows)[0], answer["logits"], atol=1e-4)
+    assert sum(a["best"] == e["answer"] for a, e in zip(answers, EXAMPLES, strict=True)) >= 8
+
+
+def test_the_embedded_model_stays_small() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "embedded").iterdir()) <= 12 * 1024 * 1024
+
+
+@pytest.mark.parametrize("word", ["Data", "licence", "accuracy", "not for"])
+def test_the_model_card_says_what_must_be_said(word: str) -> None:
+    assert word in (ROOT / "embedded/MODEL_CARD.md").read_text(encoding="utf-8")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from engine.errors import SnapshotError
+from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
+
+CONFIG = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+}
+VOCABULARY = (
+    "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(chr(0x4E00 + i) for i in range(35))]) + "\n"
+)
+
+
+def snapshot(seed: int = 1) -> Snapshot:
+    torch.manual_seed(seed)
+    network = BertForSequenceClassification(BertConfig(**CONFIG, num_labels=3))
+    return Snapshot(CONFIG, network.state_dict(), VOCABULARY, lower_case=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_snapshot(snapshot(), tmp_path / "snapshot")
+    return tmp_path / "snapshot"
+
+
+@pytest.mark.parametrize("prefix", ["bert.", "encoder."])
+def test_both_key_prefixes_give_the_same_network(prefix: str, tmp_path: Path) -> None:
+    write_snapshot(snapshot(), tmp_path, prefix=prefix)
+    stored = torch.load(tmp_path / "pytorch_model.bin", weights_only=True)
+    assert f"{prefix}embeddings.word_embeddings.weight" in stored
+    ids = torch.tensor([[2, 7, 9, 3, 8, 3]])
+    got = network_of(read_snapshot(tmp_path))(input_ids=ids).logits
+    torch.testing.assert_close(got, network_of(snapshot())(input_ids=ids).logits)
+
+
+def change(path: Path, **facts: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | facts), encoding="utf-8")
+
+
+def test_another_task_or_model_is_refused_by_name(folder: Path) -> None:
+    change(folder / "configuration.json", task="fill-mask")
+    with pytest.raises(SnapshotError, match=r"configuration\.json: task is 'fill-mask'"):
+        read_snapshot(folder)
+    change(folder / "configuration.json", task="zero-shot-classification", model={"type": "veco"})
+    with pytest.raises(SnapshotError, match=r"model\.type is 'veco'"):
+        read_snapshot(folder)
+
+
+@pytest.mark.parametrize("name", ["configuration.json", "config.json", "vocab.txt", "pytorch_model.bin"])
+def test_a_missing_file_is_named(name: str, folder: Path) -> None:
+    (folder / name).unlink()
+    with pytest.raises(SnapshotError, match=f"{name} is missing"):
+        read_snapshot(folder)
+
+
+def test_corrupted_weights_are_named(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04garbage")
+    with pytest.raises(SnapshotError, match=r"pytorch_model\.bin cannot be read"):
+        read_snapshot(folder)
+
+
+def test_a_model_of_two_labels_is_refused(folder: Path) -> None:
+    weights = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    weights["classifier.weight"] = weights["classifier.weight"][:2]
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(SnapshotError, match=r"labels .* is 2, 3 is needed"):
+        read_snapshot(folder)
+
+
+def test_missing_and_misshapen_weights_are_named_one_by_one() -> None:
+    whole = snapshot()
+    del whole.weights["bert.pooler.dense.bias"]
+    whole.weights["bert.embeddings.word_embeddings.weight"] = torch.zeros(3, 16)
+    with pytest.raises(SnapshotError) as refusal:
+        network_of(whole)
+    assert "bert.pooler.dense.bias is missing" in str(refusal.value)
+    assert "bert.embeddings.word_embeddings.weight has shape [3, 16], [40, 16] is needed" in str(refusal.value)

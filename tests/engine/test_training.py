@@ -1,0 +1,147 @@
+"""The training script on a corpus of a few lines: it learns, stops and goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.corpus import Corpus, Labelled
+from engine.training.hypotheses import draw_name, draw_template, hypothesis
+from engine.training.loop import Stage, run_stage
+from engine.training.match import match_loss
+from engine.training.network import build_network
+from engine.training.vocabulary import learn_vocabulary, load_tokenizer
+
+ROOT = Path(__file__).parents[2]
+TOPICS = {"体育": "球队比赛进球联赛冠军", "财经": "股市银行利率投资债券", "美食": "菜谱火锅面条烧烤甜点"}
+TASKS = (
+    "tnews", "nlpcc2017", "shopping_sentiment", "book_sentiment", "shopping_category", "emotion",
+    "ecommerce_intent", "iflytek", "csldcp", "csl_category", "csl_keyword", "cold_topic", "offensive",
+)  # fmt: skip
+
+
+def sentence(rng: random.Random, topic: str) -> str:
+    return "".join(rng.choice(TOPICS[topic]) for _ in range(rng.randint(8, 16)))
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    with lzma.open(path, "wt", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the real corpus with invented lines."""
+    folder, rng = tmp_path_factory.mktemp("data"), random.Random(1)
+    labelled = [
+        {"task": task, "text": sentence(rng, topic), "label": topic}
+        for task in TASKS for topic in TOPICS for _ in range(12)
+    ]  # fmt: skip
+    labelled += [{"task": "shopping_sentiment", "text": "建议" + sentence(rng, "美食"), "label": "负面"}] * 3
+    pairs = [(sentence(rng, t), sentence(rng, t)) for t in TOPICS for _ in range(10)]
+    relations = ["entailment", "neutral", "contradiction"]
+    nli = [
+        {"source": "x", "premise": a, "hypothesis": b, "label": relations[i % 3]} for i, (a, b) in enumerate(pairs)
+    ]
+    same = [{"source": "x", "a": a, "b": b, "same": i % 2} for i, (a, b) in enumerate(pairs)]
+    for name, records in (
+        ("classification_train.jsonl", labelled), ("classification_dev.jsonl", labelled[:9]),
+        ("nli_train.jsonl", nli), ("nli_dev.jsonl", nli), ("paraphrase_train.jsonl", same),
+    ):  # fmt: skip
+        write_lines(folder / f"{name}.xz", [json.dumps(r, ensure_ascii=False) for r in records])
+    write_lines(folder / "lexicon.tsv.xz", [f"{sentence(rng, t)[:3]}\t{t}\t5" for t in TOPICS for _ in range(5)])
+    passages = [f"{sentence(rng, t)}。{sentence(rng, t)}。" for t in TOPICS for _ in range(200)]
+    for name in ("text_weibo_rumor_reposts.txt", "text_zhihu_hot.txt"):
+        write_lines(folder / f"{name}.xz", [*passages, "建议增加一些面条"])
+    return folder
+
+
+def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "1",
+        "--match-steps", "3", "--entail-steps", "3", "--dev-texts", "5",
+    ]  # fmt: skip
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-2_000:]
+    assert "learning the vocabulary" not in done.stderr
+    assert (tmp_path / "pytorch_model.bin").exists()
+    assert 0 <= json.loads((tmp_path / "dev.json").read_text(encoding="utf-8"))["tnews"] <= 1
+
+
+def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    """The weights after a run that broke at step 4 of 6 equal those of a run that did not."""
+
+    def train(folder: Path, breaks_at: int | None) -> dict[str, Tensor]:
+        network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
+        stage = Stage("stage", 6, learning_rate=1e-3, warmup_steps=2, checkpoint_every_steps=2)
+
+        def loss(step: int) -> Tensor:
+            if step == breaks_at:
+                raise KeyboardInterrupt
+            ids = torch.randint(0, 20, (4, 6), generator=torch.Generator().manual_seed(step))
+            return network(input_ids=ids, labels=ids[:, 0] % 3).loss
+
+        folder.mkdir(exist_ok=True)
+        run_stage(stage, network, loss, folder, report=lambda line: None)
+        return network.state_dict()
+
+    whole = train(tmp_path / "whole", None)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", 4)
+    resumed = train(tmp_path / "broken", None)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value)
+
+
+def test_matching_learns_which_label_a_text_has(data: Path, tmp_path: Path) -> None:
+    corpus = Corpus(data)
+    learn_vocabulary(corpus.passages(), tmp_path / "vocab.txt")
+    batcher = TokenBatcher(load_tokenizer(tmp_path / "vocab.txt"))
+    examples = corpus.tasks()["tnews"]
+    tasks = {"tnews": LengthSorted(examples, batcher.encode_all([e.text for e in examples]))}
+    vectors = np.random.default_rng(0).normal(0, 1, (batcher.tokenizer.get_vocab_size(), 32)).astype(np.float32)
+    network = build_network(vectors, layers=1, heads=2)
+    losses: list[float] = []
+    loss_of_step = match_loss(network, batcher, tasks, {"tnews": 1.0})
+
+    def noted(step: int) -> Tensor:
+        loss = loss_of_step(step)
+        losses.append(loss.item())
+        return loss
+
+    run_stage(Stage("match", 60, 2e-3, warmup_steps=5), network, noted, tmp_path, report=lambda line: None)
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_a_customers_suggestion_is_a_suggestion(data: Path) -> None:
+    intents = Corpus(data).tasks()["service_intent"]
+    assert {e.label for e in intents if e.text.startswith("建议")} == {"建议"}
+    assert {"投诉", "咨询", "表扬"} & {e.label for e in intents}
+
+
+def test_a_draw_takes_distinct_neighbours_by_length() -> None:
+    examples = [Labelled("x" * n, "a") for n in range(1, 400)]
+    data = LengthSorted(examples, [np.zeros(len(e.text), dtype=np.uint16) for e in examples])
+    for seed in range(20):
+        rows = data.draw(random.Random(seed), token_budget=600, longest=72)
+        assert len(set(rows)) == len(rows) >= 8
+
+
+def test_labels_are_said_in_many_ways_and_always_whole() -> None:
+    rng = random.Random(2)
+    said = {hypothesis(draw_template("service_intent", rng), draw_name("投诉", rng)) for _ in range(300)}
+    assert "投诉" in said
+    assert len(said) > 15
+    assert not any("{}" in one for one in said)
+    assert draw_name("没有别名的标签", rng) == "没有别名的标签"
