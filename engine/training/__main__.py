@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
+from engine.snapshot import Snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Corpus, Labelled, SentencePair
 from engine.training.entail import entail_loss
@@ -27,7 +28,7 @@ from engine.training.measure import (
     load_everyday_examples,
     matches,
 )
-from engine.training.network import build_network, soften_attention
+from engine.training.network import build_network, config_of, soften_attention
 from engine.training.vectors import learn_vectors, write_token_file
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 
@@ -89,8 +90,10 @@ def main() -> None:
     stage = Stage("entail", options.entail_steps, learning_rate=2.5e-4)
     loss = entail_loss(network, teacher, batcher, tasks, ENTAIL_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
-    torch.save(network.state_dict(), options.work / "pytorch_model.bin")
-    network.config.to_json_file(options.work / "config.json")
+    snapshot = Snapshot(
+        config_of(network), network.state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
+    )
+    write_snapshot(snapshot, options.work / "snapshot")
     figures = _measure(entailments, network, batcher, corpus, options)
     (options.work / "dev.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

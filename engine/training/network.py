@@ -50,6 +50,26 @@ def build_network(
     return network
 
 
+def config_of(network: BertForSequenceClassification) -> dict[str, object]:
+    """The numbers that `config.json` of a snapshot needs to build this network again."""
+    config = network.config
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "layer_norm_eps",
+        "pad_token_id",
+    )
+    return {name: getattr(config, name) for name in names}
+
+
 def soften_attention(network: BertForSequenceClassification, factor: float) -> None:
     """Scale queries and keys: what matched whole texts is too sharp for reading pairs.
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.snapshot import network_of, read_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Corpus, Labelled
 from engine.training.hypotheses import draw_name, draw_template, hypothesis
@@ -75,7 +76,7 @@ def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-2_000:]
     assert "learning the vocabulary" not in done.stderr
-    assert (tmp_path / "pytorch_model.bin").exists()
+    assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 1
     assert 0 <= json.loads((tmp_path / "dev.json").read_text(encoding="utf-8"))["tnews"] <= 1
 
 
