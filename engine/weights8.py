@@ -70,7 +70,7 @@ def store_weights_in_8_bits(source: Path, weights: Weights, target: Path) -> Non
     del graph.graph.node[:], graph.graph.initializer[:]
     graph.graph.node.extend(nodes + body)
     graph.graph.initializer.extend(kept)
-    _remember_equals(graph, weights, names)
+    _remember_equals(graph, weights, {name.removesuffix(TRANSPOSED) for name in renamed.values()})
     onnx.checker.check_model(graph)
     onnx.save(graph, target)
 
@@ -97,20 +97,15 @@ def read_weights(path: Path) -> Weights:
     return weights
 
 
-def _remember_equals(graph: onnx.ModelProto, weights: Weights, names: dict[_Key, str]) -> None:
+def _remember_equals(graph: onnx.ModelProto, weights: Weights, stored: set[str]) -> None:
     """The exporter keeps equal weights once (biases that are all zero); say who they also are."""
-    plain = {
-        name: names.get(_key(np.ascontiguousarray(value.T)), names[_key(value)]).removesuffix(TRANSPOSED)
-        if _is_matrix(value)
-        else names[_key(value)]
-        for name, value in weights.items()
-    }
-    equals = {name: other for name, other in plain.items() if name != other}
+    keeper = {_key(weights[name]): name for name in stored}
+    equals = {name: keeper[_key(value)] for name, value in weights.items() if name not in stored}
     helper.set_model_props(graph, {EQUALS: json.dumps(equals)})
 
 
 def _is_matrix(value: NDArray[np.float32]) -> bool:
-    return value.ndim == 2 and value.size >= 1_024
+    return value.ndim == 2
 
 
 def _key(value: NDArray[np.float32]) -> _Key:

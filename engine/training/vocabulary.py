@@ -29,4 +29,6 @@ def learn_vocabulary(passages: Iterable[str], path: Path) -> None:
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer over `vocab.txt` that adds no special tokens."""
-    return BertWordPieceTokenizer(str(path), lowercase=True)._tokenizer  # noqa: SLF001 - it has no other door
+    tokens = path.read_text(encoding="utf-8").splitlines()
+    vocabulary = {token: row for row, token in enumerate(tokens)}
+    return BertWordPieceTokenizer(vocabulary, lowercase=True)._tokenizer  # noqa: SLF001 - it has no other door
