@@ -22,10 +22,10 @@ TIMEOUT_S = 60.0
 class Classifier:
     """The few lines of the gateway's API that the command line needs."""
 
-    def __init__(self, url: str, options: dict[str, Any], *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, options: dict[str, Any], *, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url
         self._options = options
-        self._client = httpx.Client(base_url=url, timeout=timeout_s)
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport)
 
     def classify(self, text: str) -> dict[str, Any]:
         """The gateway's answer for one text; `RequestError` with its reason otherwise."""

@@ -24,7 +24,8 @@ from engine.training.network import build_network
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 
 ROOT = Path(__file__).parents[2]
-TOPICS = {"体育": "球队比赛进球联赛冠军", "财经": "股市银行利率投资债券", "美食": "菜谱火锅面条烧烤甜点"}
+TOPICS = {"球类": "球队比赛进球联赛冠军", "钱财": "股市银行利率投资债券", "饭菜": "菜谱火锅面条烧烤甜点"}
+"""Labels without other names, since the vocabulary of so few lines knows no others."""
 TASKS = (
     "tnews", "nlpcc2017", "shopping_sentiment", "book_sentiment", "shopping_category", "emotion",
     "ecommerce_intent", "iflytek", "csldcp", "csl_category", "csl_keyword", "cold_topic", "offensive",
@@ -48,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"task": task, "text": sentence(rng, topic), "label": topic}
         for task in TASKS for topic in TOPICS for _ in range(12)
     ]  # fmt: skip
-    labelled += [{"task": "shopping_sentiment", "text": "建议" + sentence(rng, "美食"), "label": "负面"}] * 3
+    labelled += [{"task": "shopping_sentiment", "text": "建议" + sentence(rng, "饭菜"), "label": "负面"}] * 3
     pairs = [(sentence(rng, t), sentence(rng, t)) for t in TOPICS for _ in range(10)]
     relations = ["entailment", "neutral", "contradiction"]
     nli = [
@@ -61,7 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):  # fmt: skip
         write_lines(folder / f"{name}.xz", [json.dumps(r, ensure_ascii=False) for r in records])
     write_lines(folder / "lexicon.tsv.xz", [f"{sentence(rng, t)[:3]}\t{t}\t5" for t in TOPICS for _ in range(5)])
-    passages = [f"{sentence(rng, t)}。{sentence(rng, t)}。" for t in TOPICS for _ in range(200)]
+    passages = [f"{t}{sentence(rng, t)}。{sentence(rng, t)}{t}。" for t in TOPICS for _ in range(200)]
     for name in ("text_weibo_rumor_reposts.txt", "text_zhihu_hot.txt"):
         write_lines(folder / f"{name}.xz", [*passages, "建议增加一些面条"])
     return folder
@@ -121,8 +122,8 @@ def test_matching_learns_which_label_a_text_has(data: Path, tmp_path: Path) -> N
         losses.append(loss.item())
         return loss
 
-    run_stage(Stage("match", 60, 2e-3, warmup_steps=5), network, noted, tmp_path, report=lambda line: None)
-    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+    run_stage(Stage("match", 60, 3e-4, warmup_steps=5), network, noted, tmp_path, report=lambda line: None)
+    assert np.mean(losses[-10:]) < 0.5 * np.log(len(TOPICS))
 
 
 def test_a_customers_suggestion_is_a_suggestion(data: Path) -> None:

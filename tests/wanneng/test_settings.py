@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from wanneng.errors import StartError
+from wanneng.settings import CHECKOUT, ServeSettings, environment_of_children, load_settings
+
+
+def test_a_flag_outranks_the_environment_which_outranks_the_default() -> None:
+    environment = {"WANNENG_PORT": "9001", "WANNENG_TRITON_HTTP_PORT": "9002"}
+    settings = load_settings({"port": 9003, "triton_http_port": None}, environment)
+    assert (settings.port, settings.triton_http_port, settings.triton_grpc_port) == (9003, 9002, 8001)
+
+
+@pytest.mark.parametrize("value", ["x", "0", "65536", "-1", "1.5"])
+def test_a_bad_value_fails_by_the_name_it_came_under(value: str) -> None:
+    with pytest.raises(StartError, match="WANNENG_PORT"):
+        load_settings({}, {"WANNENG_PORT": value})
+    with pytest.raises(StartError, match="--triton-grpc-port"):
+        load_settings({"triton_grpc_port": value}, {})
+
+
+def test_a_url_can_be_pasted_whatever_the_address() -> None:
+    assert ServeSettings(host="0.0.0.0", port=1).url == "http://127.0.0.1:1"
+    assert ServeSettings(host="::1", port=1).url == "http://[::1]:1"
+
+
+def test_folders_become_absolute_for_the_servers() -> None:
+    settings = load_settings({"engine": Path("some/engine")}, {})
+    environment = environment_of_children(settings)
+    assert environment["WANNENG_ENGINE"] == str(Path.cwd() / "some/engine")
+    assert environment["PYTHONPATH"].split(":")[0] == str(CHECKOUT)
