@@ -8,7 +8,7 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.problems import problem_of_defect
@@ -20,6 +20,8 @@ _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: neither logged nor counted."""
 UNKNOWN_ROUTE = "unknown"
+CLIENT_GONE = 499
+"""nginx's number for a client that left before its answer; nobody receives it."""
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class Boundary:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status, facts.error_code = CLIENT_GONE, "client_disconnected"
         except Exception:
             log.exception("request %s met a defect", facts.request_id)
             if status == 0:

@@ -139,6 +139,24 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
         assert_problem(await client.post("/v1/classify", content=slow()), 408, "body_too_slow")
 
 
+async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    app = create_app(Settings(), classifier=FakeClassifier())
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    (line,) = [json.loads(record.message) for record in caplog.records if record.name == "gateway.request"]
+    assert (line["status"], line["error_code"]) == (499, "client_disconnected")
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("failure", "status"),
     [(TritonUnavailable("gone"), 503), (TritonFailed("broken"), 502), (DeadlineExceeded("slow"), 504)],
