@@ -47,19 +47,18 @@ def serve(
 
     Every flag is also a variable: --triton-http-port is WANNENG_TRITON_HTTP_PORT.
     """
+    flags: dict[str, object] = dict(locals())
     # Here and not above: `wanneng classify` must work where the servers' packages are not installed.
     from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
 
-    flags: dict[str, object] = dict(locals())
-    flags.pop("Supervisor")
     settings = load_settings(flags)
     asyncio.run(Supervisor(settings, _say).run(lambda: _say_ready(settings)))
 
 
 @app.command()
 def classify(
+    labels: Annotated[list[str], typer.Option(help="Labels, with commas or repeated.")],
     text: Annotated[str | None, typer.Argument(help="The text; without it, --input.")] = None,
-    labels: Annotated[list[str], typer.Option(help="Labels, with commas or repeated.")] = ...,  # type: ignore[assignment]
     template: Annotated[str | None, typer.Option(help="Hypothesis with {} for the label.")] = None,
     multi_label: Annotated[bool, typer.Option(help="Score each label by itself.")] = False,
     max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,

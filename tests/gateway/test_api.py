@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -143,7 +143,9 @@ async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
     caplog.set_level("INFO")
     app = create_app(Settings(), classifier=FakeClassifier())
     scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
-    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    messages: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def receive() -> dict[str, Any]:
         return next(messages)
@@ -151,7 +153,7 @@ async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
     async def send(message: Any) -> None:
         raise AssertionError(message)
 
-    await app(scope, receive, send)  # type: ignore[arg-type]
+    await app(scope, receive, send)
     (line,) = [json.loads(record.message) for record in caplog.records if record.name == "gateway.request"]
     assert (line["status"], line["error_code"]) == (499, "client_disconnected")
     assert "Traceback" not in caplog.text
