@@ -93,7 +93,7 @@ def main() -> None:
     """The entry point of the `wanneng` command."""
     try:
         app()
-    except CommandError as error:
+    except (CommandError, OSError) as error:
         err.print(f"wanneng: {error}", markup=False)
         sys.exit(1)
 

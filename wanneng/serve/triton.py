@@ -90,10 +90,19 @@ def _copy_backend(server: Path, state: Path) -> Path:
     stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.exists():
         raise StartError(f"Triton has no Python backend for Python {version}; 3.11 and 3.12 work")
-    backends = state / "backends"
-    shutil.copytree(server / "backends" / "python", backends / "python", dirs_exist_ok=True)
-    shutil.copy2(stub, backends / "python" / stub.name)
-    return backends
+    folder = state / "backends" / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in [*(server / "backends" / "python").iterdir(), stub]:
+        if source.is_file():
+            replace_file(source, folder / source.name)
+    return folder.parent
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Copy by renaming: a stub that is still running keeps its file, which cannot be written to."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copy2(source, partial)
+    partial.replace(target)
 
 
 def _environment(settings: ServeSettings, package: Path) -> dict[str, str]:

@@ -1,0 +1,46 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from wanneng.errors import StartError
+from wanneng.serve.triton import TritonServer, prepare_triton, replace_file
+from wanneng.settings import CHECKOUT, ServeSettings
+
+ENGINE = CHECKOUT / "tests/golden/small"
+
+
+def test_a_file_that_is_being_run_can_be_replaced(tmp_path: Path) -> None:
+    """As a stub's, when Triton was killed a moment ago; writing to it would fail with `Text file busy`."""
+    program = Path(shutil.which("sleep") or "/bin/sleep")
+    target = tmp_path / "sleep"
+    shutil.copy2(program, target)
+    running = subprocess.Popen([str(target), "30"])
+    try:
+        with pytest.raises(OSError, match="Text file busy"):
+            target.write_bytes(b"")
+        replace_file(program, target)
+    finally:
+        running.kill()
+        running.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["sleep"]
+
+
+def test_a_hardware_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"nowhere\.pbtxt is missing"):
+        prepare_triton(ServeSettings(engine=ENGINE, state=tmp_path, model_config_name="nowhere"))
+
+
+def test_every_address_of_triton_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    server = prepare_triton(ServeSettings(engine=ENGINE, state=tmp_path, triton_host="127.0.0.9"))
+    for name in ("http", "grpc", "metrics"):
+        assert f"--{name}-address=127.0.0.9" in server.command
+
+
+def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wanneng.serve.triton.SHARED_MEMORY", tmp_path)
+    for name in ("wanneng_1_aa_x", "wanneng_1_bb_x", "other"):
+        (tmp_path / name).touch()
+    TritonServer([], {}, "wanneng_1_aa_").remove_shared_memory()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "wanneng_1_bb_x"]
