@@ -56,6 +56,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
             value = kind(variables[name])
         except ValueError:
             raise SettingsError(f"{name} is {variables[name]!r}, a number is needed") from None
+        if value == "":
+            # An empty address would mean every interface of the machine.
+            raise SettingsError(f"{name} is empty; give a value or leave it out")
         if isinstance(value, int | float) and value <= 0:
             raise SettingsError(f"{name} is {value}, more than 0 is needed")
         chosen[field.name] = value

@@ -83,6 +83,9 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
 
 
 def _converted(name: str, value: object, kind: str) -> object:
+    if value == "":
+        # An empty address would mean every interface of the machine.
+        raise StartError(f"{name} is empty; give a value or leave it out")
     try:
         converted = _CONVERTERS[kind](str(value))
     except ValueError:

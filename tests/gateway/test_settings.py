@@ -13,3 +13,8 @@ def test_the_environment_overrides_the_defaults() -> None:
 def test_a_bad_value_fails_by_its_variable(value: str) -> None:
     with pytest.raises(SettingsError, match="WANNENG_MAX_LABELS"):
         load_settings({"WANNENG_MAX_LABELS": value})
+
+
+def test_an_empty_address_is_refused_since_it_would_mean_every_interface() -> None:
+    with pytest.raises(SettingsError, match="WANNENG_HOST is empty"):
+        load_settings({"WANNENG_HOST": ""})

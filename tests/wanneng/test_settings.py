@@ -20,6 +20,11 @@ def test_a_bad_value_fails_by_the_name_it_came_under(value: str) -> None:
         load_settings({"triton_grpc_port": value}, {})
 
 
+def test_an_empty_address_is_refused_since_it_would_mean_every_interface() -> None:
+    with pytest.raises(StartError, match="WANNENG_HOST is empty"):
+        load_settings({}, {"WANNENG_HOST": ""})
+
+
 def test_a_url_can_be_pasted_whatever_the_address() -> None:
     assert ServeSettings(host="0.0.0.0", port=1).url == "http://127.0.0.1:1"
     assert ServeSettings(host="::1", port=1).url == "http://[::1]:1"
