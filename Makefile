@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint golden snapshot train engine-env env serve-env lock
+.PHONY: help serve test check format lint bench golden snapshot train engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -26,6 +26,9 @@ lint: env ## formatting, lint, types, import contracts
 	$(SERVE)/ruff check .
 	$(SERVE)/mypy
 	$(SERVE)/lint-imports
+
+bench: env ## measure what merging requests is worth, against a running `wanneng serve`
+	$(SERVE)/python benchmarks/merging.py
 
 golden: engine-env ## ask the real ModelScope pipeline for the golden answers again
 	$(ENGINE) -m tests.golden.make_golden

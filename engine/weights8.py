@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 LEVELS = 127
 """Symmetric: -127 to 127, one scale per output channel (matrix) or token (embedding)."""
-INT8, SCALE = ".int8", ".scale"
+INT8, WIDE, SCALE = ".int8", ".wide", ".scale"
 EQUALS = "equal_weights"
 """Metadata of the graph: weights that are not stored, and the equal one that is."""
 TRANSPOSED = ".transposed"
@@ -62,7 +62,11 @@ def store_weights_in_8_bits(source: Path, weights: Weights, target: Path) -> Non
             numpy_helper.from_array(narrow, name + INT8),
             numpy_helper.from_array(scale, name + SCALE),
         ]
-        nodes.append(helper.make_node("DequantizeLinear", [name + INT8, name + SCALE], [name], axis=axis))
+        # Not DequantizeLinear: ONNX Runtime would fuse it into an 8-bit product with other logits.
+        nodes += [
+            helper.make_node("Cast", [name + INT8], [name + WIDE], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [name + WIDE, name + SCALE], [name]),
+        ]
     for node in graph.graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
@@ -88,7 +92,7 @@ def read_weights(path: Path) -> Weights:
             continue
         plain = name.removesuffix(INT8)
         transposed = plain.endswith(TRANSPOSED)
-        wide = _widen(value, stored[plain + SCALE], axis=1 if transposed else 0)
+        wide = _widen(value, stored[plain + SCALE])
         weights[plain.removesuffix(TRANSPOSED)] = wide.T if transposed else wide
     for entry in graph.metadata_props:
         if entry.key == EQUALS:
@@ -113,11 +117,11 @@ def _key(value: NDArray[np.float32]) -> _Key:
 
 
 def _narrow(value: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    scale = np.abs(value).max(axis=1 - axis) / LEVELS
+    """Steps of -127 to 127, and their size for each place along `axis` (shape `[n, 1]` or `[1, n]`)."""
+    scale = np.abs(value).max(axis=1 - axis, keepdims=True) / LEVELS
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
-    steps = np.rint(value / np.expand_dims(scale, 1 - axis))
-    return np.clip(steps, -LEVELS, LEVELS).astype(np.int8), scale
+    return np.clip(np.rint(value / scale), -LEVELS, LEVELS).astype(np.int8), scale
 
 
-def _widen(narrow: NDArray[np.int8], scale: NDArray[np.float32], axis: int = 0) -> NDArray[np.float32]:
-    return np.asarray(narrow * np.expand_dims(scale, 1 - axis), dtype=np.float32)
+def _widen(narrow: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    return narrow.astype(np.float32) * scale

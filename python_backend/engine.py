@@ -40,8 +40,6 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Without this, weights stay 8 bits wide and are widened in every run.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
         # Idle threads that spin would take the cores from the stubs beside this one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
