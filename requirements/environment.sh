@@ -16,11 +16,11 @@ check='
 import ctypes, sys, sysconfig
 version = "%d.%d" % sys.version_info[:2]
 if version not in ("3.11", "3.12"):
-    sys.exit("Python " + version)
+    sys.exit("is Python " + version)
 try:
     import venv, ensurepip
 except ImportError:
-    sys.exit("venv: install python%s-venv" % version)
+    sys.exit("lacks venv: install python%s-venv" % version)
 name = "libpython%s.so.1.0" % version
 for place in (name, "%s/%s" % (sysconfig.get_config_var("LIBDIR"), name)):
     try:
@@ -29,7 +29,7 @@ for place in (name, "%s/%s" % (sysconfig.get_config_var("LIBDIR"), name)):
     except OSError:
         pass
 else:
-    sys.exit("%s: install libpython%s" % (name, version))
+    sys.exit("lacks %s: install libpython%s" % (name, version))
 print("ok")
 '
 
@@ -42,7 +42,7 @@ find_python() {
             return
         fi
         lacking="$lacking
-  $python lacks $said"
+  $python $said"
     done
     fail "Python 3.11 or 3.12 with venv and libpython is needed${lacking:-, and none was found}
 On Debian 12: apt install python3.11-venv libpython3.11; on Ubuntu 24.04: apt install python3.12-venv libpython3.12"
