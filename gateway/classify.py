@@ -52,6 +52,8 @@ class Classify:
 
     async def _ask(self, question: Question, facts: Facts) -> list[PairLogits]:
         """One call for each text and each chunk of labels; the first failure ends all."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._settings.deadline_s
         places = asyncio.Semaphore(self._settings.max_calls_per_request)
         size = self._settings.max_pairs_per_call
 
@@ -60,7 +62,9 @@ class Classify:
             async with places:
                 began = time.monotonic()
                 try:
-                    return await self._classifier.logits(text, labels, question.template, question.max_tokens)
+                    return await self._classifier.logits(
+                        text, labels, question.template, question.max_tokens, max(0.001, deadline - now())
+                    )
                 finally:
                     facts.triton_s += time.monotonic() - began
 

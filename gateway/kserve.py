@@ -44,8 +44,11 @@ class _Answer(msgspec.Struct):
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
-def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str]) -> tuple[int, bytes]:
-    """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32."""
+def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str], *, timeout_s: float) -> tuple[int, bytes]:
+    """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32.
+
+    `timeout_s`: how long the request may wait in a queue of Triton's.
+    """
     described, blobs = [], []
     for name, values in inputs.items():
         if isinstance(values, np.ndarray):
@@ -56,7 +59,9 @@ def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str]) -> tupl
         described.append({"name": name, "datatype": datatype, "shape": shape, "parameters": parameters})
         blobs.append(blob)
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    header = msgspec.json.encode({"inputs": described, "outputs": wanted})
+    header = msgspec.json.encode(
+        {"inputs": described, "outputs": wanted, "parameters": {"timeout": int(timeout_s * 1e6)}}
+    )
     return len(header), b"".join([header, *blobs])
 
 

@@ -25,9 +25,11 @@ class Readiness:
         self._lost.set()
         self.ready = False
 
-    async def logits(self, text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> PairLogits:
+    async def logits(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> PairLogits:
         try:
-            answer = await self._classifier.logits(text, labels, template, max_tokens)
+            answer = await self._classifier.logits(text, labels, template, max_tokens, timeout_s)
         except TritonUnavailable:
             self.ready = False
             self._lost.set()
@@ -42,7 +44,7 @@ class Readiness:
             self._lost.clear()
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
-                    await self.logits(PROBE_TEXT, PROBE_LABELS, "{}", None)
+                    await self.logits(PROBE_TEXT, PROBE_LABELS, "{}", None, PROBE_TIMEOUT_S)
             except Exception as error:  # noqa: BLE001 - whatever a probe meets, the next one must come
                 log.debug("Triton does not answer yet: %r", error)
                 self._lost.set()

@@ -32,7 +32,7 @@ class Settings:
     max_template_characters: int = 1_024
     max_pairs: int = 2_048
     """Texts times labels of one request."""
-    max_pairs_in_flight: int = 8_192
+    max_pairs_in_flight: int = 2_048
     """Pairs of all requests; beyond it a request is refused at once."""
     max_pairs_per_call: int = 64
     """Pairs of one call to Triton: the `max_batch_size` of `structbert`."""

@@ -25,6 +25,8 @@ OUTPUTS = ("logits", "tokens", "engine_id", "engine_name")
 CONNECT_TIMEOUT_S = 2.0
 TOKEN_LIMIT = "max_tokens: "
 """How `expand` begins its refusal of a token limit: only it knows what the engine was made for."""
+QUEUE_TIMEOUT = "Request timeout expired"
+"""How Triton's scheduler refuses what waited too long; a sign of load, not of an outage."""
 MAX_REASON_CHARACTERS = 200
 
 
@@ -44,17 +46,23 @@ class Classifier(Protocol):
     """What computes logits: Triton, or a fake in tests."""
 
     async def logits(
-        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits: ...
 
 
 class Triton:
-    """A Triton server over HTTP; `client` carries connections and the time limit of a call."""
+    """A Triton server over HTTP; `client` carries the connections.
+
+    Nobody waits longer than `timeout_s` for an answer, so Triton drops what is still queued by then. (What its
+    HTTP front end has begun it cannot cancel.)
+    """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def logits(self, text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> PairLogits:
+    async def logits(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> PairLogits:
         """`TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
         header_length, body = encode_request(
             {
@@ -64,6 +72,7 @@ class Triton:
                 "max_tokens": np.array([max_tokens or 0], dtype=np.int32),
             },
             OUTPUTS,
+            timeout_s=timeout_s,
         )
         try:
             response = await self._client.post(
@@ -92,12 +101,14 @@ def _parse(response: httpx.Response, pairs: int) -> PairLogits:
 
 def _refusal(response: httpx.Response) -> GatewayError:
     """The error behind a status; of Triton's words only the first line, which carries no text or label."""
-    if response.status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.NOT_FOUND):
-        return TritonUnavailable("Triton does not serve the model at present")
     try:
         reason = msgspec.json.decode(response.content, type=dict[str, str])["error"].partition("\n")[0]
     except (msgspec.MsgspecError, KeyError):
         reason = "no reason"
+    if response.status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.NOT_FOUND):
+        if QUEUE_TIMEOUT in reason:
+            return DeadlineExceeded("the request waited too long in Triton's queue")
+        return TritonUnavailable("Triton does not serve the model at present")
     _, refused, detail = reason.partition(TOKEN_LIMIT)
     if response.status_code == httpx.codes.BAD_REQUEST and refused:
         return InvalidRequest(detail, field="max_tokens")

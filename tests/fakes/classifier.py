@@ -24,11 +24,15 @@ class FakeClassifier:
     delay_s: float = 0.0
     engine_ids: Sequence[str] = ("engine-1",)
     calls: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    timeouts_s: list[float] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
 
-    async def logits(self, text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> PairLogits:
+    async def logits(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> PairLogits:
         self.calls.append((text, tuple(labels)))
+        self.timeouts_s.append(timeout_s)
         engine_id = self.engine_ids[(len(self.calls) - 1) % len(self.engine_ids)]
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)

@@ -71,6 +71,17 @@ async def test_the_deadline_ends_the_request_and_frees_its_pairs() -> None:
     assert admission.pairs_in_flight == 0
 
 
+async def test_a_later_call_of_a_request_may_wait_no_longer_than_the_request() -> None:
+    """Triton drops what is queued beyond that: nobody would take its answer."""
+    classifier = FakeClassifier(delay_s=0.05)
+    await use_case(classifier, max_calls_per_request=1, deadline_s=5.0).answer(
+        question(texts=("a", "b", "c")), Facts("r")
+    )
+    first, second, third = classifier.timeouts_s
+    assert 5.0 >= first > second > third > 4.0
+    assert first - third >= 0.1
+
+
 async def test_a_failing_call_fails_the_request_and_ends_the_others() -> None:
     classifier = FakeClassifier(failure=TritonFailed("broken"), delay_s=0.01)
     with pytest.raises(TritonFailed, match="broken"):

@@ -29,10 +29,10 @@ async def test_ready_only_after_a_real_answer() -> None:
 async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
     classifier = FakeClassifier()
     readiness = Readiness(classifier)
-    await readiness.logits("x", ["y"], "{}", None)
+    await readiness.logits("x", ["y"], "{}", None, 1.0)
     classifier.failure = TritonUnavailable("gone")
     with pytest.raises(TritonUnavailable):
-        await readiness.logits("x", ["y"], "{}", None)
+        await readiness.logits("x", ["y"], "{}", None, 1.0)
     assert not readiness.ready
     classifier.failure = None
     await probing(readiness, until=True)
@@ -41,8 +41,8 @@ async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
 async def test_a_busy_triton_stays_ready() -> None:
     classifier = FakeClassifier()
     readiness = Readiness(classifier)
-    await readiness.logits("x", ["y"], "{}", None)
+    await readiness.logits("x", ["y"], "{}", None, 1.0)
     classifier.failure = DeadlineExceeded("slow")
     with pytest.raises(DeadlineExceeded):
-        await readiness.logits("x", ["y"], "{}", None)
+        await readiness.logits("x", ["y"], "{}", None, 1.0)
     assert readiness.ready

@@ -35,7 +35,7 @@ async def ask(reply: httpx.Response | Exception) -> Any:
         return reply
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://triton") as client:
-        return await Triton(client).logits("手机", ["投诉", "咨询"], "{}", None)
+        return await Triton(client).logits("手机", ["投诉", "咨询"], "{}", None, 1.0)
 
 
 LOGITS, TOKENS = np.ones((2, 3), dtype=np.float32), np.ones((2, 3), dtype=np.int32)
@@ -56,6 +56,7 @@ async def test_a_good_answer_is_taken() -> None:
         (httpx.ReadTimeout("slow"), DeadlineExceeded),
         (httpx.PoolTimeout("full"), DeadlineExceeded),
         (httpx.Response(503, json={"error": "queue full"}), TritonUnavailable),
+        (httpx.Response(503, json={"error": "Request timeout expired"}), DeadlineExceeded),
         (httpx.Response(404, json={"error": "unknown model"}), TritonUnavailable),
         (httpx.Response(500, json={"error": "broken"}), TritonFailed),
         (httpx.Response(400, content=b"<html>"), TritonFailed),
