@@ -25,5 +25,9 @@ def test_larger_runs_waste_little_padding(rows: list[int]) -> None:
         assert len(run) <= MIN_ROWS or waste <= MAX_WASTE * cells
 
 
+def test_a_run_holds_no_more_rows_than_its_bound() -> None:
+    assert [len(run) for run in plan_runs([1] * 100, max_rows=32, max_cells=4_096)] == [32, 32, 32, 4]
+
+
 def test_rows_of_one_length_make_one_run() -> None:
     assert [len(run) for run in plan_runs([20] * 40, max_rows=64, max_cells=4_096)] == [40]
