@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint bench golden snapshot train engine-env env serve-env lock
+.PHONY: help serve test check format lint bench golden snapshot engine train engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -35,7 +35,12 @@ golden: engine-env ## ask the real ModelScope pipeline for the golden answers ag
 
 SNAPSHOT ?= build/snapshot
 snapshot: engine-env ## turn the embedded engine back into a ModelScope snapshot, in SNAPSHOT=build/snapshot
-	$(ENGINE) -m engine snapshot embedded --output $(SNAPSHOT)
+	$(ENGINE) -m wanneng engine snapshot embedded --output $(SNAPSHOT)
+
+SOURCE ?= damo/nlp_structbert_zero-shot-classification_chinese-base
+OUTPUT ?= build/engine
+engine: engine-env ## build the fp32 engine of the snapshot SOURCE=… for the CPU, in OUTPUT=build/engine
+	$(ENGINE) -m wanneng engine build $(SOURCE) --output $(OUTPUT)
 
 DATA ?= ../shared/data/zero_shot
 TRAINING ?= build/training
@@ -56,4 +61,4 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 lock: ## choose package versions anew (needs uv)
 	$(COMPILE) --extra gateway --extra triton --group build -o requirements/serve.txt
 	$(COMPILE) --extra gateway --extra triton --group build --group test --group lint -o requirements/dev.txt
-	$(COMPILE) --extra engine --group test -o requirements/engine.txt
+	$(COMPILE) --extra engine --group build --group test -o requirements/engine.txt

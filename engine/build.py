@@ -1,97 +1,141 @@
-"""A snapshot becomes an engine folder, and an engine folder a snapshot again. Knows nothing about Triton."""
+"""A snapshot becomes an engine folder: export, precision, front, proof, publication. Knows no Triton."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import onnx
 import torch
+from onnx import numpy_helper
+from transformers import BertForSequenceClassification
 
-from engine.errors import BuildError
+from engine.errors import SnapshotError
 from engine.export import OPSET, export_onnx
-from engine.snapshot import Snapshot, lower_case, network_of, read_snapshot, write_snapshot
-from engine.weights8 import Weights, read_weights, round_to_8_bits, store_weights_in_8_bits
+from engine.fuse import fuse, halve
+from engine.int8 import quantize
+from engine.manifest import Source, digest_of, file_sha256, read_manifest, write_manifest
+from engine.publish import published
+from engine.ragged import add_ragged_front
+from engine.recipe import Recipe
+from engine.reference import make_reference, rows_of
+from engine.samples import Sample, own_samples
+from engine.snapshot import (
+    WEIGHTS_FILE,
+    Snapshot,
+    arrays_of,
+    lower_case,
+    network_of,
+    read_snapshot,
+    write_snapshot,
+)
+from engine.verification import compare
+from engine.verification.onnx_file import OnnxFile
+from engine.verification.reference import FILE_NAME as REFERENCE_FILE
+from engine.verification.reference import padded
+from engine.weights8 import read_weights, round_to_8_bits, store_weights_in_8_bits
 
 MODEL_FILE = "model.onnx"
-MANIFEST_FILE = "engine.json"
 CONFIG_FILES = ("config.json", "configuration.json", "tokenizer_config.json", "vocab.txt")
-NUMERIC_CLASSES = {"fp32": "fp32", "int8": "w8"}
-"""What an engine's id ends in: `w8` is 8-bit weights with FP32 arithmetic."""
+DISK_FACTOR = 3
+"""Bytes needed while building, for each byte of the snapshot's weights: the export, its rewrite, and some room."""
+ROWS_PER_SAMPLE = 8
+
+Say = Callable[[str], None]
 
 
-def build_engine(source: Path, target: Path, *, name: str, precision: str) -> None:
-    """Build the snapshot `source` into the new folder `target`; nothing is left there when it fails.
+def build_engine(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    *,
+    name: str,
+    samples: Sequence[Sample] | None = None,
+    say: Say = lambda _line: None,
+) -> compare.Report:
+    """Build the snapshot `source` into the new folder `target`, prove it, and publish it.
 
-    `precision`: `fp32`, or `int8` for 8-bit weights.
+    `samples` calibrate INT8; the package's own by default. Nothing is at `target` unless the engine's logits are
+    PyTorch's within the precision's tolerance (`VerificationError`).
     """
-    if target.exists() and any(target.iterdir()):
-        raise BuildError(f"{target} is not empty: name a new folder")
+    say(f"reading {source}")
     snapshot = read_snapshot(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        _build_into(work, snapshot, name, precision)
+    network = network_of(snapshot)
+    with published(target, needed_bytes=DISK_FACTOR * (source / WEIGHTS_FILE).stat().st_size) as work:
         for file in CONFIG_FILES:
             if (source / file).exists():
                 shutil.copyfile(source / file, work / file)
-        work.chmod(0o755)
-        if target.exists():
-            target.rmdir()
-        work.replace(target)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+        say("asking PyTorch for the reference")
+        weights_sha256 = digest_of(arrays_of(network))
+        reference = make_reference(snapshot, network, own_samples("reference"), weights_sha256)
+        reference.save(work / REFERENCE_FILE)
+        say(f"building {recipe.target}/{recipe.precision}, {recipe.front}")
+        extra = _write_model(work / MODEL_FILE, snapshot, network, recipe, samples or own_samples("calibration"))
+        origin = Source(name, file_sha256(source / WEIGHTS_FILE))
+        write_manifest(
+            work,
+            recipe,
+            origin,
+            config=snapshot.config,
+            weights_sha256=weights_sha256,
+            identity_sha256=extra.pop("identity_sha256", weights_sha256),
+            extra={"opset": OPSET, **extra},
+        )
+        say("comparing with the reference")
+        logits = OnnxFile(work / MODEL_FILE).logits(reference.rows)
+        return compare.prove(
+            work, reference, logits, name=name, precision=recipe.precision, tolerance=recipe.tolerance
+        )
 
 
 def restore_snapshot(engine: Path, target: Path) -> None:
-    """Write the ModelScope snapshot whose FP32 logits are the engine's."""
+    """Write the ModelScope snapshot whose FP32 logits are those of the `w8` engine in the folder `engine`."""
+    precision = read_manifest(engine).get("precision")
+    if precision != "w8":
+        raise SnapshotError(f"{engine} holds a {precision} engine; only a w8 engine keeps the snapshot's weights")
     config = json.loads((engine / "config.json").read_text(encoding="utf-8"))
     weights = {name: torch.from_numpy(value.copy()) for name, value in read_weights(engine / MODEL_FILE).items()}
     vocabulary = (engine / "vocab.txt").read_text(encoding="utf-8")
     write_snapshot(Snapshot(config, weights, vocabulary, lower_case(engine)), target)
 
 
-def _build_into(folder: Path, snapshot: Snapshot, name: str, precision: str) -> None:
-    network = network_of(snapshot)
-    if precision == "int8":
-        rounded = round_to_8_bits(_arrays(network))
-        network.load_state_dict({key: torch.from_numpy(value) for key, value in rounded.items()}, strict=False)
-    weights = _arrays(network)
-    path = folder / MODEL_FILE
+def _write_model(
+    path: Path,
+    snapshot: Snapshot,
+    network: BertForSequenceClassification,
+    recipe: Recipe,
+    samples: Sequence[Sample],
+) -> dict[str, Any]:
+    """Write the graph; returns what the manifest should say besides."""
+    extra: dict[str, Any] = {}
+    weights = arrays_of(network)
+    if recipe.precision == "w8":
+        weights = round_to_8_bits(weights)
+        network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()}, strict=False)
+        extra["identity_sha256"] = digest_of(weights)
     export_onnx(network, path)
-    if precision == "int8":
+    if recipe.precision == "w8":
         store_weights_in_8_bits(path, weights, path)
-    digest = _digest(weights)
-    manifest = {
-        "name": name,
-        "engine_id": f"{digest[:16]}-{NUMERIC_CLASSES[precision]}",
-        "weights_sha256": digest,
-        "precision": precision,
-        "opset": OPSET,
-        "torch": torch.__version__.split("+")[0],
-        "max_tokens": snapshot.config["max_position_embeddings"],
-        "vocabulary": snapshot.config["vocab_size"],
-        "label_order": ["entailment", "neutral", "contradiction"],
-    }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    if recipe.precision == "int8":
+        quantized = quantize(fuse(path, snapshot.config), list(_calibration_rows(snapshot, samples)))
+        onnx.save(quantized.graph, path)
+        numbers = {i.name: numpy_helper.to_array(i) for i in quantized.graph.graph.initializer}
+        extra |= {"identity_sha256": digest_of(numbers), "products_in_fp32": list(quantized.kept)}
+    if recipe.precision == "fp16":
+        onnx.save(halve(fuse(path, snapshot.config)), path)
+    if recipe.ragged:
+        config = snapshot.config
+        ragged = add_ragged_front(
+            onnx.load(path), vocabulary=config["vocab_size"], max_tokens=config["max_position_embeddings"]
+        )
+        onnx.save(ragged, path)
+    return extra
 
 
-def _arrays(network: torch.nn.Module) -> Weights:
-    return {
-        key: value.detach().numpy().copy()
-        for key, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
-
-
-def _digest(weights: Weights) -> str:
-    """SHA-256 over names and values in the order of their names."""
-    digest = hashlib.sha256()
-    for key in sorted(weights):
-        digest.update(f"{len(key)}:{key}{weights[key].shape}".encode())
-        digest.update(weights[key].tobytes())
-    return digest.hexdigest()
+def _calibration_rows(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
+    for rows in rows_of(snapshot, samples):
+        for start in range(0, len(rows), ROWS_PER_SAMPLE):
+            yield padded(rows[start : start + ROWS_PER_SAMPLE])

@@ -9,9 +9,9 @@ import onnx
 import torch
 from transformers import BertForSequenceClassification
 
+from engine.recipe import INPUTS, OUTPUT
+
 OPSET = 18
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-OUTPUT = "logits"
 
 
 class _LogitsOnly(torch.nn.Module):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -17,6 +19,7 @@ TASK = "zero-shot-classification"
 MODEL_TYPE = "structbert"
 PREPROCESSOR = "zero-shot-cls-tokenizer"
 LABELS = 3
+LABEL_ORDER = ["entailment", "neutral", "contradiction"]
 WEIGHTS_FILE = "pytorch_model.bin"
 PREFIXES = ("bert.", "encoder.")
 """Keys of the backbone start with one of these; `config.json` of the second says `base_model_prefix: encoder`."""
@@ -50,6 +53,8 @@ def read_snapshot(folder: Path) -> Snapshot:
     weights = {_under_bert(key): value for key, value in state.items()}
     rows = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0
     _expect(weights_path, "labels (rows of classifier.weight)", rows, LABELS)
+    _check_label_order(folder / "config.json", config)
+    _check_limits(folder, config, vocabulary)
     return Snapshot(config, weights, vocabulary, lower_case(folder))
 
 
@@ -105,6 +110,15 @@ def network_of(snapshot: Snapshot) -> BertForSequenceClassification:
     return network.eval()
 
 
+def arrays_of(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
+    """The network's weights by name; buffers of integers are not weights."""
+    return {
+        key: value.detach().numpy().copy()
+        for key, value in network.state_dict().items()
+        if value.is_floating_point()
+    }
+
+
 def _bert_config(config: dict[str, Any]) -> BertConfig:
     facts = {k: v for k, v in config.items() if k not in ("model_type", "id2label", "label2id")}
     return BertConfig(**(facts | {"num_labels": LABELS}), attn_implementation="eager")
@@ -115,6 +129,32 @@ def _under_bert(key: str) -> str:
         if key.startswith(prefix):
             return "bert." + key.removeprefix(prefix)
     return key
+
+
+def _check_label_order(path: Path, config: dict[str, Any]) -> None:
+    """Names such as `LABEL_0` say nothing; real ones must be in the order that the scores are made from."""
+    names = config.get("id2label")
+    if not isinstance(names, dict) or all(str(name).startswith("LABEL_") for name in names.values()):
+        return
+    order = [str(names.get(str(place))).lower() for place in range(LABELS)]
+    _expect(path, "id2label", order, LABEL_ORDER)
+
+
+def _check_limits(folder: Path, config: dict[str, Any], vocabulary: str) -> None:
+    for name in (
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "max_position_embeddings",
+    ):
+        if not isinstance(config.get(name), int):
+            raise SnapshotError(
+                f"{folder / 'config.json'}: {name} is {config.get(name)!r}, a whole number is needed"
+            )
+    tokens = len(vocabulary.removesuffix("\n").split("\n"))
+    if tokens > config["vocab_size"]:
+        raise SnapshotError(f"{folder / 'vocab.txt'} has {tokens} tokens, the model knows {config['vocab_size']}")
 
 
 def _expect(path: Path, name: str, found: object, wanted: object) -> None:

@@ -28,7 +28,7 @@ _Key = tuple[tuple[int, ...], bytes]
 def round_to_8_bits(weights: Weights) -> Weights:
     """Matrices after 8 bits and back, one scale per row (`[out, in]`: an output channel); others as is."""
     return {
-        name: _widen(*_narrow(value, axis=0)) if _is_matrix(value) else value for name, value in weights.items()
+        name: _widen(*narrow(value, axis=0)) if _is_matrix(value) else value for name, value in weights.items()
     }
 
 
@@ -57,16 +57,9 @@ def store_weights_in_8_bits(source: Path, weights: Weights, target: Path) -> Non
             kept.append(numpy_helper.from_array(value, name))
             continue
         axis = 1 if name.endswith(TRANSPOSED) else 0
-        narrow, scale = _narrow(value, axis=axis)
-        kept += [
-            numpy_helper.from_array(narrow, name + INT8),
-            numpy_helper.from_array(scale, name + SCALE),
-        ]
-        # Not DequantizeLinear: ONNX Runtime would fuse it into an 8-bit product with other logits.
-        nodes += [
-            helper.make_node("Cast", [name + INT8], [name + WIDE], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [name + WIDE, name + SCALE], [name]),
-        ]
+        added, stored = widening_nodes(name, *narrow(value, axis=axis))
+        nodes += added
+        kept += stored
     for node in graph.graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
@@ -101,6 +94,26 @@ def read_weights(path: Path) -> Weights:
     return weights
 
 
+def narrow(value: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Steps of -127 to 127, and their size for each place along `axis` (shape `[n, 1]` or `[1, n]`)."""
+    scale = np.abs(value).max(axis=1 - axis, keepdims=True) / LEVELS
+    scale = np.where(scale == 0, 1, scale).astype(np.float32)
+    return np.clip(np.rint(value / scale), -LEVELS, LEVELS).astype(np.int8), scale
+
+
+def widening_nodes(
+    name: str, integers: NDArray[np.int8], scale: NDArray[np.float32]
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes that give `name` from constants in 8 bits; ONNX Runtime runs them once, while loading."""
+    # Not DequantizeLinear: ONNX Runtime would fuse it into an 8-bit product with other logits.
+    nodes = [
+        helper.make_node("Cast", [name + INT8], [name + WIDE], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [name + WIDE, name + SCALE], [name]),
+    ]
+    constants = {name + INT8: integers, name + SCALE: scale}
+    return nodes, [numpy_helper.from_array(value, key) for key, value in constants.items()]
+
+
 def _remember_equals(graph: onnx.ModelProto, weights: Weights, stored: set[str]) -> None:
     """The exporter keeps equal weights once (biases that are all zero); say who they also are."""
     keeper = {_key(weights[name]): name for name in stored}
@@ -116,12 +129,5 @@ def _key(value: NDArray[np.float32]) -> _Key:
     return value.shape, value.tobytes()
 
 
-def _narrow(value: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Steps of -127 to 127, and their size for each place along `axis` (shape `[n, 1]` or `[1, n]`)."""
-    scale = np.abs(value).max(axis=1 - axis, keepdims=True) / LEVELS
-    scale = np.where(scale == 0, 1, scale).astype(np.float32)
-    return np.clip(np.rint(value / scale), -LEVELS, LEVELS).astype(np.int8), scale
-
-
-def _widen(narrow: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    return narrow.astype(np.float32) * scale
+def _widen(integers: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    return integers.astype(np.float32) * scale

@@ -29,7 +29,7 @@ MAX_CONNECTIONS = 128
 def create_app(settings: Settings, *, classifier: Classifier | None = None) -> Starlette:
     """The ASGI application; tests give a `classifier` of their own in the place of Triton."""
     client = _client(settings) if classifier is None else None
-    readiness = Readiness(classifier if client is None else Triton(client))  # type: ignore[arg-type]
+    readiness = Readiness(classifier if client is None else Triton(client, settings.buckets))  # type: ignore[arg-type]
     admission = Admission(settings.max_pairs_in_flight)
     telemetry = Telemetry(admission, readiness)
     classify = Classify(readiness, admission, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 PREFIX = "WANNENG_"
@@ -36,11 +36,28 @@ class Settings:
     """Pairs of all requests; beyond it a request is refused at once."""
     max_pairs_per_call: int = 64
     """Pairs of one call to Triton: the `max_batch_size` of `structbert`."""
+    buckets: tuple[int, ...] = ()
+    """Length buckets that Triton serves, in tokens, as `32,64,128`; none where one model takes every length."""
     max_calls_per_request: int = 8
     """Calls to Triton that one request may have under way."""
     min_tokens: int = 8
     max_tokens: int = 512
     """Most that a request may ask for as its token limit; the engine's own limit holds as well."""
+
+
+def _bucket_sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(sorted(int(part) for part in text.split(",") if part.strip()))
+    if sizes and sizes[0] <= 0:
+        raise ValueError
+    return sizes
+
+
+_CONVERTERS: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "tuple[int, ...]": _bucket_sizes,
+}
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -51,11 +68,12 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         name = PREFIX + field.name.upper()
         if name not in variables:
             continue
-        kind = {"str": str, "int": int, "float": float}[str(field.type)]
+        kind = str(field.type)
         try:
-            value = kind(variables[name])
+            value = _CONVERTERS[kind](variables[name])
         except ValueError:
-            raise SettingsError(f"{name} is {variables[name]!r}, a number is needed") from None
+            wanted = "numbers with commas between them are" if kind.startswith("tuple") else "a number is"
+            raise SettingsError(f"{name} is {variables[name]!r}, {wanted} needed") from None
         if value == "":
             # An empty address would mean every interface of the machine.
             raise SettingsError(f"{name} is empty; give a value or leave it out")

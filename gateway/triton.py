@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.buckets import fitting, most_tokens
 from gateway.errors import (
     DeadlineExceeded,
     GatewayError,
@@ -18,16 +19,22 @@ from gateway.errors import (
     TritonFailed,
     TritonUnavailable,
 )
-from gateway.kserve import HEADER_LENGTH, ProtocolError, decode_response, encode_request
+from gateway.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 
 MODEL = "zero_shot_logits"
 OUTPUTS = ("logits", "tokens", "engine_id", "engine_name")
 CONNECT_TIMEOUT_S = 2.0
 TOKEN_LIMIT = "max_tokens: "
 """How `expand` begins its refusal of a token limit: only it knows what the engine was made for."""
+TOO_SHORT = "pad_to: a pair has"
+"""How `expand` refuses a pair longer than its bucket."""
 QUEUE_TIMEOUT = "Request timeout expired"
 """How Triton's scheduler refuses what waited too long; a sign of load, not of an outage."""
 MAX_REASON_CHARACTERS = 200
+
+
+class BucketTooShort(TritonFailed):
+    """A pair did not fit the bucket that was asked; never leaves this module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +64,36 @@ class Triton:
     HTTP front end has begun it cannot cancel.)
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, buckets: Sequence[int] = ()) -> None:
         self._client = client
+        self._buckets = buckets
 
     async def logits(
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits:
         """`TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
-        header_length, body = encode_request(
-            {
-                "text": [text],
-                "labels": labels,
-                "hypothesis_template": [template],
-                "max_tokens": np.array([max_tokens or 0], dtype=np.int32),
-            },
-            OUTPUTS,
-            timeout_s=timeout_s,
-        )
+        inputs: dict[str, Values] = {
+            "text": [text],
+            "labels": labels,
+            "hypothesis_template": [template],
+            "max_tokens": np.array([max_tokens or 0], dtype=np.int32),
+        }
+        if not self._buckets:
+            return await self._ask(MODEL, inputs, timeout_s)
+        candidates = fitting(self._buckets, most_tokens(text, labels, template, max_tokens))
+        for bucket in candidates:
+            padded = inputs | {"pad_to": np.array([bucket], dtype=np.int32)}
+            try:
+                return await self._ask(f"{MODEL}_s{bucket}", padded, timeout_s)
+            except BucketTooShort:
+                continue
+        raise TritonFailed(f"a pair is longer than Triton's longest bucket, {candidates[-1]} tokens")
+
+    async def _ask(self, model: str, inputs: dict[str, Values], timeout_s: float) -> PairLogits:
+        header_length, body = encode_request(inputs, OUTPUTS, timeout_s=timeout_s)
         try:
             response = await self._client.post(
-                f"/v2/models/{MODEL}/infer", content=body, headers={HEADER_LENGTH: str(header_length)}
+                f"/v2/models/{model}/infer", content=body, headers={HEADER_LENGTH: str(header_length)}
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None
@@ -84,7 +101,7 @@ class Triton:
             raise TritonUnavailable("Triton does not answer; it may be starting") from None
         if response.status_code != httpx.codes.OK:
             raise _refusal(response)
-        return _parse(response, len(labels))
+        return _parse(response, len(inputs["labels"]))
 
 
 def _parse(response: httpx.Response, pairs: int) -> PairLogits:
@@ -109,6 +126,8 @@ def _refusal(response: httpx.Response) -> GatewayError:
         if QUEUE_TIMEOUT in reason:
             return DeadlineExceeded("the request waited too long in Triton's queue")
         return TritonUnavailable("Triton does not serve the model at present")
+    if TOO_SHORT in reason:
+        return BucketTooShort(reason[:MAX_REASON_CHARACTERS])
     _, refused, detail = reason.partition(TOKEN_LIMIT)
     if response.status_code == httpx.codes.BAD_REQUEST and refused:
         return InvalidRequest(detail, field="max_tokens")

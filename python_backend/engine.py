@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -15,6 +15,8 @@ from python_backend.errors import EngineError
 from python_backend.manifest import MODEL_FILE
 from python_backend.rows import Rows
 
+ITEM_SHAPE = "item_shape"
+"""Input of a ragged front, `[n, 1]` int32: the length of each row."""
 MAX_ROWS_PER_RUN = 32
 MAX_CELLS_PER_RUN = 4_096
 """Padded tokens of one run: bounds its memory, and by that the memory of the process."""
@@ -27,9 +29,9 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """`model.onnx` of an engine folder on the CPU.
+    """`model.onnx` of an engine folder on the CPU, with a padded or a ragged front.
 
-    8-bit weights are widened once, while loading: arithmetic is FP32, so a row's logits depend on the row alone.
+    A row's logits depend on the row alone, in every precision that `wanneng engine build` offers.
     """
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
@@ -46,10 +48,18 @@ class OnnxEngine:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base for its errors
             raise EngineError(f"{path} cannot be loaded: {error}") from None
+        self._ragged = ITEM_SHAPE in {i.name for i in self._session.get_inputs()}
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
-        logits = self._session.run(["logits"], rows)[0]
+        logits = self._session.run(["logits"], _flat(rows) if self._ragged else rows)[0]
         return np.asarray(logits, dtype=np.float32)
+
+
+def _flat(rows: Rows) -> dict[str, NDArray[Any]]:
+    """What Triton's own onnxruntime backend gives a ragged front: every row's tokens in turn, and their number."""
+    inside = rows["attention_mask"].astype(bool)
+    flat: dict[str, NDArray[Any]] = {name: values[inside] for name, values in rows.items()}
+    return flat | {ITEM_SHAPE: inside.sum(axis=1, dtype=np.int32)[:, np.newaxis]}
 
 
 def run_requests(engine: Engine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:

@@ -16,7 +16,7 @@ from tokenizers.normalizers import NFC, NFD, BertNormalizer, Lowercase, Normaliz
 from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from python_backend.errors import EngineError
+from python_backend.errors import EngineError, InvalidRequest
 from python_backend.truncation import SPECIAL_TOKENS, longest_first
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -93,13 +93,20 @@ class PairEncoder:
         self._hypotheses: OrderedDict[str, list[int]] = OrderedDict()
         self._pad, self._cls, self._sep = (tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 
-    def encode(self, text: str, hypotheses: Sequence[str], max_tokens: int) -> TokenRows:
-        """Rows of `text` with each hypothesis, every row cut to `max_tokens` as ModelScope cuts."""
+    def encode(
+        self, text: str, hypotheses: Sequence[str], max_tokens: int, *, pad_to: int | None = None
+    ) -> TokenRows:
+        """Rows of `text` with each hypothesis, every row cut to `max_tokens` as ModelScope cuts.
+
+        Padded to the longest, or to `pad_to` tokens; `InvalidRequest` when a row is longer than that.
+        """
         text_ids = self._ids(text)
         said = [self._hypothesis_ids(hypothesis) for hypothesis in hypotheses]
         kept = [longest_first(len(text_ids), len(ids), max_tokens) for ids in said]
         lengths = [k.text + k.hypothesis + SPECIAL_TOKENS for k in kept]
-        shape = (len(said), max(lengths))
+        if pad_to is not None and max(lengths) > pad_to:
+            raise InvalidRequest(f"pad_to: a pair has {max(lengths)} tokens, {pad_to} were asked for")
+        shape = (len(said), pad_to or max(lengths))
         input_ids = np.full(shape, self._pad, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         types = np.zeros(shape, dtype=np.int64)

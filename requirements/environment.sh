@@ -63,8 +63,6 @@ fi
 python=$(find_python)
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 echo "wanneng: installing $lock into $folder"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-if [ "$lock" != requirements/engine.txt ]; then
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-fi
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 touch "$stamp"

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from wanneng import engine as engine_commands
 from wanneng.classify import Classifier, as_json, print_bars, split_labels
 from wanneng.errors import CommandError, RequestError
 from wanneng.settings import ServeSettings, load_settings
@@ -22,6 +23,7 @@ EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+app.add_typer(engine_commands.app, name="engine")
 
 
 @app.callback()

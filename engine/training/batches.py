@@ -30,7 +30,8 @@ class TokenBatcher:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.special = SpecialIds(*(tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]")))
+        vocabulary = tokenizer.get_vocab()
+        self.special = SpecialIds(*(vocabulary[token] for token in ("[PAD]", "[CLS]", "[SEP]")))
         self._known: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:

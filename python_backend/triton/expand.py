@@ -16,6 +16,8 @@ MAX_PAIRS = 64
 """Labels of one request; the `max_batch_size` of `structbert`, which an ensemble cannot exceed."""
 MAX_TEXT_CHARACTERS = 100_000
 MIN_TOKENS = 8
+MAX_PAD_TO = 512
+"""Tokens of the longest bucket; an engine for fewer is never given longer rows by its gateway."""
 CACHED_HYPOTHESES = 50_000
 
 
@@ -47,7 +49,10 @@ class ExpandModel:
         if not MIN_TOKENS <= max_tokens <= limit:
             raise InvalidRequest(f"max_tokens: {max_tokens}, {MIN_TOKENS} to {limit} is possible")
         template = tensors.string(request, tensors.TEMPLATE, DEFAULT_TEMPLATE)
-        rows = self._encoder.encode(text, hypotheses(labels, template), max_tokens)
+        pad_to = tensors.number(request, tensors.PAD_TO, 0)
+        if pad_to and not MIN_TOKENS <= pad_to <= MAX_PAD_TO:
+            raise InvalidRequest(f"pad_to: {pad_to}, {MIN_TOKENS} to {MAX_PAD_TO} is possible")
+        rows = self._encoder.encode(text, hypotheses(labels, template), max_tokens, pad_to=pad_to or None)
         return [
             *(tensors.output(name, getattr(rows, name)) for name in tensors.ENGINE_INPUTS),
             tensors.output(tensors.TOKENS, rows.tokens),

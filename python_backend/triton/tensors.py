@@ -16,6 +16,7 @@ LABELS = "labels"
 TEMPLATE = "hypothesis_template"
 MULTI_LABEL = "multi_label"
 MAX_TOKENS = "max_tokens"
+PAD_TO = "pad_to"
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOKENS = "tokens"
 ENGINE_ID = "engine_id"

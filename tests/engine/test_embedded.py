@@ -31,7 +31,8 @@ json.dump(answers, open(sys.argv[2], "w"))
 
 def test_the_restored_snapshot_gives_the_engines_logits_in_modelscope(tmp_path: Path) -> None:
     """In a process of its own: ModelScope changes global state and prints."""
-    restore = [sys.executable, "-m", "engine", "snapshot", "embedded", "--output", str(tmp_path / "snapshot")]
+    wanneng = [sys.executable, "-m", "wanneng", "engine"]
+    restore = [*wanneng, "snapshot", "embedded", "--output", str(tmp_path / "snapshot")]
     subprocess.run(restore, cwd=ROOT, check=True, timeout=120)
     ask = [sys.executable, "-c", ASK_MODELSCOPE, str(tmp_path / "snapshot"), str(tmp_path / "answers.json")]
     done = subprocess.run(

@@ -5,30 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
 
 from engine.errors import SnapshotError
-from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
-
-CONFIG = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-    "type_vocab_size": 2,
-    "layer_norm_eps": 1e-12,
-}
-VOCABULARY = (
-    "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(chr(0x4E00 + i) for i in range(35))]) + "\n"
-)
-
-
-def snapshot(seed: int = 1) -> Snapshot:
-    torch.manual_seed(seed)
-    network = BertForSequenceClassification(BertConfig(**CONFIG, num_labels=3))
-    return Snapshot(CONFIG, network.state_dict(), VOCABULARY, lower_case=True)
+from engine.snapshot import network_of, read_snapshot, write_snapshot
+from tests.engine.snapshots import snapshot
 
 
 @pytest.fixture
@@ -89,3 +69,27 @@ def test_missing_and_misshapen_weights_are_named_one_by_one() -> None:
         network_of(whole)
     assert "bert.pooler.dense.bias is missing" in str(refusal.value)
     assert "bert.embeddings.word_embeddings.weight has shape [3, 16], [40, 16] is needed" in str(refusal.value)
+
+
+def test_labels_in_another_order_are_refused(folder: Path) -> None:
+    names = {"0": "contradiction", "1": "neutral", "2": "entailment"}
+    change(folder / "config.json", id2label=names)
+    with pytest.raises(
+        SnapshotError, match=r"config\.json: id2label is \['contradiction', .*'entailment', 'neutral'"
+    ):
+        read_snapshot(folder)
+    change(folder / "config.json", id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
+    assert read_snapshot(folder).config["vocab_size"] == 40
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(folder: Path) -> None:
+    with (folder / "vocab.txt").open("a", encoding="utf-8") as file:
+        file.write("多\n")
+    with pytest.raises(SnapshotError, match=r"vocab\.txt has 41 tokens, the model knows 40"):
+        read_snapshot(folder)
+
+
+def test_a_config_without_its_sizes_is_refused(folder: Path) -> None:
+    change(folder / "config.json", hidden_size="wide")
+    with pytest.raises(SnapshotError, match=r"hidden_size is 'wide', a whole number is needed"):
+        read_snapshot(folder)

@@ -17,6 +17,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from engine.build import build_engine
+from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, write_snapshot
 from tests.golden.cases import LABELS, TEMPLATES, cases
 
@@ -81,7 +82,7 @@ def _answers(name: str, facts: dict[str, Any], engine: Path) -> list[dict[str, A
             )
             answers.append({"labels": answer["labels"], "scores": answer["scores"]})
         shutil.rmtree(engine, ignore_errors=True)
-        build_engine(snapshot, engine, name=f"golden-{name}", precision="fp32")
+        build_engine(snapshot, engine, choose_recipe(), name=f"golden-{name}")
     return answers
 
 

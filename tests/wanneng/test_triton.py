@@ -28,7 +28,7 @@ def test_a_file_that_is_being_run_can_be_replaced(tmp_path: Path) -> None:
 
 
 def test_a_hardware_config_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"nowhere\.pbtxt is missing"):
+    with pytest.raises(StartError, match=r"nowhere does not exist; there are local, local-padded, onnx-cpu"):
         prepare_triton(ServeSettings(engine=ENGINE, state=tmp_path, model_config_name="nowhere"))
 
 
@@ -42,5 +42,5 @@ def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypat
     monkeypatch.setattr("wanneng.serve.triton.SHARED_MEMORY", tmp_path)
     for name in ("wanneng_1_aa_x", "wanneng_1_bb_x", "other"):
         (tmp_path / name).touch()
-    TritonServer([], {}, "wanneng_1_aa_").remove_shared_memory()
+    TritonServer([], {}, "wanneng_1_aa_", ()).remove_shared_memory()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "wanneng_1_bb_x"]

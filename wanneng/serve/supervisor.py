@@ -104,7 +104,7 @@ class Supervisor:
         log = self._settings.state / "triton.log"
         child = await Child.start("Triton", self._triton.command, self._triton.environment, log)
         self._children["triton"] = child
-        ready = answers_ok(client, f"{self._settings.triton_url}/v2/models/zero_shot/ready")
+        ready = answers_ok(client, f"{self._settings.triton_url}/v2/models/{self._triton.last_model}/ready")
         await wait_until(ready, child, "its models were loaded", self._settings.start_timeout_s)
         return child
 
@@ -113,6 +113,7 @@ class Supervisor:
             f"{PREFIX}HOST": self._settings.host,
             f"{PREFIX}PORT": str(self._settings.port),
             f"{PREFIX}TRITON_URL": self._settings.triton_url,
+            f"{PREFIX}BUCKETS": ",".join(map(str, self._triton.buckets if self._triton else ())),
         }
         command = [sys.executable, "-m", "gateway"]
         child = await Child.start("the gateway", command, environment, self._settings.state / "gateway.log")

@@ -17,6 +17,9 @@ from wanneng.settings import CHECKOUT, ServeSettings, environment_of_children
 ADMIN_APIS = "model-repository,model-config,shared-memory,trace,logging"
 """Triton's endpoints that change the server; only who knows the secret header may call them."""
 EXIT_TIMEOUT_S = 4
+REPOSITORY = CHECKOUT / "model_repository"
+ENSEMBLE = "zero_shot_logits"
+"""What the gateway asks; `zero_shot_logits_s64` where lengths are served in buckets."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -27,6 +30,13 @@ class TritonServer:
     command: list[str]
     environment: dict[str, str]
     shared_memory_prefix: str
+    buckets: tuple[int, ...]
+    """Length buckets that are served, in tokens; none where one model takes every length."""
+
+    @property
+    def last_model(self) -> str:
+        """The ensemble that is loaded last."""
+        return f"{ENSEMBLE}_s{self.buckets[-1]}" if self.buckets else ENSEMBLE
 
     def remove_shared_memory(self) -> None:
         """Remove the segments of a server that is gone; it does so itself unless it was killed."""
@@ -37,15 +47,15 @@ class TritonServer:
 def prepare_triton(settings: ServeSettings) -> TritonServer:
     """Check the wheel and the engine, copy the stub of this Python, and put the command together."""
     _check_engine(settings.engine)
-    config = CHECKOUT / "model_repository/structbert/configs" / f"{settings.model_config_name}.pbtxt"
-    if not config.exists():
-        raise StartError(f"--model-config-name {settings.model_config_name}: {config} is missing")
+    buckets = _buckets(settings.model_config_name)
     package = _package_folder()
     backends = _copy_backend(package / "tritonserver", settings.state)
     prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
     admin = f"{ADMIN_APIS}:wanneng-admin={secrets.token_hex(16)}"
     options = {
-        "model-repository": CHECKOUT / "model_repository",
+        "model-repository": REPOSITORY,
+        # The ensembles named below, and by them the models that they are made of: no bucket without its config.
+        "model-control-mode": "explicit",
         "model-config-name": settings.model_config_name,
         "backend-directory": backends,
         "backend-config": f"python,shm-region-prefix-name={prefix}",
@@ -65,10 +75,29 @@ def prepare_triton(settings: ServeSettings) -> TritonServer:
             str(package / "tritonserver/bin/tritonserver"),
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in options.items()),
+            *(f"--load-model={ensemble}" for ensemble in _ensembles(buckets)),
         ],
         _environment(settings, package),
         prefix,
+        buckets,
     )
+
+
+def _buckets(config_name: str) -> tuple[int, ...]:
+    """Tokens of the buckets that have a config of this name; none where `structbert` itself has it."""
+    if (REPOSITORY / "structbert/configs" / f"{config_name}.pbtxt").exists():
+        return ()
+    found = REPOSITORY.glob(f"structbert_s*/configs/{config_name}.pbtxt")
+    buckets = tuple(sorted(int(path.parts[-3].removeprefix("structbert_s")) for path in found))
+    if not buckets:
+        known = sorted({path.stem for path in REPOSITORY.glob("structbert*/configs/*.pbtxt")})
+        raise StartError(f"--model-config-name {config_name} does not exist; there are {', '.join(known)}")
+    return buckets
+
+
+def _ensembles(buckets: tuple[int, ...]) -> list[str]:
+    """Direct clients' `zero_shot` needs a model that takes every length, which buckets do not have."""
+    return [f"{ENSEMBLE}_s{bucket}" for bucket in buckets] or ["zero_shot", ENSEMBLE]
 
 
 def _check_engine(folder: Path) -> None:

@@ -1,0 +1,75 @@
+"""Puts a ragged front before a padded graph, for Triton's native onnxruntime backend. Knows no weights.
+
+That backend hands over the rows of all merged requests as one flat tensor, and their lengths as the batch input
+`BATCH_ITEM_SHAPE`: one `[length]` for each row.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+from engine.recipe import INPUTS
+
+ITEM_SHAPE = "item_shape"
+PADDED = "padded_"
+
+
+def add_ragged_front(graph: onnx.ModelProto, *, vocabulary: int, max_tokens: int) -> onnx.ModelProto:
+    """Replace inputs `[n, s]` by flat `[sum of lengths]` int64 and `item_shape` `[n, 1]` int32.
+
+    Ids are clipped into the vocabulary, masks and types to 0 and 1, rows cut at `max_tokens`: what one request
+    sends cannot make the run of its batch mates fail. (Three inputs of one request that differ in shape still
+    shift the rows after it; only `expand` may feed the engine.)
+    """
+    body = graph.graph
+    for node in body.node:
+        for place, name in enumerate(node.input):
+            if name in INPUTS:
+                node.input[place] = PADDED + name
+    nodes = list(body.node)
+    limits = {"input_ids": vocabulary - 1, "attention_mask": 1, "token_type_ids": 1}
+    del body.node[:], body.input[:]
+    body.input.extend(helper.make_tensor_value_info(name, TensorProto.INT64, ["cells"]) for name in INPUTS)
+    body.input.append(helper.make_tensor_value_info(ITEM_SHAPE, TensorProto.INT32, ["pairs", 1]))
+    body.node.extend([*_places(max_tokens), *(n for name in INPUTS for n in _padded(name, limits[name])), *nodes])
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def _places(max_tokens: int) -> list[onnx.NodeProto]:
+    """`ragged_inside` `[n, s]`: is there a token; `ragged_index` `[n, s]`: where in the flat input it stands."""
+    return [
+        _constant("ragged_zero", 0),
+        _constant("ragged_one", 1),
+        _constant("ragged_limit", max_tokens),
+        _constant("ragged_axis_0", [0]),
+        _constant("ragged_axis_1", [1]),
+        helper.make_node("Cast", [ITEM_SHAPE], ["ragged_lengths"], to=TensorProto.INT64),  # [n, 1]
+        helper.make_node("CumSum", ["ragged_lengths", "ragged_zero"], ["ragged_starts"], exclusive=1),  # [n, 1]
+        helper.make_node("ReduceMax", ["ragged_lengths"], ["ragged_longest_row"], keepdims=0),
+        helper.make_node("Min", ["ragged_longest_row", "ragged_limit"], ["ragged_longest"]),
+        helper.make_node("Range", ["ragged_zero", "ragged_longest", "ragged_one"], ["ragged_range"]),
+        helper.make_node("Unsqueeze", ["ragged_range", "ragged_axis_0"], ["ragged_columns"]),  # [1, s]
+        helper.make_node("Less", ["ragged_columns", "ragged_lengths"], ["ragged_inside"]),
+        helper.make_node("Add", ["ragged_starts", "ragged_columns"], ["ragged_everywhere"]),
+        helper.make_node("Where", ["ragged_inside", "ragged_everywhere", "ragged_zero"], ["ragged_index"]),
+    ]
+
+
+def _padded(name: str, highest: int) -> list[onnx.NodeProto]:
+    """`PADDED + name` `[n, s]`: the flat input's values where a row has a token, 0 elsewhere, none too large."""
+    return [
+        _constant(f"ragged_highest_{name}", highest),
+        helper.make_node("Clip", [name, "ragged_zero", f"ragged_highest_{name}"], [f"ragged_clipped_{name}"]),
+        helper.make_node("Gather", [f"ragged_clipped_{name}", "ragged_index"], [f"ragged_rows_{name}"]),
+        helper.make_node("Where", ["ragged_inside", f"ragged_rows_{name}", "ragged_zero"], [PADDED + name]),
+    ]
+
+
+def _constant(name: str, value: int | list[int]) -> onnx.NodeProto:
+    shape = [len(value)] if isinstance(value, list) else []
+    values = value if isinstance(value, list) else [value]
+    return helper.make_node(
+        "Constant", [], [name], value=helper.make_tensor(name, TensorProto.INT64, shape, values)
+    )

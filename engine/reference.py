@@ -1,0 +1,71 @@
+"""Asks PyTorch: samples become token rows, and rows become FP32 logits. Knows nothing about ONNX."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification, BertTokenizer
+from transformers.utils import logging
+
+from engine.errors import BuildError
+from engine.manifest import digest_of
+from engine.samples import Sample
+from engine.snapshot import Snapshot, arrays_of, network_of, read_snapshot
+from engine.verification.reference import Reference, Row, padded
+
+
+def make_reference(
+    snapshot: Snapshot, network: BertForSequenceClassification, samples: Sequence[Sample], weights_sha256: str
+) -> Reference:
+    """The samples' rows, cut as ModelScope cuts them, and the network's logits for each row alone."""
+    rows, texts, logits = [], [], []
+    for text, (sample, sample_rows) in enumerate(zip(samples, rows_of(snapshot, samples), strict=True)):
+        for row in sample_rows:
+            rows.append(row)
+            texts.append(text)
+            logits.append(_logits(network, row))
+        assert len(sample_rows) == len(sample.labels)
+    return Reference(rows, np.array(texts), np.concatenate(logits), weights_sha256)
+
+
+def rows_of(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[list[Row]]:
+    """Token rows of each sample, one for each label; longest-first truncation at the model's limit."""
+    logging.set_verbosity_error()  # It warns at every cut pair that it does not return what was cut.
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "vocab.txt"
+        vocabulary.write_text(snapshot.vocabulary, encoding="utf-8")
+        tokenizer = BertTokenizer(str(vocabulary), do_lower_case=snapshot.lower_case)
+    for sample in samples:
+        rows = []
+        for label in sample.labels:
+            encoded = tokenizer(
+                sample.text,
+                label,
+                truncation="longest_first",
+                max_length=snapshot.config["max_position_embeddings"],
+            )
+            rows.append(Row(np.array(encoded["input_ids"]), np.array(encoded["token_type_ids"])))
+        yield rows
+
+
+def _logits(network: BertForSequenceClassification, row: Row) -> np.ndarray:
+    tensors = {name: torch.from_numpy(values) for name, values in padded([row]).items()}
+    with torch.inference_mode():
+        logits: np.ndarray = network(**tensors).logits.numpy()
+    return logits
+
+
+def write_reference(source: Path, samples: Sequence[Sample], target: Path) -> int:
+    """Ask the network of the snapshot `source` and write the file `target`; the number of pairs."""
+    snapshot = read_snapshot(source)
+    network = network_of(snapshot)
+    reference = make_reference(snapshot, network, samples, digest_of(arrays_of(network)))
+    try:
+        reference.save(target)
+    except OSError as error:
+        raise BuildError(f"{target} cannot be written: {error.strerror}") from None
+    return len(reference.rows)

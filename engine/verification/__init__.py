@@ -1,0 +1,1 @@
+"""Is an engine what PyTorch says? Runs where engines are served: no torch, no transformers."""

@@ -1,0 +1,110 @@
+"""Starts a Triton on models in a folder, asks it, and stops it: the proof of plans, which only a GPU can run."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import TargetError
+from engine.verification.reference import Row
+from engine.verification.triton_server import TritonServer
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+START_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.5
+LOG_LINES = 15
+
+
+def ask_local_triton(
+    models: Path,
+    rows: Sequence[Row],
+    *,
+    command: Sequence[str] = ("tritonserver",),
+    environment: Mapping[str, str] | None = None,
+) -> NDArray[np.float32]:
+    """Logits `[n, 3]` of a Triton that serves the model repository `models` while this runs.
+
+    `TargetError` with the server's last lines when it does not start within `START_TIMEOUT_S`.
+    """
+    if shutil.which(command[0]) is None:
+        raise TargetError(f"{command[0]} is not installed here: plans are proved inside NVIDIA's Triton image")
+    port = _free_port()
+    options = [
+        f"--model-repository={models}",
+        f"--grpc-port={port}",
+        "--grpc-address=127.0.0.1",
+        "--allow-http=false",
+        "--allow-metrics=false",
+    ]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        server = subprocess.Popen(
+            [*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment and dict(environment)
+        )
+        try:
+            client = _connected(server, f"127.0.0.1:{port}")
+            try:
+                return client.logits(rows)
+            finally:
+                client.close()
+        except TargetError as error:
+            log.seek(0)
+            lines = "".join(log.readlines()[-LOG_LINES:])
+            raise TargetError(f"{error}\nTriton's last lines:\n{lines}") from None
+        finally:
+            _stop(server)
+
+
+def ask_plans(
+    engine: Path,
+    rows: Sequence[Row],
+    *,
+    config_name: str = "tensorrt-a100",
+    command: Sequence[str] = ("tritonserver",),
+    environment: Mapping[str, str] | None = None,
+) -> NDArray[np.float32]:
+    """Logits `[n, 3]` of the length buckets in the folder `engine`, served with the checkout's configs."""
+    with tempfile.TemporaryDirectory(prefix="wanneng-plans-") as models:
+        for version in sorted(engine.resolve().glob("structbert_s*/1")):
+            model = Path(models) / version.parent.name
+            model.mkdir()
+            config = REPOSITORY / model.name / "configs" / f"{config_name}.pbtxt"
+            shutil.copyfile(config, model / "config.pbtxt")
+            (model / "1").symlink_to(version)
+        return ask_local_triton(Path(models), rows, command=command, environment=environment)
+
+
+def _connected(server: subprocess.Popen[bytes], address: str) -> TritonServer:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            return TritonServer(address)
+        except TargetError:
+            if server.poll() is not None:
+                raise TargetError(f"Triton stopped with exit code {server.returncode}") from None
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,50 @@
+"""Asks an ONNX file, padded or ragged, on the CPU. Knows nothing about how it was built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from engine.errors import TargetError
+from engine.verification.reference import Row, padded
+
+ITEM_SHAPE = "item_shape"
+ROWS_PER_RUN = 8
+
+
+class OnnxFile:
+    """`model.onnx` of an engine folder, or any ONNX file with the engine's inputs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path / "model.onnx" if path.is_dir() else path
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base for its errors
+            raise TargetError(f"{self._path} cannot be loaded: {error}") from None
+        self._ragged = ITEM_SHAPE in {i.name for i in self._session.get_inputs()}
+
+    def logits(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """`[n, 3]`; rows run in groups of mixed lengths, as a server merges them."""
+        groups = [rows[i : i + ROWS_PER_RUN] for i in range(0, len(rows), ROWS_PER_RUN)]
+        inputs = [_flat(group) if self._ragged else padded(group) for group in groups]
+        try:
+            answers = [self._session.run(["logits"], group)[0] for group in inputs]
+        except Exception as error:  # noqa: BLE001 - as above
+            raise TargetError(f"{self._path} fails on the reference's rows: {error}") from None
+        return np.concatenate(answers).astype(np.float32)
+
+
+def _flat(rows: Sequence[Row]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
+    ids = np.concatenate([row.ids for row in rows])
+    return {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "token_type_ids": np.concatenate([row.types for row in rows]),
+        ITEM_SHAPE: np.array([[len(row.ids)] for row in rows], dtype=np.int32),
+    }

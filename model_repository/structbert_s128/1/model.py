@@ -1,0 +1,5 @@
+"""Triton loads this file; the model itself is in python_backend/triton/structbert.py."""
+
+from python_backend.triton.structbert import StructBertModel as TritonPythonModel
+
+__all__ = ["TritonPythonModel"]
