@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint bench golden snapshot engine train engine-env env serve-env lock
+.PHONY: help serve test check format lint bench bench-engines bench-int8 golden snapshot engine train engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -29,6 +29,12 @@ lint: env ## formatting, lint, types, import contracts
 
 bench: env ## measure what merging requests is worth, against a running `wanneng serve`
 	$(SERVE)/python benchmarks/merging.py
+
+bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
+	$(ENGINE) -m benchmarks.engines
+
+bench-int8: engine-env ## count the answers that INT8 changes, on the development sets in DATA
+	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)
 
 golden: engine-env ## ask the real ModelScope pipeline for the golden answers again
 	$(ENGINE) -m tests.golden.make_golden
@@ -61,4 +67,5 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 lock: ## choose package versions anew (needs uv)
 	$(COMPILE) --extra gateway --extra triton --group build -o requirements/serve.txt
 	$(COMPILE) --extra gateway --extra triton --group build --group test --group lint -o requirements/dev.txt
+	$(COMPILE) --extra plans --group build -o requirements/plans.txt
 	$(COMPILE) --extra engine --group build --group test -o requirements/engine.txt

@@ -16,7 +16,7 @@ from engine.fuse import halve
 from engine.manifest import FILE_NAME as MANIFEST_FILE
 from engine.manifest import Source, read_manifest, write_manifest
 from engine.publish import published
-from engine.recipe import INPUTS, MAX_PAIRS, Recipe
+from engine.recipe import INPUTS, MAX_PAIRS, Recipe, plan_path
 from engine.verification import compare
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.reference import Row, load_reference
@@ -86,11 +86,6 @@ def build_plans(
         return compare.prove(
             work, reference, logits, name=facts["name"], precision=recipe.precision, tolerance=recipe.tolerance
         )
-
-
-def plan_path(engine: Path, tokens: int, capability: str) -> Path:
-    """Where a bucket's plan stands; `cc_model_filenames` of the model's config names the file."""
-    return engine / f"structbert_s{tokens}" / "1" / f"model.sm{capability.replace('.', '')}.plan"
 
 
 def _buckets(max_tokens: int) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.errors import BuildError
 from engine.verification.compare import Tolerance, tolerance_of
@@ -59,3 +60,8 @@ def choose_recipe(
         raise BuildError("--ragged: TensorRT takes padded rows, one plan for each length bucket")
     tolerance = tolerance_of(chosen, max_logit_difference)
     return Recipe(target, chosen, target == "cuda" if ragged is None else ragged, tolerance)
+
+
+def plan_path(engine: Path, tokens: int, capability: str) -> Path:
+    """Where a bucket's plan stands; `cc_model_filenames` of the model's config names the file."""
+    return engine / f"structbert_s{tokens}" / "1" / f"model.sm{capability.replace('.', '')}.plan"

@@ -57,10 +57,12 @@ def build(
         if recipe.target == "tensorrt":
             _build_plans(source, output, called, revision, timing_cache, hardware_compatible, recipe)
             return
-        from engine.build import build_engine  # noqa: PLC0415
         from engine.source import snapshot_folder  # noqa: PLC0415
 
         folder = snapshot_folder(source, revision)
+        # After that, since it brings torch, which takes seconds.
+        from engine.build import build_engine  # noqa: PLC0415
+
         report = build_engine(folder, output, recipe, name=called, samples=calibration, say=_say)
         _say(report.sentence())
         _say(f"published {output}; `wanneng serve --engine {output}` serves it")
@@ -161,6 +163,10 @@ def _needing(lock: str) -> Iterator[None]:
     except BuildError as error:
         raise CommandError(str(error)) from None
     except ModuleNotFoundError as error:
+        if error.name == "tensorrt":
+            raise CommandError(
+                "TensorRT is not installed here: plans are built inside NVIDIA's Triton image, on their own GPU"
+            ) from None
         raise CommandError(
             f"the package {error.name} is missing here; `pip install -r requirements/{lock}` brings it, "
             "or run `make engine SOURCE=… OUTPUT=…`"

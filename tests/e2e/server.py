@@ -60,6 +60,7 @@ class Server:
 
     state: Path
     engine: Path | None = None
+    config_name: str = "local"
     ports: list[int] = field(default_factory=lambda: free_ports(4))
     process: subprocess.Popen[str] = field(init=False)
 
@@ -75,12 +76,23 @@ class Server:
     def triton_grpc(self) -> str:
         return f"127.0.0.1:{self.ports[2]}"
 
+    @property
+    def triton_metrics(self) -> str:
+        return f"http://127.0.0.1:{self.ports[3]}/metrics"
+
+    def pairs_and_executions(self) -> tuple[int, int]:
+        """What the engine has done since its start, over all its models."""
+        stats = httpx.get(f"http://{self.triton_http}/v2/models/stats", trust_env=False).json()["model_stats"]
+        engines = [model for model in stats if model["name"].startswith("structbert")]
+        return sum(m["inference_count"] for m in engines), sum(m["execution_count"] for m in engines)
+
     def start(self) -> None:
         names = ("PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
         environment = dict(os.environ) | {
             f"WANNENG_{name}": str(port) for name, port in zip(names, self.ports, strict=True)
         }
         environment["WANNENG_STATE"] = str(self.state)
+        environment["WANNENG_MODEL_CONFIG_NAME"] = self.config_name
         if self.engine is not None:
             environment["WANNENG_ENGINE"] = str(self.engine)
         self.state.mkdir(parents=True, exist_ok=True)
@@ -121,9 +133,9 @@ class Server:
 
 
 @contextmanager
-def serving(state: Path, engine: Path | None = None) -> Iterator[Server]:
+def serving(state: Path, engine: Path | None = None, config_name: str = "local") -> Iterator[Server]:
     """A server that answers; stopped at the end."""
-    server = Server(state, engine)
+    server = Server(state, engine, config_name)
     server.start()
     try:
         server.wait_until_ready()

@@ -52,6 +52,35 @@ def test_more_labels_than_one_engine_batch_are_scored_together(server: Server) -
     assert answer["pairs"]["computed"] == 150
 
 
+@pytest.mark.parametrize("config", ["local", "local-padded"])
+async def test_merged_requests_answer_as_they_do_alone(
+    config: str,
+    server: Server,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """32 clients at once; Triton's statistics tell how many pairs one execution carried.
+
+    `local-padded` has length buckets, as TensorRT has; its answers must be those of `local`.
+    """
+    asked = server if config == "local" else request.getfixturevalue("padded_server")
+    plan = [requests(seed) for seed in range(CLIENTS)]
+    async with (
+        httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as one_at_a_time,
+        httpx.AsyncClient(base_url=asked.url, timeout=60, trust_env=False) as client,
+    ):
+        alone = [await answers(one_at_a_time, bodies) for bodies in plan]
+        before = asked.pairs_and_executions()
+        together = await asyncio.gather(*(answers(client, bodies) for bodies in plan))
+        after = asked.pairs_and_executions()
+    for expected, got in zip(chain(*alone), chain(*together), strict=True):
+        assert got == pytest.approx(expected, abs=1e-4)
+    pairs, executions = after[0] - before[0], after[1] - before[1]
+    assert pairs == sum(len(body["labels"]) for bodies in plan for body in bodies)
+    assert pairs / executions >= 12, f"{pairs} pairs in {executions} executions"
+    record_property("pairs_per_execution", round(pairs / executions, 1))
+
+
 def requests(seed: int) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     return [
@@ -63,36 +92,12 @@ def requests(seed: int) -> list[dict[str, Any]]:
     ]
 
 
-async def test_merged_requests_answer_as_they_do_alone(
-    server: Server, record_property: Callable[[str, object], None]
-) -> None:
-    """32 clients at once; Triton's statistics tell how many pairs one execution carried."""
-    plan = [requests(seed) for seed in range(CLIENTS)]
-    async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
-
-        async def ask(bodies: list[dict[str, Any]]) -> list[dict[str, float]]:
-            answers = []
-            for body in bodies:
-                answer = (await client.post("/v1/classify", json=body)).json()
-                answers.append(dict(zip(answer["labels"], answer["scores"], strict=True)))
-            return answers
-
-        alone = [await ask(bodies) for bodies in plan]
-        before = pairs_and_executions(server)
-        together = await asyncio.gather(*(ask(bodies) for bodies in plan))
-        after = pairs_and_executions(server)
-    for expected, got in zip(chain(*alone), chain(*together), strict=True):
-        assert got == pytest.approx(expected, abs=1e-4)
-    pairs, executions = after[0] - before[0], after[1] - before[1]
-    assert pairs == sum(len(body["labels"]) for bodies in plan for body in bodies)
-    assert pairs / executions >= 12, f"{pairs} pairs in {executions} executions"
-    record_property("pairs_per_execution", round(pairs / executions, 1))
-
-
-def pairs_and_executions(server: Server) -> tuple[int, int]:
-    url = f"http://{server.triton_http}/v2/models/structbert/stats"
-    (stats,) = httpx.get(url, trust_env=False).json()["model_stats"]
-    return stats["inference_count"], stats["execution_count"]
+async def answers(client: httpx.AsyncClient, bodies: list[dict[str, Any]]) -> list[dict[str, float]]:
+    given = []
+    for body in bodies:
+        answer = (await client.post("/v1/classify", json=body)).json()
+        given.append(dict(zip(answer["labels"], answer["scores"], strict=True)))
+    return given
 
 
 def rows(ids: list[list[int]]) -> list[grpc.InferInput]:

@@ -77,7 +77,7 @@ def test_verify_fails_beyond_the_tolerance(source: Path, tmp_path: Path) -> None
         (("build", "no folder", "--output", "x"), "neither a folder nor a ModelScope id"),
         (("build", "embedded", "--target", "tpu", "--output", "x"), "--target tpu"),
         (("build", "embedded", "--samples", "README.md", "--output", "x"), "README.md, line 1"),
-        (("build", "embedded", "--target", "tensorrt", "--output", "x"), "the package tensorrt is missing here"),
+        (("build", "embedded", "--target", "tensorrt", "--output", "x"), "TensorRT is not installed here"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(arguments: tuple[str, ...], words: str) -> None:
@@ -140,7 +140,7 @@ def hub(source: Path) -> Iterator[str]:
 
 
 def hub_variables(address: str, cache: Path) -> dict[str, str]:
-    return {"MODELSCOPE_DOMAIN": f"http://{address}", "MODELSCOPE_CACHE": str(cache), "NO_PROXY": "*"}
+    return {"MODELSCOPE_ENDPOINT": f"http://{address}", "MODELSCOPE_CACHE": str(cache), "NO_PROXY": "*"}
 
 
 def test_a_modelscope_id_is_downloaded_and_built(hub: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from engine.export import export_onnx
 from engine.ragged import add_ragged_front
 from engine.snapshot import network_of
+from python_backend.engine import OnnxEngine, run_requests
 from tests.engine.snapshots import logits, rows, snapshot, together
 
 
@@ -41,6 +42,19 @@ def test_a_row_that_its_request_padded_is_the_same(files: tuple[Path, Path]) -> 
     longest = max(row["input_ids"].shape[1] for row in some)
     own_padding = [together([row], longest) for row in some]
     np.testing.assert_allclose(logits(files[1], flat(own_padding)), logits(files[1], flat(some)), atol=1e-6)
+
+
+def test_the_python_model_serves_a_ragged_engine_as_it_serves_a_padded_one(files: tuple[Path, Path]) -> None:
+    """`wanneng serve --engine` takes either; rows of two requests of unequal lengths."""
+    requests = [together(rows(7, 5)), together(rows(8, 3), tokens=64)]
+    given = []
+    for file in files:
+        folder = file.parent / file.stem
+        folder.mkdir()
+        (folder / "model.onnx").symlink_to(file)
+        given.append(run_requests(OnnxEngine(folder), requests))
+    for padded, ragged in zip(*given, strict=True):
+        np.testing.assert_allclose(ragged, padded, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [-7, 40, 10**12])

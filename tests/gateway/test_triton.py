@@ -76,3 +76,51 @@ async def test_only_the_first_line_of_tritons_words_is_passed_on() -> None:
     with pytest.raises(TritonFailed) as failure:
         await ask(httpx.Response(500, json={"error": "it broke\nTraceback: secret"}))
     assert "secret" not in str(failure.value)
+
+
+class Buckets:
+    """Triton with length buckets: refuses a call whose `pad_to` is below `needed`, as `expand` does."""
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+        self.models: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        model = request.url.path.split("/")[3]
+        self.models.append(model)
+        pad_to = int(model.rpartition("_s")[2])
+        assert struct.pack("<i", pad_to) in request.content
+        if pad_to < self.needed:
+            words = f"in ensemble 'x', pad_to: a pair has {self.needed} tokens, {pad_to} were asked for"
+            return httpx.Response(400, json={"error": words})
+        return answer(LOGITS, TOKENS)
+
+    async def ask(self, text: str, max_tokens: int | None = None) -> Any:
+        transport = httpx.MockTransport(self)
+        async with httpx.AsyncClient(transport=transport, base_url="http://triton") as client:
+            triton = Triton(client, (32, 64, 128))
+            return await triton.logits(text, ["投诉", "咨询"], "{}", max_tokens, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "max_tokens", "bucket"),
+    [("手机", None, 32), ("手" * 40, None, 64), ("手" * 500, None, 128), ("手" * 500, 50, 64)],
+)
+async def test_the_shortest_bucket_is_asked(text: str, max_tokens: int | None, bucket: int) -> None:
+    triton = Buckets(needed=1)
+    await triton.ask(text, max_tokens)
+    assert triton.models == [f"zero_shot_logits_s{bucket}"]
+
+
+async def test_a_pair_that_does_not_fit_goes_one_bucket_up() -> None:
+    triton = Buckets(needed=100)
+    pairs = await triton.ask("手机")
+    assert triton.models == ["zero_shot_logits_s32", "zero_shot_logits_s64", "zero_shot_logits_s128"]
+    assert pairs.engine_id == "e"
+
+
+async def test_a_pair_beyond_the_longest_bucket_is_an_error_that_names_it() -> None:
+    triton = Buckets(needed=300)
+    with pytest.raises(TritonFailed, match="longer than Triton's longest bucket, 128 tokens"):
+        await triton.ask("手" * 500)
+    assert triton.models == ["zero_shot_logits_s128"]

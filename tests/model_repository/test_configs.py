@@ -8,6 +8,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from engine.recipe import MAX_PAIRS, plan_path
+from engine.verification import triton_server
 from gateway import triton as gateway_triton
 from gateway.question import PLACEHOLDER as GATEWAY_PLACEHOLDER
 from gateway.settings import Settings
@@ -43,7 +45,8 @@ def test_the_ensembles_wire_existing_tensors() -> None:
     for ensemble in (ZERO_SHOT, LOGITS_ONLY):
         known = names(ensemble.input)
         for step in ensemble.ensemble_scheduling.step:
-            assert set(step.input_map) == names(models[step.model_name].input)
+            # Rows of any length: only the buckets' ensembles say how far to pad.
+            assert set(step.input_map) == names(models[step.model_name].input) - {"pad_to"}
             assert set(step.input_map.values()) <= known
             assert set(step.output_map) <= names(models[step.model_name].output)
             known |= set(step.output_map.values())
@@ -90,3 +93,101 @@ def test_the_builder_and_the_server_agree_on_the_files_of_an_engine() -> None:
     assert f'FILE_NAME = "{manifest.FILE_NAME}"' in text
     assert '"label_order": ["entailment", "neutral", "contradiction"]' in text
     assert manifest.LABEL_ORDER == ["entailment", "neutral", "contradiction"]
+
+
+BUCKETS = {bucket: REPOSITORY / f"structbert_s{bucket}" for bucket in (32, 64, 128, 256, 512)}
+ONE_MODEL = ("local", "onnx-cpu", "onnx-cuda", "onnx-cuda-a100")
+BY_BUCKET = ("local-padded", "tensorrt-a10", "tensorrt-a100")
+ENGINES = [f"structbert/configs/{name}.pbtxt" for name in ONE_MODEL] + [
+    f"structbert_s{bucket}/configs/{name}.pbtxt" for bucket in BUCKETS for name in BY_BUCKET
+]
+
+
+def test_there_are_these_hardware_configs_and_no_others() -> None:
+    assert {path.stem for path in (REPOSITORY / "structbert/configs").iterdir()} == set(ONE_MODEL)
+    assert {int(path.name.removeprefix("structbert_s")) for path in REPOSITORY.glob("structbert_s*")} == set(
+        BUCKETS
+    )
+    for folder in BUCKETS.values():
+        assert {path.stem for path in (folder / "configs").iterdir()} == set(BY_BUCKET)
+
+
+@pytest.mark.parametrize("path", ENGINES)
+def test_every_engine_has_the_same_tensors_priorities_and_timeouts(path: str) -> None:
+    engine = config(path)
+    assert [tensor.name for tensor in engine.input] == [tensor.name for tensor in STRUCTBERT.input]
+    assert all(a.data_type == b.data_type for a, b in zip(engine.input, STRUCTBERT.input, strict=True))
+    assert engine.output == STRUCTBERT.output
+    batching = engine.dynamic_batching
+    assert (batching.priority_levels, batching.default_priority_level) == (3, 2)
+    policy = batching.default_queue_policy
+    assert policy.allow_timeout_override
+    assert policy.default_timeout_microseconds == 30_000_000
+    assert policy.timeout_action == policy.REJECT
+    assert 0 < batching.max_queue_delay_microseconds <= 1_000
+
+
+@pytest.mark.parametrize("path", ENGINES)
+def test_queues_are_bounded_by_triton_where_triton_can(path: str) -> None:
+    """Python models run on Triton 24.10 here, which hangs an ensemble whose step's queue is full."""
+    engine = config(path)
+    bound = engine.dynamic_batching.default_queue_policy.max_queue_size
+    assert bound == (0 if engine.backend == "python" else 2_048)
+    assert bool(engine.model_warmup) == (engine.backend != "python")
+
+
+@pytest.mark.parametrize("name", [name for name in ONE_MODEL if name != "local"])
+def test_the_native_backend_rebuilds_rows_from_their_lengths(name: str) -> None:
+    engine = config(f"structbert/configs/{name}.pbtxt")
+    assert engine.backend == "onnxruntime"
+    assert all(tensor.allow_ragged_batch and list(tensor.dims) == [-1] for tensor in engine.input)
+    (lengths,) = engine.batch_input
+    assert (lengths.kind, list(lengths.target_name)) == (lengths.BATCH_ITEM_SHAPE, ["item_shape"])
+    assert list(lengths.source_input) == ["input_ids"]
+    assert 'ITEM_SHAPE = "item_shape"' in (ROOT / "engine/ragged.py").read_text(encoding="utf-8")
+    assert engine.max_batch_size >= STRUCTBERT.max_batch_size
+
+
+@pytest.mark.parametrize("name", BY_BUCKET)
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_a_bucket_differs_from_another_in_its_numbers_alone(bucket: int, name: str) -> None:
+    most = MAX_PAIRS[bucket]
+    text = (BUCKETS[bucket] / "configs" / f"{name}.pbtxt").read_text(encoding="utf-8")
+    model = (BUCKETS[64] / "configs" / f"{name}.pbtxt").read_text(encoding="utf-8")
+    for known, wanted in (
+        ("structbert_s64", f"structbert_s{bucket}"),
+        ("dims: [ 64 ]", f"dims: [ {bucket} ]"),
+        ("64 tokens", f"{bucket} tokens"),
+        (f"max_batch_size: {MAX_PAIRS[64]}", f"max_batch_size: {most}"),
+        (f"batch_size: {MAX_PAIRS[64]}", f"batch_size: {most}"),
+    ):
+        model = model.replace(known, wanted)
+    assert text == model
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_every_bucket_has_its_ensemble_and_takes_a_whole_call(bucket: int) -> None:
+    ensemble = config(f"zero_shot_logits_s{bucket}/config.pbtxt")
+    assert ensemble.output == LOGITS_ONLY.output
+    assert names(ensemble.input) == names(LOGITS_ONLY.input) | {"pad_to"}
+    expand, structbert = ensemble.ensemble_scheduling.step
+    expected, engine = LOGITS_ONLY.ensemble_scheduling.step
+    assert dict(expand.input_map) == dict(expected.input_map) | {"pad_to": "pad_to"}
+    assert expand.output_map == expected.output_map
+    assert structbert.model_name == f"structbert_s{bucket}"
+    assert structbert.input_map == engine.input_map
+    assert MAX_PAIRS[bucket] >= Settings().max_pairs_per_call
+
+
+@pytest.mark.parametrize("name", ["tensorrt-a10", "tensorrt-a100"])
+def test_a_plan_is_found_by_the_gpus_compute_capability(name: str) -> None:
+    """8.0 A100, 8.6 A10, 8.9 L4 and L40S, 9.0 H100."""
+    for bucket, folder in BUCKETS.items():
+        engine = config(str((folder / "configs" / f"{name}.pbtxt").relative_to(REPOSITORY)))
+        assert set(engine.cc_model_filenames) == {"8.0", "8.6", "8.9", "9.0"}
+        for capability, file in engine.cc_model_filenames.items():
+            assert plan_path(Path(), bucket, capability) == Path(f"structbert_s{bucket}/1/{file}")
+
+
+def test_the_verifier_knows_the_buckets() -> None:
+    assert tuple(BUCKETS) == triton_server.BUCKETS == tuple(MAX_PAIRS)

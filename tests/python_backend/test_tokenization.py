@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from python_backend.errors import EngineError
+from gateway.triton import TOO_SHORT
+from python_backend.errors import EngineError, InvalidRequest
 from python_backend.tokenization import PairEncoder, load_tokenizer
 
 ENGINE = Path(__file__).parents[1] / "golden/small"
@@ -61,3 +62,15 @@ def test_a_vocabulary_without_special_tokens_is_refused(tmp_path: Path) -> None:
 def test_rows_are_64_bit_as_the_engine_wants_them() -> None:
     rows = encoder().encode("手机", ["投诉"], 512)
     assert {rows.input_ids.dtype, rows.attention_mask.dtype, rows.token_type_ids.dtype} == {np.dtype(np.int64)}
+
+
+def test_rows_are_padded_to_what_was_asked_for() -> None:
+    rows = encoder().encode("手机", ["投诉", "咨询"], 512, pad_to=32)
+    assert rows.input_ids.shape == rows.attention_mask.shape == rows.token_type_ids.shape == (2, 32)
+    assert rows.attention_mask.sum(axis=1).tolist() == [7, 7]
+    assert not rows.input_ids[:, 7:].any()
+
+
+def test_a_pair_longer_than_its_bucket_is_refused_in_the_words_that_the_gateway_knows() -> None:
+    with pytest.raises(InvalidRequest, match=f"^{TOO_SHORT} 33 tokens, 32 were asked for"):
+        encoder().encode("手" * 28, ["投诉"], 512, pad_to=32)

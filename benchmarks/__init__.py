@@ -1,0 +1,1 @@
+"""Measurements that can be redone; results as data."""

@@ -1,0 +1,98 @@
+"""What INT8 costs in answers: the embedded model in FP32 and in INT8 on labelled texts. `make bench-int8`.
+
+Texts of the development sets with their task's whole label set; FP32 here is the engine that `make serve` runs.
+`DATA` names the folder of data that `make train` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.build import build_engine, restore_snapshot
+from engine.recipe import choose_recipe
+from engine.training.corpus import Corpus
+from python_backend.engine import OnnxEngine, run_requests
+from python_backend.tokenization import PairEncoder, load_tokenizer
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/int8_accuracy.json"
+TASKS = ("tnews", "nlpcc2017", "csl_category", "emotion")
+TEXTS_PER_TASK = 500
+TEXT_CHARACTERS = 200
+REQUESTS_PER_RUN = 4
+ENTAILMENT = 0
+
+
+def main() -> None:
+    """Print accuracy and changed answers by task, and write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    embedded = ROOT / "embedded"
+    encoder = PairEncoder(load_tokenizer(embedded), max_tokens=512, cached_hypotheses=1_000)
+    with tempfile.TemporaryDirectory() as folder:
+        restore_snapshot(embedded, Path(folder) / "snapshot")
+        build_engine(
+            Path(folder) / "snapshot", Path(folder) / "int8", choose_recipe(precision="int8"), name="embedded"
+        )
+        engines = {"fp32": OnnxEngine(embedded), "int8": OnnxEngine(Path(folder) / "int8")}
+    results: dict[str, dict[str, float]] = {}
+    for task, examples in _sample(options.data).items():
+        labels = sorted({label for _, label in examples})
+        requests = [_request(encoder, text, labels) for text, _ in examples]
+        right = np.array([labels.index(label) for _, label in examples])
+        logits = {name: _entailments(engine, requests) for name, engine in engines.items()}
+        best = {name: values.argmax(axis=1) for name, values in logits.items()}
+        results[task] = {
+            "texts": len(examples),
+            "labels": len(labels),
+            "fp32_accuracy": float((best["fp32"] == right).mean()),
+            "int8_accuracy": float((best["int8"] == right).mean()),
+            "changed": float((best["fp32"] != best["int8"]).mean()),
+            "max_logit_difference": float(np.abs(logits["fp32"] - logits["int8"]).max()),
+        }
+        print(task, results[task], file=sys.stderr)
+    texts = sum(row["texts"] for row in results.values())
+    results["all"] = {
+        name: sum(row[name] * row["texts"] for row in results.values()) / texts
+        for name in ("fp32_accuracy", "int8_accuracy", "changed")
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(results["all"])
+
+
+def _sample(data: Path) -> dict[str, list[tuple[str, str]]]:
+    dev, rng = Corpus(data).dev_tasks(), random.Random(2)
+    return {
+        task: [(e.text[:TEXT_CHARACTERS], e.label) for e in rng.sample(dev[task], TEXTS_PER_TASK)]
+        for task in TASKS
+    }
+
+
+def _request(encoder: PairEncoder, text: str, labels: Sequence[str]) -> dict[str, Any]:
+    rows = encoder.encode(text, labels, 512)
+    return {name: getattr(rows, name) for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+def _entailments(engine: OnnxEngine, requests: Sequence[dict[str, Any]]) -> NDArray[np.float32]:
+    """`[texts, labels]`."""
+    parts = [
+        logits[:, ENTAILMENT]
+        for start in range(0, len(requests), REQUESTS_PER_RUN)
+        for logits in run_requests(engine, requests[start : start + REQUESTS_PER_RUN])
+    ]
+    return np.stack(parts)
+
+
+if __name__ == "__main__":
+    main()
