@@ -54,14 +54,15 @@ class Reference:
 def load_reference(path: Path) -> Reference:
     """Read a file that `Reference.save` wrote; `TargetError` names one that is missing or of another kind."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: numpy leaves a file open that turns out not to be one of its own.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             ends = np.cumsum(stored["lengths"])[:-1]
             ids, types = np.split(stored["ids"], ends), np.split(stored["types"], ends)
             rows = [Row(*pair) for pair in zip(ids, types, strict=True)]
             return Reference(rows, stored["texts"], stored["logits"], str(stored["weights_sha256"]))
     except FileNotFoundError:
         raise TargetError(f"{path} is missing: `wanneng engine reference` writes one") from None
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise TargetError(f"{path} is not a reference: {error}") from None
 
 
