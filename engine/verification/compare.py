@@ -77,7 +77,8 @@ def compare(
 ) -> Report:
     """The verdict on `logits` `[n, 3]`, in the order of the reference's rows. NaN never passes."""
     differences = np.abs(logits - reference.logits)
-    differences[~np.isfinite(differences)] = np.inf
+    # The largest number stands for what is none, which JSON cannot write.
+    differences[~np.isfinite(differences)] = np.finfo(np.float32).max
     agreed, decided = [], []
     for text in np.unique(reference.texts):
         got, known = (
