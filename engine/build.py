@@ -100,7 +100,9 @@ def restore_snapshot(engine: Path, target: Path) -> None:
     config = json.loads((engine / "config.json").read_text(encoding="utf-8"))
     weights = {name: torch.from_numpy(value.copy()) for name, value in read_weights(engine / MODEL_FILE).items()}
     vocabulary = (engine / "vocab.txt").read_text(encoding="utf-8")
-    write_snapshot(Snapshot(config, weights, vocabulary, lower_case(engine)), target)
+    needed_bytes = DISK_FACTOR * sum(value.nbytes for value in weights.values())
+    with published(target, needed_bytes=needed_bytes) as work:
+        write_snapshot(Snapshot(config, weights, vocabulary, lower_case(engine)), work)
 
 
 def _write_model(

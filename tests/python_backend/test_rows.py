@@ -14,6 +14,13 @@ def test_good_rows_pass() -> None:
     check_rows(good(), max_tokens=4, vocabulary=10)
 
 
+def test_padding_may_be_wider_than_the_model() -> None:
+    """A bucket of 512 tokens in front of a model for fewer."""
+    check_rows(
+        {name: np.pad(values, ((0, 0), (0, 9))) for name, values in good().items()}, max_tokens=4, vocabulary=10
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "place", "value"),
     [
@@ -36,7 +43,7 @@ def test_a_row_that_would_break_its_batch_mates_is_refused(
 
 def test_unequal_shapes_and_overlong_rows_are_refused() -> None:
     rows = good()
-    with pytest.raises(InvalidRequest, match="shape"):
+    with pytest.raises(InvalidRequest, match="a row of 4 tokens, at most 3"):
         check_rows(rows, max_tokens=3, vocabulary=10)
     rows["attention_mask"] = rows["attention_mask"][:1]
     with pytest.raises(InvalidRequest, match="shapes differ"):
