@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 
 import uvicorn
 
 from gateway.app import create_app
+from gateway.errors import StoreUnavailable
 from gateway.settings import SettingsError, load_settings
+from gateway.stores.database import Database, DatabaseError
 
 STOP_S = 2
 """How long requests in flight may still be answered after SIGTERM."""
@@ -22,6 +25,10 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
+    try:
+        asyncio.run(_prepare(settings.database_url))
+    except (DatabaseError, StoreUnavailable) as error:
+        sys.exit(f"gateway: {error}")
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -31,6 +38,14 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )
+
+
+async def _prepare(url: str) -> None:
+    database = Database(url)
+    try:
+        await database.prepare()
+    finally:
+        await database.close()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -16,41 +17,84 @@ from gateway.admission import Admission
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
 from gateway.api.problems import problem_of_error, problem_of_http
+from gateway.api.tenants import TenantEndpoints
 from gateway.classify import Classify
+from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError
+from gateway.identity import Identities
 from gateway.readiness import Readiness
 from gateway.settings import Settings
+from gateway.stores.database import Database
+from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.telemetry import Telemetry
+from gateway.tenants import KeyStore, Tenants, TenantStore
 from gateway.triton import CONNECT_TIMEOUT_S, Classifier, Triton
 
 MAX_CONNECTIONS = 128
 
 
-def create_app(settings: Settings, *, classifier: Classifier | None = None) -> Starlette:
-    """The ASGI application; tests give a `classifier` of their own in the place of Triton."""
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where what must last is kept; `close` at the end."""
+
+    tenants: TenantStore
+    keys: KeyStore
+    close: Callable[[], Awaitable[None]]
+
+
+def open_stores(settings: Settings) -> Stores:
+    """The database of the settings; nothing connects before the first use."""
+    database = Database(settings.database_url)
+    return Stores(SqlTenants(database), SqlKeys(database), database.close)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    classifier: Classifier | None = None,
+    stores: Stores | None = None,
+    clock: Clock | None = None,
+) -> Starlette:
+    """The ASGI application; tests give a `classifier`, `stores` and a `clock` of their own."""
+    stores = stores or open_stores(settings)
+    clock = clock or SystemClock()
     client = _client(settings) if classifier is None else None
     readiness = Readiness(classifier if client is None else Triton(client, settings.buckets))  # type: ignore[arg-type]
     admission = Admission(settings.max_pairs_in_flight)
     telemetry = Telemetry(admission, readiness)
     classify = Classify(readiness, admission, settings)
-    routes = Endpoints(classify, readiness, telemetry, settings).routes()
+    identities = Identities(
+        stores.keys,
+        clock,
+        require_key=settings.keys_needed,
+        remembered_s=settings.key_memory_s,
+        admin_key=settings.admin_key,
+    )
+    tenants = Tenants(stores.tenants, stores.keys, clock)
+    routes = [
+        *Endpoints(classify, identities, readiness, telemetry, settings).routes(),
+        *TenantEndpoints(tenants, identities, settings).routes(),
+    ]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        probing = asyncio.create_task(readiness.keep())
+        running = [asyncio.create_task(readiness.keep()), asyncio.create_task(identities.keep_uses())]
         try:
             yield
         finally:
-            probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await probing
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            with suppress(GatewayError):
+                await identities.store_uses()
+            await stores.close()
             if client is not None:
                 await client.aclose()
 
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Boundary, telemetry, frozenset(route.path for route in routes))],
+        middleware=[Middleware(Boundary, telemetry, routes)],
         exception_handlers={
             GatewayError: problem_of_error,
             HTTPException: problem_of_http,

@@ -5,6 +5,11 @@ GatewayError
 │   ├── NotJson
 │   └── BodyTooLarge
 ├── BodyTooSlow             the body did not arrive in time
+├── Unauthorized            no key, or one that does not work; why is not told
+├── MissingScope            the key does not allow this
+├── NotFound                what the path names is not there
+├── Conflict                something there stands against it
+├── StoreUnavailable        the database does not answer
 ├── DeadlineExceeded        no answer within the request's time
 ├── Overloaded              more pairs are in flight than the bound
 ├── TritonUnavailable       nobody answers there, or it does not serve yet
@@ -41,6 +46,31 @@ class BodyTooLarge(InvalidRequest):
 
 class BodyTooSlow(GatewayError):
     code = "body_too_slow"
+
+
+class Unauthorized(GatewayError):
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        # One sentence for all causes: a reason would tell a stranger which keys exist.
+        super().__init__("a valid key is needed: Authorization: Bearer wn_…")
+
+
+class MissingScope(GatewayError):
+    code = "missing_scope"
+
+
+class NotFound(GatewayError):
+    code = "not_found"
+
+
+class Conflict(GatewayError):
+    code = "conflict"
+
+
+class StoreUnavailable(GatewayError):
+    code = "store_unavailable"
+    retry_after_s = 1
 
 
 class DeadlineExceeded(GatewayError):

@@ -10,6 +10,7 @@ class Facts:
     """Filled in by whoever knows; nothing here tells what a text or a label was."""
 
     request_id: str
+    tenant_id: str | None = None
     texts: int = 0
     labels: int = 0
     pairs_computed: int = 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any, TypeVar
+
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
@@ -65,13 +68,72 @@ class ClassifyAnswers(Struct, frozen=True):
     request_id: str
 
 
-_classify_decoder = msgspec.json.Decoder(ClassifyBody)
+class TenantBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tenants`."""
+
+    name: str
 
 
-def decode_classify(body: bytes) -> ClassifyBody:
+class TenantChange(Struct, forbid_unknown_fields=True):
+    """The body of `PATCH /v1/tenants/{id}`: what is given changes."""
+
+    name: str | None = None
+    status: str | None = None
+
+
+class KeyBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tenants/{id}/keys`."""
+
+    scopes: list[str] | None = None
+    """All by default."""
+    expires_at: datetime | None = None
+    """Never by default."""
+
+
+class RotateBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tenants/{id}/keys/{key}/rotate`."""
+
+    overlap_s: float = 3_600.0
+    """How long the old key still works."""
+
+
+class TenantAnswer(Struct, frozen=True):
+    id: str
+    name: str
+    status: str
+    created_at: datetime
+
+
+class TenantList(Struct, frozen=True):
+    tenants: list[TenantAnswer]
+
+
+class KeyAnswer(Struct, frozen=True):
+    """A key without the key; `key` is there once, when it was made."""
+
+    id: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    key: str | UnsetType = UNSET
+
+
+class KeyList(Struct, frozen=True):
+    keys: list[KeyAnswer]
+
+
+_Body = TypeVar("_Body", bound=Struct)
+_decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (ClassifyBody, TenantBody, TenantChange, KeyBody, RotateBody)
+}
+
+
+def decode(kind: type[_Body], body: bytes) -> _Body:
     """The body as a struct; `NotJson` or `InvalidRequest` with the place and the reason."""
     try:
-        return _classify_decoder.decode(body)
+        decoded: _Body = _decoders[kind].decode(body)
+        return decoded
     except msgspec.ValidationError as error:
         raise InvalidRequest(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

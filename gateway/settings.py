@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 PREFIX = "WANNENG_"
 
@@ -20,6 +21,14 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     triton_url: str = "http://127.0.0.1:8000"
+    database_url: str = field(default="sqlite:///.state/wanneng.db", repr=False)
+    """Where tenants and keys are: a file of SQLite, or PostgreSQL where gateways are many."""
+    admin_key: str = field(default="", repr=False)
+    """The operator's key; without one, tenants cannot be managed over HTTP."""
+    require_key: bool = False
+    """Ask for a key on loopback too; on every other address one is always needed."""
+    key_memory_s: float = 5.0
+    """How long a key that was looked up is taken as known: a revoked one may work so long at another gateway."""
     deadline_s: float = 10.0
     """Longest time from a request's body to its answer."""
     body_timeout_s: float = 10.0
@@ -44,6 +53,22 @@ class Settings:
     max_tokens: int = 512
     """Most that a request may ask for as its token limit; the engine's own limit holds as well."""
 
+    @property
+    def keys_needed(self) -> bool:
+        """Whoever can reach another address than loopback is a stranger."""
+        return self.require_key or not _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _flag(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+
 
 def _bucket_sizes(text: str) -> tuple[int, ...]:
     sizes = tuple(sorted(int(part) for part in text.split(",") if part.strip()))
@@ -56,28 +81,32 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
     "str": str,
     "int": int,
     "float": float,
+    "bool": _flag,
     "tuple[int, ...]": _bucket_sizes,
 }
+
+
+_WANTED = {"tuple[int, ...]": "numbers with commas between them are", "bool": "true or false is"}
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from `environment` (the process's own by default); a bad value fails by its variable's name."""
     variables = os.environ if environment is None else environment
     chosen: dict[str, object] = {}
-    for field in fields(Settings):
-        name = PREFIX + field.name.upper()
+    for one in fields(Settings):
+        name = PREFIX + one.name.upper()
         if name not in variables:
             continue
-        kind = str(field.type)
+        kind = str(one.type)
         try:
             value = _CONVERTERS[kind](variables[name])
-        except ValueError:
-            wanted = "numbers with commas between them are" if kind.startswith("tuple") else "a number is"
+        except (ValueError, KeyError):
+            wanted = _WANTED.get(kind, "a number is")
             raise SettingsError(f"{name} is {variables[name]!r}, {wanted} needed") from None
         if value == "":
             # An empty address would mean every interface of the machine.
             raise SettingsError(f"{name} is empty; give a value or leave it out")
-        if isinstance(value, int | float) and value <= 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
             raise SettingsError(f"{name} is {value}, more than 0 is needed")
-        chosen[field.name] = value
+        chosen[one.name] = value
     return Settings(**chosen)  # type: ignore[arg-type]

@@ -6,9 +6,11 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.problems import problem_of_defect
@@ -27,12 +29,13 @@ log = logging.getLogger(__name__)
 
 
 class Boundary:
-    """Pure ASGI; `routes` are the paths that metrics may name."""
+    """Pure ASGI; `routes` are what metrics may name."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, routes: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, routes: Sequence[Route]) -> None:
         self._app = app
         self._telemetry = telemetry
-        self._routes = routes
+        self._plain = frozenset(route.path for route in routes if "{" not in route.path)
+        self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,7 +67,14 @@ class Boundary:
                 self._telemetry.record(
                     facts,
                     method=scope["method"],
-                    route=path if path in self._routes else UNKNOWN_ROUTE,
+                    route=self._route(path),
                     status=status,
                     seconds=time.monotonic() - began,
                 )
+
+    def _route(self, path: str) -> str:
+        """The pattern behind a path: ids in a metric's label would have no bound."""
+        if path in self._plain:
+            return path
+        found = (name for name, pattern in self._patterns.items() if pattern.match(path))
+        return next(found, UNKNOWN_ROUTE)

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.api.answers import json_answer
 from gateway.api.bodies import read_body
 from gateway.classify import Classify, Outcome
 from gateway.facts import Facts
+from gateway.identity import Identities
 from gateway.question import Question, ask
 from gateway.readiness import Readiness
-from gateway.schema import ClassifyAnswer, ClassifyAnswers, Pairs, decode_classify
+from gateway.schema import ClassifyAnswer, ClassifyAnswers, ClassifyBody, Pairs, decode
 from gateway.settings import Settings
 from gateway.telemetry import CONTENT_TYPE, Telemetry
+from gateway.tenants import CLASSIFY
 
 
 class Endpoints:
     """Holds what the endpoints delegate to."""
 
-    def __init__(self, classify: Classify, readiness: Readiness, telemetry: Telemetry, settings: Settings) -> None:
+    def __init__(
+        self,
+        classify: Classify,
+        identities: Identities,
+        readiness: Readiness,
+        telemetry: Telemetry,
+        settings: Settings,
+    ) -> None:
         self._classify = classify
+        self._identities = identities
         self._readiness = readiness
         self._telemetry = telemetry
         self._settings = settings
@@ -37,17 +47,20 @@ class Endpoints:
 
     async def classify(self, request: Request) -> Response:
         facts: Facts = request.scope["facts"]
-        question = ask(decode_classify(await read_body(request, self._settings)), self._settings)
+        caller = await self._identities.caller(request.headers.get("Authorization"))
+        facts.tenant_id = caller.tenant_id
+        caller.require(CLASSIFY)
+        question = ask(decode(ClassifyBody, await read_body(request, self._settings)), self._settings)
         outcome = await self._classify.answer(question, facts)
-        return _json(_answer(question, outcome, facts))
+        return json_answer(_answer(question, outcome, facts))
 
     async def livez(self, request: Request) -> Response:
-        return _json({"status": "alive"})
+        return json_answer({"status": "alive"})
 
     async def readyz(self, request: Request) -> Response:
         ready = self._readiness.ready
         status = {"status": "ready" if ready else "waiting for a first answer from Triton"}
-        return _json(status, 200 if ready else 503)
+        return json_answer(status, 200 if ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         return Response(self._telemetry.exposition(), media_type=CONTENT_TYPE)
@@ -60,7 +73,3 @@ def _answer(question: Question, outcome: Outcome, facts: Facts) -> Struct:
         return ClassifyAnswers(outcome.results, pairs, model, version, facts.request_id)
     (one,) = outcome.results
     return ClassifyAnswer(one.labels, one.scores, one.truncated, pairs, model, version, facts.request_id, one.cut)
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")

@@ -18,6 +18,11 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
     errors.NotJson: (400, "The body is not JSON"),
     errors.BodyTooLarge: (413, "The body is too large"),
     errors.BodyTooSlow: (408, "The body did not arrive in time"),
+    errors.Unauthorized: (401, "A valid key is needed"),
+    errors.MissingScope: (403, "The key does not allow this"),
+    errors.NotFound: (404, "There is nothing here"),
+    errors.Conflict: (409, "Something stands against it"),
+    errors.StoreUnavailable: (503, "The database is not available"),
     errors.DeadlineExceeded: (504, "No answer in time"),
     errors.Overloaded: (503, "Too much is in flight"),
     errors.TritonUnavailable: (503, "The classifier is not available"),
@@ -31,6 +36,8 @@ async def problem_of_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     status, title = STATUSES[type(error)]
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="wanneng"'
     facts: Facts = request.scope["facts"]
     facts.error_code = error.code
     extra = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}

@@ -1,0 +1,111 @@
+"""Tenants and keys in SQL. Knows tables and rows, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.errors import Conflict, NotFound
+from gateway.stores.database import Database
+from gateway.stores.tables import keys, tenants
+from gateway.tenants import Key, Tenant
+
+OWNER = "owner_"
+"""Prefix of the tenant's columns where a row has both."""
+
+
+class SqlTenants:
+    """A `TenantStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tenant: Tenant) -> None:
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute(insert(tenants).values(**asdict(tenant)))
+        except IntegrityError:
+            raise Conflict(f"there is a tenant named {tenant.name!r} already") from None
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        async with self._database.transaction() as connection:
+            found = (await connection.execute(select(tenants).where(tenants.c.id == tenant_id))).mappings().first()
+        return None if found is None else Tenant(**found)
+
+    async def all(self) -> Sequence[Tenant]:
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(select(tenants))).mappings().all()
+        # Sorted here: databases order names by the locale that each was set up with.
+        return sorted((Tenant(**row) for row in rows), key=lambda tenant: tenant.name)
+
+    async def change(self, tenant: Tenant) -> None:
+        values = {"name": tenant.name, "status": tenant.status}
+        try:
+            async with self._database.transaction() as connection:
+                done = await connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(**values))
+        except IntegrityError:
+            raise Conflict(f"there is a tenant named {tenant.name!r} already") from None
+        if not done.rowcount:
+            raise NotFound("there is no such tenant")
+
+    async def remove(self, tenant_id: str) -> None:
+        async with self._database.transaction() as connection:
+            done = await connection.execute(delete(tenants).where(tenants.c.id == tenant_id))
+        if not done.rowcount:
+            raise NotFound("there is no such tenant")
+
+
+class SqlKeys:
+    """A `KeyStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, key: Key) -> None:
+        values = asdict(key) | {"scopes": " ".join(key.scopes)}
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute(insert(keys).values(**values))
+        except IntegrityError:
+            raise NotFound("there is no such tenant") from None
+
+    async def find(self, key_id: str) -> tuple[Key, Tenant] | None:
+        owner = [column.label(f"{OWNER}{column.name}") for column in tenants.c]
+        wanted = select(keys, *owner).join_from(keys, tenants).where(keys.c.id == key_id)
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(wanted)).mappings().first()
+        if row is None:
+            return None
+        return _key(row), Tenant(**{c.name: row[f"{OWNER}{c.name}"] for c in tenants.c})
+
+    async def of(self, tenant_id: str) -> Sequence[Key]:
+        wanted = select(keys).where(keys.c.tenant_id == tenant_id).order_by(keys.c.created_at, keys.c.id)
+        async with self._database.transaction() as connection:
+            return [_key(row) for row in (await connection.execute(wanted)).mappings()]
+
+    async def change(
+        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
+    ) -> None:
+        given: dict[str, Any] = {"expires_at": expires_at, "last_used_at": last_used_at}
+        values = {name: value for name, value in given.items() if value is not None}
+        async with self._database.transaction() as connection:
+            done = await connection.execute(update(keys).where(keys.c.id == key_id).values(**values))
+        if not done.rowcount:
+            raise NotFound("there is no such key")
+
+    async def remove(self, tenant_id: str, key_id: str) -> None:
+        wanted = delete(keys).where(keys.c.id == key_id, keys.c.tenant_id == tenant_id)
+        async with self._database.transaction() as connection:
+            done = await connection.execute(wanted)
+        if not done.rowcount:
+            raise NotFound("the tenant has no such key")
+
+
+def _key(row: RowMapping) -> Key:
+    values = {column.name: row[column.name] for column in keys.c}
+    return Key(**values | {"scopes": tuple(row["scopes"].split())})
