@@ -9,9 +9,12 @@ import sys
 import uvicorn
 
 from gateway.app import create_app
+from gateway.clock import SystemClock
 from gateway.errors import StoreUnavailable
 from gateway.settings import SettingsError, load_settings
 from gateway.stores.database import Database, DatabaseError
+from gateway.stores.tenants import SqlKeys, SqlTenants
+from gateway.tenants import Tenants
 
 STOP_S = 2
 """How long requests in flight may still be answered after SIGTERM."""
@@ -44,6 +47,8 @@ async def _prepare(url: str) -> None:
     database = Database(url)
     try:
         await database.prepare()
+        if database.is_local:
+            await Tenants(SqlTenants(database), SqlKeys(database), SystemClock()).ensure_local()
     finally:
         await database.close()
 

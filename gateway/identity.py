@@ -12,10 +12,8 @@ from datetime import datetime
 from gateway.clock import Clock
 from gateway.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from gateway.keys import is_key, key_id_of
-from gateway.tenants import ACTIVE, SCOPES, Key, KeyStore, Tenant
+from gateway.tenants import ACTIVE, LOCAL_TENANT_ID, SCOPES, Key, KeyStore, Tenant
 
-LOCAL_TENANT_ID = "local"
-"""Who asks without a key where none is needed; no key belongs to it."""
 KNOWN_KEYS = 10_000
 """Records remembered, found or not; the one longest unused goes first."""
 OUTAGE_S = 600.0

@@ -16,6 +16,7 @@ ACTIVE, SUSPENDED = "active", "suspended"
 CLASSIFY = "classify"
 SCOPES = (CLASSIFY,)
 """What a key may be allowed to do."""
+LOCAL_TENANT_ID = "local"
 MAX_NAME_CHARACTERS = 100
 MAX_KEYS = 100
 """Keys of one tenant; a bound, since each is listed and looked through."""
@@ -105,6 +106,11 @@ class Tenants:
         tenant = Tenant(f"t_{secrets.token_hex(6)}", _checked_name(name), ACTIVE, self._clock.now())
         await self._tenants.add(tenant)
         return tenant
+
+    async def ensure_local(self) -> None:
+        """The tenant of this machine, who also asks without a key where none is needed."""
+        if await self._tenants.get(LOCAL_TENANT_ID) is None:
+            await self._tenants.add(Tenant(LOCAL_TENANT_ID, LOCAL_TENANT_ID, ACTIVE, self._clock.now()))
 
     async def all(self) -> Sequence[Tenant]:
         return await self._tenants.all()

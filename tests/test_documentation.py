@@ -30,7 +30,7 @@ def test_every_setting_is_in_the_readme() -> None:
 
 
 def test_every_default_in_the_readme_is_the_codes() -> None:
-    rows = dict(re.findall(r"\| `WANNENG_(\w+)` \| `?([^`|]*?)`? \|", README))
+    rows = dict(re.findall(r"\| `WANNENG_(\w+)` \|(?: `?([^`|]*?)`?)? \|", README))
     defaults = {f.name.upper(): f.default for f in [*fields(ServeSettings), *fields(Settings)]}
     for name, default in defaults.items():
         shown = str(default.relative_to(ROOT)) if isinstance(default, Path) else str(default)

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wanneng import engine as engine_commands
+from wanneng import tenant as tenant_commands
+from wanneng.calls import Calls
 from wanneng.classify import Classifier, as_json, print_bars, split_labels
 from wanneng.errors import CommandError, RequestError
 from wanneng.settings import ServeSettings, load_settings
@@ -24,6 +26,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 out = Console()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 app.add_typer(engine_commands.app, name="engine")
+app.add_typer(tenant_commands.app, name="tenant")
 
 
 @app.callback()
@@ -42,7 +45,10 @@ def serve(
     engine: Annotated[Path | None, typer.Option(help="Folder of the engine.")] = None,
     engine_threads: Annotated[int | None, typer.Option(help="Threads of a run; 0: all cores.")] = None,
     model_config_name: Annotated[str | None, typer.Option(help="Hardware config of structbert.")] = None,
-    state: Annotated[Path | None, typer.Option(help="Folder for logs.")] = None,
+    require_key: Annotated[
+        bool | None, typer.Option("--require-key", help="Ask for a key on loopback too.")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder for logs, keys and the database.")] = None,
     start_timeout_s: Annotated[float | None, typer.Option(help="Longest wait for an answer.")] = None,
 ) -> None:
     """Run Triton and the gateway on this machine until Ctrl-C.
@@ -54,7 +60,7 @@ def serve(
     from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
 
     settings = load_settings(flags)
-    asyncio.run(Supervisor(settings, _say).run(lambda: _say_ready(settings)))
+    asyncio.run(Supervisor(settings, _say).run(lambda key: _say_ready(settings, key)))
 
 
 @app.command()
@@ -65,6 +71,7 @@ def classify(
     multi_label: Annotated[bool, typer.Option(help="Score each label by itself.")] = False,
     max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway.")] = ServeSettings().url,
+    key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     input_: Annotated[
         Path | None, typer.Option("--input", "-i", help="File of texts, one a line; - for standard input.")
@@ -77,7 +84,8 @@ def classify(
     options |= {"max_tokens": max_tokens} if max_tokens is not None else {}
     if (text is None) == (input_ is None):
         raise CommandError("give either a text or --input FILE")
-    classifier = Classifier(url, options)
+    calls = Calls(url, key)
+    classifier = Classifier(calls, options)
     try:
         if input_ is not None:
             _classify_lines(classifier, input_, output)
@@ -88,7 +96,7 @@ def classify(
         else:
             print_bars(out, answer)
     finally:
-        classifier.close()
+        calls.close()
 
 
 def main() -> None:
@@ -132,10 +140,14 @@ def _say(line: str) -> None:
     err.print(f"wanneng: {line}", markup=False)
 
 
-def _say_ready(settings: ServeSettings) -> None:
+def _say_ready(settings: ServeSettings, key: str) -> None:
+    asked = "needed" if settings.keys_needed else "not asked for on loopback"
+    _say(f"key of the local tenant ({asked}): {key}")
     _say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
+    header = f" -H 'Authorization: Bearer {key}'" if settings.keys_needed else ""
     out.print(
-        f"curl -s {settings.url}/v1/classify -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}",
+        f"curl -s {settings.url}/v1/classify{header} -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(EXAMPLE)}",
         markup=False,
         highlight=False,
         soft_wrap=True,

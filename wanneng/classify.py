@@ -7,25 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wanneng.calls import Calls
 from wanneng.errors import RequestError
 
 BAR_CELLS = 32
 BATCH_TEXTS = 16
-TIMEOUT_S = 60.0
 
 
 class Classifier:
     """The few lines of the gateway's API that the command line needs."""
 
-    def __init__(self, url: str, options: dict[str, Any], *, transport: httpx.BaseTransport | None = None) -> None:
-        self._url = url
+    def __init__(self, calls: Calls, options: dict[str, Any]) -> None:
+        self._calls = calls
         self._options = options
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport)
 
     def classify(self, text: str) -> dict[str, Any]:
         """The gateway's answer for one text; `RequestError` with its reason otherwise."""
@@ -43,9 +41,6 @@ class Classifier:
             for text, answer in zip(batch, answers, strict=True):
                 yield {"text": text} | answer
 
-    def close(self) -> None:
-        self._client.close()
-
     def _one_or_error(self, text: str) -> dict[str, Any]:
         try:
             answer = self._post({"text": text})
@@ -54,19 +49,7 @@ class Classifier:
         return {key: answer[key] for key in ("labels", "scores", "truncated")}
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            response = self._client.post("/v1/classify", json=body | self._options)
-        except httpx.TransportError as error:
-            raise RequestError(
-                f"nobody answers at {self._url} ({type(error).__name__}); start it with `wanneng serve`"
-            ) from None
-        try:
-            answer: dict[str, Any] = response.json()
-        except ValueError:
-            raise RequestError(f"{self._url} answered {response.status_code} without JSON") from None
-        if response.status_code != httpx.codes.OK:
-            raise RequestError(str(answer.get("detail", answer)))
-        return answer
+        return self._calls.call("POST", "/v1/classify", body | self._options)
 
 
 def print_bars(console: Console, answer: dict[str, Any]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from wanneng.errors import StartError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
+GATEWAYS_SECRETS = ("WANNENG_ADMIN_KEY", "WANNENG_DATABASE_URL")
+"""Triton has no use for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,21 @@ class ServeSettings:
     """Threads of one run of the engine; 0 means all cores."""
     model_config_name: str = "local"
     """Hardware config of `structbert`: `model_repository/structbert/configs/<name>.pbtxt`."""
+    require_key: bool = False
+    """Ask for a key on loopback too; on every other address one is always needed."""
+    admin_key: str = field(default="", repr=False)
+    """The operator's key; made at the first start and kept in the state folder when not given."""
+    database_url: str = field(default="", repr=False)
+    """Where tenants are; a file of SQLite in the state folder when not given."""
     state: Path = CHECKOUT / ".state"
-    """Folder for logs and for Triton's copied stub."""
+    """Folder for logs, keys, the database and Triton's copied stub."""
     start_timeout_s: float = 90.0
     """Longest wait for the first answer."""
+
+    @property
+    def keys_needed(self) -> bool:
+        """As the gateway sees it."""
+        return self.require_key or not _is_loopback(self.host)
 
     @property
     def url(self) -> str:
@@ -48,25 +62,37 @@ class ServeSettings:
         return f"http://{host}:{self.triton_http_port}"
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _flag(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+
+
 def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> ServeSettings:
     """Flags that are given, then the environment, then defaults; a bad value fails by its name."""
     variables = os.environ if environment is None else environment
     chosen: dict[str, object] = {}
-    for field in fields(ServeSettings):
-        variable = PREFIX + field.name.upper()
-        given = flags.get(field.name)
+    for one in fields(ServeSettings):
+        variable = PREFIX + one.name.upper()
+        given = flags.get(one.name)
         value = variables.get(variable) if given is None else given
         if value is None:
             continue
-        name = variable if given is None else f"--{field.name.replace('_', '-')}"
-        chosen[field.name] = _converted(name, value, str(field.type))
+        name = variable if given is None else f"--{one.name.replace('_', '-')}"
+        chosen[one.name] = _converted(name, value, str(one.type))
     return ServeSettings(**chosen)  # type: ignore[arg-type]
 
 
 def environment_of_children(settings: ServeSettings) -> dict[str, str]:
     """The environment that servers start from: this process's own and what both servers read."""
     paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
-    return dict(os.environ) | {
+    inherited = {name: value for name, value in os.environ.items() if name not in GATEWAYS_SECRETS}
+    return inherited | {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUNBUFFERED": "1",
         f"{PREFIX}ENGINE": str(settings.engine),
@@ -78,6 +104,7 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
     "str": str,
     "int": int,
     "float": float,
+    "bool": _flag,
     "Path": lambda value: Path(value).expanduser().resolve(),
 }
 
@@ -88,8 +115,9 @@ def _converted(name: str, value: object, kind: str) -> object:
         raise StartError(f"{name} is empty; give a value or leave it out")
     try:
         converted = _CONVERTERS[kind](str(value))
-    except ValueError:
-        raise StartError(f"{name} is {value!r}, a number is needed") from None
+    except (ValueError, KeyError):
+        wanted = "true or false" if kind == "bool" else "a number"
+        raise StartError(f"{name} is {value!r}, {wanted} is needed") from None
     if name.lower().replace("_", "-").endswith("port") and not 1 <= int(str(converted)) <= 65_535:
         raise StartError(f"{name} is {value}, a port from 1 to 65535 is needed")
     return converted

@@ -37,6 +37,11 @@ class Database:
         self._url = _with_driver(url)
         self._engine = _open(self._url)
 
+    @property
+    def is_local(self) -> bool:
+        """A file of this machine, which nobody else writes."""
+        return self._url.get_backend_name() == "sqlite"
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Committed at the end of the block, undone when it raises; `StoreUnavailable` when nobody answers."""
@@ -50,7 +55,7 @@ class Database:
 
     async def prepare(self) -> None:
         """SQLite: migrate, as one process owns the file. PostgreSQL: `DatabaseError` unless it is migrated."""
-        if self._url.get_backend_name() == "sqlite":
+        if self.is_local:
             await migrate(self._url)
         async with self.transaction() as connection:
             revision = await connection.run_sync(_revision)

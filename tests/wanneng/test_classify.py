@@ -9,6 +9,7 @@ import httpx
 import pytest
 from rich.console import Console
 
+from wanneng.calls import Calls
 from wanneng.classify import BATCH_TEXTS, Classifier, print_bars, split_labels
 from wanneng.errors import RequestError
 
@@ -36,9 +37,9 @@ def gateway() -> Gateway:
 
 @pytest.fixture
 def classifier(gateway: Gateway) -> Iterator[Classifier]:
-    subject = Classifier("http://gateway", {"labels": "a"}, transport=httpx.MockTransport(gateway))
-    yield subject
-    subject.close()
+    calls = Calls("http://gateway", transport=httpx.MockTransport(gateway))
+    yield Classifier(calls, {"labels": "a"})
+    calls.close()
 
 
 def test_texts_go_in_batches_and_come_back_in_order(classifier: Classifier, gateway: Gateway) -> None:
@@ -55,8 +56,10 @@ def test_a_bad_line_carries_its_error_and_loses_no_other(classifier: Classifier)
 
 def test_an_answer_without_json_is_an_error() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, content=b"<html>"))
+    calls = Calls("http://gateway", transport=transport)
     with pytest.raises(RequestError, match="without JSON"):
-        Classifier("http://gateway", {}, transport=transport).classify("x")
+        Classifier(calls, {}).classify("x")
+    calls.close()
 
 
 def test_bars_are_as_long_as_scores_are_high() -> None:

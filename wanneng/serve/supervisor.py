@@ -12,6 +12,7 @@ from collections.abc import Callable
 import httpx
 
 from wanneng.errors import StartError
+from wanneng.serve.access import admin_key, local_key
 from wanneng.serve.child import Child
 from wanneng.serve.ports import check_ports
 from wanneng.serve.readiness import answers_ok, wait_until
@@ -25,6 +26,8 @@ RESTARTS, RESTART_WINDOW_S = 5, 60.0
 """A server that dies more often than this is broken, not unlucky."""
 
 Say = Callable[[str], None]
+OnReady = Callable[[str], None]
+"""Told the local tenant's key."""
 
 
 class Supervisor:
@@ -33,14 +36,16 @@ class Supervisor:
     def __init__(self, settings: ServeSettings, say: Say) -> None:
         self._settings = settings
         self._say = say
+        self._admin_key = ""
         self._triton: TritonServer | None = None
         self._children: dict[str, Child] = {}
         self._restarts: deque[float] = deque()
 
-    async def run(self, on_ready: Callable[[], None]) -> None:
+    async def run(self, on_ready: OnReady) -> None:
         """Serve until SIGINT or SIGTERM; `StartError` when a server cannot be started or kept alive."""
         check_ports(self._settings)
         self._settings.state.mkdir(parents=True, exist_ok=True)
+        self._admin_key = self._settings.admin_key or admin_key(self._settings.state)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -57,13 +62,14 @@ class Supervisor:
             await asyncio.gather(stop, work, return_exceptions=True)
             await self._stop()
 
-    async def _serve(self, on_ready: Callable[[], None]) -> None:
+    async def _serve(self, on_ready: OnReady) -> None:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             self._say("starting Triton")
             triton = await self._start_triton(client)
             self._say("starting the gateway")
             gateway = await self._start_gateway(client)
-            on_ready()
+            url, state = self._settings.url, self._settings.state
+            on_ready(await asyncio.to_thread(local_key, url, self._admin_key, state))
             while True:
                 triton, gateway = await self._keep(client, triton, gateway)
 
@@ -113,6 +119,9 @@ class Supervisor:
             f"{PREFIX}HOST": self._settings.host,
             f"{PREFIX}PORT": str(self._settings.port),
             f"{PREFIX}TRITON_URL": self._settings.triton_url,
+            f"{PREFIX}REQUIRE_KEY": str(self._settings.require_key),
+            f"{PREFIX}ADMIN_KEY": self._admin_key,
+            f"{PREFIX}DATABASE_URL": self._settings.database_url or f"sqlite:///{self._settings.state}/wanneng.db",
             f"{PREFIX}BUCKETS": ",".join(map(str, self._triton.buckets if self._triton else ())),
         }
         command = [sys.executable, "-m", "gateway"]
