@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from gateway.errors import Overloaded
 
 
@@ -15,13 +12,11 @@ class Admission:
         self._max_pairs = max_pairs
         self.pairs_in_flight = 0
 
-    @contextmanager
-    def admitted(self, pairs: int) -> Iterator[None]:
-        """Hold `pairs` places for the length of the block; `Overloaded` when they are not free."""
+    def take(self, pairs: int) -> None:
+        """Hold `pairs` places until they are given back; `Overloaded` when they are not free."""
         if self.pairs_in_flight + pairs > self._max_pairs:
             raise Overloaded(f"{self.pairs_in_flight} pairs are in flight, at most {self._max_pairs}; try again")
         self.pairs_in_flight += pairs
-        try:
-            yield
-        finally:
-            self.pairs_in_flight -= pairs
+
+    def give_back(self, pairs: int) -> None:
+        self.pairs_in_flight -= pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from gateway.api.problems import problem_of_error, problem_of_http
 from gateway.api.tenants import TenantEndpoints
 from gateway.classify import Classify
 from gateway.clock import Clock, SystemClock
+from gateway.engine_watch import EngineWatch
 from gateway.errors import GatewayError
 from gateway.identity import Identities
+from gateway.pair_cache import MemoryPairCache
+from gateway.pair_source import PairSource
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from gateway.stores.database import Database
@@ -61,8 +65,11 @@ def create_app(
     client = _client(settings) if classifier is None else None
     readiness = Readiness(classifier if client is None else Triton(client, settings.buckets))  # type: ignore[arg-type]
     admission = Admission(settings.max_pairs_in_flight)
-    telemetry = Telemetry(admission, readiness)
-    classify = Classify(readiness, admission, settings)
+    cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
+    telemetry = Telemetry(admission, readiness, cache)
+    engines = EngineWatch(readiness, time.monotonic)
+    source = PairSource(readiness, cache, engines, admission, settings)
+    classify = Classify(source, settings)
     identities = Identities(
         stores.keys,
         clock,
@@ -78,7 +85,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        running = [asyncio.create_task(readiness.keep()), asyncio.create_task(identities.keep_uses())]
+        running = [asyncio.create_task(keep()) for keep in (readiness.keep, engines.keep, identities.keep_uses)]
         try:
             yield
         finally:

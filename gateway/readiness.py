@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from gateway.errors import TritonUnavailable
-from gateway.triton import Classifier, PairLogits
+from gateway.triton import Classifier, Engine, PairLogits
 
 PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
 PROBE_TIMEOUT_S = 10.0
@@ -36,6 +36,10 @@ class Readiness:
             raise
         self.ready = True
         return answer
+
+    async def engine(self, timeout_s: float) -> Engine:
+        """No sign of life: tokens are made where no engine runs."""
+        return await self._classifier.engine(timeout_s)
 
     async def keep(self) -> None:
         """Whenever Triton is lost, probe until it answers again; runs for the life of the process."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 PREFIX = "WANNENG_"
+MAY_BE_ZERO = frozenset({"cache_bytes"})
 
 
 class SettingsError(Exception):
@@ -45,6 +46,10 @@ class Settings:
     """Pairs of all requests; beyond it a request is refused at once."""
     max_pairs_per_call: int = 64
     """Pairs of one call to Triton: the `max_batch_size` of `structbert`."""
+    cache_bytes: int = 64_000_000
+    """What the pair cache of this process may take; 0: no cache."""
+    cache_ttl_s: float = 3_600.0
+    """How long a pair stays in the cache."""
     buckets: tuple[int, ...] = ()
     """Length buckets that Triton serves, in tokens, as `32,64,128`; none where one model takes every length."""
     max_calls_per_request: int = 8
@@ -106,7 +111,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         if value == "":
             # An empty address would mean every interface of the machine.
             raise SettingsError(f"{name} is empty; give a value or leave it out")
-        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-            raise SettingsError(f"{name} is {value}, more than 0 is needed")
+        least = 0 if one.name in MAY_BE_ZERO else 1e-9
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
+            raise SettingsError(f"{name} is {value}, {'0 or more' if least == 0 else 'more than 0'} is needed")
         chosen[one.name] = value
     return Settings(**chosen)  # type: ignore[arg-type]

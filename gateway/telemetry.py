@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from gateway.admission import Admission
 from gateway.facts import Facts
+from gateway.pair_cache import MemoryPairCache
 from gateway.readiness import Readiness
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
@@ -21,7 +22,7 @@ log = logging.getLogger("gateway.request")
 class Telemetry:
     """Prometheus metrics in base units, and a canonical log line as JSON."""
 
-    def __init__(self, admission: Admission, readiness: Readiness) -> None:
+    def __init__(self, admission: Admission, readiness: Readiness, cache: MemoryPairCache) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter("wanneng_requests", "Requests answered.", ["route", "status"], registry=registry)
         self._seconds = Histogram(
@@ -43,6 +44,8 @@ class Telemetry:
         in_flight.set_function(lambda: admission.pairs_in_flight)
         ready = Gauge("wanneng_ready", "1 when requests can be answered.", registry=registry)
         ready.set_function(lambda: readiness.ready)
+        cached = Gauge("wanneng_cache_pairs", "Pairs in the cache of this process.", registry=registry)
+        cached.set_function(lambda: cache.entries)
         for source in ("computed", "cached"):
             self._pairs.labels(source)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +23,9 @@ from gateway.errors import (
 from gateway.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 
 MODEL = "zero_shot_logits"
-OUTPUTS = ("logits", "tokens", "engine_id", "engine_name")
+EXPAND = "expand"
+ENGINE_OUTPUTS = ("engine_id", "engine_name")
+OUTPUTS = ("logits", "tokens", *ENGINE_OUTPUTS)
 CONNECT_TIMEOUT_S = 2.0
 TOKEN_LIMIT = "max_tokens: "
 """How `expand` begins its refusal of a token limit: only it knows what the engine was made for."""
@@ -38,6 +41,16 @@ class BucketTooShort(TritonFailed):
 
 
 @dataclass(frozen=True, slots=True)
+class Engine:
+    """What computed an answer."""
+
+    id: str
+    """Two engines with one id give one answer."""
+    name: str
+    """What answers call the model."""
+
+
+@dataclass(frozen=True, slots=True)
 class PairLogits:
     """Triton's answer for one text and some labels, in the order of the labels."""
 
@@ -45,8 +58,7 @@ class PairLogits:
     """`[labels, 3]`: entailment, neutral, contradiction."""
     tokens: NDArray[np.int32]
     """`[labels, 3]`: tokens of the pair, tokens cut from the text, tokens cut from the hypothesis."""
-    engine_id: str
-    engine_name: str
+    engine: Engine
 
 
 class Classifier(Protocol):
@@ -55,6 +67,8 @@ class Classifier(Protocol):
     async def logits(
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits: ...
+
+    async def engine(self, timeout_s: float) -> Engine: ...
 
 
 class Triton:
@@ -89,8 +103,24 @@ class Triton:
                 continue
         raise TritonFailed(f"a pair is longer than Triton's longest bucket, {candidates[-1]} tokens")
 
+    async def engine(self, timeout_s: float) -> Engine:
+        """The engine whose tokens `expand` makes at present; no engine runs for it."""
+        inputs: dict[str, Values] = {"text": ["?"], "labels": ["?"]}
+        try:
+            async with asyncio.timeout(timeout_s):
+                outputs = await self._outputs(EXPAND, inputs, ENGINE_OUTPUTS, timeout_s)
+        except TimeoutError:
+            raise DeadlineExceeded("Triton did not answer in time") from None
+        return _engine(outputs)
+
     async def _ask(self, model: str, inputs: dict[str, Values], timeout_s: float) -> PairLogits:
-        header_length, body = encode_request(inputs, OUTPUTS, timeout_s=timeout_s)
+        outputs = await self._outputs(model, inputs, OUTPUTS, timeout_s)
+        return _pair_logits(outputs, len(inputs["labels"]))
+
+    async def _outputs(
+        self, model: str, inputs: dict[str, Values], wanted: Sequence[str], timeout_s: float
+    ) -> Mapping[str, Values]:
+        header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s)
         try:
             response = await self._client.post(
                 f"/v2/models/{model}/infer", content=body, headers={HEADER_LENGTH: str(header_length)}
@@ -101,16 +131,25 @@ class Triton:
             raise TritonUnavailable("Triton does not answer; it may be starting") from None
         if response.status_code != httpx.codes.OK:
             raise _refusal(response)
-        return _parse(response, len(inputs["labels"]))
+        try:
+            return decode_response(int(response.headers.get(HEADER_LENGTH, "0")), response.content)
+        except (ProtocolError, ValueError):
+            raise TritonFailed("Triton's answer cannot be read") from None
 
 
-def _parse(response: httpx.Response, pairs: int) -> PairLogits:
+def _engine(outputs: Mapping[str, Values]) -> Engine:
     try:
-        outputs = decode_response(int(response.headers.get(HEADER_LENGTH, "0")), response.content)
+        return Engine(str(outputs["engine_id"][0]), str(outputs["engine_name"][0]))
+    except (KeyError, IndexError):
+        raise TritonFailed("Triton's answer names no engine") from None
+
+
+def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
+    try:
         logits, tokens = np.asarray(outputs["logits"]), np.asarray(outputs["tokens"])
-        answer = PairLogits(logits, tokens, str(outputs["engine_id"][0]), str(outputs["engine_name"][0]))
-    except (ProtocolError, KeyError, IndexError, ValueError):
+    except (KeyError, ValueError):
         raise TritonFailed("Triton's answer cannot be read") from None
+    answer = PairLogits(logits, tokens, _engine(outputs))
     if logits.shape != (pairs, 3) or tokens.shape != (pairs, 3) or not np.isfinite(logits).all():
         raise TritonFailed("Triton's answer has the wrong shape or is not finite")
     return answer

@@ -51,7 +51,8 @@ class Endpoints:
         facts.tenant_id = caller.tenant_id
         caller.require(CLASSIFY)
         question = ask(decode(ClassifyBody, await read_body(request, self._settings)), self._settings)
-        outcome = await self._classify.answer(question, facts)
+        fresh = "no-cache" in request.headers.get("Cache-Control", "")
+        outcome = await self._classify.answer(question, caller.tenant_id, facts, fresh=fresh)
         return json_answer(_answer(question, outcome, facts))
 
     async def livez(self, request: Request) -> Response:

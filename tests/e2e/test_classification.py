@@ -19,6 +19,8 @@ from tests.e2e.server import Server
 
 EVERYDAY = json.loads((Path(__file__).parents[1] / "data/everyday_examples.json").read_text(encoding="utf-8"))
 CLIENTS, REQUESTS = 32, 6
+FRESH = {"Cache-Control": "no-cache"}
+"""Every pair is computed: what is merged must not come from the cache."""
 WORDS = "这款手机电池不耐用客服态度很好物流太慢了希望改进请问什么时候发货今天的比赛非常精彩股市大涨ok5G"
 LABELS = ("投诉", "咨询", "建议", "体育", "财经", "科技", "教育", "娱乐", "房产", "汽车")
 
@@ -26,7 +28,7 @@ LABELS = ("投诉", "咨询", "建议", "体育", "财经", "科技", "教育", 
 def test_a_complaint_is_a_complaint(server: Server) -> None:
     answer = server.classify(text="这个手机质量太差，要求退款", labels="投诉,咨询,建议").json()
     assert answer["labels"][0] == "投诉"
-    assert answer["pairs"] == {"computed": 3, "cached": 0}
+    assert sum(answer["pairs"].values()) == 3
 
 
 def test_at_least_eight_of_ten_everyday_examples_are_right(server: Server) -> None:
@@ -95,7 +97,7 @@ def requests(seed: int) -> list[dict[str, Any]]:
 async def answers(client: httpx.AsyncClient, bodies: list[dict[str, Any]]) -> list[dict[str, float]]:
     given = []
     for body in bodies:
-        answer = (await client.post("/v1/classify", json=body)).json()
+        answer = (await client.post("/v1/classify", json=body, headers=FRESH)).json()
         given.append(dict(zip(answer["labels"], answer["scores"], strict=True)))
     return given
 

@@ -28,7 +28,7 @@ def test_json_is_the_gateways_answer(server: Server) -> None:
     done = wanneng(TEXT, "--labels", "投诉", "--labels", "咨询", "--json", url=server.url)
     answer = json.loads(done.stdout)
     assert answer["labels"][0] == "投诉"
-    assert answer["pairs"] == {"computed": 2, "cached": 0}
+    assert sum(answer["pairs"].values()) == 2
 
 
 def test_standard_input_becomes_json_lines_in_order(server: Server) -> None:

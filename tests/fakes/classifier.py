@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.errors import GatewayError
-from gateway.triton import PairLogits
+from gateway.triton import Engine, PairLogits
 
 
 @dataclass
@@ -47,4 +47,9 @@ class FakeClassifier:
         limit = max_tokens or 512
         cut = max(0, len(text) - limit)
         tokens = np.array([[min(len(text), limit), cut, 0]] * len(labels), dtype=np.int32)
-        return PairLogits(logits, tokens, engine_id, "fake")
+        return PairLogits(logits, tokens, Engine(engine_id, "fake"))
+
+    async def engine(self, timeout_s: float) -> Engine:
+        if self.failure is not None:
+            raise self.failure
+        return Engine(self.engine_ids[len(self.calls) % len(self.engine_ids)], "fake")

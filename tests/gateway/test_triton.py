@@ -43,7 +43,7 @@ LOGITS, TOKENS = np.ones((2, 3), dtype=np.float32), np.ones((2, 3), dtype=np.int
 
 async def test_a_good_answer_is_taken() -> None:
     pairs = await ask(answer(LOGITS, TOKENS))
-    assert (pairs.logits.shape, pairs.engine_id) == ((2, 3), "e")
+    assert (pairs.logits.shape, pairs.engine.id) == ((2, 3), "e")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_a_pair_that_does_not_fit_goes_one_bucket_up() -> None:
     triton = Buckets(needed=100)
     pairs = await triton.ask("手机")
     assert triton.models == ["zero_shot_logits_s32", "zero_shot_logits_s64", "zero_shot_logits_s128"]
-    assert pairs.engine_id == "e"
+    assert pairs.engine.id == "e"
 
 
 async def test_a_pair_beyond_the_longest_bucket_is_an_error_that_names_it() -> None:

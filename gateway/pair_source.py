@@ -1,0 +1,219 @@
+"""Values of pairs, each from where it is cheapest: the cache, a flight under way, or Triton. Knows no scores."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.admission import Admission
+from gateway.engine_watch import EngineWatch
+from gateway.errors import GatewayError
+from gateway.facts import Facts
+from gateway.flights import Flight, Flights
+from gateway.pair_cache import PairCache, pack, pair_keys
+from gateway.question import Question
+from gateway.settings import Settings
+from gateway.triton import Classifier, Engine
+
+
+class EngineChanged(Exception):
+    """Pairs of one question came from two engines; asked again, they come from one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question, who asks it, and until when."""
+
+    question: Question
+    tenant_id: str
+    fresh: bool
+    """Compute everything, though it may be known."""
+    deadline: float
+    """On the event loop's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Values for each text, in the order of its labels, all from one engine."""
+
+    values: list[list[bytes]]
+    engine: Engine
+
+
+@dataclass(slots=True)
+class _Text:
+    """What is known of one text's pairs, by place."""
+
+    text: str
+    keys: list[bytes]
+    """Empty while the engine is not known."""
+    values: list[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    values: list[bytes]
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Pairs of one text that come from one flight: where each belongs, and where the flight has it."""
+
+    text: _Text
+    flight: Flight[_Computed]
+    places: list[int]
+    there: list[int]
+
+
+class PairSource:
+    """Each tenant's pairs by themselves: no key, flight or value is shared between two."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        cache: PairCache,
+        engines: EngineWatch,
+        admission: Admission,
+        settings: Settings,
+    ) -> None:
+        self._classifier = classifier
+        self._cache = cache
+        self._engines = engines
+        self._admission = admission
+        self._settings = settings
+        self._flights: Flights[_Computed] = Flights()
+
+    async def pairs(self, ask: Ask, facts: Facts) -> Pairs:
+        """All pairs of the question; `EngineChanged` when they would be of two engines."""
+        engine = self._engines.current()
+        texts = [await self._known(ask, text, engine) for text in ask.question.texts]
+        facts.pairs_computed, facts.pairs_cached = 0, ask.question.pairs
+        if engine is None or any(None in text.values for text in texts):
+            engine = await self._complete(ask, texts, engine, facts)
+        return Pairs([[value for value in text.values if value is not None] for text in texts], engine)
+
+    async def _known(self, ask: Ask, text: str, engine: Engine | None) -> _Text:
+        question = ask.question
+        if engine is None:
+            return _Text(text, [], [None] * len(question.labels))
+        keys = self._keys(ask, text, question.labels, engine)
+        values = [None] * len(keys) if ask.fresh else await self._cache.get(keys)
+        return _Text(text, keys, list(values))
+
+    async def _complete(self, ask: Ask, texts: Sequence[_Text], engine: Engine | None, facts: Facts) -> Engine:
+        """Fill in what is missing, by flights of others and of our own; the engine that all of it came from."""
+        engines = {} if engine is None else {engine.id: engine}
+        own = self._start(ask, texts, facts)
+        ours = {(id(part.text), place) for part in own for place in part.places}
+        joined = self._join(texts, ours)
+        fills = [self._fill(part, engines) for part in own]
+        fills += [self._fill_joined(ask, part, engines, facts) for part in joined]
+        await _all(fills)
+        if len(engines) > 1:
+            raise EngineChanged
+        return next(iter(engines.values()))
+
+    def _start(self, ask: Ask, texts: Sequence[_Text], facts: Facts) -> list[_Part]:
+        """Flights for what nobody computes yet, in calls that Triton takes; `Overloaded` before the first."""
+        size = self._settings.max_pairs_per_call
+        planned: set[bytes] = set()
+        calls: list[tuple[_Text, list[int]]] = []
+        for text in texts:
+            missing = []
+            for place, value in enumerate(text.values):
+                key = text.keys[place] if text.keys and not ask.fresh else None
+                if value is not None or (key is not None and (key in planned or self._flights.find(key))):
+                    continue
+                missing.append(place)
+                planned |= {key} if key is not None else set()
+            calls += [(text, missing[start : start + size]) for start in range(0, len(missing), size)]
+        self._take(sum(len(places) for _, places in calls), facts)
+        at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
+        return [self._fly(ask, text, places, facts, at_once) for text, places in calls]
+
+    def _join(self, texts: Sequence[_Text], ours: set[tuple[int, int]]) -> list[_Part]:
+        """Missing pairs that a flight carries already: another request's, or ours for the same text again."""
+        parts: dict[tuple[int, int], _Part] = {}
+        for text in texts:
+            for place, value in enumerate(text.values):
+                if value is not None or (id(text), place) in ours:
+                    continue
+                found = self._flights.find(text.keys[place])
+                assert found is not None, "planned or under way, with no step in between"
+                flight, there = found
+                part = parts.setdefault((id(text), id(flight)), _Part(text, flight, [], []))
+                part.places.append(place)
+                part.there.append(there)
+        return list(parts.values())
+
+    def _fly(self, ask: Ask, text: _Text, places: list[int], facts: Facts, at_once: asyncio.Semaphore) -> _Part:
+        question = ask.question
+        labels = [question.labels[place] for place in places]
+        keys = [text.keys[place] for place in places] if text.keys and not ask.fresh else []
+
+        async def compute() -> _Computed:
+            async with at_once:
+                began, left = time.monotonic(), ask.deadline - asyncio.get_running_loop().time()
+                try:
+                    answer = await self._classifier.logits(
+                        text.text, labels, question.template, question.max_tokens, max(0.001, left)
+                    )
+                finally:
+                    facts.triton_s += time.monotonic() - began
+            self._engines.heard(answer.engine)
+            values = pack(answer.logits, answer.tokens)
+            own_keys = self._keys(ask, text.text, labels, answer.engine)
+            await self._cache.put(dict(zip(own_keys, values, strict=True)))
+            return _Computed(values, answer.engine)
+
+        flight = self._flights.start(keys, compute(), lambda: self._admission.give_back(len(places)))
+        return _Part(text, flight, places, list(range(len(places))))
+
+    async def _fill(self, part: _Part, engines: dict[str, Engine]) -> None:
+        computed = await part.flight.result()
+        engines[computed.engine.id] = computed.engine
+        for place, there in zip(part.places, part.there, strict=True):
+            part.text.values[place] = computed.values[there]
+
+    async def _fill_joined(self, ask: Ask, part: _Part, engines: dict[str, Engine], facts: Facts) -> None:
+        """What another request computes; if that fails it was the other's failure, and we ask for ourselves."""
+        try:
+            await self._fill(part, engines)
+        except (GatewayError, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._take(len(part.places), facts)
+            await self._fill(self._fly(ask, part.text, part.places, facts, asyncio.Semaphore(1)), engines)
+
+    def _take(self, pairs: int, facts: Facts) -> None:
+        self._admission.take(pairs)
+        facts.pairs_computed += pairs
+        facts.pairs_cached -= pairs
+
+    @staticmethod
+    def _keys(ask: Ask, text: str, labels: Sequence[str], engine: Engine) -> list[bytes]:
+        question = ask.question
+        return pair_keys(ask.tenant_id, engine.id, question.template, question.max_tokens, text, labels)
+
+
+async def _all(fills: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All at once; the first failure ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for fill in fills:
+                group.create_task(fill)
+    except ExceptionGroup as errors:
+        refusals = errors.subgroup(GatewayError)
+        if refusals is None:
+            raise
+        raise _first(refusals) from None
+
+
+def _first(errors: ExceptionGroup[GatewayError]) -> GatewayError:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.pair_cache import ENTRY_BYTES, MemoryPairCache, pack, pair_keys, unpack
+
+FIELDS = st.tuples(
+    st.text(max_size=8),
+    st.text(max_size=8),
+    st.text(max_size=8),
+    st.none() | st.integers(1, 600),
+    st.text(max_size=8),
+    st.text(max_size=8),
+)
+
+
+@given(FIELDS, FIELDS)
+def test_two_pairs_share_a_key_only_if_everything_is_equal(
+    one: tuple[str, str, str, int | None, str, str], other: tuple[str, str, str, int | None, str, str]
+) -> None:
+    """Tenant, engine, template, token limit, text, label."""
+    (first,) = pair_keys(*one[:5], [one[5]])
+    (second,) = pair_keys(*other[:5], [other[5]])
+    assert (first == second) == (one == other)
+
+
+def test_moving_a_character_from_field_to_field_changes_the_key() -> None:
+    keys = {
+        *pair_keys("ab", "c", "{}", None, "t", ["l"]),
+        *pair_keys("a", "bc", "{}", None, "t", ["l"]),
+        *pair_keys("ab", "c", "{}", None, "tl", [""]),
+        *pair_keys("ab", "c", "{}", None, "", ["tl"]),
+    }
+    assert len(keys) == 4
+
+
+def test_a_key_does_not_depend_on_the_labels_beside_it() -> None:
+    one = pair_keys("t", "e", "{}", None, "text", ["a", "b", "c"])
+    assert pair_keys("t", "e", "{}", None, "text", ["b"]) == one[1:2]
+
+
+def test_a_lone_surrogate_has_a_key_as_well() -> None:
+    assert len(pair_keys("t", "e", "{}", None, "\ud800", ["\udfff"])[0]) == 32
+
+
+def test_values_come_back_to_the_bit() -> None:
+    logits = np.array([[1.5, -2.25, 3e-8], [0, np.float32(1 / 3), -7]], dtype=np.float32)
+    tokens = np.array([[12, 0, 0], [512, 300, 4]], dtype=np.int32)
+    values = pack(logits, tokens)
+    assert [len(value) for value in values] == [24, 24]
+    got = unpack(values)
+    np.testing.assert_array_equal(got[0], logits)
+    np.testing.assert_array_equal(got[1], tokens)
+
+
+async def test_the_cache_forgets_what_was_longest_unused() -> None:
+    cache = MemoryPairCache(3 * ENTRY_BYTES, 60)
+    await cache.put({b"a": b"1", b"b": b"2", b"c": b"3"})
+    await cache.get([b"a"])
+    await cache.put({b"d": b"4"})
+    assert await cache.get([b"a", b"b", b"c", b"d"]) == [b"1", None, b"3", b"4"]
+    assert cache.entries == 3
+
+
+async def test_no_room_means_no_cache() -> None:
+    cache = MemoryPairCache(0, 60)
+    await cache.put({b"a": b"1"})
+    assert await cache.get([b"a"]) == [None]
+
+
+async def test_an_entry_is_not_larger_than_it_is_counted() -> None:
+    """Sizes of the objects of one entry; the interpreter's bookkeeping comes on top, so half is left for it."""
+    (key,) = pair_keys("t", "e", "{}", None, "text", ["a"])
+    (value,) = pack(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32))
+    assert sys.getsizeof(key) + sys.getsizeof(value) < ENTRY_BYTES / 2
