@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from gateway.addresses import addresses_of
 from gateway.admission import Admission
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
@@ -21,12 +22,12 @@ from gateway.api.problems import problem_of_error, problem_of_http
 from gateway.api.tenants import TenantEndpoints
 from gateway.classify import Classify
 from gateway.clock import Clock, SystemClock
-from gateway.engine_watch import EngineWatch
 from gateway.errors import GatewayError
 from gateway.identity import Identities
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.readiness import Readiness
+from gateway.replicas import Replicas
 from gateway.settings import Settings
 from gateway.stores.database import Database
 from gateway.stores.tenants import SqlKeys, SqlTenants
@@ -62,13 +63,17 @@ def create_app(
     """The ASGI application; tests give a `classifier`, `stores` and a `clock` of their own."""
     stores = stores or open_stores(settings)
     clock = clock or SystemClock()
-    client = _client(settings) if classifier is None else None
-    readiness = Readiness(classifier if client is None else Triton(client, settings.buckets))  # type: ignore[arg-type]
+    client = _client(settings)
+    replicas = Replicas(
+        addresses_of(settings.triton_url),
+        lambda url: classifier or Triton(client, url, settings.buckets),
+        time.monotonic,
+    )
+    readiness = Readiness(replicas)
     admission = Admission(settings.max_pairs_in_flight)
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     telemetry = Telemetry(admission, readiness, cache)
-    engines = EngineWatch(readiness, time.monotonic)
-    source = PairSource(readiness, cache, engines, admission, settings)
+    source = PairSource(readiness, cache, admission, settings)
     classify = Classify(source, settings)
     identities = Identities(
         stores.keys,
@@ -85,7 +90,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        running = [asyncio.create_task(keep()) for keep in (readiness.keep, engines.keep, identities.keep_uses)]
+        running = [asyncio.create_task(keep()) for keep in (replicas.keep, readiness.keep, identities.keep_uses)]
         try:
             yield
         finally:
@@ -95,8 +100,7 @@ def create_app(
             with suppress(GatewayError):
                 await identities.store_uses()
             await stores.close()
-            if client is not None:
-                await client.aclose()
+            await client.aclose()
 
     return Starlette(
         routes=routes,
@@ -113,7 +117,6 @@ def _client(settings: Settings) -> httpx.AsyncClient:
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
     limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
     return httpx.AsyncClient(
-        base_url=settings.triton_url,
         transport=AiohttpTransport(limits=limits),
         timeout=httpx.Timeout(settings.deadline_s, connect=CONNECT_TIMEOUT_S),
         trust_env=False,

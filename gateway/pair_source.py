@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.admission import Admission
-from gateway.engine_watch import EngineWatch
 from gateway.errors import GatewayError
 from gateway.facts import Facts
 from gateway.flights import Flight, Flights
 from gateway.pair_cache import PairCache, pack, pair_keys
 from gateway.question import Question
+from gateway.readiness import Readiness
 from gateway.settings import Settings
-from gateway.triton import Classifier, Engine
+from gateway.triton import Engine
 
 
 class EngineChanged(Exception):
@@ -74,22 +74,20 @@ class PairSource:
 
     def __init__(
         self,
-        classifier: Classifier,
+        replicas: Readiness,
         cache: PairCache,
-        engines: EngineWatch,
         admission: Admission,
         settings: Settings,
     ) -> None:
-        self._classifier = classifier
+        self._replicas = replicas
         self._cache = cache
-        self._engines = engines
         self._admission = admission
         self._settings = settings
         self._flights: Flights[_Computed] = Flights()
 
     async def pairs(self, ask: Ask, facts: Facts) -> Pairs:
         """All pairs of the question; `EngineChanged` when they would be of two engines."""
-        engine = self._engines.current()
+        engine = self._replicas.choose_engine()
         texts = [await self._known(ask, text, engine) for text in ask.question.texts]
         facts.pairs_computed, facts.pairs_cached = 0, ask.question.pairs
         if engine is None or any(None in text.values for text in texts):
@@ -107,17 +105,17 @@ class PairSource:
     async def _complete(self, ask: Ask, texts: Sequence[_Text], engine: Engine | None, facts: Facts) -> Engine:
         """Fill in what is missing, by flights of others and of our own; the engine that all of it came from."""
         engines = {} if engine is None else {engine.id: engine}
-        own = self._start(ask, texts, facts)
+        own = self._start(ask, texts, engine, facts)
         ours = {(id(part.text), place) for part in own for place in part.places}
         joined = self._join(texts, ours)
         fills = [self._fill(part, engines) for part in own]
-        fills += [self._fill_joined(ask, part, engines, facts) for part in joined]
+        fills += [self._fill_joined(ask, part, engine, engines, facts) for part in joined]
         await _all(fills)
         if len(engines) > 1:
             raise EngineChanged
         return next(iter(engines.values()))
 
-    def _start(self, ask: Ask, texts: Sequence[_Text], facts: Facts) -> list[_Part]:
+    def _start(self, ask: Ask, texts: Sequence[_Text], engine: Engine | None, facts: Facts) -> list[_Part]:
         """Flights for what nobody computes yet, in calls that Triton takes; `Overloaded` before the first."""
         size = self._settings.max_pairs_per_call
         planned: set[bytes] = set()
@@ -133,7 +131,7 @@ class PairSource:
             calls += [(text, missing[start : start + size]) for start in range(0, len(missing), size)]
         self._take(sum(len(places) for _, places in calls), facts)
         at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
-        return [self._fly(ask, text, places, facts, at_once) for text, places in calls]
+        return [self._fly(ask, text, places, engine, facts, at_once) for text, places in calls]
 
     def _join(self, texts: Sequence[_Text], ours: set[tuple[int, int]]) -> list[_Part]:
         """Missing pairs that a flight carries already: another request's, or ours for the same text again."""
@@ -150,8 +148,17 @@ class PairSource:
                 part.there.append(there)
         return list(parts.values())
 
-    def _fly(self, ask: Ask, text: _Text, places: list[int], facts: Facts, at_once: asyncio.Semaphore) -> _Part:
+    def _fly(
+        self,
+        ask: Ask,
+        text: _Text,
+        places: list[int],
+        engine: Engine | None,
+        facts: Facts,
+        at_once: asyncio.Semaphore,
+    ) -> _Part:
         question = ask.question
+        engine_id = None if engine is None else engine.id
         labels = [question.labels[place] for place in places]
         keys = [text.keys[place] for place in places] if text.keys and not ask.fresh else []
 
@@ -159,12 +166,11 @@ class PairSource:
             async with at_once:
                 began, left = time.monotonic(), ask.deadline - asyncio.get_running_loop().time()
                 try:
-                    answer = await self._classifier.logits(
-                        text.text, labels, question.template, question.max_tokens, max(0.001, left)
+                    answer = await self._replicas.logits(
+                        text.text, labels, question.template, question.max_tokens, max(0.001, left), engine_id
                     )
                 finally:
                     facts.triton_s += time.monotonic() - began
-            self._engines.heard(answer.engine)
             values = pack(answer.logits, answer.tokens)
             own_keys = self._keys(ask, text.text, labels, answer.engine)
             await self._cache.put(dict(zip(own_keys, values, strict=True)))
@@ -179,7 +185,9 @@ class PairSource:
         for place, there in zip(part.places, part.there, strict=True):
             part.text.values[place] = computed.values[there]
 
-    async def _fill_joined(self, ask: Ask, part: _Part, engines: dict[str, Engine], facts: Facts) -> None:
+    async def _fill_joined(
+        self, ask: Ask, part: _Part, engine: Engine | None, engines: dict[str, Engine], facts: Facts
+    ) -> None:
         """What another request computes; if that fails it was the other's failure, and we ask for ourselves."""
         try:
             await self._fill(part, engines)
@@ -188,7 +196,8 @@ class PairSource:
             if task is not None and task.cancelling():
                 raise
             self._take(len(part.places), facts)
-            await self._fill(self._fly(ask, part.text, part.places, facts, asyncio.Semaphore(1)), engines)
+            own = self._fly(ask, part.text, part.places, engine, facts, asyncio.Semaphore(1))
+            await self._fill(own, engines)
 
     def _take(self, pairs: int, facts: Facts) -> None:
         self._admission.take(pairs)

@@ -1,4 +1,4 @@
-"""Ready after one real classification; not ready while nobody answers at Triton. A busy Triton stays ready."""
+"""Ready after one real classification; not ready while no Triton answers. A busy Triton stays ready."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 from collections.abc import Sequence
 
 from gateway.errors import TritonUnavailable
-from gateway.triton import Classifier, Engine, PairLogits
+from gateway.replicas import Replicas
+from gateway.triton import Engine, PairLogits
 
 PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
 PROBE_TIMEOUT_S = 10.0
@@ -17,29 +18,35 @@ log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Wraps a classifier: every real answer counts as a sign of life, every failed connection against it."""
+    """Wraps the replicas: every real answer counts as a sign of life, every call that found nobody against it."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
         self._lost = asyncio.Event()
         self._lost.set()
         self.ready = False
 
+    def choose_engine(self) -> Engine | None:
+        """The engine for a new question; None while none is certain."""
+        return self._replicas.choose_engine()
+
     async def logits(
-        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+        self,
+        text: str,
+        labels: Sequence[str],
+        template: str,
+        max_tokens: int | None,
+        timeout_s: float,
+        engine_id: str | None = None,
     ) -> PairLogits:
         try:
-            answer = await self._classifier.logits(text, labels, template, max_tokens, timeout_s)
+            answer = await self._replicas.logits(text, labels, template, max_tokens, timeout_s, engine_id)
         except TritonUnavailable:
             self.ready = False
             self._lost.set()
             raise
         self.ready = True
         return answer
-
-    async def engine(self, timeout_s: float) -> Engine:
-        """No sign of life: tokens are made where no engine runs."""
-        return await self._classifier.engine(timeout_s)
 
     async def keep(self) -> None:
         """Whenever Triton is lost, probe until it answers again; runs for the life of the process."""

@@ -22,6 +22,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     triton_url: str = "http://127.0.0.1:8000"
+    """One Triton, several with commas between them, or `dns+http://name:8000` for every address of a name."""
     database_url: str = field(default="sqlite:///.state/wanneng.db", repr=False)
     """Where tenants and keys are: a file of SQLite, or PostgreSQL where gateways are many."""
     admin_key: str = field(default="", repr=False)

@@ -72,14 +72,15 @@ class Classifier(Protocol):
 
 
 class Triton:
-    """A Triton server over HTTP; `client` carries the connections.
+    """The Triton server at `url`; `client` carries the connections to all of them.
 
     Nobody waits longer than `timeout_s` for an answer, so Triton drops what is still queued by then. (What its
     HTTP front end has begun it cannot cancel.)
     """
 
-    def __init__(self, client: httpx.AsyncClient, buckets: Sequence[int] = ()) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str, buckets: Sequence[int] = ()) -> None:
         self._client = client
+        self._url = url
         self._buckets = buckets
 
     async def logits(
@@ -123,7 +124,7 @@ class Triton:
         header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s)
         try:
             response = await self._client.post(
-                f"/v2/models/{model}/infer", content=body, headers={HEADER_LENGTH: str(header_length)}
+                f"{self._url}/v2/models/{model}/infer", content=body, headers={HEADER_LENGTH: str(header_length)}
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None

@@ -3,14 +3,16 @@ import time
 
 import pytest
 
+from gateway.addresses import FixedAddresses
 from gateway.admission import Admission
 from gateway.classify import Classify, Outcome
-from gateway.engine_watch import EngineWatch
 from gateway.errors import DeadlineExceeded, Overloaded, TritonFailed, TritonUnavailable
 from gateway.facts import Facts
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.question import Question
+from gateway.readiness import Readiness
+from gateway.replicas import Replicas
 from gateway.settings import Settings
 from tests.fakes.classifier import FakeClassifier
 
@@ -25,9 +27,9 @@ def question(
 def use_case(classifier: FakeClassifier, admission: Admission | None = None, **limits: object) -> Classify:
     settings = Settings(**limits)  # type: ignore[arg-type]
     cache = MemoryPairCache(1_000_000, 60)
-    engines = EngineWatch(classifier, time.monotonic)
+    replicas = Replicas(FixedAddresses(["http://one"]), lambda url: classifier, time.monotonic)
     admission = admission or Admission(settings.max_pairs_in_flight)
-    return Classify(PairSource(classifier, cache, engines, admission, settings), settings)
+    return Classify(PairSource(Readiness(replicas), cache, admission, settings), settings)
 
 
 async def answer(subject: Classify, asked: Question, facts: Facts | None = None) -> Outcome:

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.addresses import FixedAddresses
 from gateway.admission import Admission
 from gateway.classify import Classify, Outcome
-from gateway.engine_watch import EngineWatch
 from gateway.errors import Overloaded, TritonFailed
 from gateway.facts import Facts
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.question import Question
+from gateway.readiness import Readiness
+from gateway.replicas import Replicas
 from gateway.settings import Settings
 from gateway.triton import Engine
 from tests.fakes.classifier import FakeClassifier
@@ -35,11 +37,11 @@ class World:
         limits = Settings(
             max_pairs_in_flight=self.max_pairs_in_flight, max_pairs_per_call=self.max_pairs_per_call, deadline_s=2
         )
-        self.engines = EngineWatch(self.classifier, time.monotonic)
-        self.engines.heard(Engine("engine-1", "fake"))
+        replicas = Replicas(FixedAddresses(["http://one"]), lambda url: self.classifier, time.monotonic)
         self.admission = Admission(self.max_pairs_in_flight)
         self.cache = MemoryPairCache(10_000_000, 60)
-        source = PairSource(self.classifier, self.cache, self.engines, self.admission, limits)
+        source = PairSource(Readiness(replicas), self.cache, self.admission, limits)
+        self.replicas = replicas
         self.classify = Classify(source, limits)
 
     async def ask(
@@ -53,6 +55,9 @@ class World:
         template: str = "{}",
         max_tokens: int | None = None,
     ) -> Outcome:
+        if not self.replicas.known:
+            await self.replicas.refresh()
+            self.replicas.known[0].heard(Engine("engine-1", "fake"), time.monotonic())
         texts = (text,) if isinstance(text, str) else text
         question = Question(texts, labels, template, multi_label=False, max_tokens=max_tokens, single=True)
         return await self.classify.answer(question, tenant, facts or Facts("r"), fresh=fresh)

@@ -1,11 +1,18 @@
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
 
+from gateway.addresses import FixedAddresses
 from gateway.errors import DeadlineExceeded, TritonUnavailable
 from gateway.readiness import Readiness
+from gateway.replicas import Replicas
 from tests.fakes.classifier import FakeClassifier
+
+
+def one(classifier: FakeClassifier) -> Replicas:
+    return Replicas(FixedAddresses(["http://one"]), lambda url: classifier, time.monotonic)
 
 
 async def probing(readiness: Readiness, until: bool) -> None:
@@ -21,14 +28,14 @@ async def probing(readiness: Readiness, until: bool) -> None:
 
 
 async def test_ready_only_after_a_real_answer() -> None:
-    readiness = Readiness(FakeClassifier())
+    readiness = Readiness(one(FakeClassifier()))
     assert not readiness.ready
     await probing(readiness, until=True)
 
 
 async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
     classifier = FakeClassifier()
-    readiness = Readiness(classifier)
+    readiness = Readiness(one(classifier))
     await readiness.logits("x", ["y"], "{}", None, 1.0)
     classifier.failure = TritonUnavailable("gone")
     with pytest.raises(TritonUnavailable):
@@ -40,7 +47,7 @@ async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
 
 async def test_a_busy_triton_stays_ready() -> None:
     classifier = FakeClassifier()
-    readiness = Readiness(classifier)
+    readiness = Readiness(one(classifier))
     await readiness.logits("x", ["y"], "{}", None, 1.0)
     classifier.failure = DeadlineExceeded("slow")
     with pytest.raises(DeadlineExceeded):

@@ -34,8 +34,8 @@ async def ask(reply: httpx.Response | Exception) -> Any:
             raise reply
         return reply
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://triton") as client:
-        return await Triton(client).logits("手机", ["投诉", "咨询"], "{}", None, 1.0)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        return await Triton(client, "http://triton").logits("手机", ["投诉", "咨询"], "{}", None, 1.0)
 
 
 LOGITS, TOKENS = np.ones((2, 3), dtype=np.float32), np.ones((2, 3), dtype=np.int32)
@@ -97,8 +97,8 @@ class Buckets:
 
     async def ask(self, text: str, max_tokens: int | None = None) -> Any:
         transport = httpx.MockTransport(self)
-        async with httpx.AsyncClient(transport=transport, base_url="http://triton") as client:
-            triton = Triton(client, (32, 64, 128))
+        async with httpx.AsyncClient(transport=transport) as client:
+            triton = Triton(client, "http://triton", (32, 64, 128))
             return await triton.logits(text, ["投诉", "咨询"], "{}", max_tokens, 1.0)
 
 

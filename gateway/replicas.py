@@ -1,0 +1,149 @@
+"""Many Tritons as one: the less busy of two, another when one is gone, and one engine for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.addresses import Addresses
+from gateway.errors import GatewayError, TritonUnavailable
+from gateway.triton import Classifier, Engine, PairLogits
+
+CHECK_S = 1.0
+"""How often a replica is asked for its engine when no answer of it has told."""
+CERTAIN_S = 3.0
+"""How long an engine that was heard of is taken as the one there: so long an old score may be given."""
+ATTEMPTS = 2
+"""A call that found nobody is tried once more, elsewhere. Never one that may still be running."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Replica:
+    """One Triton, what is under way there, and what was heard of it."""
+
+    url: str
+    triton: Classifier
+    outstanding_pairs: int = 0
+    engine: Engine | None = None
+    """None while it is not known to answer: it then gets work only if nobody else does better."""
+    heard_at: float = float("-inf")
+
+    def heard(self, engine: Engine, now: float) -> None:
+        """It answered: it may have work again, and this is its engine."""
+        if self.engine is not None and engine.id != self.engine.id:
+            log.info("the engine at %s changed from %s to %s", self.url, self.engine.id, engine.id)
+        if self.engine is None:
+            log.info("%s answers, with engine %s", self.url, engine.id)
+        self.engine, self.heard_at = engine, now
+
+    def eject(self) -> None:
+        """No work until it answers again; `Replicas.check` asks every `CHECK_S`."""
+        if self.engine is not None:
+            log.warning("%s does not answer", self.url)
+        self.engine, self.heard_at = None, float("-inf")
+
+
+class Replicas:
+    """All that `addresses` names; `open_replica` makes the client of a URL, `now` never goes back."""
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        open_replica: Callable[[str], Classifier],
+        now: Callable[[], float],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._addresses = addresses
+        self._open = open_replica
+        self._now = now
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._replicas: dict[str, Replica] = {}
+
+    @property
+    def known(self) -> Sequence[Replica]:
+        """All replicas that may get work, now or after their ejection."""
+        return tuple(self._replicas.values())
+
+    def choose_engine(self) -> Engine | None:
+        """The engine for a new question: each as likely as it has replicas; None while none is certain.
+
+        In a roll-out both engines answer, each question from one of them.
+        """
+        now = self._now()
+        certain = [r.engine for r in self._replicas.values() if r.engine and now - r.heard_at <= CERTAIN_S]
+        return self._rng.choice(certain) if certain else None
+
+    async def logits(
+        self,
+        text: str,
+        labels: Sequence[str],
+        template: str,
+        max_tokens: int | None,
+        timeout_s: float,
+        engine_id: str | None = None,
+    ) -> PairLogits:
+        """From a replica with the engine `engine_id`, if there is one; `TritonUnavailable` when nobody answers."""
+        end = self._now() + timeout_s
+        tried: set[str] = set()
+        for attempt in range(ATTEMPTS):
+            if not self._replicas:
+                await self.refresh()
+            replica = self._pick(engine_id, tried)
+            tried.add(replica.url)
+            replica.outstanding_pairs += len(labels)
+            try:
+                left = max(0.001, end - self._now())
+                answer = await replica.triton.logits(text, labels, template, max_tokens, left)
+            except TritonUnavailable:
+                replica.eject()
+                if attempt + 1 == ATTEMPTS or len(self._replicas) == 1:
+                    raise
+            else:
+                replica.heard(answer.engine, self._now())
+                return answer
+            finally:
+                replica.outstanding_pairs -= len(labels)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def keep(self) -> None:
+        """Follow the addresses and ask whoever was not heard of; runs for the life of the process."""
+        while True:
+            await self.refresh()
+            await self.check()
+            await asyncio.sleep(CHECK_S)
+
+    async def refresh(self) -> None:
+        """New addresses get work, those that are gone get no more of it; what they have under way goes on."""
+        urls = await self._addresses.urls()
+        for url in urls:
+            if url not in self._replicas:
+                self._replicas[url] = Replica(url, self._open(url))
+        for url in self._replicas.keys() - set(urls):
+            log.info("%s is gone", url)
+            del self._replicas[url]
+
+    async def check(self) -> None:
+        """Ask every replica that was not heard of for `CHECK_S` for its engine, all at once."""
+        quiet = [r for r in self._replicas.values() if self._now() - r.heard_at >= CHECK_S]
+        await asyncio.gather(*(self._check(replica) for replica in quiet))
+
+    async def _check(self, replica: Replica) -> None:
+        try:
+            replica.heard(await replica.triton.engine(CERTAIN_S), self._now())
+        except GatewayError:
+            replica.eject()
+
+    def _pick(self, engine_id: str | None, tried: set[str]) -> Replica:
+        """Of two at random the one with less to do; of those that answer with the engine, if there are."""
+        candidates = [r for r in self._replicas.values() if r.url not in tried] or list(self._replicas.values())
+        if not candidates:
+            raise TritonUnavailable("no replica of Triton is known; its address has none")
+        standing = [r for r in candidates if r.engine is not None] or candidates
+        alike = [r for r in standing if engine_id is None or (r.engine and r.engine.id == engine_id)] or standing
+        two = self._rng.sample(alike, min(2, len(alike)))
+        return min(two, key=lambda replica: replica.outstanding_pairs)

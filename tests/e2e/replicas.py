@@ -1,0 +1,106 @@
+"""Tritons and a gateway as processes of their own, without `wanneng serve` around them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.server import ROOT, START_TIMEOUT_S, free_ports
+from wanneng.serve.triton import TritonServer, prepare_triton
+from wanneng.settings import ServeSettings
+
+
+@dataclass
+class TritonProcess:
+    """One Triton with one engine."""
+
+    engine: Path
+    state: Path
+    ports: list[int] = field(default_factory=lambda: free_ports(3))
+    server: TritonServer = field(init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    def start(self) -> None:
+        http, grpc, metrics = self.ports
+        self.server = prepare_triton(
+            ServeSettings(
+                engine=self.engine,
+                state=self.state,
+                triton_http_port=http,
+                triton_grpc_port=grpc,
+                triton_metrics_port=metrics,
+            )
+        )
+        with (self.state / "triton.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.server.command,
+                env=self.server.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_for(f"{self.url}/v2/models/zero_shot_logits/ready")
+
+    def pairs(self) -> int:
+        url = f"{self.url}/v2/models/structbert/stats"
+        (stats,) = httpx.get(url, trust_env=False).json()["model_stats"]
+        return int(stats["inference_count"])
+
+    def kill(self) -> None:
+        """As a crash would: the server and its stubs, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.server.remove_shared_memory()
+
+
+@dataclass
+class GatewayProcess:
+    """One gateway before these Tritons; keys are not asked for."""
+
+    triton_url: str
+    state: Path
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        environment = dict(os.environ) | {
+            "WANNENG_TRITON_URL": self.triton_url,
+            "WANNENG_PORT": str(self.port),
+            "WANNENG_DATABASE_URL": f"sqlite:///{self.state}/wanneng.db",
+        }
+        with (self.state / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_for(f"{self.url}/readyz")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+def wait_for(url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(url, trust_env=False).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} never answered")

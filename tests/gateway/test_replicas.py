@@ -1,0 +1,198 @@
+"""Many Tritons as one: who gets work, who is tried next, who comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.errors import DeadlineExceeded, TritonFailed, TritonUnavailable
+from gateway.replicas import CERTAIN_S, Replicas
+from gateway.triton import PairLogits
+from tests.fakes.classifier import FakeClassifier
+
+
+@dataclass
+class FakeAddresses:
+    now: list[str]
+
+    async def urls(self) -> list[str]:
+        return self.now
+
+
+@dataclass
+class World:
+    """Fakes behind URLs, and a clock that stands still."""
+
+    tritons: dict[str, FakeClassifier]
+    at: float = 100.0
+    addresses: FakeAddresses = field(init=False)
+    replicas: Replicas = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.addresses = FakeAddresses(list(self.tritons))
+        self.replicas = Replicas(self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(1))
+
+    async def ready(self) -> World:
+        await self.replicas.refresh()
+        await self.replicas.check()
+        return self
+
+    async def ask(self, engine_id: str | None = None, pairs: int = 1) -> PairLogits:
+        labels = [str(i) for i in range(pairs)]
+        return await self.replicas.logits("x", labels, "{}", None, 5.0, engine_id)
+
+    def calls(self) -> Counter[str]:
+        return Counter({url: len(triton.calls) for url, triton in self.tritons.items()})
+
+
+def three() -> World:
+    return World({name: FakeClassifier() for name in "abc"})
+
+
+async def test_work_is_spread() -> None:
+    world = await three().ready()
+    for _ in range(300):
+        await world.ask()
+    assert min(world.calls().values()) > 60
+
+
+async def test_a_busy_replica_gets_less() -> None:
+    """One is twenty times as slow: calls at once pile up there, and new ones go elsewhere."""
+    world = World({"slow": FakeClassifier(delay_s=0.2), "fast": FakeClassifier(delay_s=0.01)})
+    await world.ready()
+
+    async def client() -> None:
+        for _ in range(5):
+            await world.ask()
+
+    await asyncio.gather(*(client() for _ in range(8)))
+    assert world.calls()["fast"] > 2 * world.calls()["slow"]
+
+
+async def test_a_call_that_finds_nobody_is_tried_elsewhere_and_the_dead_get_no_more() -> None:
+    world = await three().ready()
+    world.tritons["a"].failure = TritonUnavailable("gone")
+    for _ in range(50):
+        await world.ask()
+    assert world.calls()["a"] == 1
+
+
+async def test_who_answers_again_gets_work_again() -> None:
+    world = await three().ready()
+    world.tritons["a"].failure = TritonUnavailable("gone")
+    for _ in range(20):
+        await world.ask()
+    world.tritons["a"].failure = None
+    world.at += 1
+    await world.replicas.check()
+    before = world.calls()["a"]
+    for _ in range(60):
+        await world.ask()
+    assert world.calls()["a"] > before + 5
+
+
+@pytest.mark.parametrize("failure", [DeadlineExceeded("slow"), TritonFailed("broken")])
+async def test_what_may_still_run_is_never_tried_twice(failure: Exception) -> None:
+    world = await three().ready()
+    for triton in world.tritons.values():
+        triton.failure = failure  # type: ignore[assignment]
+    with pytest.raises(type(failure)):
+        await world.ask()
+    assert sum(world.calls().values()) == 1
+
+
+async def test_two_dead_in_a_row_are_an_error_and_nobody_is_tried_three_times() -> None:
+    world = await three().ready()
+    for triton in world.tritons.values():
+        triton.failure = TritonUnavailable("gone")
+    with pytest.raises(TritonUnavailable):
+        await world.ask()
+    assert sorted(world.calls().values()) == [0, 1, 1]
+
+
+async def test_before_anybody_was_heard_of_the_second_try_is_elsewhere_as_well() -> None:
+    for _ in range(20):
+        world = World({"a": FakeClassifier(failure=TritonUnavailable("gone")), "b": FakeClassifier()})
+        assert (await world.ask()).engine.id == "engine-1"
+
+
+async def test_one_dead_triton_alone_is_asked_each_time_so_that_its_return_is_seen() -> None:
+    world = await World({"a": FakeClassifier(failure=TritonUnavailable("starting"))}).ready()
+    with pytest.raises(TritonUnavailable):
+        await world.ask()
+    world.tritons["a"].failure = None
+    assert (await world.ask()).engine.id == "engine-1"
+
+
+async def test_an_address_that_is_gone_gets_no_work_and_what_it_has_under_way_goes_on() -> None:
+    world = World({"a": FakeClassifier(delay_s=0.05), "b": FakeClassifier()})
+    world.addresses.now = ["a"]
+    await world.ready()
+    under_way = asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+    world.addresses.now = ["b"]
+    await world.replicas.refresh()
+    await world.replicas.check()
+    assert (await under_way).engine.id == "engine-1"
+    for _ in range(20):
+        await world.ask()
+    assert world.calls() == {"a": 1, "b": 20}
+
+
+async def test_without_any_address_there_is_a_clear_refusal() -> None:
+    world = World({})
+    with pytest.raises(TritonUnavailable, match="no replica of Triton is known"):
+        await world.ask()
+    assert world.replicas.choose_engine() is None
+
+
+async def test_a_question_stays_with_its_engine() -> None:
+    """In a roll-out: two of three replicas have the old engine."""
+    engines = {"a": "old", "b": "old", "c": "new"}
+    world = World({url: FakeClassifier(engine_ids=(engine,)) for url, engine in engines.items()})
+    await world.ready()
+    for engine in ("old", "new"):
+        for _ in range(30):
+            assert (await world.ask(engine)).engine.id == engine
+    chosen = Counter(found.id for _ in range(300) if (found := world.replicas.choose_engine()))
+    assert 1.4 < chosen["old"] / chosen["new"] < 2.8
+
+
+async def test_an_engine_that_nobody_has_any_more_is_answered_by_another() -> None:
+    world = await three().ready()
+    assert (await world.ask("gone")).engine.id == "engine-1"
+
+
+async def test_an_engine_is_certain_for_a_while_only() -> None:
+    world = await three().ready()
+    world.at += CERTAIN_S
+    assert world.replicas.choose_engine() is not None
+    world.at += 0.1
+    assert world.replicas.choose_engine() is None
+
+
+async def test_only_who_was_not_heard_of_is_asked() -> None:
+    world = await three().ready()
+    for triton in world.tritons.values():
+        triton.failure = TritonUnavailable("gone")
+    await world.replicas.check()
+    assert all(replica.engine is not None for replica in world.replicas.known)
+    world.at += 1
+    await world.replicas.check()
+    assert all(replica.engine is None for replica in world.replicas.known)
+
+
+async def test_outstanding_pairs_are_counted_and_given_back_whatever_happens() -> None:
+    world = World({"a": FakeClassifier(delay_s=60)})
+    await world.ready()
+    under_way = asyncio.create_task(world.ask(pairs=7))
+    await asyncio.sleep(0.01)
+    (replica,) = world.replicas.known
+    assert replica.outstanding_pairs == 7
+    under_way.cancel()
+    await asyncio.gather(under_way, return_exceptions=True)
+    assert replica.outstanding_pairs == 0
