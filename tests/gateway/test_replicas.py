@@ -28,13 +28,14 @@ class World:
     """Fakes behind URLs, and a clock that stands still."""
 
     tritons: dict[str, FakeClassifier]
+    seed: int = 1
     at: float = 100.0
     addresses: FakeAddresses = field(init=False)
     replicas: Replicas = field(init=False)
 
     def __post_init__(self) -> None:
         self.addresses = FakeAddresses(list(self.tritons))
-        self.replicas = Replicas(self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(1))
+        self.replicas = Replicas(self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(self.seed))
 
     async def ready(self) -> World:
         await self.replicas.refresh()
@@ -115,8 +116,8 @@ async def test_two_dead_in_a_row_are_an_error_and_nobody_is_tried_three_times() 
 
 
 async def test_before_anybody_was_heard_of_the_second_try_is_elsewhere_as_well() -> None:
-    for _ in range(20):
-        world = World({"a": FakeClassifier(failure=TritonUnavailable("gone")), "b": FakeClassifier()})
+    for seed in range(20):
+        world = World({"a": FakeClassifier(failure=TritonUnavailable("gone")), "b": FakeClassifier()}, seed)
         assert (await world.ask()).engine.id == "engine-1"
 
 
