@@ -35,7 +35,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.addresses = FakeAddresses(list(self.tritons))
-        self.replicas = Replicas(self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(self.seed))
+        self.replicas = Replicas(
+            self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(self.seed)
+        )
 
     async def ready(self) -> World:
         await self.replicas.refresh()
