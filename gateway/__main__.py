@@ -11,7 +11,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.clock import SystemClock
 from gateway.errors import StoreUnavailable
-from gateway.settings import SettingsError, load_settings
+from gateway.settings import Settings, SettingsError, load_settings
 from gateway.stores.database import Database, DatabaseError
 from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.tenants import Tenants
@@ -29,7 +29,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
     try:
-        asyncio.run(_prepare(settings.database_url))
+        asyncio.run(_prepare(settings))
     except (DatabaseError, StoreUnavailable) as error:
         sys.exit(f"gateway: {error}")
     uvicorn.run(
@@ -43,11 +43,11 @@ def main() -> None:
     )
 
 
-async def _prepare(url: str) -> None:
-    database = Database(url)
+async def _prepare(settings: Settings) -> None:
+    database = Database(settings.database_url)
     try:
         await database.prepare()
-        if database.is_local:
+        if database.is_local or not settings.keys_needed:
             await Tenants(SqlTenants(database), SqlKeys(database), SystemClock()).ensure_local()
     finally:
         await database.close()

@@ -18,18 +18,21 @@ from gateway.addresses import addresses_of
 from gateway.admission import Admission
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
+from gateway.api.label_sets import LabelSetEndpoints
 from gateway.api.problems import problem_of_error, problem_of_http
 from gateway.api.tenants import TenantEndpoints
 from gateway.classify import Classify
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError
 from gateway.identity import Identities
+from gateway.label_sets import LabelSets, LabelSetStore
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
 from gateway.stores.database import Database
+from gateway.stores.label_sets import SqlLabelSets
 from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.telemetry import Telemetry
 from gateway.tenants import KeyStore, Tenants, TenantStore
@@ -44,13 +47,14 @@ class Stores:
 
     tenants: TenantStore
     keys: KeyStore
+    label_sets: LabelSetStore
     close: Callable[[], Awaitable[None]]
 
 
 def open_stores(settings: Settings) -> Stores:
     """The database of the settings; nothing connects before the first use."""
     database = Database(settings.database_url)
-    return Stores(SqlTenants(database), SqlKeys(database), database.close)
+    return Stores(SqlTenants(database), SqlKeys(database), SqlLabelSets(database), database.close)
 
 
 def create_app(
@@ -82,9 +86,11 @@ def create_app(
         remembered_s=settings.key_memory_s,
         admin_key=settings.admin_key,
     )
+    label_sets = LabelSets(stores.label_sets, clock, settings)
     tenants = Tenants(stores.tenants, stores.keys, clock)
     routes = [
-        *Endpoints(classify, identities, readiness, telemetry, settings).routes(),
+        *Endpoints(classify, identities, label_sets, readiness, telemetry, settings).routes(),
+        *LabelSetEndpoints(label_sets, identities, settings).routes(),
         *TenantEndpoints(tenants, identities, settings).routes(),
     ]
 

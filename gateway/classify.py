@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET, UnsetType
+
 from gateway.errors import DeadlineExceeded, TritonUnavailable
 from gateway.facts import Facts
 from gateway.pair_cache import unpack
 from gateway.pair_source import Ask, EngineChanged, Pairs, PairSource
 from gateway.question import Question
 from gateway.schema import Cut, Result
-from gateway.scoring import ranked
+from gateway.scoring import entailment, ranked
 from gateway.settings import Settings
 
 ATTEMPTS = 2
@@ -64,11 +66,15 @@ class Classify:
 
     def _result(self, question: Question, values: Sequence[bytes], facts: Facts) -> Result:
         logits, tokens = unpack(values)
-        labels, scores = ranked(question.labels, logits, multi_label=question.multi_label)
+        names = question.names or question.labels
+        labels, scores = ranked(names, logits, multi_label=question.multi_label)
+        none: bool | UnsetType = UNSET
+        if question.threshold is not None:
+            none = bool(entailment(logits).max() < question.threshold)
         longest, text_tokens, label_tokens = (int(most) for most in tokens.max(axis=0))
         if text_tokens == 0 and label_tokens == 0:
-            return Result(labels, scores, truncated=False)
+            return Result(labels, scores, truncated=False, none_of_these=none)
         facts.truncated_texts += 1
         # A pair that was cut is as long as the limit.
         cut = Cut(question.max_tokens or longest, text_tokens, label_tokens)
-        return Result(labels, scores, truncated=True, cut=cut)
+        return Result(labels, scores, truncated=True, cut=cut, none_of_these=none)

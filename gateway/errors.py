@@ -9,6 +9,7 @@ GatewayError
 ├── MissingScope            the key does not allow this
 ├── NotFound                what the path names is not there
 ├── Conflict                something there stands against it
+├── PreconditionNeeded      somebody else wrote since the writer looked
 ├── StoreUnavailable        the database does not answer
 ├── DeadlineExceeded        no answer within the request's time
 ├── Overloaded              more pairs are in flight than the bound
@@ -66,6 +67,10 @@ class NotFound(GatewayError):
 
 class Conflict(GatewayError):
     code = "conflict"
+
+
+class PreconditionNeeded(GatewayError):
+    code = "precondition_failed"
 
 
 class StoreUnavailable(GatewayError):

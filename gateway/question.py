@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from gateway.errors import InvalidRequest
 from gateway.schema import ClassifyBody
 from gateway.settings import Settings
 
 PLACEHOLDER = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLabels:
+    """Labels of a tenant's set: what they are called, and what is said of a text."""
+
+    reference: str
+    names: tuple[str, ...]
+    hypotheses: tuple[str, ...]
+    multi_label: bool
+    max_tokens: int | None
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,12 @@ class Question:
     """The caller's token limit; None: the engine's."""
     single: bool
     """The caller gave `text`, and wants one answer instead of a list."""
+    names: tuple[str, ...] = ()
+    """What the answer calls the labels, where that is not what Triton is asked."""
+    threshold: float | None = None
+    """Least probability of entailment of the best label; below it, it is none of these."""
+    label_set: str | None = None
+    """`name@version`, where the labels are from."""
 
     @property
     def pairs(self) -> int:
@@ -35,6 +53,8 @@ class Question:
 def ask(body: ClassifyBody, limits: Settings) -> Question:
     """Check everything that can be checked without tokens; `InvalidRequest` names the field."""
     texts = _texts(body, limits)
+    if isinstance(body.labels, UnsetType):
+        raise InvalidRequest("give either labels or label_set", field="labels")
     labels = _labels(body.labels, limits)
     if body.hypothesis_template.count(PLACEHOLDER) != 1:
         raise InvalidRequest("exactly one {} is needed, where the label goes", field="hypothesis_template")
@@ -46,13 +66,38 @@ def ask(body: ClassifyBody, limits: Settings) -> Question:
     question = Question(
         texts, labels, body.hypothesis_template, body.multi_label, body.max_tokens, body.text is not UNSET
     )
+    _check_pairs(question, limits)
+    return question
+
+
+def ask_with(body: ClassifyBody, known: KnownLabels, limits: Settings) -> Question:
+    """The texts of `body` with labels that were checked when they were kept."""
+    for name, default in (("hypothesis_template", PLACEHOLDER), ("multi_label", False), ("max_tokens", None)):
+        if getattr(body, name) != default:
+            raise InvalidRequest("the label set says that; leave it out", field=name)
+    question = Question(
+        texts=_texts(body, limits),
+        labels=known.hypotheses,
+        template=PLACEHOLDER,
+        multi_label=known.multi_label,
+        max_tokens=known.max_tokens,
+        single=body.text is not UNSET,
+        names=known.names,
+        threshold=known.threshold,
+        label_set=known.reference,
+    )
+    _check_pairs(question, limits)
+    return question
+
+
+def _check_pairs(question: Question, limits: Settings) -> None:
+    texts, labels = question.texts, question.labels
     if question.pairs > limits.max_pairs:
         raise InvalidRequest(
             f"{len(texts)} texts with {len(labels)} labels are {question.pairs} pairs, "
             f"at most {limits.max_pairs} in one request",
             field="texts",
         )
-    return question
 
 
 def split_labels(labels: str) -> list[str]:

@@ -14,8 +14,10 @@ from gateway.errors import InvalidRequest, NotJson
 class ClassifyBody(Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/classify`."""
 
-    labels: str | list[str]
+    labels: str | list[str] | UnsetType = UNSET
     """A list, or one string with `,` or `，` between labels."""
+    label_set: str | UnsetType = UNSET
+    """Instead of labels: a set of the tenant's, its newest version (`tickets`) or a certain one (`tickets@3`)."""
     text: str | UnsetType = UNSET
     texts: list[str] | UnsetType = UNSET
     hypothesis_template: str = "{}"
@@ -38,6 +40,8 @@ class Result(Struct, frozen=True):
     scores: list[float]
     truncated: bool
     cut: Cut | UnsetType = UNSET
+    none_of_these: bool | UnsetType = UNSET
+    """Whether the best label's probability of entailment is below the set's threshold; absent without one."""
 
 
 class Pairs(Struct, frozen=True):
@@ -56,6 +60,8 @@ class ClassifyAnswer(Struct, frozen=True):
     model_version: str
     request_id: str
     cut: Cut | UnsetType = UNSET
+    none_of_these: bool | UnsetType = UNSET
+    label_set: str | UnsetType = UNSET
 
 
 class ClassifyAnswers(Struct, frozen=True):
@@ -66,6 +72,45 @@ class ClassifyAnswers(Struct, frozen=True):
     model: str
     model_version: str
     request_id: str
+    label_set: str | UnsetType = UNSET
+
+
+class SetLabelBody(Struct, forbid_unknown_fields=True):
+    """A label with a hypothesis of its own."""
+
+    label: str
+    hypothesis: str | None = None
+
+
+class LabelSetBody(Struct, forbid_unknown_fields=True):
+    """The body of `PUT /v1/label-sets/{name}`."""
+
+    labels: list[str | SetLabelBody]
+    hypothesis_template: str = "{}"
+    multi_label: bool = False
+    max_tokens: int | None = None
+    threshold: float | None = None
+
+
+class RollbackBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/label-sets/{name}/rollback`."""
+
+    version: int
+
+
+class LabelSetAnswer(Struct, frozen=True):
+    name: str
+    version: int
+    labels: list[SetLabelBody]
+    hypothesis_template: str
+    multi_label: bool
+    max_tokens: int | None
+    threshold: float | None
+    created_at: datetime
+
+
+class LabelSetList(Struct, frozen=True):
+    label_sets: list[LabelSetAnswer]
 
 
 class TenantBody(Struct, forbid_unknown_fields=True):
@@ -124,9 +169,8 @@ class KeyList(Struct, frozen=True):
 
 
 _Body = TypeVar("_Body", bound=Struct)
-_decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (ClassifyBody, TenantBody, TenantChange, KeyBody, RotateBody)
-}
+_BODIES = (ClassifyBody, LabelSetBody, RollbackBody, TenantBody, TenantChange, KeyBody, RotateBody)
+_decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _BODIES}
 
 
 def decode(kind: type[_Body], body: bytes) -> _Body:

@@ -11,6 +11,13 @@ ENTAILMENT, CONTRADICTION = 0, 2
 """Columns of the logits (ModelScope, zero_shot_classification_pipeline.py); column 1 is neutral."""
 
 
+def entailment(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of entailment of each pair by itself, `[n]`: softmax over its three logits (`[n, 3]`)."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = odds[:, ENTAILMENT] / odds.sum(axis=1)
+    return probabilities
+
+
 def ranked(
     labels: Sequence[str], logits: NDArray[np.float32], *, multi_label: bool
 ) -> tuple[list[str], list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,8 +14,8 @@ from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.keys import NewKey, make_key
 
 ACTIVE, SUSPENDED = "active", "suspended"
-CLASSIFY = "classify"
-SCOPES = (CLASSIFY,)
+CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "label_sets:write"
+SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS)
 """What a key may be allowed to do."""
 LOCAL_TENANT_ID = "local"
 MAX_NAME_CHARACTERS = 100
@@ -109,7 +110,9 @@ class Tenants:
 
     async def ensure_local(self) -> None:
         """The tenant of this machine, who also asks without a key where none is needed."""
-        if await self._tenants.get(LOCAL_TENANT_ID) is None:
+        with suppress(Conflict):  # Another gateway may be doing the same.
+            if await self._tenants.get(LOCAL_TENANT_ID) is not None:
+                return
             await self._tenants.add(Tenant(LOCAL_TENANT_ID, LOCAL_TENANT_ID, ACTIVE, self._clock.now()))
 
     async def all(self) -> Sequence[Tenant]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,9 +10,11 @@ from starlette.routing import Route
 from gateway.api.answers import json_answer
 from gateway.api.bodies import read_body
 from gateway.classify import Classify, Outcome
+from gateway.errors import InvalidRequest
 from gateway.facts import Facts
-from gateway.identity import Identities
-from gateway.question import Question, ask
+from gateway.identity import Identities, Identity
+from gateway.label_sets import LabelSets, known_labels
+from gateway.question import Question, ask, ask_with
 from gateway.readiness import Readiness
 from gateway.schema import ClassifyAnswer, ClassifyAnswers, ClassifyBody, Pairs, decode
 from gateway.settings import Settings
@@ -27,12 +29,14 @@ class Endpoints:
         self,
         classify: Classify,
         identities: Identities,
+        label_sets: LabelSets,
         readiness: Readiness,
         telemetry: Telemetry,
         settings: Settings,
     ) -> None:
         self._classify = classify
         self._identities = identities
+        self._label_sets = label_sets
         self._readiness = readiness
         self._telemetry = telemetry
         self._settings = settings
@@ -50,10 +54,19 @@ class Endpoints:
         caller = await self._identities.caller(request.headers.get("Authorization"))
         facts.tenant_id = caller.tenant_id
         caller.require(CLASSIFY)
-        question = ask(decode(ClassifyBody, await read_body(request, self._settings)), self._settings)
+        question = await self._question(decode(ClassifyBody, await read_body(request, self._settings)), caller)
         fresh = "no-cache" in request.headers.get("Cache-Control", "")
         outcome = await self._classify.answer(question, caller.tenant_id, facts, fresh=fresh)
         return json_answer(_answer(question, outcome, facts))
+
+    async def _question(self, body: ClassifyBody, caller: Identity) -> Question:
+        """Labels of the body, or of the caller's label set."""
+        if not isinstance(body.label_set, str):
+            return ask(body, self._settings)
+        if body.labels is not UNSET:
+            raise InvalidRequest("give either labels or label_set", field="label_set")
+        found = await self._label_sets.get(caller.tenant_id, body.label_set)
+        return ask_with(body, known_labels(found), self._settings)
 
     async def livez(self, request: Request) -> Response:
         return json_answer({"status": "alive"})
@@ -70,7 +83,19 @@ class Endpoints:
 def _answer(question: Question, outcome: Outcome, facts: Facts) -> Struct:
     pairs = Pairs(facts.pairs_computed, facts.pairs_cached)
     model, version = outcome.model, outcome.model_version
+    label_set = question.label_set or UNSET
     if not question.single:
-        return ClassifyAnswers(outcome.results, pairs, model, version, facts.request_id)
+        return ClassifyAnswers(outcome.results, pairs, model, version, facts.request_id, label_set)
     (one,) = outcome.results
-    return ClassifyAnswer(one.labels, one.scores, one.truncated, pairs, model, version, facts.request_id, one.cut)
+    return ClassifyAnswer(
+        one.labels,
+        one.scores,
+        one.truncated,
+        pairs,
+        model,
+        version,
+        facts.request_id,
+        one.cut,
+        one.none_of_these,
+        label_set,
+    )

@@ -22,6 +22,7 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
     errors.MissingScope: (403, "The key does not allow this"),
     errors.NotFound: (404, "There is nothing here"),
     errors.Conflict: (409, "Something stands against it"),
+    errors.PreconditionNeeded: (412, "Somebody else has written since"),
     errors.StoreUnavailable: (503, "The database is not available"),
     errors.DeadlineExceeded: (504, "No answer in time"),
     errors.Overloaded: (503, "Too much is in flight"),

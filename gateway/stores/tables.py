@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, DateTime, Dialect, ForeignKey, Index, MetaData, String, Table
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData()
@@ -30,6 +43,27 @@ tenants = Table(
     Column("name", String(100), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+)
+
+label_sets = Table(
+    "label_sets",
+    metadata,
+    Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    # The highest version that there ever was: a deleted set keeps it.
+    Column("latest", Integer, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+)
+
+label_set_versions = Table(
+    "label_set_versions",
+    metadata,
+    Column("tenant_id", String(32), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "name"], ["label_sets.tenant_id", "label_sets.name"], ondelete="CASCADE"),
 )
 
 keys = Table(

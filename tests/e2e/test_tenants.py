@@ -57,6 +57,10 @@ def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(
         key = wanneng(server, "key", "acme")
         assert ask(server, key).status_code == 200
         assert "acme" in wanneng(server, "list")
+        label_set = {"labels": ["投诉", "咨询"]}
+        headers = {"Authorization": f"Bearer {key}"}
+        made = httpx.put(f"{server.url}/v1/label-sets/tickets", json=label_set, headers=headers, trust_env=False)
+        assert made.status_code == 201, made.text
         gateway = next(pid for pid in descendants(server.process.pid) if "-m gateway" in command_line(pid))
         os.kill(gateway, signal.SIGKILL)
     finally:
@@ -65,6 +69,8 @@ def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(
     try:
         assert same == local
         assert ask(again, key).status_code == 200
+        kept = httpx.get(f"{again.url}/v1/label-sets/tickets", headers=headers, trust_env=False)
+        assert kept.json() == made.json()
         wanneng(again, "suspend", "acme")
         assert ask(again, key).status_code == 401
         wanneng(again, "resume", "acme")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gateway.app import Stores
-from gateway.errors import Conflict, NotFound, StoreUnavailable
+from gateway.errors import Conflict, NotFound, PreconditionNeeded, StoreUnavailable
+from gateway.label_sets import LabelSet
 from gateway.tenants import Key, Tenant
 
 
@@ -17,6 +18,8 @@ class Memory:
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
+    versions: dict[tuple[str, str, int], LabelSet] = field(default_factory=dict)
+    latest: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     down: bool = False
     lookups: int = 0
 
@@ -55,6 +58,9 @@ class FakeTenants:
             raise NotFound("there is no such tenant")
         for key in [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]:
             del self.memory.keys[key.id]
+        for known in (self.memory.versions, self.memory.latest):
+            for place in [place for place in known if place[0] == tenant_id]:
+                del known[place]  # type: ignore[attr-defined]
 
     def _check_name(self, tenant: Tenant) -> None:
         if any(other.name == tenant.name and other.id != tenant.id for other in self.memory.tenants.values()):
@@ -102,9 +108,49 @@ class FakeKeys:
         del self.memory.keys[key_id]
 
 
+@dataclass
+class FakeLabelSets:
+    memory: Memory
+
+    async def add(self, label_set: LabelSet, latest: int) -> None:
+        self.memory.check()
+        place = (label_set.tenant_id, label_set.name)
+        if self.memory.latest.get(place, (0, False))[0] != latest:
+            raise PreconditionNeeded("somebody else has written this label set since; look again")
+        self.memory.latest[place] = (label_set.version, True)
+        self.memory.versions[*place, label_set.version] = label_set
+
+    async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
+        self.memory.check()
+        return self.memory.latest.get((tenant_id, name), (0, False))
+
+    async def get(self, tenant_id: str, name: str, version: int) -> LabelSet | None:
+        self.memory.check()
+        return self.memory.versions.get((tenant_id, name, version))
+
+    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+        self.memory.check()
+        own = [one for one in self.memory.versions.values() if one.tenant_id == tenant_id]
+        newest = {place: latest for place, (latest, _) in self.memory.latest.items()}
+        if name is None:
+            own = [one for one in own if newest[tenant_id, one.name] == one.version]
+        else:
+            own = [one for one in own if one.name == name]
+        return sorted(own, key=lambda one: (one.name, -one.version))
+
+    async def remove(self, tenant_id: str, name: str) -> None:
+        self.memory.check()
+        latest, there = self.memory.latest.get((tenant_id, name), (0, False))
+        if not there:
+            raise NotFound("there is no such label set")
+        self.memory.latest[tenant_id, name] = (latest, False)
+        for place in [place for place in self.memory.versions if place[:2] == (tenant_id, name)]:
+            del self.memory.versions[place]
+
+
 def fake_stores(memory: Memory | None = None) -> Stores:
     async def close() -> None:
         pass
 
     memory = memory or Memory()
-    return Stores(FakeTenants(memory), FakeKeys(memory), close)
+    return Stores(FakeTenants(memory), FakeKeys(memory), FakeLabelSets(memory), close)

@@ -92,7 +92,7 @@ async def test_a_callers_request_id_is_kept_unless_it_could_forge_a_log() -> Non
         (b'{"text": "a", "labels": [1]}', 422, "invalid_request", None),
         (b'{"text": "a", "labels": "a", "max_tokens": 1e99}', 422, "invalid_request", None),
         (b'{"text": "a", "labels": "a", "lables": "b"}', 422, "invalid_request", None),
-        (b'{"text": "a"}', 422, "invalid_request", None),
+        (b'{"text": "a"}', 422, "invalid_request", "labels"),
         (b'{"text": " ", "labels": "a"}', 422, "invalid_request", "text"),
         (b'{"text": "a", "labels": "a,a"}', 422, "invalid_request", "labels[1]"),
         (

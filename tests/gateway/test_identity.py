@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from gateway.identity import LOCAL, OUTAGE_S, Identities
 from gateway.keys import make_key
-from gateway.tenants import SUSPENDED, Tenant, Tenants
+from gateway.tenants import SCOPES, SUSPENDED, Tenant, Tenants
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeKeys, FakeTenants, Memory
 
@@ -73,7 +73,7 @@ async def test_everything_that_is_wrong_is_refused_in_the_same_words() -> None:
             await world.identities.caller(given)
         words.add(str(refusal.value))
     assert len(words) == 1
-    assert (await world.identities.caller(header)).scopes == ("classify",)
+    assert (await world.identities.caller(header)).scopes == SCOPES
 
 
 async def test_without_a_key_where_none_is_needed_the_local_tenant_asks() -> None:

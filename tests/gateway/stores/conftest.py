@@ -1,16 +1,23 @@
-"""A real PostgreSQL of the tests' own: Debian's package, in a folder that goes with them."""
+"""The stores under test, and a real PostgreSQL of the tests' own: Debian's package, in a folder of its own."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from gateway.app import Stores
+from gateway.stores.database import Database, migrate
+from gateway.stores.label_sets import SqlLabelSets
+from gateway.stores.tenants import SqlKeys, SqlTenants
 from tests.e2e.server import free_ports
+from tests.fakes.stores import fake_stores
 
 USER = "postgres"
 
@@ -56,3 +63,26 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stop = as_user(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
         subprocess.run(stop, check=False, capture_output=True, cwd=folder, timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def new_database(url: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(f"{url}/postgres")
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return f"{url}/{name}"
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    if request.param == "memory":
+        yield fake_stores()
+        return
+    url = f"sqlite:///{tmp_path}/tenants.db"
+    if request.param == "postgresql":
+        url = await new_database(request.getfixturevalue("postgresql"))
+        await migrate(url)
+    database = Database(url)
+    await database.prepare()
+    yield Stores(SqlTenants(database), SqlKeys(database), SqlLabelSets(database), database.close)
+    await database.close()

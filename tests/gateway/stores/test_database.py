@@ -16,7 +16,8 @@ from gateway.errors import StoreUnavailable
 from gateway.stores.database import Database, DatabaseError, migrate
 from gateway.stores.tables import metadata
 from gateway.stores.tenants import SqlTenants
-from tests.gateway.stores.test_tenants import ACME, new_database
+from tests.gateway.stores.conftest import new_database
+from tests.gateway.stores.test_tenants import ACME
 
 ROOT = Path(__file__).parents[3]
 

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
-import asyncpg
 import pytest
 
 from gateway.app import Stores
 from gateway.errors import Conflict, NotFound
-from gateway.stores.database import Database, migrate
-from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.tenants import ACTIVE, SUSPENDED, Key, Tenant
-from tests.fakes.stores import fake_stores
 
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
 ACME = Tenant("t_1", "Acme", ACTIVE, THEN)
 OTHER = Tenant("t_2", "Other 万能", ACTIVE, THEN)
 KEY = Key("abc", "t_1", "d" * 64, ("classify",), THEN, None)
-
-
-async def new_database(url: str) -> str:
-    name = f"test_{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(f"{url}/postgres")
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return f"{url}/{name}"
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
-    if request.param == "memory":
-        yield fake_stores()
-        return
-    url = f"sqlite:///{tmp_path}/tenants.db"
-    if request.param == "postgresql":
-        url = await new_database(request.getfixturevalue("postgresql"))
-        await migrate(url)
-    database = Database(url)
-    await database.prepare()
-    yield Stores(SqlTenants(database), SqlKeys(database), database.close)
-    await database.close()
 
 
 async def test_a_tenant_comes_back_as_it_was_kept(stores: Stores) -> None:

@@ -1,0 +1,115 @@
+"""The tenant's paths: its label sets, with ETags so that two writers see each other."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.api.answers import json_answer
+from gateway.api.bodies import read_body
+from gateway.errors import InvalidRequest
+from gateway.identity import Identities
+from gateway.label_sets import Content, LabelSet, LabelSets, SetLabel
+from gateway.schema import LabelSetAnswer, LabelSetBody, LabelSetList, RollbackBody, SetLabelBody, decode
+from gateway.settings import Settings
+from gateway.tenants import READ_LABEL_SETS, WRITE_LABEL_SETS
+
+SETS, ONE = "/v1/label-sets", "/v1/label-sets/{name}"
+ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
+
+
+class LabelSetEndpoints:
+    """Holds what the endpoints delegate to."""
+
+    def __init__(self, label_sets: LabelSets, identities: Identities, settings: Settings) -> None:
+        self._label_sets = label_sets
+        self._identities = identities
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(SETS, self.all, methods=["GET"]),
+            Route(ONE, self.get, methods=["GET"]),
+            Route(ONE, self.put, methods=["PUT"]),
+            Route(ONE, self.remove, methods=["DELETE"]),
+            Route(ONE + "/versions", self.versions, methods=["GET"]),
+            Route(ONE + "/rollback", self.roll_back, methods=["POST"]),
+        ]
+
+    async def all(self, request: Request) -> Response:
+        tenant_id = await self._caller(request, READ_LABEL_SETS)
+        return json_answer(LabelSetList([_answer(one) for one in await self._label_sets.all(tenant_id)]))
+
+    async def get(self, request: Request) -> Response:
+        tenant_id = await self._caller(request, READ_LABEL_SETS)
+        return _tagged(await self._label_sets.get(tenant_id, request.path_params["name"]))
+
+    async def versions(self, request: Request) -> Response:
+        tenant_id = await self._caller(request, READ_LABEL_SETS)
+        found = await self._label_sets.versions(tenant_id, request.path_params["name"])
+        return json_answer(LabelSetList([_answer(one) for one in found]))
+
+    async def put(self, request: Request) -> Response:
+        tenant_id = await self._caller(request, WRITE_LABEL_SETS)
+        body = decode(LabelSetBody, await read_body(request, self._settings))
+        expected = _expected(request)
+        made = await self._label_sets.put(tenant_id, request.path_params["name"], _content(body), expected)
+        return _tagged(made, 200 if expected else 201)
+
+    async def roll_back(self, request: Request) -> Response:
+        tenant_id = await self._caller(request, WRITE_LABEL_SETS)
+        body = decode(RollbackBody, await read_body(request, self._settings))
+        name = request.path_params["name"]
+        return _tagged(await self._label_sets.roll_back(tenant_id, name, body.version, _expected(request)))
+
+    async def remove(self, request: Request) -> Response:
+        tenant_id = await self._caller(request, WRITE_LABEL_SETS)
+        await self._label_sets.remove(tenant_id, request.path_params["name"])
+        return Response(status_code=204)
+
+    async def _caller(self, request: Request, scope: str) -> str:
+        caller = await self._identities.caller(request.headers.get("Authorization"))
+        request.scope["facts"].tenant_id = caller.tenant_id
+        caller.require(scope)
+        return caller.tenant_id
+
+
+def _expected(request: Request) -> int | None:
+    """The version that the writer has seen; None for one who thinks that there is none."""
+    given = request.headers.get("If-Match")
+    if given is None:
+        return None
+    found = ETAG.fullmatch(given.strip())
+    if found is None:
+        raise InvalidRequest('an ETag such as "3" is needed', field="If-Match")
+    return int(found[1])
+
+
+def _content(body: LabelSetBody) -> Content:
+    labels = (
+        SetLabel(one) if isinstance(one, str) else SetLabel(one.label, one.hypothesis) for one in body.labels
+    )
+    return Content(tuple(labels), body.hypothesis_template, body.multi_label, body.max_tokens, body.threshold)
+
+
+def _answer(label_set: LabelSet) -> LabelSetAnswer:
+    content = label_set.content
+    return LabelSetAnswer(
+        label_set.name,
+        label_set.version,
+        [SetLabelBody(one.label, one.hypothesis) for one in content.labels],
+        content.hypothesis_template,
+        content.multi_label,
+        content.max_tokens,
+        content.threshold,
+        label_set.created_at,
+    )
+
+
+def _tagged(label_set: LabelSet, status: int = 200) -> Response:
+    response = json_answer(_answer(label_set), status)
+    response.headers["ETag"] = f'"{label_set.version}"'
+    return response

@@ -1,0 +1,87 @@
+"""Label sets in SQL. Knows tables and rows, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import RowMapping, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.errors import NotFound, PreconditionNeeded
+from gateway.label_sets import Content, LabelSet
+from gateway.stores.database import Database
+from gateway.stores.tables import label_set_versions as versions
+from gateway.stores.tables import label_sets as sets
+
+OTHER_WROTE = "somebody else has written this label set since; look again"
+
+
+class SqlLabelSets:
+    """A `LabelSetStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, label_set: LabelSet, latest: int) -> None:
+        place = {"tenant_id": label_set.tenant_id, "name": label_set.name}
+        now: dict[str, Any] = {"latest": label_set.version, "deleted": False}
+        expected = and_(_is(sets, label_set.tenant_id, label_set.name), sets.c.latest == latest)
+        values = place | {
+            "version": label_set.version,
+            "content": msgspec.json.encode(label_set.content).decode(),
+            "created_at": label_set.created_at,
+        }
+        try:
+            async with self._database.transaction() as connection:
+                if latest == 0:
+                    await connection.execute(insert(sets).values(**place, **now))
+                elif not (await connection.execute(update(sets).where(expected).values(**now))).rowcount:
+                    raise PreconditionNeeded(OTHER_WROTE)
+                await connection.execute(insert(versions).values(**values))
+        except IntegrityError:
+            raise PreconditionNeeded(OTHER_WROTE) from None
+
+    async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
+        wanted = select(sets.c.latest, sets.c.deleted).where(_is(sets, tenant_id, name))
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(wanted)).first()
+        return (0, False) if row is None else (row.latest, not row.deleted)
+
+    async def get(self, tenant_id: str, name: str, version: int) -> LabelSet | None:
+        wanted = select(versions).where(_is(versions, tenant_id, name), versions.c.version == version)
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(wanted)).mappings().first()
+        return None if row is None else _label_set(row)
+
+    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+        wanted = select(versions).where(versions.c.tenant_id == tenant_id)
+        if name is None:
+            newest = and_(
+                sets.c.tenant_id == versions.c.tenant_id,
+                sets.c.name == versions.c.name,
+                sets.c.latest == versions.c.version,
+            )
+            wanted = wanted.join(sets, newest)
+        else:
+            wanted = wanted.where(versions.c.name == name)
+        async with self._database.transaction() as connection:
+            found = [_label_set(row) for row in (await connection.execute(wanted)).mappings()]
+        return sorted(found, key=lambda label_set: (label_set.name, -label_set.version))
+
+    async def remove(self, tenant_id: str, name: str) -> None:
+        there = and_(_is(sets, tenant_id, name), sets.c.deleted.is_(False))
+        async with self._database.transaction() as connection:
+            if not (await connection.execute(update(sets).where(there).values(deleted=True))).rowcount:
+                raise NotFound("there is no such label set")
+            await connection.execute(delete(versions).where(_is(versions, tenant_id, name)))
+
+
+def _is(table: Any, tenant_id: str, name: str) -> Any:
+    return and_(table.c.tenant_id == tenant_id, table.c.name == name)
+
+
+def _label_set(row: RowMapping) -> LabelSet:
+    content = msgspec.json.decode(row["content"], type=Content)
+    return LabelSet(row["tenant_id"], row["name"], row["version"], content, row["created_at"])
