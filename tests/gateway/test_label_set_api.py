@@ -103,6 +103,15 @@ async def test_a_text_below_the_threshold_is_none_of_these() -> None:
         assert "none_of_these" not in answer
 
 
+async def test_the_threshold_is_on_a_pairs_own_probability() -> None:
+    """`天` entails with 1 against two zeros, 0.58, though among the two labels it has 0.73."""
+    async with local() as client:
+        await put(client, {"labels": ["天", "用户在咨询"], "threshold": 0.65})
+        answer = (await client.post("/v1/classify", json={"text": "天", "label_set": "tickets"})).json()
+    assert answer["scores"][0] == pytest.approx(0.731, abs=0.001)
+    assert answer["none_of_these"] is True
+
+
 async def test_another_tenants_set_does_not_exist() -> None:
     async with gateway() as client:
         one, other = [bearer((await new_key(client, await new_tenant(client, name)))["key"]) for name in "ab"]
