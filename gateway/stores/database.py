@@ -108,7 +108,10 @@ def _open(url: URL) -> AsyncEngine:
             url, pool_size=CONNECTIONS, pool_timeout=WAIT_S, pool_pre_ping=True, connect_args=connect
         )
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{url.database} cannot be made: {error.strerror}") from None
     engine = create_async_engine(url, connect_args={"timeout": WAIT_S})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine

@@ -21,15 +21,19 @@ def admin_key(state: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def local_key(url: str, operator_key: str, state: Path) -> str:
-    """The key of the tenant `local`: the one in the file while the gateway knows it, a new one otherwise."""
+def local_key(calls: Calls, state: Path) -> str:
+    """The key of the tenant `local`: the one in the file while the gateway knows it, a new one otherwise.
+
+    `calls` carry the operator's key, and are closed afterwards.
+    """
     path = state / LOCAL_KEY_FILE
-    calls = Calls(url, operator_key)
+    operator = Operator(calls)
     try:
-        operator = Operator(calls)
+        if LOCAL_TENANT not in {tenant["name"] for tenant in operator.all()}:
+            operator.create(LOCAL_TENANT)
         known = {key["id"] for key in operator.keys(LOCAL_TENANT)}
         kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-        if kept.split("_")[1:2] and kept.split("_")[1] in known:
+        if known.intersection(kept.split("_")[1:2]):
             return kept
         key = str(operator.add_key(LOCAL_TENANT)["key"])
         write_secret(path, key)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import httpx
 
+from wanneng.calls import Calls
 from wanneng.errors import StartError
 from wanneng.serve.access import admin_key, local_key
 from wanneng.serve.child import Child
@@ -68,8 +69,8 @@ class Supervisor:
             triton = await self._start_triton(client)
             self._say("starting the gateway")
             gateway = await self._start_gateway(client)
-            url, state = self._settings.url, self._settings.state
-            on_ready(await asyncio.to_thread(local_key, url, self._admin_key, state))
+            calls = Calls(self._settings.url, self._admin_key)
+            on_ready(await asyncio.to_thread(local_key, calls, self._settings.state))
             while True:
                 triton, gateway = await self._keep(client, triton, gateway)
 

@@ -64,6 +64,12 @@ def test_a_url_of_another_kind_is_refused_without_its_password(url: str) -> None
     assert "secret" not in str(refusal.value)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseError, match=r"file/wanneng\.db cannot be made: "):
+        Database(f"sqlite:///{tmp_path}/file/wanneng.db")
+
+
 WRITER = """
 import asyncio, sys
 from gateway.stores.database import Database
