@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import httpx
+
 from wanneng.calls import Calls
 from wanneng.serve import access
 
