@@ -28,6 +28,7 @@ from gateway.identity import Identities
 from gateway.label_sets import LabelSets, LabelSetStore
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
+from gateway.quotas import Quotas
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
@@ -78,7 +79,8 @@ def create_app(
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     telemetry = Telemetry(admission, readiness, cache)
     source = PairSource(readiness, cache, admission, settings)
-    classify = Classify(source, settings)
+    quotas = Quotas(time.monotonic, settings.cached_pair_cost)
+    classify = Classify(source, quotas, settings)
     identities = Identities(
         stores.keys,
         clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
@@ -13,12 +14,23 @@ from gateway.facts import Facts
 from gateway.pair_cache import unpack
 from gateway.pair_source import Ask, EngineChanged, Pairs, PairSource
 from gateway.question import Question
+from gateway.quotas import Quota, Quotas
 from gateway.schema import Cut, Result
 from gateway.scoring import entailment, ranked
 from gateway.settings import Settings
 
 ATTEMPTS = 2
 """An engine changes once in a roll-out; a question that meets two changes is asked again by its caller."""
+
+
+class Caller(Protocol):
+    """Who asks, and how much it may."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def quota(self) -> Quota: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +45,28 @@ class Outcome:
 class Classify:
     """Answers questions with the pairs of `source`, within the limits of `settings`."""
 
-    def __init__(self, source: PairSource, settings: Settings) -> None:
+    def __init__(self, source: PairSource, quotas: Quotas, settings: Settings) -> None:
         self._source = source
+        self._quotas = quotas
         self._settings = settings
 
-    async def answer(self, question: Question, tenant_id: str, facts: Facts, *, fresh: bool = False) -> Outcome:
+    async def answer(self, question: Question, caller: Caller, facts: Facts, *, fresh: bool = False) -> Outcome:
         """Every text with every label, or a `GatewayError`; at most `deadline_s` from here.
 
         `fresh`: compute every pair, though it may be known.
         """
         facts.texts, facts.labels = len(question.texts), len(question.labels)
         deadline = asyncio.get_running_loop().time() + self._settings.deadline_s
-        ask = Ask(question, tenant_id, fresh, deadline)
+        quota = self._quota(caller)
+
+        def spend(computed: int, cached: int) -> None:
+            try:
+                self._quotas.take_pairs(caller.tenant_id, quota, computed=computed, cached=cached)
+            finally:
+                facts.quota = self._quotas.standing(caller.tenant_id, quota)
+
+        self._quotas.take_request(caller.tenant_id, quota)
+        ask = Ask(question, caller.tenant_id, spend, fresh, deadline)
         try:
             async with asyncio.timeout_at(deadline):
                 pairs = await self._from_one_engine(ask, facts)
@@ -55,6 +77,13 @@ class Classify:
         facts.engine_id = pairs.engine.id
         results = [self._result(question, values, facts) for values in pairs.values]
         return Outcome(results, pairs.engine.name, pairs.engine.id)
+
+    def _quota(self, caller: Caller) -> Quota:
+        """The tenant's own, the gateway's where it has none."""
+        own, settings = caller.quota, self._settings
+        return Quota(
+            own.requests or settings.requests_per_minute or None, own.pairs or settings.pairs_per_minute or None
+        )
 
     async def _from_one_engine(self, ask: Ask, facts: Facts) -> Pairs:
         for _ in range(ATTEMPTS):

@@ -10,6 +10,7 @@ GatewayError
 ├── NotFound                what the path names is not there
 ├── Conflict                something there stands against it
 ├── PreconditionNeeded      somebody else wrote since the writer looked
+├── QuotaExceeded           the tenant has asked for more than it may in a minute
 ├── StoreUnavailable        the database does not answer
 ├── DeadlineExceeded        no answer within the request's time
 ├── Overloaded              more pairs are in flight than the bound
@@ -26,7 +27,7 @@ class GatewayError(Exception):
     """`code` is for programs, the message for people; neither carries a text or a label."""
 
     code: ClassVar[str] = "internal_error"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
 
 class InvalidRequest(GatewayError):
@@ -63,6 +64,16 @@ class MissingScope(GatewayError):
 
 class NotFound(GatewayError):
     code = "not_found"
+
+
+class QuotaExceeded(GatewayError):
+    """`retry_after_s`: when it would be there; None: never, for it is more than a minute's worth."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, detail: str, retry_after_s: int | None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class Conflict(GatewayError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.quotas import Standing
+
 
 @dataclass(slots=True)
 class Facts:
@@ -18,5 +20,7 @@ class Facts:
     truncated_texts: int = 0
     triton_s: float = 0.0
     """Time spent waiting for Triton, over all calls of the request."""
+    quota: Standing | None = None
+    """What is left of the tenant's pairs; None where they are not bounded."""
     engine_id: str | None = None
     error_code: str | None = None

@@ -12,6 +12,7 @@ from datetime import datetime
 from gateway.clock import Clock
 from gateway.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from gateway.keys import is_key, key_id_of
+from gateway.quotas import NO_QUOTA, Quota
 from gateway.tenants import ACTIVE, LOCAL_TENANT_ID, SCOPES, Key, KeyStore, Tenant
 
 KNOWN_KEYS = 10_000
@@ -28,6 +29,8 @@ class Identity:
 
     tenant_id: str
     scopes: tuple[str, ...]
+    quota: Quota = NO_QUOTA
+    """The tenant's own."""
 
     def require(self, scope: str) -> None:
         """`MissingScope` when the key does not allow it."""
@@ -67,7 +70,7 @@ class Identities:
         if not found or record is None or not self._works(*record):
             raise Unauthorized
         self._used[record[0].id] = self._clock.now()
-        return Identity(record[1].id, record[0].scopes)
+        return Identity(record[1].id, record[0].scopes, record[1].quota)
 
     def check_operator(self, authorization: str | None) -> None:
         """`NotFound` where tenants are not managed, `Unauthorized` without the admin key."""

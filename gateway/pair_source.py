@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ class Ask:
 
     question: Question
     tenant_id: str
+    spend: Callable[[int, int], None]
+    """Takes computed and known pairs from the asker's quota, or raises; called before anything is computed."""
     fresh: bool
     """Compute everything, though it may be known."""
     deadline: float
@@ -90,7 +92,9 @@ class PairSource:
         engine = self._replicas.choose_engine()
         texts = [await self._known(ask, text, engine) for text in ask.question.texts]
         facts.pairs_computed, facts.pairs_cached = 0, ask.question.pairs
-        if engine is None or any(None in text.values for text in texts):
+        if engine is not None and not any(None in text.values for text in texts):
+            ask.spend(0, ask.question.pairs)
+        else:
             engine = await self._complete(ask, texts, engine, facts)
         return Pairs([[value for value in text.values if value is not None] for text in texts], engine)
 
@@ -129,7 +133,13 @@ class PairSource:
                 missing.append(place)
                 planned |= {key} if key is not None else set()
             calls += [(text, missing[start : start + size]) for start in range(0, len(missing), size)]
-        self._take(sum(len(places) for _, places in calls), facts)
+        pairs = sum(len(places) for _, places in calls)
+        self._take(pairs, facts)
+        try:
+            ask.spend(pairs, ask.question.pairs - pairs)
+        except GatewayError:
+            self._admission.give_back(pairs)
+            raise
         at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
         return [self._fly(ask, text, places, engine, facts, at_once) for text, places in calls]
 

@@ -126,6 +126,13 @@ class TenantChange(Struct, forbid_unknown_fields=True):
     status: str | None = None
 
 
+class QuotaBody(Struct, forbid_unknown_fields=True):
+    """The body of `PUT /v1/tenants/{id}/quota`; null: the gateway's own."""
+
+    requests_per_minute: int | None = None
+    pairs_per_minute: int | None = None
+
+
 class KeyBody(Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/tenants/{id}/keys`."""
 
@@ -147,6 +154,8 @@ class TenantAnswer(Struct, frozen=True):
     name: str
     status: str
     created_at: datetime
+    requests_per_minute: int | None
+    pairs_per_minute: int | None
 
 
 class TenantList(Struct, frozen=True):
@@ -169,7 +178,7 @@ class KeyList(Struct, frozen=True):
 
 
 _Body = TypeVar("_Body", bound=Struct)
-_BODIES = (ClassifyBody, LabelSetBody, RollbackBody, TenantBody, TenantChange, KeyBody, RotateBody)
+_BODIES = (ClassifyBody, LabelSetBody, RollbackBody, TenantBody, TenantChange, QuotaBody, KeyBody, RotateBody)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _BODIES}
 
 

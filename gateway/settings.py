@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 PREFIX = "WANNENG_"
-MAY_BE_ZERO = frozenset({"cache_bytes"})
+MAY_BE_ZERO = frozenset({"cache_bytes", "requests_per_minute", "pairs_per_minute", "cached_pair_cost"})
 
 
 class SettingsError(Exception):
@@ -31,6 +31,12 @@ class Settings:
     """Ask for a key on loopback too; on every other address one is always needed."""
     key_memory_s: float = 5.0
     """How long a key that was looked up is taken as known: a revoked one may work so long at another gateway."""
+    requests_per_minute: int = 0
+    """Quota of a tenant that has none of its own; 0: none."""
+    pairs_per_minute: int = 0
+    """The same for pairs."""
+    cached_pair_cost: float = 0.0
+    """What a known pair takes of the quota; a computed one takes 1."""
     deadline_s: float = 10.0
     """Longest time from a request's body to its answer."""
     body_timeout_s: float = 10.0

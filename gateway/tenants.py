@@ -12,6 +12,7 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.keys import NewKey, make_key
+from gateway.quotas import NO_QUOTA, Quota
 
 ACTIVE, SUSPENDED = "active", "suspended"
 CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "label_sets:write"
@@ -21,6 +22,7 @@ LOCAL_TENANT_ID = "local"
 MAX_NAME_CHARACTERS = 100
 MAX_KEYS = 100
 """Keys of one tenant; a bound, since each is listed and looked through."""
+MAX_QUOTA = 1_000_000_000
 MAX_OVERLAP_S = 30 * 86_400
 
 
@@ -31,6 +33,8 @@ class Tenant:
     status: str
     """`active` or `suspended`: a suspended tenant's keys are refused, and nothing of it is lost."""
     created_at: datetime
+    quota: Quota = NO_QUOTA
+    """Its own; where it has none, the gateway's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,15 @@ class Tenants:
             if status not in (ACTIVE, SUSPENDED):
                 raise InvalidRequest(f"{ACTIVE} and {SUSPENDED} are possible", field="status")
             tenant = replace(tenant, status=status)
+        await self._tenants.change(tenant)
+        return tenant
+
+    async def set_quota(self, tenant_id: str, quota: Quota) -> Tenant:
+        """A quota of its own; None in it: the gateway's."""
+        for field, value in (("requests_per_minute", quota.requests), ("pairs_per_minute", quota.pairs)):
+            if value is not None and not 1 <= value <= MAX_QUOTA:
+                raise InvalidRequest(f"1 to {MAX_QUOTA} is possible", field=field)
+        tenant = replace(await self.get(tenant_id), quota=quota)
         await self._tenants.change(tenant)
         return tenant
 

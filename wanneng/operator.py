@@ -24,6 +24,11 @@ class Operator:
     def change(self, tenant: str, **changes: str) -> dict[str, Any]:
         return self._calls.call("PATCH", self._path(tenant), changes)
 
+    def set_quota(self, tenant: str, requests: int | None, pairs: int | None) -> dict[str, Any]:
+        """Per minute; None: the gateway's own."""
+        quota = {"requests_per_minute": requests, "pairs_per_minute": pairs}
+        return self._calls.call("PUT", f"{self._path(tenant)}/quota", quota)
+
     def remove(self, tenant: str) -> None:
         self._calls.call("DELETE", self._path(tenant))
 

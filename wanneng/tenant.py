@@ -43,7 +43,7 @@ def create(name: str, url: _Url = HERE, admin_key: _AdminKey = None) -> None:
 def list_(url: _Url = HERE, admin_key: _AdminKey = None) -> None:
     """List the tenants."""
     with _operator(url, admin_key) as operator:
-        _print(operator.all(), ("id", "name", "status", "created_at"))
+        _print(operator.all(), ("id", "name", "status", "requests_per_minute", "pairs_per_minute", "created_at"))
 
 
 @app.command()
@@ -58,6 +58,19 @@ def resume(tenant: Annotated[str, TENANT], url: _Url = HERE, admin_key: _AdminKe
     """Let a suspended tenant in again."""
     with _operator(url, admin_key) as operator:
         operator.change(tenant, status="active")
+
+
+@app.command()
+def quota(
+    tenant: Annotated[str, TENANT],
+    requests_per_minute: Annotated[int | None, typer.Option(help="The gateway's own when not given.")] = None,
+    pairs_per_minute: Annotated[int | None, typer.Option(help="The gateway's own when not given.")] = None,
+    url: _Url = HERE,
+    admin_key: _AdminKey = None,
+) -> None:
+    """Set what a tenant may ask for in a minute."""
+    with _operator(url, admin_key) as operator:
+        operator.set_quota(tenant, requests_per_minute, pairs_per_minute)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.api.answers import json_answer
+from gateway.api.answers import json_answer, quota_headers
 from gateway.api.bodies import read_body
 from gateway.classify import Classify, Outcome
 from gateway.errors import InvalidRequest
@@ -56,8 +56,8 @@ class Endpoints:
         caller.require(CLASSIFY)
         question = await self._question(decode(ClassifyBody, await read_body(request, self._settings)), caller)
         fresh = "no-cache" in request.headers.get("Cache-Control", "")
-        outcome = await self._classify.answer(question, caller.tenant_id, facts, fresh=fresh)
-        return json_answer(_answer(question, outcome, facts))
+        outcome = await self._classify.answer(question, caller, facts, fresh=fresh)
+        return json_answer(_answer(question, outcome, facts), headers=quota_headers(facts))
 
     async def _question(self, body: ClassifyBody, caller: Identity) -> Question:
         """Labels of the body, or of the caller's label set."""

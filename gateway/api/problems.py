@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import errors
+from gateway.api.answers import quota_headers
 from gateway.errors import GatewayError
 from gateway.facts import Facts
 
@@ -22,6 +23,7 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
     errors.MissingScope: (403, "The key does not allow this"),
     errors.NotFound: (404, "There is nothing here"),
     errors.Conflict: (409, "Something stands against it"),
+    errors.QuotaExceeded: (429, "The tenant's quota is used up"),
     errors.PreconditionNeeded: (412, "Somebody else has written since"),
     errors.StoreUnavailable: (503, "The database is not available"),
     errors.DeadlineExceeded: (504, "No answer in time"),
@@ -41,6 +43,7 @@ async def problem_of_error(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="wanneng"'
     facts: Facts = request.scope["facts"]
     facts.error_code = error.code
+    headers |= quota_headers(facts)
     extra = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
     return _problem(request, status, title, error.code, str(error), headers, extra)
 

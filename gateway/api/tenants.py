@@ -13,10 +13,12 @@ from starlette.routing import Route
 from gateway.api.answers import json_answer
 from gateway.api.bodies import read_body
 from gateway.identity import Identities
+from gateway.quotas import Quota
 from gateway.schema import (
     KeyAnswer,
     KeyBody,
     KeyList,
+    QuotaBody,
     RotateBody,
     TenantAnswer,
     TenantBody,
@@ -47,6 +49,7 @@ class TenantEndpoints:
             self._route("GET", ONE, self.get),
             self._route("PATCH", ONE, self.change),
             self._route("DELETE", ONE, self.remove),
+            self._route("PUT", ONE + "/quota", self.set_quota),
             self._route("POST", KEYS, self.add_key),
             self._route("GET", KEYS, self.keys),
             self._route("DELETE", KEYS + "/{key_id}", self.remove_key),
@@ -67,6 +70,11 @@ class TenantEndpoints:
         body = await self._body(request, TenantChange)
         tenant_id = request.path_params["tenant_id"]
         return json_answer(_tenant(await self._tenants.change(tenant_id, name=body.name, status=body.status)))
+
+    async def set_quota(self, request: Request) -> Response:
+        body = await self._body(request, QuotaBody)
+        quota = Quota(body.requests_per_minute, body.pairs_per_minute)
+        return json_answer(_tenant(await self._tenants.set_quota(request.path_params["tenant_id"], quota)))
 
     async def remove(self, request: Request) -> Response:
         await self._tenants.remove(request.path_params["tenant_id"])
@@ -107,7 +115,8 @@ class TenantEndpoints:
 
 
 def _tenant(tenant: Tenant) -> TenantAnswer:
-    return TenantAnswer(tenant.id, tenant.name, tenant.status, tenant.created_at)
+    quota = tenant.quota
+    return TenantAnswer(tenant.id, tenant.name, tenant.status, tenant.created_at, quota.requests, quota.pairs)
 
 
 def _key(key: Key, secret: str | UnsetType = UNSET) -> KeyAnswer:

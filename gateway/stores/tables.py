@@ -43,6 +43,9 @@ tenants = Table(
     Column("name", String(100), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    # Of its own; the gateway's where there is none.
+    Column("requests_per_minute", Integer),
+    Column("pairs_per_minute", Integer),
 )
 
 label_sets = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import Conflict, NotFound
+from gateway.quotas import Quota
 from gateway.stores.database import Database
 from gateway.stores.tables import keys, tenants
 from gateway.tenants import Key, Tenant
@@ -28,23 +29,23 @@ class SqlTenants:
     async def add(self, tenant: Tenant) -> None:
         try:
             async with self._database.transaction() as connection:
-                await connection.execute(insert(tenants).values(**asdict(tenant)))
+                await connection.execute(insert(tenants).values(**_row(tenant)))
         except IntegrityError:
             raise Conflict(f"there is a tenant named {tenant.name!r} already") from None
 
     async def get(self, tenant_id: str) -> Tenant | None:
         async with self._database.transaction() as connection:
             found = (await connection.execute(select(tenants).where(tenants.c.id == tenant_id))).mappings().first()
-        return None if found is None else Tenant(**found)
+        return None if found is None else _tenant(found)
 
     async def all(self) -> Sequence[Tenant]:
         async with self._database.transaction() as connection:
             rows = (await connection.execute(select(tenants))).mappings().all()
         # Sorted here: databases order names by the locale that each was set up with.
-        return sorted((Tenant(**row) for row in rows), key=lambda tenant: tenant.name)
+        return sorted((_tenant(row) for row in rows), key=lambda tenant: tenant.name)
 
     async def change(self, tenant: Tenant) -> None:
-        values = {"name": tenant.name, "status": tenant.status}
+        values = _row(tenant)
         try:
             async with self._database.transaction() as connection:
                 done = await connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(**values))
@@ -81,7 +82,7 @@ class SqlKeys:
             row = (await connection.execute(wanted)).mappings().first()
         if row is None:
             return None
-        return _key(row), Tenant(**{c.name: row[f"{OWNER}{c.name}"] for c in tenants.c})
+        return _key(row), _tenant({c.name: row[f"{OWNER}{c.name}"] for c in tenants.c})
 
     async def of(self, tenant_id: str) -> Sequence[Key]:
         wanted = select(keys).where(keys.c.tenant_id == tenant_id).order_by(keys.c.created_at, keys.c.id)
@@ -104,6 +105,23 @@ class SqlKeys:
             done = await connection.execute(wanted)
         if not done.rowcount:
             raise NotFound("the tenant has no such key")
+
+
+def _row(tenant: Tenant) -> dict[str, Any]:
+    quota = tenant.quota
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "status": tenant.status,
+        "created_at": tenant.created_at,
+        "requests_per_minute": quota.requests,
+        "pairs_per_minute": quota.pairs,
+    }
+
+
+def _tenant(row: Mapping[Any, Any]) -> Tenant:
+    quota = Quota(row["requests_per_minute"], row["pairs_per_minute"])
+    return Tenant(row["id"], row["name"], row["status"], row["created_at"], quota)
 
 
 def _key(row: RowMapping) -> Key:

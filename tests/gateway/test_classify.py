@@ -8,9 +8,11 @@ from gateway.admission import Admission
 from gateway.classify import Classify, Outcome
 from gateway.errors import DeadlineExceeded, Overloaded, TritonFailed, TritonUnavailable
 from gateway.facts import Facts
+from gateway.identity import Identity
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.question import Question
+from gateway.quotas import Quotas
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
@@ -29,11 +31,12 @@ def use_case(classifier: FakeClassifier, admission: Admission | None = None, **l
     cache = MemoryPairCache(1_000_000, 60)
     replicas = Replicas(FixedAddresses(["http://one"]), lambda url: classifier, time.monotonic)
     admission = admission or Admission(settings.max_pairs_in_flight)
-    return Classify(PairSource(Readiness(replicas), cache, admission, settings), settings)
+    quotas = Quotas(time.monotonic, settings.cached_pair_cost)
+    return Classify(PairSource(Readiness(replicas), cache, admission, settings), quotas, settings)
 
 
 async def answer(subject: Classify, asked: Question, facts: Facts | None = None) -> Outcome:
-    return await subject.answer(asked, "t_1", facts or Facts("r"))
+    return await subject.answer(asked, Identity("t_1", ()), facts or Facts("r"))
 
 
 async def test_labels_come_sorted_by_score() -> None:

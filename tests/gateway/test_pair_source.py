@@ -15,9 +15,11 @@ from gateway.admission import Admission
 from gateway.classify import Classify, Outcome
 from gateway.errors import Overloaded, TritonFailed
 from gateway.facts import Facts
+from gateway.identity import Identity
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.question import Question
+from gateway.quotas import Quotas
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
@@ -42,7 +44,7 @@ class World:
         self.cache = MemoryPairCache(10_000_000, 60)
         source = PairSource(Readiness(replicas), self.cache, self.admission, limits)
         self.replicas = replicas
-        self.classify = Classify(source, limits)
+        self.classify = Classify(source, Quotas(time.monotonic, 0), limits)
 
     async def ask(
         self,
@@ -60,7 +62,7 @@ class World:
             self.replicas.known[0].heard(Engine("engine-1", "fake"), time.monotonic())
         texts = (text,) if isinstance(text, str) else text
         question = Question(texts, labels, template, multi_label=False, max_tokens=max_tokens, single=True)
-        return await self.classify.answer(question, tenant, facts or Facts("r"), fresh=fresh)
+        return await self.classify.answer(question, Identity(tenant, ()), facts or Facts("r"), fresh=fresh)
 
     @property
     def computed(self) -> int:

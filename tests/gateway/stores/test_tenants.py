@@ -10,11 +10,12 @@ import pytest
 
 from gateway.app import Stores
 from gateway.errors import Conflict, NotFound
+from gateway.quotas import Quota
 from gateway.tenants import ACTIVE, SUSPENDED, Key, Tenant
 
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
 ACME = Tenant("t_1", "Acme", ACTIVE, THEN)
-OTHER = Tenant("t_2", "Other 万能", ACTIVE, THEN)
+OTHER = Tenant("t_2", "Other 万能", ACTIVE, THEN, Quota(60, 1_000_000))
 KEY = Key("abc", "t_1", "d" * 64, ("classify",), THEN, None)
 
 
@@ -38,7 +39,7 @@ async def test_a_name_is_there_once(stores: Stores) -> None:
 
 async def test_a_change_is_kept_and_needs_its_tenant(stores: Stores) -> None:
     await stores.tenants.add(ACME)
-    changed = replace(ACME, name="Acme AG", status=SUSPENDED)
+    changed = replace(ACME, name="Acme AG", status=SUSPENDED, quota=Quota(None, 5))
     await stores.tenants.change(changed)
     assert await stores.tenants.get("t_1") == changed
     with pytest.raises(NotFound):

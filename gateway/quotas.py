@@ -1,0 +1,104 @@
+"""How much a tenant may ask for in a minute: a bucket of requests, and one of pairs, that refill. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import QuotaExceeded
+
+WINDOW_S = 60.0
+KNOWN_TENANTS = 10_000
+"""Buckets remembered; the one longest unused goes first, and is full again when it comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Per minute; None: as many as there is room for."""
+
+    requests: int | None = None
+    pairs: int | None = None
+
+
+NO_QUOTA = Quota()
+
+
+class Bucket:
+    """Holds at most a minute's worth and refills evenly; `now` is given in seconds that never go back.
+
+    What may be taken in any time t is at most `per_minute * (1 + t / 60)`.
+    """
+
+    def __init__(self, per_minute: int, now: float) -> None:
+        self.per_minute = per_minute
+        self._level = float(per_minute)
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """What can be taken now."""
+        refilled = self._level + (now - self._at) * self.per_minute / WINDOW_S
+        return min(float(self.per_minute), refilled)
+
+    def take(self, amount: float, now: float) -> float:
+        """Seconds to wait until `amount` is there: 0, and it is taken; `inf` where it never will be."""
+        level = self.level(now)
+        if amount > self.per_minute:
+            return math.inf
+        if amount > level:
+            return (amount - level) * WINDOW_S / self.per_minute
+        self._level, self._at = level - amount, now
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left of a quota of pairs, for the headers of an answer."""
+
+    quota: int
+    left: int
+    full_in_s: int
+    """Until all of it is there again."""
+
+
+class Quotas:
+    """Buckets of every tenant; a changed quota starts with a full bucket."""
+
+    def __init__(self, now: Callable[[], float], cached_pair_cost: float) -> None:
+        self._now = now
+        self._cached_pair_cost = cached_pair_cost
+        self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
+
+    def take_request(self, tenant_id: str, quota: Quota) -> None:
+        """`QuotaExceeded` when the tenant has asked too often."""
+        self._take(tenant_id, "requests", quota.requests, 1)
+
+    def take_pairs(self, tenant_id: str, quota: Quota, *, computed: int, cached: int) -> None:
+        """`QuotaExceeded` when the pairs are not there; nothing is taken then."""
+        self._take(tenant_id, "pairs", quota.pairs, computed + cached * self._cached_pair_cost)
+
+    def standing(self, tenant_id: str, quota: Quota) -> Standing | None:
+        """None where pairs are not bounded."""
+        if quota.pairs is None:
+            return None
+        level = self._bucket(tenant_id, "pairs", quota.pairs).level(self._now())
+        return Standing(quota.pairs, int(level), math.ceil((quota.pairs - level) * WINDOW_S / quota.pairs))
+
+    def _take(self, tenant_id: str, what: str, per_minute: int | None, amount: float) -> None:
+        if per_minute is None or amount <= 0:
+            return
+        wait_s = self._bucket(tenant_id, what, per_minute).take(amount, self._now())
+        if wait_s == math.inf:
+            raise QuotaExceeded(f"{math.ceil(amount)} {what} at once, the quota is {per_minute} a minute", None)
+        if wait_s > 0:
+            raise QuotaExceeded(f"the quota is {per_minute} {what} a minute", math.ceil(wait_s))
+
+    def _bucket(self, tenant_id: str, what: str, per_minute: int) -> Bucket:
+        bucket = self._buckets.get((tenant_id, what))
+        if bucket is None or bucket.per_minute != per_minute:
+            bucket = self._buckets[tenant_id, what] = Bucket(per_minute, self._now())
+            if len(self._buckets) > KNOWN_TENANTS:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end((tenant_id, what))
+        return bucket
