@@ -56,7 +56,8 @@ def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(
         wanneng(server, "create", "acme")
         key = wanneng(server, "key", "acme")
         assert ask(server, key).status_code == 200
-        assert "acme" in wanneng(server, "list")
+        wanneng(server, "quota", "acme", "--pairs-per-minute", "1234")
+        assert "1234" in wanneng(server, "list")
         label_set = {"labels": ["投诉", "咨询"]}
         headers = {"Authorization": f"Bearer {key}"}
         made = httpx.put(f"{server.url}/v1/label-sets/tickets", json=label_set, headers=headers, trust_env=False)
