@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint bench bench-engines bench-int8 golden snapshot engine train engine-env env serve-env lock
+.PHONY: help serve test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -29,6 +29,9 @@ lint: env ## formatting, lint, types, import contracts
 
 bench: env ## measure what merging requests is worth, against a running `wanneng serve`
 	$(SERVE)/python benchmarks/merging.py
+
+bench-gateway: env ## measure cached answers per second, against a running `wanneng serve --require-key` (needs wrk)
+	$(SERVE)/python -m benchmarks.cached
 
 bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines

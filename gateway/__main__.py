@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 
@@ -23,6 +24,8 @@ STOP_S = 2
 def main() -> None:
     """Serve until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    # What no line shows need not be found out for each (Python's logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = load_settings()
@@ -32,12 +35,17 @@ def main() -> None:
         asyncio.run(_prepare(settings))
     except (DatabaseError, StoreUnavailable) as error:
         sys.exit(f"gateway: {error}")
+    app = create_app(settings)
+    # What is there now stays until the end: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_level="warning",
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )

@@ -10,22 +10,20 @@ from dataclasses import dataclass
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.routing import Router
 
 from gateway.addresses import addresses_of
 from gateway.admission import Admission
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
 from gateway.api.label_sets import LabelSetEndpoints
-from gateway.api.problems import problem_of_error, problem_of_http
 from gateway.api.tenants import TenantEndpoints
 from gateway.classify import Classify
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError
 from gateway.identity import Identities
 from gateway.label_sets import LabelSets, LabelSetStore
+from gateway.line_log import LineLog
 from gateway.pair_cache import MemoryPairCache
 from gateway.pair_source import PairSource
 from gateway.quotas import Quotas
@@ -64,8 +62,9 @@ def create_app(
     classifier: Classifier | None = None,
     stores: Stores | None = None,
     clock: Clock | None = None,
-) -> Starlette:
-    """The ASGI application; tests give a `classifier`, `stores` and a `clock` of their own."""
+    log: LineLog | None = None,
+) -> Boundary:
+    """The ASGI application; tests give a `classifier`, `stores`, a `clock` and a `log` of their own."""
     stores = stores or open_stores(settings)
     clock = clock or SystemClock()
     client = _client(settings)
@@ -77,7 +76,8 @@ def create_app(
     readiness = Readiness(replicas)
     admission = Admission(settings.max_pairs_in_flight)
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
-    telemetry = Telemetry(admission, readiness, cache)
+    log = log or LineLog()
+    telemetry = Telemetry(admission, readiness, cache, log)
     source = PairSource(readiness, cache, admission, settings)
     quotas = Quotas(time.monotonic, settings.cached_pair_cost)
     classify = Classify(source, quotas, settings)
@@ -97,7 +97,7 @@ def create_app(
     ]
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Boundary) -> AsyncIterator[None]:
         running = [asyncio.create_task(keep()) for keep in (replicas.keep, readiness.keep, identities.keep_uses)]
         try:
             yield
@@ -109,16 +109,9 @@ def create_app(
                 await identities.store_uses()
             await stores.close()
             await client.aclose()
+            log.flush()
 
-    return Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        middleware=[Middleware(Boundary, telemetry, routes)],
-        exception_handlers={
-            GatewayError: problem_of_error,
-            HTTPException: problem_of_http,
-        },
-    )
+    return Boundary(Router(routes, redirect_slashes=False, lifespan=lifespan), telemetry, routes)
 
 
 def _client(settings: Settings) -> httpx.AsyncClient:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
-from gateway.errors import DeadlineExceeded, TritonUnavailable
+from gateway.errors import TritonUnavailable
 from gateway.facts import Facts
 from gateway.pair_cache import unpack
 from gateway.pair_source import Ask, EngineChanged, Pairs, PairSource
 from gateway.question import Question
-from gateway.quotas import Quota, Quotas
+from gateway.quotas import NO_QUOTA, Quota, Quotas
 from gateway.schema import Cut, Result
 from gateway.scoring import entailment, ranked
 from gateway.settings import Settings
@@ -33,8 +32,7 @@ class Caller(Protocol):
     def quota(self) -> Quota: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """Results in the order of the texts, from one engine."""
 
     results: list[Result]
@@ -49,6 +47,7 @@ class Classify:
         self._source = source
         self._quotas = quotas
         self._settings = settings
+        self._default = Quota(settings.requests_per_minute or None, settings.pairs_per_minute or None)
 
     async def answer(self, question: Question, caller: Caller, facts: Facts, *, fresh: bool = False) -> Outcome:
         """Every text with every label, or a `GatewayError`; at most `deadline_s` from here.
@@ -66,14 +65,7 @@ class Classify:
                 facts.quota = self._quotas.standing(caller.tenant_id, quota)
 
         self._quotas.take_request(caller.tenant_id, quota)
-        ask = Ask(question, caller.tenant_id, spend, fresh, deadline)
-        try:
-            async with asyncio.timeout_at(deadline):
-                pairs = await self._from_one_engine(ask, facts)
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"no answer within {self._settings.deadline_s:g} s; send less at a time or try again"
-            ) from None
+        pairs = await self._from_one_engine(Ask(question, caller.tenant_id, spend, fresh, deadline), facts)
         facts.engine_id = pairs.engine.id
         results = [self._result(question, values, facts) for values in pairs.values]
         return Outcome(results, pairs.engine.name, pairs.engine.id)
@@ -81,6 +73,8 @@ class Classify:
     def _quota(self, caller: Caller) -> Quota:
         """The tenant's own, the gateway's where it has none."""
         own, settings = caller.quota, self._settings
+        if own is NO_QUOTA:
+            return self._default
         return Quota(
             own.requests or settings.requests_per_minute or None, own.pairs or settings.pairs_per_minute or None
         )
@@ -99,8 +93,8 @@ class Classify:
         labels, scores = ranked(names, logits, multi_label=question.multi_label)
         none: bool | UnsetType = UNSET
         if question.threshold is not None:
-            none = bool(entailment(logits).max() < question.threshold)
-        longest, text_tokens, label_tokens = (int(most) for most in tokens.max(axis=0))
+            none = max(map(entailment, logits)) < question.threshold
+        longest, text_tokens, label_tokens = map(max, zip(*tokens, strict=True))
         if text_tokens == 0 and label_tokens == 0:
             return Result(labels, scores, truncated=False, none_of_these=none)
         facts.truncated_texts += 1

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gateway.quotas import Standing
 
 
-@dataclass(slots=True)
-class Facts:
-    """Filled in by whoever knows; nothing here tells what a text or a label was."""
+class Facts(Struct):
+    """Filled in by whoever knows; nothing here tells what a text or a label was. Its JSON is the log line."""
 
     request_id: str
+    method: str = ""
+    route: str = ""
+    """A known path, or one word for all others."""
+    status: int = 0
+    seconds: float = 0.0
     tenant_id: str | None = None
     texts: int = 0
     labels: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -15,6 +16,9 @@ VALUE = np.dtype([("logits", "<f4", 3), ("tokens", "<i4", 3)])
 
 Logits and not scores, which depend on the other labels; and what was cut, so that a cached answer says so too.
 """
+_VALUE = struct.Struct("<3f3i")
+Logits = tuple[float, float, float]
+Tokens = tuple[int, int, int]
 ENTRY_BYTES = 420
 """What an entry of the cache takes in this process, measured: key, value, the cache's own link and time."""
 
@@ -52,9 +56,8 @@ def pair_keys(
 
     Every field has its length before it, so that no two lists of fields look alike.
     """
-    common = hashlib.sha256()
-    for field in (tenant_id, engine_id, template, str(max_tokens or 0), text):
-        common.update(_with_length(field))
+    fields = (tenant_id, engine_id, template, str(max_tokens or 0), text)
+    common = hashlib.sha256(b"".join(map(_with_length, fields)))
     keys = []
     for label in labels:
         one = common.copy()
@@ -71,10 +74,10 @@ def pack(logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> list[bytes]:
     return [packed[start : start + VALUE.itemsize] for start in range(0, len(packed), VALUE.itemsize)]
 
 
-def unpack(values: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """`[n, 3]` logits and `[n, 3]` tokens."""
-    pairs = np.frombuffer(b"".join(values), dtype=VALUE)
-    return pairs["logits"], pairs["tokens"]
+def unpack(values: Sequence[bytes]) -> tuple[list[Logits], list[Tokens]]:
+    """Logits and tokens of each pair."""
+    pairs = [_VALUE.unpack(value) for value in values]
+    return [pair[:3] for pair in pairs], [pair[3:] for pair in pairs]
 
 
 def _with_length(field: str) -> bytes:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from gateway.admission import Admission
-from gateway.errors import GatewayError
+from gateway.errors import DeadlineExceeded, GatewayError
 from gateway.facts import Facts
 from gateway.flights import Flight, Flights
 from gateway.pair_cache import PairCache, pack, pair_keys
@@ -23,8 +25,7 @@ class EngineChanged(Exception):
     """Pairs of one question came from two engines; asked again, they come from one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A question, who asks it, and until when."""
 
     question: Question
@@ -37,16 +38,14 @@ class Ask:
     """On the event loop's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Struct, frozen=True):
     """Values for each text, in the order of its labels, all from one engine."""
 
     values: list[list[bytes]]
     engine: Engine
 
 
-@dataclass(slots=True)
-class _Text:
+class _Text(Struct):
     """What is known of one text's pairs, by place."""
 
     text: str
@@ -88,14 +87,18 @@ class PairSource:
         self._flights: Flights[_Computed] = Flights()
 
     async def pairs(self, ask: Ask, facts: Facts) -> Pairs:
-        """All pairs of the question; `EngineChanged` when they would be of two engines."""
+        """All pairs of the question by its deadline; `EngineChanged` when they would be of two engines."""
         engine = self._replicas.choose_engine()
         texts = [await self._known(ask, text, engine) for text in ask.question.texts]
         facts.pairs_computed, facts.pairs_cached = 0, ask.question.pairs
         if engine is not None and not any(None in text.values for text in texts):
             ask.spend(0, ask.question.pairs)
         else:
-            engine = await self._complete(ask, texts, engine, facts)
+            try:
+                async with asyncio.timeout_at(ask.deadline):
+                    engine = await self._complete(ask, texts, engine, facts)
+            except TimeoutError:
+                raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
         return Pairs([[value for value in text.values if value is not None] for text in texts], engine)
 
     async def _known(self, ask: Ask, text: str, engine: Engine | None) -> _Text:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.errors import InvalidRequest
 from gateway.schema import ClassifyBody
@@ -14,8 +13,7 @@ from gateway.settings import Settings
 PLACEHOLDER = "{}"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownLabels:
+class KnownLabels(Struct, frozen=True):
     """Labels of a tenant's set: what they are called, and what is said of a text."""
 
     reference: str
@@ -26,8 +24,7 @@ class KnownLabels:
     threshold: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """Texts and labels that fit the limits."""
 
     texts: tuple[str, ...]

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import asdict
-
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from gateway.admission import Admission
 from gateway.facts import Facts
+from gateway.line_log import LineLog
 from gateway.pair_cache import MemoryPairCache
 from gateway.readiness import Readiness
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-log = logging.getLogger("gateway.request")
+_encoder = msgspec.json.Encoder()
 
 
 class Telemetry:
     """Prometheus metrics in base units, and a canonical log line as JSON."""
 
-    def __init__(self, admission: Admission, readiness: Readiness, cache: MemoryPairCache) -> None:
+    def __init__(self, admission: Admission, readiness: Readiness, cache: MemoryPairCache, log: LineLog) -> None:
+        self._log = log
         self._registry = registry = CollectorRegistry()
         self._requests = Counter("wanneng_requests", "Requests answered.", ["route", "status"], registry=registry)
         self._seconds = Histogram(
@@ -38,7 +37,9 @@ class Telemetry:
             buckets=SECONDS,
             registry=registry,
         )
-        self._pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
+        pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
+        self._computed, self._cached = pairs.labels("computed"), pairs.labels("cached")
+        self._of_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._truncated = Counter("wanneng_truncated_texts", "Texts that were cut.", registry=registry)
         in_flight = Gauge("wanneng_pairs_in_flight", "Pairs admitted, not answered.", registry=registry)
         in_flight.set_function(lambda: admission.pairs_in_flight)
@@ -46,20 +47,24 @@ class Telemetry:
         ready.set_function(lambda: readiness.ready)
         cached = Gauge("wanneng_cache_pairs", "Pairs in the cache of this process.", registry=registry)
         cached.set_function(lambda: cache.entries)
-        for source in ("computed", "cached"):
-            self._pairs.labels(source)
 
-    def record(self, facts: Facts, *, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request and log it; `route` is a known path, so labels stay bounded."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-        self._pairs.labels("computed").inc(facts.pairs_computed)
-        self._pairs.labels("cached").inc(facts.pairs_cached)
-        self._truncated.inc(facts.truncated_texts)
+    def record(self, facts: Facts) -> None:
+        """Count one answered request and log it; `facts.route` is a known path, so labels stay bounded."""
+        route = (facts.route, facts.status)
+        requests, seconds = self._of_route.get(route) or self._of_route.setdefault(
+            route, (self._requests.labels(facts.route, str(facts.status)), self._seconds.labels(facts.route))
+        )
+        requests.inc()
+        seconds.observe(facts.seconds)
+        if facts.pairs_computed:
+            self._computed.inc(facts.pairs_computed)
+        if facts.pairs_cached:
+            self._cached.inc(facts.pairs_cached)
+        if facts.truncated_texts:
+            self._truncated.inc(facts.truncated_texts)
         if facts.triton_s:
             self._triton_seconds.observe(facts.triton_s)
-        line = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
-        log.info(msgspec.json.encode(line | asdict(facts)).decode())
+        self._log.add(_encoder.encode(facts))
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from gateway.errors import BodyTooLarge, BodyTooSlow
 from gateway.settings import Settings
@@ -16,14 +16,18 @@ async def read_body(request: Request, limits: Settings) -> bytes:
     declared = request.headers.get("Content-Length", "0")
     if declared.isdigit() and int(declared) > most:
         raise BodyTooLarge(f"{declared} bytes, at most {most}")
-    chunks, size = [], 0
+    body = bytearray()
     try:
         async with asyncio.timeout(limits.body_timeout_s):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > most:
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > most:
                     raise BodyTooLarge(f"more than {most} bytes")
-                chunks.append(chunk)
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
-    return b"".join(chunks)
+    return bytes(body)

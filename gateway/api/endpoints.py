@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.api.answers import json_answer, quota_headers
+from gateway.api.answers import json_answer, quota_headers, route
 from gateway.api.bodies import read_body
 from gateway.classify import Classify, Outcome
 from gateway.errors import InvalidRequest
@@ -43,10 +43,10 @@ class Endpoints:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/v1/classify", self.classify, methods=["POST"]),
-            Route("/livez", self.livez),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.metrics),
+            route("POST", "/v1/classify", self.classify),
+            route("GET", "/livez", self.livez),
+            route("GET", "/readyz", self.readyz),
+            route("GET", "/metrics", self.metrics),
         ]
 
     async def classify(self, request: Request) -> Response:

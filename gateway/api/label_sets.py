@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.api.answers import json_answer
+from gateway.api.answers import json_answer, route
 from gateway.api.bodies import read_body
 from gateway.errors import InvalidRequest
 from gateway.identity import Identities
@@ -31,12 +31,12 @@ class LabelSetEndpoints:
 
     def routes(self) -> list[Route]:
         return [
-            Route(SETS, self.all, methods=["GET"]),
-            Route(ONE, self.get, methods=["GET"]),
-            Route(ONE, self.put, methods=["PUT"]),
-            Route(ONE, self.remove, methods=["DELETE"]),
-            Route(ONE + "/versions", self.versions, methods=["GET"]),
-            Route(ONE + "/rollback", self.roll_back, methods=["POST"]),
+            route("GET", SETS, self.all),
+            route("GET", ONE, self.get),
+            route("PUT", ONE, self.put),
+            route("DELETE", ONE, self.remove),
+            route("GET", ONE + "/versions", self.versions),
+            route("POST", ONE + "/rollback", self.roll_back),
         ]
 
     async def all(self, request: Request) -> Response:

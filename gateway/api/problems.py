@@ -34,9 +34,7 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
 HTTP_TITLES = {404: "There is nothing here", 405: "This method is not possible here"}
 
 
-async def problem_of_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler for every `GatewayError`."""
-    assert isinstance(error, GatewayError)
+def problem_of_error(request: Request, error: GatewayError) -> Response:
     status, title = STATUSES[type(error)]
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, errors.Unauthorized):
@@ -48,9 +46,8 @@ async def problem_of_error(request: Request, error: Exception) -> Response:
     return _problem(request, status, title, error.code, str(error), headers, extra)
 
 
-async def problem_of_http(request: Request, error: Exception) -> Response:
+def problem_of_http(request: Request, error: HTTPException) -> Response:
     """Starlette's own refusals: unknown path, wrong method."""
-    assert isinstance(error, HTTPException)
     title = HTTP_TITLES.get(error.status_code, error.detail)
     headers = dict(error.headers or {})
     return _problem(request, error.status_code, title, "http_error", error.detail, headers, {})

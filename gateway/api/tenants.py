@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
@@ -10,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.api.answers import json_answer
+from gateway.api.answers import Endpoint, json_answer, route
 from gateway.api.bodies import read_body
 from gateway.identity import Identities
 from gateway.quotas import Quota
@@ -31,7 +30,6 @@ from gateway.tenants import SCOPES, Key, Tenant, Tenants
 
 ONE, KEYS = "/v1/tenants/{tenant_id}", "/v1/tenants/{tenant_id}/keys"
 _Body = TypeVar("_Body", bound=Struct)
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class TenantEndpoints:
@@ -108,7 +106,7 @@ class TenantEndpoints:
                 self._identities.forget()
             return response
 
-        return Route(path, guarded, methods=[method])
+        return route(method, path, guarded)
 
     async def _body(self, request: Request, kind: type[_Body]) -> _Body:
         return decode(kind, await read_body(request, self._settings) or b"{}")

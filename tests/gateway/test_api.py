@@ -13,6 +13,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.errors import DeadlineExceeded, GatewayError, TritonFailed, TritonUnavailable
+from gateway.line_log import LineLog
 from gateway.settings import Settings
 from tests.fakes.classifier import FakeClassifier
 
@@ -20,8 +21,11 @@ GOOD = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
 
 
 @asynccontextmanager
-async def gateway(classifier: FakeClassifier | None = None, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings(**limits), classifier=classifier or FakeClassifier())
+async def gateway(
+    classifier: FakeClassifier | None = None, lines: list[bytes] | None = None, **limits: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    log = LineLog((lines if lines is not None else []).append)
+    app = create_app(Settings(**limits), classifier=classifier or FakeClassifier(), log=log)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -140,8 +144,9 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
 
 
 async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    app = create_app(Settings(), classifier=FakeClassifier())
+    lines: list[bytes] = []
+    log = LineLog(lines.append)
+    app = create_app(Settings(), classifier=FakeClassifier(), log=log)
     scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
     messages: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
@@ -154,7 +159,8 @@ async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
         raise AssertionError(message)
 
     await app(scope, receive, send)
-    (line,) = [json.loads(record.message) for record in caplog.records if record.name == "gateway.request"]
+    log.flush()
+    line = json.loads(lines[0])
     assert (line["status"], line["error_code"]) == (499, "client_disconnected")
     assert "Traceback" not in caplog.text
 
@@ -217,12 +223,13 @@ async def test_metrics_count_requests_and_pairs_by_known_routes() -> None:
     assert "wanneng_pairs_in_flight 0.0" in text
 
 
-async def test_a_request_leaves_one_log_line_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="gateway.request")
-    async with gateway() as client:
+async def test_a_request_leaves_one_log_line_without_its_text() -> None:
+    lines: list[bytes] = []
+    async with gateway(lines=lines) as client:
         await client.post("/v1/classify", json=GOOD, headers={"X-Request-Id": "r-1"})
         await client.post("/v1/classify", json=GOOD | {"labels": "投诉,投诉"})
-    first, second = (json.loads(record.message) for record in caplog.records)
+    written = b"".join(lines).decode()
+    first, second = map(json.loads, written.splitlines())
     assert (first["request_id"], first["status"], first["pairs_computed"]) == ("r-1", 200, 2)
     assert (second["status"], second["error_code"]) == (422, "invalid_request")
-    assert "投诉" not in caplog.text
+    assert "投诉" not in written

@@ -81,7 +81,7 @@ async def test_what_was_cut_is_told() -> None:
 async def test_the_deadline_ends_the_request_and_frees_its_pairs() -> None:
     admission = Admission(10)
     subject = use_case(FakeClassifier(delay_s=60), admission, deadline_s=0.05)
-    with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
+    with pytest.raises(DeadlineExceeded, match="no answer in time"):
         await answer(subject, question())
     assert admission.pairs_in_flight == 0
 

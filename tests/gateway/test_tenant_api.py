@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
+from gateway.line_log import LineLog
 from gateway.settings import Settings
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clock import FakeClock
@@ -20,9 +21,17 @@ OPERATOR = {"Authorization": "Bearer operator"}
 
 
 @asynccontextmanager
-async def gateway(memory: Memory | None = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def gateway(
+    memory: Memory | None = None, lines: list[bytes] | None = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     given: dict[str, Any] = {"admin_key": "operator", "require_key": True} | settings
-    app = create_app(Settings(**given), classifier=FakeClassifier(), stores=fake_stores(memory), clock=FakeClock())
+    app = create_app(
+        Settings(**given),
+        classifier=FakeClassifier(),
+        stores=fake_stores(memory),
+        clock=FakeClock(),
+        log=LineLog((lines if lines is not None else []).append),
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -190,13 +199,15 @@ async def test_ids_never_become_labels_of_a_metric() -> None:
 
 
 async def test_no_key_is_ever_logged(caplog: pytest.LogCaptureFixture) -> None:
+    lines: list[bytes] = []
     with caplog.at_level("DEBUG"):
-        async with gateway() as client:
+        async with gateway(lines=lines) as client:
             tenant = await new_tenant(client)
             key = (await new_key(client, tenant))["key"]
             await client.post("/v1/classify", json=GOOD, headers=bearer(key))
             await client.post("/v1/classify", json=GOOD, headers=bearer(key + "0"))
-    ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("gateway"))
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("gateway")]
+    ours = "\n".join([*said, *(line.decode() for line in lines)])
     assert tenant in ours
     assert key not in ours
     assert "operator" not in ours

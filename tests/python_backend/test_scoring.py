@@ -32,7 +32,7 @@ def test_ties_come_in_reverse_as_in_modelscope() -> None:
 def test_the_gateway_ranks_as_triton_does(values: np.ndarray, multi_label: bool) -> None:
     labels = [str(i) for i in range(len(values))]
     ranking = rank(values, multi_label=multi_label)
-    names, scores = ranked(labels, values, multi_label=multi_label)
+    names, scores = ranked(labels, [tuple(row) for row in values.tolist()], multi_label=multi_label)
     assert scores == pytest.approx(ranking.scores.tolist(), abs=1e-6)
     by_name = dict(zip(names, scores, strict=True))
     assert [by_name[str(i)] for i in ranking.order] == pytest.approx(scores, abs=1e-6)

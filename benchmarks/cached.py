@@ -1,0 +1,110 @@
+"""Cached answers per second of one gateway process, beside an echo in the same server, in one run.
+
+`make bench-gateway` with `wanneng serve --require-key` running and Debian's `wrk` installed. Key check, quota,
+metrics and log are on. The machine's cores are shared, so the ratio to the echo means more than the rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+BODY = {"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}
+ECHO_PORT = 8099
+ROUNDS, ROUND_S, CONNECTIONS = 3, 5, 16
+ECHO = """
+import msgspec, uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+async def echo(request):
+    body = msgspec.json.decode(await request.body())
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+uvicorn.run(Starlette(routes=[Route("/v1/classify", echo, methods=["POST"])]), port=%d, access_log=False,
+            log_level="warning", server_header=False, proxy_headers=False)
+"""
+
+
+def main() -> None:
+    """Print the figures and write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:8080")
+    parser.add_argument("--state", type=Path, default=Path(".state"))
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results/cached.json")
+    options = parser.parse_args()
+    key = (options.state / "local.key").read_text(encoding="utf-8").strip()
+    _set_quota(options.url, (options.state / "admin.key").read_text(encoding="utf-8").strip())
+    rates, echoes = [], []
+    echo = subprocess.Popen([sys.executable, "-c", ECHO % ECHO_PORT])
+    try:
+        _wrk(options.url, key, 1, 0)
+        time.sleep(1)
+        for _ in range(ROUNDS):
+            rates.append(_wrk(options.url, key, ROUND_S, 0)[0])
+            echoes.append(_wrk(f"http://127.0.0.1:{ECHO_PORT}", key, ROUND_S, 0)[0])
+    finally:
+        echo.terminate()
+        echo.wait()
+    rate, echo_rate = max(rates), max(echoes)
+    half, p99_ms = _wrk(options.url, key, ROUND_S, max(1, round(1_000 * CONNECTIONS / (rate / 2))))
+    figures = {
+        "cached_per_s": round(rate),
+        "echo_per_s": round(echo_rate),
+        "cached_to_echo": round(rate / echo_rate, 2),
+        "half_per_s": round(half),
+        "half_p99_ms": p99_ms,
+    }
+    options.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    for name, value in figures.items():
+        print(f"{name:>16} {value:>10}")
+
+
+def _set_quota(url: str, admin_key: str) -> None:
+    quota = {"requests_per_minute": 1_000_000_000, "pairs_per_minute": 1_000_000_000}
+    headers = {"Authorization": f"Bearer {admin_key}"}
+    httpx.put(f"{url}/v1/tenants/local/quota", json=quota, headers=headers, trust_env=False).raise_for_status()
+
+
+def _wrk(url: str, key: str, seconds: int, delay_ms: int) -> tuple[float, float]:
+    """Answers a second, and the p99 in milliseconds; each connection waits `delay_ms` before it asks again."""
+    script = f"""
+        wrk.method = "POST"
+        wrk.headers["Content-Type"] = "application/json"
+        wrk.headers["Authorization"] = "Bearer " .. os.getenv("WANNENG_KEY")
+        wrk.body = [[{json.dumps(BODY, ensure_ascii=False)}]]
+    """
+    script += f"function delay() return {delay_ms} end" if delay_ms else ""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as file:
+        file.write(script)
+        file.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", file.name]
+        done = subprocess.run(
+            [*command, f"{url}/v1/classify"],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=seconds + 30,
+            env={"PATH": os.defpath, "WANNENG_KEY": key},
+        )
+    if "Non-2xx" in done.stdout:
+        sys.exit(f"the gateway refused requests:\n{done.stdout}")
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
+    assert rate, done.stdout
+    assert p99, done.stdout
+    return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+
+
+if __name__ == "__main__":
+    main()
