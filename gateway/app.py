@@ -13,7 +13,6 @@ from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
 from gateway.addresses import addresses_of
-from gateway.admission import Admission
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
 from gateway.api.label_sets import LabelSetEndpoints
@@ -36,6 +35,7 @@ from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.telemetry import Telemetry
 from gateway.tenants import KeyStore, Tenants, TenantStore
 from gateway.triton import CONNECT_TIMEOUT_S, Classifier, Triton
+from gateway.turns import Turns
 
 MAX_CONNECTIONS = 128
 
@@ -74,11 +74,11 @@ def create_app(
         time.monotonic,
     )
     readiness = Readiness(replicas)
-    admission = Admission(settings.max_pairs_in_flight)
+    turns = Turns(settings.max_pairs_in_flight, lambda: replicas.standing * settings.pairs_per_replica)
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     log = log or LineLog()
-    telemetry = Telemetry(admission, readiness, cache, log)
-    source = PairSource(readiness, cache, admission, settings)
+    telemetry = Telemetry(turns, readiness, cache, log)
+    source = PairSource(readiness, cache, turns, settings)
     quotas = Quotas(time.monotonic, settings.cached_pair_cost)
     classify = Classify(source, quotas, settings)
     identities = Identities(

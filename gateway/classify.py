@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from msgspec import UNSET, Struct, UnsetType
@@ -32,6 +32,20 @@ class Caller(Protocol):
     def quota(self) -> Quota: ...
 
 
+class Wishes(Struct, frozen=True):
+    """How an answer is wanted."""
+
+    fresh: bool = False
+    """Compute every pair, though it may be known."""
+    timeout_s: float | None = None
+    """How long the caller will wait, up to the gateway's own deadline."""
+    left: Callable[[], Awaitable[None]] | None = None
+    """Returns when nobody waits for the answer any more."""
+
+
+NO_WISHES = Wishes()
+
+
 class Outcome(Struct, frozen=True):
     """Results in the order of the texts, from one engine."""
 
@@ -47,15 +61,19 @@ class Classify:
         self._source = source
         self._quotas = quotas
         self._settings = settings
-        self._default = Quota(settings.requests_per_minute or None, settings.pairs_per_minute or None)
+        self._default = Quota(
+            settings.requests_per_minute or None,
+            settings.pairs_per_minute or None,
+            settings.tenant_pairs_in_flight or None,
+        )
 
-    async def answer(self, question: Question, caller: Caller, facts: Facts, *, fresh: bool = False) -> Outcome:
-        """Every text with every label, or a `GatewayError`; at most `deadline_s` from here.
-
-        `fresh`: compute every pair, though it may be known.
-        """
+    async def answer(
+        self, question: Question, caller: Caller, facts: Facts, wishes: Wishes = NO_WISHES
+    ) -> Outcome:
+        """Every text with every label, or a `GatewayError`; at most `deadline_s` from here."""
         facts.texts, facts.labels = len(question.texts), len(question.labels)
-        deadline = asyncio.get_running_loop().time() + self._settings.deadline_s
+        timeout_s = min(wishes.timeout_s or self._settings.deadline_s, self._settings.deadline_s)
+        deadline = asyncio.get_running_loop().time() + timeout_s
         quota = self._quota(caller)
 
         def spend(computed: int, cached: int) -> None:
@@ -65,18 +83,23 @@ class Classify:
                 facts.quota = self._quotas.standing(caller.tenant_id, quota)
 
         self._quotas.take_request(caller.tenant_id, quota)
-        pairs = await self._from_one_engine(Ask(question, caller.tenant_id, spend, fresh, deadline), facts)
+        pairs = await self._from_one_engine(
+            Ask(question, caller.tenant_id, spend, wishes.fresh, deadline, quota.pairs_in_flight, wishes.left),
+            facts,
+        )
         facts.engine_id = pairs.engine.id
         results = [self._result(question, values, facts) for values in pairs.values]
         return Outcome(results, pairs.engine.name, pairs.engine.id)
 
     def _quota(self, caller: Caller) -> Quota:
         """The tenant's own, the gateway's where it has none."""
-        own, settings = caller.quota, self._settings
-        if own is NO_QUOTA:
-            return self._default
+        own, default = caller.quota, self._default
+        if own == NO_QUOTA:
+            return default
         return Quota(
-            own.requests or settings.requests_per_minute or None, own.pairs or settings.pairs_per_minute or None
+            own.requests or default.requests,
+            own.pairs or default.pairs,
+            own.pairs_in_flight or default.pairs_in_flight,
         )
 
     async def _from_one_engine(self, ask: Ask, facts: Facts) -> Pairs:

@@ -12,6 +12,7 @@ GatewayError
 ├── PreconditionNeeded      somebody else wrote since the writer looked
 ├── QuotaExceeded           the tenant has asked for more than it may in a minute
 ├── StoreUnavailable        the database does not answer
+├── ClientGone              nobody waits for the answer any more
 ├── DeadlineExceeded        no answer within the request's time
 ├── Overloaded              more pairs are in flight than the bound
 ├── TritonUnavailable       nobody answers there, or it does not serve yet
@@ -87,6 +88,10 @@ class PreconditionNeeded(GatewayError):
 class StoreUnavailable(GatewayError):
     code = "store_unavailable"
     retry_after_s = 1
+
+
+class ClientGone(GatewayError):
+    code = "client_disconnected"
 
 
 class DeadlineExceeded(GatewayError):

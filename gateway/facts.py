@@ -21,6 +21,8 @@ class Facts(Struct):
     labels: int = 0
     pairs_computed: int = 0
     pairs_cached: int = 0
+    pairs_refused: int = 0
+    """Because too many were in flight."""
     truncated_texts: int = 0
     triton_s: float = 0.0
     """Time spent waiting for Triton, over all calls of the request."""

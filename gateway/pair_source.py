@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
 
-from gateway.admission import Admission
-from gateway.errors import DeadlineExceeded, GatewayError
+from gateway.errors import ClientGone, DeadlineExceeded, GatewayError
 from gateway.facts import Facts
 from gateway.flights import Flight, Flights
 from gateway.pair_cache import PairCache, pack, pair_keys
@@ -19,6 +18,7 @@ from gateway.question import Question
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from gateway.triton import Engine
+from gateway.turns import Turns
 
 
 class EngineChanged(Exception):
@@ -36,6 +36,10 @@ class Ask(Struct, frozen=True):
     """Compute everything, though it may be known."""
     deadline: float
     """On the event loop's clock."""
+    most_in_flight: int | None = None
+    """Pairs that the tenant may have in flight; None: its share."""
+    left: Callable[[], Awaitable[None]] | None = None
+    """Returns when nobody waits for the answer any more; waited for while something is computed."""
 
 
 class Pairs(Struct, frozen=True):
@@ -77,12 +81,12 @@ class PairSource:
         self,
         replicas: Readiness,
         cache: PairCache,
-        admission: Admission,
+        turns: Turns,
         settings: Settings,
     ) -> None:
         self._replicas = replicas
         self._cache = cache
-        self._admission = admission
+        self._turns = turns
         self._settings = settings
         self._flights: Flights[_Computed] = Flights()
 
@@ -117,7 +121,7 @@ class PairSource:
         joined = self._join(texts, ours)
         fills = [self._fill(part, engines) for part in own]
         fills += [self._fill_joined(ask, part, engine, engines, facts) for part in joined]
-        await _all(fills)
+        await _all(fills, ask.left)
         if len(engines) > 1:
             raise EngineChanged
         return next(iter(engines.values()))
@@ -137,11 +141,11 @@ class PairSource:
                 planned |= {key} if key is not None else set()
             calls += [(text, missing[start : start + size]) for start in range(0, len(missing), size)]
         pairs = sum(len(places) for _, places in calls)
-        self._take(pairs, facts)
+        self._take(ask, pairs, facts)
         try:
             ask.spend(pairs, ask.question.pairs - pairs)
         except GatewayError:
-            self._admission.give_back(pairs)
+            self._turns.give_back(ask.tenant_id, pairs)
             raise
         at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
         return [self._fly(ask, text, places, engine, facts, at_once) for text, places in calls]
@@ -176,7 +180,7 @@ class PairSource:
         keys = [text.keys[place] for place in places] if text.keys and not ask.fresh else []
 
         async def compute() -> _Computed:
-            async with at_once:
+            async with at_once, self._turns.turn(ask.tenant_id, len(places)):
                 began, left = time.monotonic(), ask.deadline - asyncio.get_running_loop().time()
                 try:
                     answer = await self._replicas.logits(
@@ -189,7 +193,7 @@ class PairSource:
             await self._cache.put(dict(zip(own_keys, values, strict=True)))
             return _Computed(values, answer.engine)
 
-        flight = self._flights.start(keys, compute(), lambda: self._admission.give_back(len(places)))
+        flight = self._flights.start(keys, compute(), lambda: self._turns.give_back(ask.tenant_id, len(places)))
         return _Part(text, flight, places, list(range(len(places))))
 
     async def _fill(self, part: _Part, engines: dict[str, Engine]) -> None:
@@ -208,12 +212,16 @@ class PairSource:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._take(len(part.places), facts)
+            self._take(ask, len(part.places), facts)
             own = self._fly(ask, part.text, part.places, engine, facts, asyncio.Semaphore(1))
             await self._fill(own, engines)
 
-    def _take(self, pairs: int, facts: Facts) -> None:
-        self._admission.take(pairs)
+    def _take(self, ask: Ask, pairs: int, facts: Facts) -> None:
+        try:
+            self._turns.take(ask.tenant_id, pairs, ask.most_in_flight)
+        except GatewayError:
+            facts.pairs_refused += pairs
+            raise
         facts.pairs_computed += pairs
         facts.pairs_cached -= pairs
 
@@ -223,17 +231,25 @@ class PairSource:
         return pair_keys(ask.tenant_id, engine.id, question.template, question.max_tokens, text, labels)
 
 
-async def _all(fills: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """All at once; the first failure ends the others."""
+async def _all(fills: Sequence[Coroutine[Any, Any, None]], left: Callable[[], Awaitable[None]] | None) -> None:
+    """All at once; the first failure ends the others, and so does the asker who leaves."""
     try:
         async with asyncio.TaskGroup() as group:
-            for fill in fills:
-                group.create_task(fill)
+            filling = [group.create_task(fill) for fill in fills]
+            if left is not None and filling:
+                watching = group.create_task(_end_when(left))
+                await asyncio.wait(filling)
+                watching.cancel()
     except ExceptionGroup as errors:
         refusals = errors.subgroup(GatewayError)
         if refusals is None:
             raise
         raise _first(refusals) from None
+
+
+async def _end_when(left: Callable[[], Awaitable[None]]) -> None:
+    await left()
+    raise ClientGone
 
 
 def _first(errors: ExceptionGroup[GatewayError]) -> GatewayError:

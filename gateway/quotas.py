@@ -20,6 +20,8 @@ class Quota:
 
     requests: int | None = None
     pairs: int | None = None
+    pairs_in_flight: int | None = None
+    """At one gateway, at a time."""
 
 
 NO_QUOTA = Quota()

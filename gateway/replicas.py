@@ -69,6 +69,11 @@ class Replicas:
         """All replicas that may get work, now or after their ejection."""
         return tuple(self._replicas.values())
 
+    @property
+    def standing(self) -> int:
+        """How many answer, at least 1: one has to be tried."""
+        return max(1, sum(replica.engine is not None for replica in self._replicas.values()))
+
     def choose_engine(self) -> Engine | None:
         """The engine for a new question: each as likely as it has replicas; None while none is certain.
 

@@ -131,6 +131,7 @@ class QuotaBody(Struct, forbid_unknown_fields=True):
 
     requests_per_minute: int | None = None
     pairs_per_minute: int | None = None
+    pairs_in_flight: int | None = None
 
 
 class KeyBody(Struct, forbid_unknown_fields=True):
@@ -156,6 +157,7 @@ class TenantAnswer(Struct, frozen=True):
     created_at: datetime
     requests_per_minute: int | None
     pairs_per_minute: int | None
+    pairs_in_flight: int | None
 
 
 class TenantList(Struct, frozen=True):

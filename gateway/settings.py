@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 PREFIX = "WANNENG_"
-MAY_BE_ZERO = frozenset({"cache_bytes", "requests_per_minute", "pairs_per_minute", "cached_pair_cost"})
+MAY_BE_ZERO = frozenset(
+    {"cache_bytes", "requests_per_minute", "pairs_per_minute", "cached_pair_cost", "tenant_pairs_in_flight"}
+)
 
 
 class SettingsError(Exception):
@@ -49,8 +51,12 @@ class Settings:
     max_template_characters: int = 1_024
     max_pairs: int = 2_048
     """Texts times labels of one request."""
-    max_pairs_in_flight: int = 2_048
-    """Pairs of all requests; beyond it a request is refused at once."""
+    max_pairs_in_flight: int = 4_096
+    """Pairs of all requests, waiting and at Triton; a tenant alone may hold half, so that others find room."""
+    tenant_pairs_in_flight: int = 0
+    """Quota of a tenant that has none of its own; 0: its share of all."""
+    pairs_per_replica: int = 128
+    """Pairs at one Triton at a time; the others wait here, where turns are fair between tenants."""
     max_pairs_per_call: int = 64
     """Pairs of one call to Triton: the `max_batch_size` of `structbert`."""
     cache_bytes: int = 64_000_000

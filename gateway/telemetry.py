@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gateway.admission import Admission
 from gateway.facts import Facts
 from gateway.line_log import LineLog
 from gateway.pair_cache import MemoryPairCache
 from gateway.readiness import Readiness
+from gateway.turns import Turns
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -20,7 +20,7 @@ _encoder = msgspec.json.Encoder()
 class Telemetry:
     """Prometheus metrics in base units, and a canonical log line as JSON."""
 
-    def __init__(self, admission: Admission, readiness: Readiness, cache: MemoryPairCache, log: LineLog) -> None:
+    def __init__(self, turns: Turns, readiness: Readiness, cache: MemoryPairCache, log: LineLog) -> None:
         self._log = log
         self._registry = registry = CollectorRegistry()
         self._requests = Counter("wanneng_requests", "Requests answered.", ["route", "status"], registry=registry)
@@ -41,8 +41,11 @@ class Telemetry:
         self._computed, self._cached = pairs.labels("computed"), pairs.labels("cached")
         self._of_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._truncated = Counter("wanneng_truncated_texts", "Texts that were cut.", registry=registry)
+        self._refused = Counter("wanneng_pairs_refused", "Pairs beyond a bound in flight.", registry=registry)
         in_flight = Gauge("wanneng_pairs_in_flight", "Pairs admitted, not answered.", registry=registry)
-        in_flight.set_function(lambda: admission.pairs_in_flight)
+        in_flight.set_function(lambda: turns.pairs_in_flight)
+        at_triton = Gauge("wanneng_pairs_at_triton", "Pairs at Triton; the others wait here.", registry=registry)
+        at_triton.set_function(lambda: turns.pairs_at_triton)
         ready = Gauge("wanneng_ready", "1 when requests can be answered.", registry=registry)
         ready.set_function(lambda: readiness.ready)
         cached = Gauge("wanneng_cache_pairs", "Pairs in the cache of this process.", registry=registry)
@@ -60,6 +63,8 @@ class Telemetry:
             self._computed.inc(facts.pairs_computed)
         if facts.pairs_cached:
             self._cached.inc(facts.pairs_cached)
+        if facts.pairs_refused:
+            self._refused.inc(facts.pairs_refused)
         if facts.truncated_texts:
             self._truncated.inc(facts.truncated_texts)
         if facts.triton_s:

@@ -142,7 +142,11 @@ class Tenants:
 
     async def set_quota(self, tenant_id: str, quota: Quota) -> Tenant:
         """A quota of its own; None in it: the gateway's."""
-        for field, value in (("requests_per_minute", quota.requests), ("pairs_per_minute", quota.pairs)):
+        for field, value in (
+            ("requests_per_minute", quota.requests),
+            ("pairs_per_minute", quota.pairs),
+            ("pairs_in_flight", quota.pairs_in_flight),
+        ):
             if value is not None and not 1 <= value <= MAX_QUOTA:
                 raise InvalidRequest(f"1 to {MAX_QUOTA} is possible", field=field)
         tenant = replace(await self.get(tenant_id), quota=quota)

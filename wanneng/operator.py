@@ -24,9 +24,8 @@ class Operator:
     def change(self, tenant: str, **changes: str) -> dict[str, Any]:
         return self._calls.call("PATCH", self._path(tenant), changes)
 
-    def set_quota(self, tenant: str, requests: int | None, pairs: int | None) -> dict[str, Any]:
-        """Per minute; None: the gateway's own."""
-        quota = {"requests_per_minute": requests, "pairs_per_minute": pairs}
+    def set_quota(self, tenant: str, quota: dict[str, int | None]) -> dict[str, Any]:
+        """`requests_per_minute`, `pairs_per_minute`, `pairs_in_flight`; None: the gateway's own."""
         return self._calls.call("PUT", f"{self._path(tenant)}/quota", quota)
 
     def remove(self, tenant: str) -> None:

@@ -65,12 +65,14 @@ def quota(
     tenant: Annotated[str, TENANT],
     requests_per_minute: Annotated[int | None, typer.Option(help="The gateway's own when not given.")] = None,
     pairs_per_minute: Annotated[int | None, typer.Option(help="The gateway's own when not given.")] = None,
+    pairs_in_flight: Annotated[int | None, typer.Option(help="The tenant's share when not given.")] = None,
     url: _Url = HERE,
     admin_key: _AdminKey = None,
 ) -> None:
-    """Set what a tenant may ask for in a minute."""
+    """Set what a tenant may ask for in a minute, and at a time."""
+    wanted = {"requests_per_minute": requests_per_minute, "pairs_per_minute": pairs_per_minute}
     with _operator(url, admin_key) as operator:
-        operator.set_quota(tenant, requests_per_minute, pairs_per_minute)
+        operator.set_quota(tenant, wanted | {"pairs_in_flight": pairs_in_flight})
 
 
 @app.command()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from gateway.errors import BodyTooLarge, BodyTooSlow
+from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, InvalidRequest
 from gateway.settings import Settings
+
+DISCONNECT = "http.disconnect"
+TIMEOUT = "X-Request-Timeout"
 
 
 async def read_body(request: Request, limits: Settings) -> bytes:
@@ -22,8 +26,8 @@ async def read_body(request: Request, limits: Settings) -> bytes:
             more = True
             while more:
                 message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
+                if message["type"] == DISCONNECT:
+                    raise ClientGone
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
                 if len(body) > most:
@@ -31,3 +35,23 @@ async def read_body(request: Request, limits: Settings) -> bytes:
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
     return bytes(body)
+
+
+async def until_gone(request: Request) -> None:
+    """Returns when the client closes the connection; the body has been read before."""
+    while (await request.receive())["type"] != DISCONNECT:
+        pass
+
+
+def timeout_s_of(request: Request) -> float | None:
+    """How long the client will wait, if it says so."""
+    given = request.headers.get(TIMEOUT)
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InvalidRequest("seconds are needed, as 2.5", field=TIMEOUT)
+    return seconds

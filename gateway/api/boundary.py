@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
@@ -24,8 +24,6 @@ _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: neither logged nor counted."""
 UNKNOWN_ROUTE = "unknown"
-CLIENT_GONE = 499
-"""nginx's number for a client that left before its answer; nobody receives it."""
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +57,6 @@ class Boundary:
 
         try:
             await self._answer(scope, receive, send_with_id, facts)
-        except ClientDisconnect:
-            facts.status, facts.error_code = CLIENT_GONE, "client_disconnected"
         finally:
             path = scope["path"]
             if path not in QUIET:
@@ -77,8 +73,6 @@ class Boundary:
             problem = problem_of_error(Request(scope), error)
         except HTTPException as error:
             problem = problem_of_http(Request(scope), error)
-        except ClientDisconnect:
-            raise
         except Exception:
             log.exception("request %s met a defect", facts.request_id)
             problem = problem_of_defect(Request(scope))

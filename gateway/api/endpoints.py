@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec import UNSET, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.api.answers import json_answer, quota_headers, route
-from gateway.api.bodies import read_body
-from gateway.classify import Classify, Outcome
+from gateway.api.bodies import read_body, timeout_s_of, until_gone
+from gateway.classify import Classify, Outcome, Wishes
 from gateway.errors import InvalidRequest
 from gateway.facts import Facts
 from gateway.identity import Identities, Identity
@@ -56,7 +58,8 @@ class Endpoints:
         caller.require(CLASSIFY)
         question = await self._question(decode(ClassifyBody, await read_body(request, self._settings)), caller)
         fresh = "no-cache" in request.headers.get("Cache-Control", "")
-        outcome = await self._classify.answer(question, caller, facts, fresh=fresh)
+        wishes = Wishes(fresh, timeout_s_of(request), partial(until_gone, request))
+        outcome = await self._classify.answer(question, caller, facts, wishes)
         return json_answer(_answer(question, outcome, facts), headers=quota_headers(facts))
 
     async def _question(self, body: ClassifyBody, caller: Identity) -> Question:

@@ -26,6 +26,8 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
     errors.QuotaExceeded: (429, "The tenant's quota is used up"),
     errors.PreconditionNeeded: (412, "Somebody else has written since"),
     errors.StoreUnavailable: (503, "The database is not available"),
+    # nginx's number; nobody receives it.
+    errors.ClientGone: (499, "The client has left"),
     errors.DeadlineExceeded: (504, "No answer in time"),
     errors.Overloaded: (503, "Too much is in flight"),
     errors.TritonUnavailable: (503, "The classifier is not available"),

@@ -71,7 +71,7 @@ class TenantEndpoints:
 
     async def set_quota(self, request: Request) -> Response:
         body = await self._body(request, QuotaBody)
-        quota = Quota(body.requests_per_minute, body.pairs_per_minute)
+        quota = Quota(body.requests_per_minute, body.pairs_per_minute, body.pairs_in_flight)
         return json_answer(_tenant(await self._tenants.set_quota(request.path_params["tenant_id"], quota)))
 
     async def remove(self, request: Request) -> Response:
@@ -114,7 +114,15 @@ class TenantEndpoints:
 
 def _tenant(tenant: Tenant) -> TenantAnswer:
     quota = tenant.quota
-    return TenantAnswer(tenant.id, tenant.name, tenant.status, tenant.created_at, quota.requests, quota.pairs)
+    return TenantAnswer(
+        tenant.id,
+        tenant.name,
+        tenant.status,
+        tenant.created_at,
+        quota.requests,
+        quota.pairs,
+        quota.pairs_in_flight,
+    )
 
 
 def _key(key: Key, secret: str | UnsetType = UNSET) -> KeyAnswer:

@@ -46,6 +46,7 @@ tenants = Table(
     # Of its own; the gateway's where there is none.
     Column("requests_per_minute", Integer),
     Column("pairs_per_minute", Integer),
+    Column("pairs_in_flight", Integer),
 )
 
 label_sets = Table(

@@ -116,11 +116,12 @@ def _row(tenant: Tenant) -> dict[str, Any]:
         "created_at": tenant.created_at,
         "requests_per_minute": quota.requests,
         "pairs_per_minute": quota.pairs,
+        "pairs_in_flight": quota.pairs_in_flight,
     }
 
 
 def _tenant(row: Mapping[Any, Any]) -> Tenant:
-    quota = Quota(row["requests_per_minute"], row["pairs_per_minute"])
+    quota = Quota(row["requests_per_minute"], row["pairs_per_minute"], row["pairs_in_flight"])
     return Tenant(row["id"], row["name"], row["status"], row["created_at"], quota)
 
 

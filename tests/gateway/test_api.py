@@ -156,13 +156,61 @@ async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
         return next(messages)
 
     async def send(message: Any) -> None:
-        raise AssertionError(message)
+        """Nobody receives it; a server drops it."""
 
     await app(scope, receive, send)
     log.flush()
     line = json.loads(lines[0])
     assert (line["status"], line["error_code"]) == (499, "client_disconnected")
     assert "Traceback" not in caplog.text
+
+
+async def test_the_work_of_a_client_that_leaves_is_dropped() -> None:
+    lines: list[bytes] = []
+    log, classifier = LineLog(lines.append), FakeClassifier(delay_s=60)
+    app = create_app(Settings(), classifier=classifier, log=log)
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
+    body = {"type": "http.request", "body": json.dumps(GOOD).encode(), "more_body": False}
+    gone = asyncio.Event()
+    messages = iter([body])
+
+    async def receive() -> dict[str, Any]:
+        for message in messages:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        """Nobody receives it."""
+
+    async with asyncio.timeout(5):
+        asking = asyncio.create_task(app(scope, receive, send))
+        while classifier.under_way == 0:
+            await asyncio.sleep(0.01)
+        gone.set()
+        await asking
+    assert classifier.under_way == 0
+    log.flush()
+    assert json.loads(lines[0])["error_code"] == "client_disconnected"
+
+
+async def test_a_client_may_wait_for_less_time_than_the_gateway_would() -> None:
+    async with gateway(FakeClassifier(delay_s=60)) as client:
+        refused = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Timeout": "0.05"})
+    assert_problem(refused, 504, "deadline_exceeded")
+
+
+async def test_a_client_may_not_wait_for_longer_than_the_gateway_would() -> None:
+    async with gateway(FakeClassifier(delay_s=60), deadline_s=0.05) as client:
+        refused = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Timeout": "3600"})
+    assert_problem(refused, 504, "deadline_exceeded")
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "0", "nan", "inf"])
+async def test_a_timeout_that_is_no_time_is_refused(given: str) -> None:
+    async with gateway() as client:
+        refused = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Timeout": given})
+    assert assert_problem(refused, 422, "invalid_request")["field"] == "X-Request-Timeout"
 
 
 @pytest.mark.parametrize(

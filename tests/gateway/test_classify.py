@@ -4,7 +4,6 @@ import time
 import pytest
 
 from gateway.addresses import FixedAddresses
-from gateway.admission import Admission
 from gateway.classify import Classify, Outcome
 from gateway.errors import DeadlineExceeded, Overloaded, TritonFailed, TritonUnavailable
 from gateway.facts import Facts
@@ -16,6 +15,7 @@ from gateway.quotas import Quotas
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
+from gateway.turns import Turns
 from tests.fakes.classifier import FakeClassifier
 
 
@@ -26,13 +26,13 @@ def question(
     return Question(texts, labels, **facts)  # type: ignore[arg-type]
 
 
-def use_case(classifier: FakeClassifier, admission: Admission | None = None, **limits: object) -> Classify:
+def use_case(classifier: FakeClassifier, turns: Turns | None = None, **limits: object) -> Classify:
     settings = Settings(**limits)  # type: ignore[arg-type]
     cache = MemoryPairCache(1_000_000, 60)
     replicas = Replicas(FixedAddresses(["http://one"]), lambda url: classifier, time.monotonic)
-    admission = admission or Admission(settings.max_pairs_in_flight)
+    turns = turns or Turns(settings.max_pairs_in_flight, lambda: 1_000)
     quotas = Quotas(time.monotonic, settings.cached_pair_cost)
-    return Classify(PairSource(Readiness(replicas), cache, admission, settings), quotas, settings)
+    return Classify(PairSource(Readiness(replicas), cache, turns, settings), quotas, settings)
 
 
 async def answer(subject: Classify, asked: Question, facts: Facts | None = None) -> Outcome:
@@ -79,11 +79,11 @@ async def test_what_was_cut_is_told() -> None:
 
 
 async def test_the_deadline_ends_the_request_and_frees_its_pairs() -> None:
-    admission = Admission(10)
-    subject = use_case(FakeClassifier(delay_s=60), admission, deadline_s=0.05)
+    turns = Turns(10, lambda: 10)
+    subject = use_case(FakeClassifier(delay_s=60), turns, deadline_s=0.05)
     with pytest.raises(DeadlineExceeded, match="no answer in time"):
         await answer(subject, question())
-    assert admission.pairs_in_flight == 0
+    assert turns.pairs_in_flight == 0
 
 
 async def test_a_later_call_of_a_request_may_wait_no_longer_than_the_request() -> None:

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.addresses import FixedAddresses
-from gateway.admission import Admission
-from gateway.classify import Classify, Outcome
+from gateway.classify import Classify, Outcome, Wishes
 from gateway.errors import Overloaded, TritonFailed
 from gateway.facts import Facts
 from gateway.identity import Identity
@@ -24,6 +23,7 @@ from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
 from gateway.triton import Engine
+from gateway.turns import Turns
 from tests.fakes.classifier import FakeClassifier
 
 TEXT, LABELS = "投诉手机", ("投", "诉", "手", "机")
@@ -40,9 +40,9 @@ class World:
             max_pairs_in_flight=self.max_pairs_in_flight, max_pairs_per_call=self.max_pairs_per_call, deadline_s=2
         )
         replicas = Replicas(FixedAddresses(["http://one"]), lambda url: self.classifier, time.monotonic)
-        self.admission = Admission(self.max_pairs_in_flight)
+        self.turns = Turns(self.max_pairs_in_flight, lambda: 1_000)
         self.cache = MemoryPairCache(10_000_000, 60)
-        source = PairSource(Readiness(replicas), self.cache, self.admission, limits)
+        source = PairSource(Readiness(replicas), self.cache, self.turns, limits)
         self.replicas = replicas
         self.classify = Classify(source, Quotas(time.monotonic, 0), limits)
 
@@ -62,7 +62,7 @@ class World:
             self.replicas.known[0].heard(Engine("engine-1", "fake"), time.monotonic())
         texts = (text,) if isinstance(text, str) else text
         question = Question(texts, labels, template, multi_label=False, max_tokens=max_tokens, single=True)
-        return await self.classify.answer(question, Identity(tenant, ()), facts or Facts("r"), fresh=fresh)
+        return await self.classify.answer(question, Identity(tenant, ()), facts or Facts("r"), Wishes(fresh))
 
     @property
     def computed(self) -> int:
@@ -162,18 +162,18 @@ async def test_the_leaders_failure_does_not_fail_its_followers() -> None:
     world.classifier.failure = None
     assert len((await follower).results[0].labels) == 4
     assert (facts.pairs_computed, facts.pairs_cached) == (4, 0)
-    assert world.admission.pairs_in_flight == 0
+    assert world.turns.pairs_in_flight == 0
 
 
 async def test_what_nobody_waits_for_is_dropped_and_gives_its_places_back() -> None:
     world = World(FakeClassifier(delay_s=60))
     gone = asyncio.create_task(world.ask())
     await asyncio.sleep(0.01)
-    assert world.admission.pairs_in_flight == 4
+    assert world.turns.pairs_in_flight == 4
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     await asyncio.sleep(0)
-    assert (world.classifier.under_way, world.admission.pairs_in_flight) == (0, 0)
+    assert (world.classifier.under_way, world.turns.pairs_in_flight) == (0, 0)
 
 
 async def test_known_pairs_are_answered_beyond_the_bound() -> None:
@@ -232,4 +232,4 @@ async def test_whatever_comes_at_once_is_answered_as_alone(
         assert outcome == await World().ask(tuple(labels), text=tuple(texts))
         assert one.pairs_computed + one.pairs_cached == len(texts) * len(labels)
     assert world.computed == sum(one.pairs_computed for one in facts)
-    assert world.admission.pairs_in_flight == 0
+    assert world.turns.pairs_in_flight == 0

@@ -96,3 +96,14 @@ async def test_a_quota_is_a_positive_number(quota: dict[str, int]) -> None:
         refused = await client.put(f"/v1/tenants/{tenant}/quota", json=quota, headers=OPERATOR)
         problem = assert_problem(refused, 422, "invalid_request")
     assert problem["field"] in quota
+
+
+async def test_pairs_in_flight_have_a_quota_of_their_own() -> None:
+    async with gateway(tenant_pairs_in_flight=1) as client:
+        key = bearer((await new_key(client, await new_tenant(client)))["key"])
+        refused = await client.post("/v1/classify", json=TWO_PAIRS, headers=key)
+        assert_problem(refused, 429, "quota_exceeded")
+        wider = await with_quota(client, "b", pairs_in_flight=2)
+        assert (await client.post("/v1/classify", json=TWO_PAIRS, headers=wider)).status_code == 200
+        metrics = (await client.get("/metrics")).text
+    assert "wanneng_pairs_refused_total 2.0" in metrics

@@ -1,0 +1,103 @@
+"""Whose pairs go to Triton next: bounded in all, and fair between tenants. Knows no request and no replica.
+
+Triton's own queue is first come, first served, so a tenant that sends ten times its share would be served ten
+times. Therefore few pairs are at Triton at a time; the others wait here, a queue for each tenant, and are taken
+by start-time fair queuing (Goyal, Vin and Cheng, 1996): a call's turn comes at the virtual time at which its
+tenant's calls before it would be done, if the tenant had an equal share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+
+from gateway.errors import Overloaded, QuotaExceeded
+
+IN_FLIGHT_RETRY_S = 1
+
+
+class Turns:
+    """At most `max_pairs` are in flight, waiting or at Triton, and at most `window()` at Triton."""
+
+    def __init__(self, max_pairs: int, window: Callable[[], int]) -> None:
+        self._max_pairs = max_pairs
+        self._window = window
+        self._held: dict[str, int] = {}
+        self.pairs_in_flight = 0
+        self.pairs_at_triton = 0
+        self._virtual = 0.0
+        self._done: dict[str, float] = {}
+        """Virtual time at which all that a tenant has asked for so far would be done."""
+        self._queue: list[tuple[float, int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def take(self, tenant_id: str, pairs: int, most: int | None = None) -> None:
+        """Hold `pairs` places until they are given back.
+
+        `QuotaExceeded` when the tenant would hold more than `most` of its own, `Overloaded` when it would hold
+        more than are left free: alone it gets half of all, one of n gets 1 / (n + 1), and there is always room
+        for one more (the dynamic thresholds of Choudhury and Hahne, 1998).
+        """
+        mine = self._held.get(tenant_id, 0)
+        if most is not None and mine + pairs > most:
+            raise QuotaExceeded(
+                f"{mine} pairs are in flight and {pairs} more were asked for, the quota is {most}",
+                IN_FLIGHT_RETRY_S if pairs <= most else None,
+            )
+        free = self._max_pairs - self.pairs_in_flight
+        if pairs > free or (mine and mine + pairs > free):
+            raise Overloaded(
+                f"{self.pairs_in_flight} pairs are in flight, {mine} of them this tenant's, of at most "
+                f"{self._max_pairs}; try again"
+            )
+        self._held[tenant_id] = mine + pairs
+        self.pairs_in_flight += pairs
+
+    def give_back(self, tenant_id: str, pairs: int) -> None:
+        self.pairs_in_flight -= pairs
+        left = self._held.pop(tenant_id) - pairs
+        if left:
+            self._held[tenant_id] = left
+
+    @asynccontextmanager
+    async def turn(self, tenant_id: str, pairs: int) -> AsyncIterator[None]:
+        """Wait for the tenant's turn to have `pairs` at Triton; they are there until the block ends."""
+        start = max(self._virtual, self._done.get(tenant_id, 0.0))
+        self._done[tenant_id] = start + pairs
+        granted = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (start, next(self._order), pairs, granted))
+        self._grant()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if tenant_id in self._done:
+                self._done[tenant_id] -= pairs
+            if not granted.cancelled():
+                self._end(pairs)
+            raise
+        try:
+            yield
+        finally:
+            self._end(pairs)
+
+    def _end(self, pairs: int) -> None:
+        self.pairs_at_triton -= pairs
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._queue:
+            start, _, pairs, granted = self._queue[0]
+            if not granted.cancelled():
+                if self.pairs_at_triton and self.pairs_at_triton + pairs > self._window():
+                    return
+                self._virtual = start
+                self.pairs_at_triton += pairs
+                granted.set_result(None)
+            heapq.heappop(self._queue)
+        if self.pairs_at_triton == 0:
+            # Nobody waits: the shares of the past are forgotten.
+            self._virtual = 0.0
+            self._done.clear()

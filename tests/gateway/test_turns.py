@@ -1,0 +1,157 @@
+"""Bounds and fairness of what goes to Triton."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import Overloaded, QuotaExceeded
+from gateway.turns import Turns
+
+CALLS = st.lists(st.integers(1, 64), min_size=1, max_size=30)
+
+
+class Bench:
+    """Calls that end when they are told to, one after another, in the order of their turns."""
+
+    def __init__(self, window: int) -> None:
+        self.turns = Turns(1_000_000, lambda: window)
+        self.order: list[tuple[str, int]] = []
+        self.most = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def call(self, tenant: str, pairs: int) -> asyncio.Task[None]:
+        async def run() -> None:
+            async with self.turns.turn(tenant, pairs):
+                self.order.append((tenant, pairs))
+                self.most = max(self.most, self.turns.pairs_at_triton)
+                await asyncio.sleep(0)
+
+        self._tasks.append(asyncio.create_task(run()))
+        return self._tasks[-1]
+
+    async def end(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@given(CALLS, CALLS, st.integers(1, 200))
+def test_two_tenants_are_served_alike_however_many_calls_each_has(
+    noisy: list[int], quiet: list[int], window: int
+) -> None:
+    """While both wait, what they were served differs by no more than a call of each (Goyal et al., theorem 1)."""
+
+    async def scenario() -> None:
+        bench = Bench(window)
+        for pairs in noisy * 10:
+            bench.call("noisy", pairs)
+        for pairs in quiet:
+            bench.call("quiet", pairs)
+        await bench.end()
+        served = {"noisy": 0, "quiet": 0}
+        most = {"noisy": max(noisy), "quiet": max(quiet)}
+        waiting = {"noisy": len(noisy) * 10, "quiet": len(quiet)}
+        for tenant, pairs in bench.order:
+            served[tenant] += pairs
+            waiting[tenant] -= 1
+            if min(waiting.values()) > 0:
+                assert abs(served["noisy"] - served["quiet"]) <= sum(most.values()) + window
+        assert bench.most <= max(window, *noisy, *quiet)
+        assert len(bench.order) == len(noisy) * 10 + len(quiet)
+
+    asyncio.run(scenario())
+
+
+async def test_a_newcomer_goes_before_the_backlog_of_another() -> None:
+    bench = Bench(window=10)
+    for _ in range(50):
+        bench.call("noisy", 10)
+    await asyncio.sleep(0)
+    bench.call("quiet", 10)
+    await bench.end()
+    assert bench.order.index(("quiet", 10)) <= 2
+
+
+async def test_a_call_larger_than_the_window_goes_alone() -> None:
+    bench = Bench(window=10)
+    bench.call("t", 64)
+    bench.call("t", 5)
+    await bench.end()
+    assert (len(bench.order), bench.most) == (2, 64)
+
+
+async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
+    turns = Turns(100, lambda: 10)
+    async with turns.turn("a", 10):
+        left = asyncio.create_task(_have_turn(turns, "a"))
+        stays = asyncio.create_task(_have_turn(turns, "b"))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait_for(stays, 1)
+    assert turns.pairs_at_triton == 0
+
+
+async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
+    turns = Turns(100, lambda: 10)
+    async with turns.turn("a", 10):
+        left = asyncio.create_task(_have_turn(turns, "b"))
+        await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    assert turns.pairs_at_triton == 0
+    await asyncio.wait_for(_have_turn(turns, "c"), 1)
+
+
+async def _have_turn(turns: Turns, tenant: str) -> None:
+    async with turns.turn(tenant, 10):
+        pass
+
+
+def test_a_tenant_alone_gets_half_and_leaves_room_for_another() -> None:
+    turns = Turns(100, lambda: 100)
+    for _ in range(5):
+        turns.take("noisy", 10)
+    with pytest.raises(Overloaded):
+        turns.take("noisy", 10)
+    turns.take("quiet", 10)
+    turns.take("quiet", 10)
+
+
+def test_one_request_may_be_larger_than_a_share_when_there_is_room() -> None:
+    turns = Turns(100, lambda: 100)
+    turns.take("t", 90)
+    with pytest.raises(Overloaded):
+        turns.take("t", 1)
+
+
+def test_a_tenants_own_bound_is_its_quota() -> None:
+    turns = Turns(100, lambda: 100)
+    turns.take("t", 4, most=5)
+    with pytest.raises(QuotaExceeded) as soon:
+        turns.take("t", 2, most=5)
+    with pytest.raises(QuotaExceeded) as never:
+        turns.take("t", 6, most=5)
+    assert (soon.value.retry_after_s, never.value.retry_after_s) == (1, None)
+    turns.give_back("t", 4)
+    turns.take("t", 5, most=5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 60)), max_size=60))
+def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[str, int]]) -> None:
+    turns = Turns(100, lambda: 100)
+    held: list[tuple[str, int]] = []
+    for tenant, pairs in wanted:
+        try:
+            turns.take(tenant, pairs)
+            held.append((tenant, pairs))
+        except Overloaded:
+            if held:
+                turns.give_back(*held.pop(0))
+        assert turns.pairs_in_flight == sum(pairs for _, pairs in held) <= 100
+    for tenant, pairs in held:
+        turns.give_back(tenant, pairs)
+    assert turns.pairs_in_flight == 0
+    turns.take("e", 100)
