@@ -44,10 +44,12 @@ class _Answer(msgspec.Struct):
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
-def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str], *, timeout_s: float) -> tuple[int, bytes]:
+def encode_request(
+    inputs: Mapping[str, Values], outputs: Sequence[str], *, timeout_s: float, priority: int = 0
+) -> tuple[int, bytes]:
     """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32.
 
-    `timeout_s`: how long the request may wait in a queue of Triton's.
+    `timeout_s`: how long the request may wait in a queue of Triton's; `priority`: in that queue, 0 for its own.
     """
     described, blobs = [], []
     for name, values in inputs.items():
@@ -59,9 +61,8 @@ def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str], *, time
         described.append({"name": name, "datatype": datatype, "shape": shape, "parameters": parameters})
         blobs.append(blob)
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    header = msgspec.json.encode(
-        {"inputs": described, "outputs": wanted, "parameters": {"timeout": int(timeout_s * 1e6)}}
-    )
+    parameters = {"timeout": int(timeout_s * 1e6)} | ({"priority": priority} if priority else {})
+    header = msgspec.json.encode({"inputs": described, "outputs": wanted, "parameters": parameters})
     return len(header), b"".join([header, *blobs])
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import InvalidRequest, NotJson
 
@@ -179,12 +179,114 @@ class KeyList(Struct, frozen=True):
     keys: list[KeyAnswer]
 
 
+class FileAnswer(Struct, frozen=True):
+    """A file, as OpenAI shows one."""
+
+    id: str
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    object: str = "file"
+    status: str = "processed"
+
+
+class Deleted(Struct, frozen=True):
+    id: str
+    object: str
+    deleted: bool = True
+
+
+class BatchBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/batches`."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str = "24h"
+    metadata: dict[str, str] | None = None
+
+
+class BatchLineError(Struct, frozen=True):
+    code: str
+    message: str
+    line: int | None
+    """Counted from 1."""
+
+
+class BatchErrors(Struct, frozen=True):
+    """Why the file cannot be a batch."""
+
+    data: list[BatchLineError]
+    object: str = "list"
+
+
+class RequestCounts(Struct, frozen=True):
+    total: int
+    completed: int
+    failed: int
+
+
+class BatchAnswer(Struct, frozen=True, kw_only=True):
+    """A batch, as OpenAI shows one; times are seconds since 1970."""
+
+    id: str
+    object: str = "batch"
+    endpoint: str
+    errors: BatchErrors | None
+    input_file_id: str
+    completion_window: str
+    status: str
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    expires_at: int
+    in_progress_at: int | None = None
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    expired_at: int | None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+    request_counts: RequestCounts
+    metadata: dict[str, str]
+
+
+class Page(Struct, frozen=True):
+    """Some of a list, and where it goes on."""
+
+    data: list[Any]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+    object: str = "list"
+
+
+class BatchLine(Struct, forbid_unknown_fields=True):
+    """A line of a batch's input file."""
+
+    custom_id: str
+    url: str
+    body: Raw
+    method: str = "POST"
+
+
 _Body = TypeVar("_Body", bound=Struct)
-_BODIES = (ClassifyBody, LabelSetBody, RollbackBody, TenantBody, TenantChange, QuotaBody, KeyBody, RotateBody)
+_BODIES = (
+    ClassifyBody,
+    LabelSetBody,
+    RollbackBody,
+    TenantBody,
+    TenantChange,
+    QuotaBody,
+    KeyBody,
+    RotateBody,
+    BatchBody,
+    BatchLine,
+)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _BODIES}
 
 
-def decode(kind: type[_Body], body: bytes) -> _Body:
+def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
     """The body as a struct; `NotJson` or `InvalidRequest` with the place and the reason."""
     try:
         decoded: _Body = _decoders[kind].decode(body)

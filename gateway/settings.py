@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 PREFIX = "WANNENG_"
-MAY_BE_ZERO = frozenset(
-    {"cache_bytes", "requests_per_minute", "pairs_per_minute", "cached_pair_cost", "tenant_pairs_in_flight"}
-)
+MAY_BE_ZERO = frozenset({"cache_bytes"})
+"""Beside those whose default is 0."""
 
 
 class SettingsError(Exception):
@@ -67,6 +66,19 @@ class Settings:
     """Length buckets that Triton serves, in tokens, as `32,64,128`; none where one model takes every length."""
     max_calls_per_request: int = 8
     """Calls to Triton that one request may have under way."""
+    priority: int = 0
+    """In Triton's queue: 1 before 2 before 3; 0: Triton's own, 2. The worker's is 3."""
+    max_file_bytes: int = 64_000_000
+    """Of one file of bulk lines."""
+    max_tenant_file_bytes: int = 1_000_000_000
+    """Of all files of a tenant."""
+    upload_timeout_s: float = 300.0
+    """Longest time for a file to arrive."""
+    max_batch_lines: int = 50_000
+    bulk_lines_at_once: int = 16
+    """Lines that the worker has under way."""
+    bulk_keep_days: float = 30.0
+    """How long files and batches are kept."""
     min_tokens: int = 8
     max_tokens: int = 512
     """Most that a request may ask for as its token limit; the engine's own limit holds as well."""
@@ -124,7 +136,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         if value == "":
             # An empty address would mean every interface of the machine.
             raise SettingsError(f"{name} is empty; give a value or leave it out")
-        least = 0 if one.name in MAY_BE_ZERO else 1e-9
+        least = 0 if one.name in MAY_BE_ZERO or one.default == 0 else 1e-9
         if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
             raise SettingsError(f"{name} is {value}, {'0 or more' if least == 0 else 'more than 0'} is needed")
         chosen[one.name] = value

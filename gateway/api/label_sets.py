@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from gateway.api.answers import json_answer, route
 from gateway.api.bodies import read_body
+from gateway.api.callers import caller_of
 from gateway.errors import InvalidRequest
 from gateway.identity import Identities
 from gateway.label_sets import Content, LabelSet, LabelSets, SetLabel
@@ -40,41 +41,35 @@ class LabelSetEndpoints:
         ]
 
     async def all(self, request: Request) -> Response:
-        tenant_id = await self._caller(request, READ_LABEL_SETS)
+        tenant_id = (await caller_of(request, self._identities, READ_LABEL_SETS)).tenant_id
         return json_answer(LabelSetList([_answer(one) for one in await self._label_sets.all(tenant_id)]))
 
     async def get(self, request: Request) -> Response:
-        tenant_id = await self._caller(request, READ_LABEL_SETS)
+        tenant_id = (await caller_of(request, self._identities, READ_LABEL_SETS)).tenant_id
         return _tagged(await self._label_sets.get(tenant_id, request.path_params["name"]))
 
     async def versions(self, request: Request) -> Response:
-        tenant_id = await self._caller(request, READ_LABEL_SETS)
+        tenant_id = (await caller_of(request, self._identities, READ_LABEL_SETS)).tenant_id
         found = await self._label_sets.versions(tenant_id, request.path_params["name"])
         return json_answer(LabelSetList([_answer(one) for one in found]))
 
     async def put(self, request: Request) -> Response:
-        tenant_id = await self._caller(request, WRITE_LABEL_SETS)
+        tenant_id = (await caller_of(request, self._identities, WRITE_LABEL_SETS)).tenant_id
         body = decode(LabelSetBody, await read_body(request, self._settings))
         expected = _expected(request)
         made = await self._label_sets.put(tenant_id, request.path_params["name"], _content(body), expected)
         return _tagged(made, 200 if expected else 201)
 
     async def roll_back(self, request: Request) -> Response:
-        tenant_id = await self._caller(request, WRITE_LABEL_SETS)
+        tenant_id = (await caller_of(request, self._identities, WRITE_LABEL_SETS)).tenant_id
         body = decode(RollbackBody, await read_body(request, self._settings))
         name = request.path_params["name"]
         return _tagged(await self._label_sets.roll_back(tenant_id, name, body.version, _expected(request)))
 
     async def remove(self, request: Request) -> Response:
-        tenant_id = await self._caller(request, WRITE_LABEL_SETS)
+        tenant_id = (await caller_of(request, self._identities, WRITE_LABEL_SETS)).tenant_id
         await self._label_sets.remove(tenant_id, request.path_params["name"])
         return Response(status_code=204)
-
-    async def _caller(self, request: Request, scope: str) -> str:
-        caller = await self._identities.caller(request.headers.get("Authorization"))
-        request.scope["facts"].tenant_id = caller.tenant_id
-        caller.require(scope)
-        return caller.tenant_id
 
 
 def _expected(request: Request) -> int | None:

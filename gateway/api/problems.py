@@ -36,23 +36,29 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
 HTTP_TITLES = {404: "There is nothing here", 405: "This method is not possible here"}
 
 
-def problem_of_error(request: Request, error: GatewayError) -> Response:
+def described(error: GatewayError, instance: str, request_id: str) -> tuple[int, dict[str, object]]:
+    """Status and document of a refusal."""
     status, title = STATUSES[type(error)]
+    extra = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
+    return status, _document(status, title, error.code, str(error), instance, request_id) | extra
+
+
+def problem_of_error(request: Request, error: GatewayError) -> Response:
+    facts: Facts = request.scope["facts"]
+    facts.error_code = error.code
+    status, document = described(error, request.url.path, facts.request_id)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="wanneng"'
-    facts: Facts = request.scope["facts"]
-    facts.error_code = error.code
-    headers |= quota_headers(facts)
-    extra = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
-    return _problem(request, status, title, error.code, str(error), headers, extra)
+    return _response(status, document, headers | quota_headers(facts))
 
 
 def problem_of_http(request: Request, error: HTTPException) -> Response:
     """Starlette's own refusals: unknown path, wrong method."""
     title = HTTP_TITLES.get(error.status_code, error.detail)
-    headers = dict(error.headers or {})
-    return _problem(request, error.status_code, title, "http_error", error.detail, headers, {})
+    request_id = request.scope["facts"].request_id
+    document = _document(error.status_code, title, "http_error", error.detail, request.url.path, request_id)
+    return _response(error.status_code, document, dict(error.headers or {}))
 
 
 def problem_of_defect(request: Request) -> Response:
@@ -60,28 +66,24 @@ def problem_of_defect(request: Request) -> Response:
     facts: Facts = request.scope["facts"]
     facts.error_code = GatewayError.code
     detail = "An unexpected error; the log has it under this request_id"
-    return _problem(request, 500, "Something is broken here", GatewayError.code, detail, {}, {})
+    title = "Something is broken here"
+    document = _document(500, title, GatewayError.code, detail, request.url.path, facts.request_id)
+    return _response(500, document, {})
 
 
-def _problem(
-    request: Request,
-    status: int,
-    title: str,
-    code: str,
-    detail: str,
-    headers: dict[str, str],
-    extra: dict[str, str],
-) -> Response:
-    facts: Facts = request.scope["facts"]
-    body = {
+def _document(
+    status: int, title: str, code: str, detail: str, instance: str, request_id: str
+) -> dict[str, object]:
+    return {
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": instance,
         "code": code,
-        "request_id": facts.request_id,
+        "request_id": request_id,
     }
-    return Response(
-        msgspec.json.encode(body | extra), status_code=status, headers=headers, media_type=CONTENT_TYPE
-    )
+
+
+def _response(status: int, document: dict[str, object], headers: dict[str, str]) -> Response:
+    return Response(msgspec.json.encode(document), status, headers, media_type=CONTENT_TYPE)

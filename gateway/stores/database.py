@@ -57,6 +57,10 @@ class Database:
         """SQLite: migrate, as one process owns the file. PostgreSQL: `DatabaseError` unless it is migrated."""
         if self.is_local:
             await migrate(self._url)
+        await self.check()
+
+    async def check(self) -> None:
+        """`DatabaseError` unless the database is at the revision that this code knows."""
         async with self.transaction() as connection:
             revision = await connection.run_sync(_revision)
         newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()

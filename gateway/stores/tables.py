@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -13,10 +14,12 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -82,4 +85,57 @@ keys = Table(
     Column("expires_at", UtcTime),
     Column("last_used_at", UtcTime),
     Index("keys_of_tenant", "tenant_id"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index("files_of_tenant", "tenant_id"),
+)
+
+file_pieces = Table(
+    "file_pieces",
+    metadata,
+    Column("file_id", String(40), ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("input_file_id", String(40), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    # Times of states, files, errors and metadata, as JSON: nobody searches for them.
+    Column("detail", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("completed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("idempotency_key", String(200)),
+    Column("digest", String(64), nullable=False),
+    # The worker that has it, until when; and when one had it last.
+    Column("owner", String(64)),
+    Column("lease_until", UtcTime),
+    Column("served_at", UtcTime, nullable=False),
+    UniqueConstraint("tenant_id", "idempotency_key", name="batches_idempotency"),
+    Index("batches_to_do", "status", "served_at"),
+)
+
+batch_results = Table(
+    "batch_results",
+    metadata,
+    Column("batch_id", String(40), ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("failed", Boolean, nullable=False),
+    Column("content", Text, nullable=False),
 )

@@ -51,7 +51,7 @@ def test_the_printed_curl_line_works_when_pasted(tmp_path: Path) -> None:
 
 def test_a_killed_triton_gives_503_at_once_and_comes_back(tmp_path: Path) -> None:
     with serving(tmp_path, GOLDEN_ENGINE) as server:
-        gateway = next(pid for pid in descendants(server.process.pid) if "-m gateway" in command_line(pid))
+        gateway = next(pid for pid in descendants(server.process.pid) if "-m gateway " in command_line(pid))
         before = segments(server)
         os.kill(server.triton_pid(), signal.SIGKILL)
         began = time.monotonic()
@@ -72,7 +72,7 @@ def test_a_killed_triton_gives_503_at_once_and_comes_back(tmp_path: Path) -> Non
 def test_a_killed_gateway_is_started_again(tmp_path: Path) -> None:
     with serving(tmp_path, GOLDEN_ENGINE) as server:
         os.kill(
-            next(p for p in descendants(server.process.pid) if "-m gateway" in command_line(p)), signal.SIGKILL
+            next(p for p in descendants(server.process.pid) if "-m gateway " in command_line(p)), signal.SIGKILL
         )
         deadline = time.monotonic() + 60
         while True:

@@ -62,7 +62,7 @@ def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(
         headers = {"Authorization": f"Bearer {key}"}
         made = httpx.put(f"{server.url}/v1/label-sets/tickets", json=label_set, headers=headers, trust_env=False)
         assert made.status_code == 201, made.text
-        gateway = next(pid for pid in descendants(server.process.pid) if "-m gateway" in command_line(pid))
+        gateway = next(pid for pid in descendants(server.process.pid) if "-m gateway " in command_line(pid))
         os.kill(gateway, signal.SIGKILL)
     finally:
         server.stop()

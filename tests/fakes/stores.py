@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from gateway.app import Stores
-from gateway.errors import Conflict, NotFound, PreconditionNeeded, StoreUnavailable
+from gateway.assembly import Stores
+from gateway.batches import ACTIVE, CANCELLING, FINALIZING, Batch, LeaseLost, LineResult
+from gateway.errors import Conflict, InvalidRequest, NotFound, PreconditionNeeded, StoreUnavailable
+from gateway.files import File
 from gateway.label_sets import LabelSet
 from gateway.tenants import Key, Tenant
 
@@ -20,6 +22,12 @@ class Memory:
     keys: dict[str, Key] = field(default_factory=dict)
     versions: dict[tuple[str, str, int], LabelSet] = field(default_factory=dict)
     latest: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
+    files: dict[str, tuple[File, Sequence[bytes]]] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
+    asked: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    owners: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    served: dict[str, datetime] = field(default_factory=dict)
+    results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
     down: bool = False
     lookups: int = 0
 
@@ -148,9 +156,134 @@ class FakeLabelSets:
             del self.memory.versions[place]
 
 
+@dataclass
+class FakeFiles:
+    memory: Memory
+
+    async def add(self, file: File, pieces: Sequence[bytes]) -> None:
+        self.memory.check()
+        if file.tenant_id not in self.memory.tenants:
+            raise NotFound("there is no such tenant")
+        self.memory.files[file.id] = (file, list(pieces))
+
+    async def get(self, tenant_id: str, file_id: str) -> File | None:
+        self.memory.check()
+        found = self.memory.files.get(file_id)
+        return found[0] if found and found[0].tenant_id == tenant_id else None
+
+    async def all(self, tenant_id: str) -> Sequence[File]:
+        self.memory.check()
+        mine = [file for file, _ in self.memory.files.values() if file.tenant_id == tenant_id]
+        return sorted(sorted(mine, key=lambda file: file.id), key=lambda file: file.created_at, reverse=True)
+
+    async def piece(self, file_id: str, place: int) -> bytes | None:
+        self.memory.check()
+        pieces = self.memory.files[file_id][1] if file_id in self.memory.files else []
+        return pieces[place] if place < len(pieces) else None
+
+    async def remove(self, tenant_id: str, file_id: str) -> None:
+        if await self.get(tenant_id, file_id) is None:
+            raise NotFound("there is no such file")
+        if any(b.input_file_id == file_id and b.status in ACTIVE for b in self.memory.batches.values()):
+            raise Conflict("a batch that is not done needs the file; cancel it first")
+        del self.memory.files[file_id]
+
+
+@dataclass
+class FakeBatches:
+    """A `BatchStore` and `BatchWork`."""
+
+    memory: Memory
+
+    async def add(self, batch: Batch, key: str | None, digest: str) -> Batch:
+        self.memory.check()
+        if batch.tenant_id not in self.memory.tenants:
+            raise NotFound("there is no such tenant")
+        if key is not None:
+            known_id, known_digest = self.memory.asked.setdefault((batch.tenant_id, key), (batch.id, digest))
+            if known_digest != digest:
+                raise InvalidRequest("the key came with another request before", field="Idempotency-Key")
+            if known_id != batch.id:
+                return self.memory.batches[known_id]
+        self.memory.batches[batch.id] = batch
+        return batch
+
+    async def get(self, tenant_id: str, batch_id: str) -> Batch | None:
+        self.memory.check()
+        found = self.memory.batches.get(batch_id)
+        return found if found and found.tenant_id == tenant_id else None
+
+    async def all(self, tenant_id: str) -> Sequence[Batch]:
+        self.memory.check()
+        mine = [batch for batch in self.memory.batches.values() if batch.tenant_id == tenant_id]
+        return sorted(sorted(mine, key=lambda b: b.id), key=lambda b: b.created_at, reverse=True)
+
+    async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
+        batch = self.memory.batches[batch_id]
+        if batch.status == CANCELLING:
+            return
+        if batch.status not in ACTIVE or batch.status == FINALIZING:
+            raise Conflict("the batch is done, or its files are being written")
+        self.memory.batches[batch_id] = batch.reach(CANCELLING, now)
+
+    async def claim(self, owner: str, now: datetime, until: datetime) -> Batch | None:
+        self.memory.check()
+        never = datetime(1970, 1, 1, tzinfo=UTC)
+        waiting = [
+            batch
+            for batch in self.memory.batches.values()
+            if batch.status in ACTIVE
+            and self.memory.tenants[batch.tenant_id].status == "active"
+            and (batch.id not in self.memory.owners or self.memory.owners[batch.id][1] < now)
+        ]
+        if not waiting:
+            return None
+        first = min(waiting, key=lambda b: (self.memory.served.get(b.id, never), b.created_at, b.id))
+        self.memory.owners[first.id] = (owner, until)
+        self.memory.served[first.id] = now
+        return first
+
+    async def known_lines(self, batch_id: str) -> set[int]:
+        return set(self.memory.results.get(batch_id, {}))
+
+    async def record(self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime) -> str:
+        self._check_owner(batch.id, owner)
+        kept = self.memory.results.setdefault(batch.id, {})
+        kept |= {result.line: result for result in results}
+        self.memory.owners[batch.id] = (owner, until)
+        there = self.memory.batches[batch.id]
+        if there.status == CANCELLING:
+            batch = replace(batch, status=CANCELLING, times=there.times)
+        self.memory.batches[batch.id] = batch
+        return batch.status
+
+    async def renew(self, batch_id: str, owner: str, until: datetime) -> None:
+        self._check_owner(batch_id, owner)
+        self.memory.owners[batch_id] = (owner, until)
+
+    async def results(self, batch_id: str, *, failed: bool) -> AsyncIterator[LineResult]:
+        for _, result in sorted(self.memory.results.get(batch_id, {}).items()):
+            if result.failed == failed:
+                yield result
+
+    async def finish(self, batch: Batch, owner: str) -> None:
+        self._check_owner(batch.id, owner)
+        del self.memory.owners[batch.id]
+        if batch.status not in ACTIVE:
+            self.memory.batches[batch.id] = batch
+            self.memory.results.pop(batch.id, None)
+
+    def _check_owner(self, batch_id: str, owner: str) -> None:
+        self.memory.check()
+        if self.memory.owners.get(batch_id, ("",))[0] != owner:
+            raise LeaseLost(batch_id)
+
+
 def fake_stores(memory: Memory | None = None) -> Stores:
     async def close() -> None:
         pass
 
     memory = memory or Memory()
-    return Stores(FakeTenants(memory), FakeKeys(memory), FakeLabelSets(memory), close)
+    return Stores(
+        FakeTenants(memory), FakeKeys(memory), FakeLabelSets(memory), FakeFiles(memory), FakeBatches(memory), close
+    )

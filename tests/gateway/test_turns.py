@@ -155,3 +155,17 @@ def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[
         turns.give_back(tenant, pairs)
     assert turns.pairs_in_flight == 0
     turns.take("e", 100)
+
+
+async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
+    bench = Bench(window=10)
+    for _ in range(60):
+        bench.call("first", 10)
+    while len(bench.order) < 30:
+        await asyncio.sleep(0)
+    for _ in range(30):
+        bench.call("second", 10)
+    before = len(bench.order)
+    await bench.end()
+    next_twenty = [tenant for tenant, _ in bench.order[before : before + 20]]
+    assert 9 <= next_twenty.count("second") <= 11

@@ -1,4 +1,4 @@
-"""Starts Triton and the gateway, restarts what dies, stops both in their order. Knows no request."""
+"""Starts Triton, the gateway and its worker, restarts what dies, stops all in their order. Knows no request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 
@@ -20,6 +20,8 @@ from wanneng.serve.readiness import answers_ok, wait_until
 from wanneng.serve.triton import TritonServer, prepare_triton
 from wanneng.settings import PREFIX, ServeSettings, environment_of_children
 
+TRITON, GATEWAY, WORKER = "triton", "gateway", "worker"
+"""The children, and what their logs are called."""
 GATEWAY_STOP_S = 3.0
 TRITON_STOP_S = 5.5
 """Together under the 10 s in which a stop must be done."""
@@ -32,7 +34,7 @@ OnReady = Callable[[str], None]
 
 
 class Supervisor:
-    """Both servers of one machine. `say` prints a line for a person."""
+    """The servers of one machine. `say` prints a line for a person."""
 
     def __init__(self, settings: ServeSettings, say: Say) -> None:
         self._settings = settings
@@ -66,34 +68,38 @@ class Supervisor:
     async def _serve(self, on_ready: OnReady) -> None:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             self._say("starting Triton")
-            triton = await self._start_triton(client)
+            await self._start_triton(client)
             self._say("starting the gateway")
-            gateway = await self._start_gateway(client)
+            await self._start_gateway(client)
             calls = Calls(self._settings.url, self._admin_key)
-            on_ready(await asyncio.to_thread(local_key, calls, self._settings.state))
+            key = await asyncio.to_thread(local_key, calls, self._settings.state)
+            await self._start_worker()
+            on_ready(key)
             while True:
-                triton, gateway = await self._keep(client, triton, gateway)
+                await self._keep(client)
 
-    async def _keep(self, client: httpx.AsyncClient, triton: Child, gateway: Child) -> tuple[Child, Child]:
-        """Wait for one of the two to die, and start it again."""
-        watch = {asyncio.create_task(child.wait()): child for child in (triton, gateway)}
+    async def _keep(self, client: httpx.AsyncClient) -> None:
+        """Wait for a server to die, and start it again."""
+        watch = [asyncio.create_task(child.wait()) for child in self._children.values()]
         try:
             await asyncio.wait(watch, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in watch:
                 task.cancel()
             await asyncio.gather(*watch, return_exceptions=True)
-        dead = triton if triton.returncode is not None else gateway
+        name, dead = next((n, child) for n, child in self._children.items() if child.returncode is not None)
         self._count_restart(dead)
         self._say(f"{dead.name} ended with {dead.returncode}; starting it again")
         dead.kill_group()
-        if dead is gateway:
-            return triton, await self._start_gateway(client)
-        assert self._triton is not None
-        self._triton.remove_shared_memory()
-        triton = await self._start_triton(client)
-        self._say("Triton answers again")
-        return triton, gateway
+        if name == GATEWAY:
+            await self._start_gateway(client)
+        elif name == WORKER:
+            await self._start_worker()
+        else:
+            assert self._triton is not None
+            self._triton.remove_shared_memory()
+            await self._start_triton(client)
+            self._say("Triton answers again")
 
     def _count_restart(self, dead: Child) -> None:
         now = time.monotonic()
@@ -106,17 +112,28 @@ class Supervisor:
                 f"{RESTART_WINDOW_S:.0f} s; its last lines ({dead.log}):\n{dead.last_lines()}"
             )
 
-    async def _start_triton(self, client: httpx.AsyncClient) -> Child:
+    async def _start_triton(self, client: httpx.AsyncClient) -> None:
         self._triton = prepare_triton(self._settings)
-        log = self._settings.state / "triton.log"
-        child = await Child.start("Triton", self._triton.command, self._triton.environment, log)
-        self._children["triton"] = child
+        await self._start(TRITON, "Triton", self._triton.command, self._triton.environment)
         ready = answers_ok(client, f"{self._settings.triton_url}/v2/models/{self._triton.last_model}/ready")
-        await wait_until(ready, child, "its models were loaded", self._settings.start_timeout_s)
-        return child
+        await wait_until(ready, self._children[TRITON], "its models were loaded", self._settings.start_timeout_s)
 
-    async def _start_gateway(self, client: httpx.AsyncClient) -> Child:
-        environment = environment_of_children(self._settings) | {
+    async def _start_gateway(self, client: httpx.AsyncClient) -> None:
+        await self._start(GATEWAY, "the gateway", [sys.executable, "-m", "gateway"], self._environment())
+        ready = answers_ok(client, f"{self._settings.url}/readyz")
+        await wait_until(ready, self._children[GATEWAY], "a first classification", self._settings.start_timeout_s)
+
+    async def _start_worker(self) -> None:
+        command = [sys.executable, "-m", "gateway.worker"]
+        await self._start(WORKER, "the worker", command, self._environment())
+
+    async def _start(self, name: str, shown: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        log = self._settings.state / f"{name}.log"
+        self._children[name] = await Child.start(shown, command, environment, log)
+
+    def _environment(self) -> dict[str, str]:
+        """Of the gateway and its worker."""
+        return environment_of_children(self._settings) | {
             f"{PREFIX}HOST": self._settings.host,
             f"{PREFIX}PORT": str(self._settings.port),
             f"{PREFIX}TRITON_URL": self._settings.triton_url,
@@ -125,17 +142,11 @@ class Supervisor:
             f"{PREFIX}DATABASE_URL": self._settings.database_url or f"sqlite:///{self._settings.state}/wanneng.db",
             f"{PREFIX}BUCKETS": ",".join(map(str, self._triton.buckets if self._triton else ())),
         }
-        command = [sys.executable, "-m", "gateway"]
-        child = await Child.start("the gateway", command, environment, self._settings.state / "gateway.log")
-        self._children["gateway"] = child
-        ready = answers_ok(client, f"{self._settings.url}/readyz")
-        await wait_until(ready, child, "a first classification", self._settings.start_timeout_s)
-        return child
 
     async def _stop(self) -> None:
-        """The gateway first, so that no request meets a Triton that is gone."""
-        for name, timeout_s in (("gateway", GATEWAY_STOP_S), ("triton", TRITON_STOP_S)):
-            if name in self._children:
-                await self._children[name].stop(timeout_s)
+        """Triton last, so that no request meets one that is gone."""
+        for names, timeout_s in (((WORKER, GATEWAY), GATEWAY_STOP_S), ((TRITON,), TRITON_STOP_S)):
+            stopping = [self._children[name].stop(timeout_s) for name in names if name in self._children]
+            await asyncio.gather(*stopping)
         if self._triton is not None:
             self._triton.remove_shared_memory()

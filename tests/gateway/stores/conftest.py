@@ -12,10 +12,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.app import Stores
+from gateway.assembly import Stores, open_stores
+from gateway.settings import Settings
 from gateway.stores.database import Database, migrate
-from gateway.stores.label_sets import SqlLabelSets
-from gateway.stores.tenants import SqlKeys, SqlTenants
 from tests.e2e.server import free_ports
 from tests.fakes.stores import fake_stores
 
@@ -82,7 +81,13 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "postgresql":
         url = await new_database(request.getfixturevalue("postgresql"))
         await migrate(url)
+    await prepared(url)
+    opened = open_stores(Settings(database_url=url))
+    yield opened
+    await opened.close()
+
+
+async def prepared(url: str) -> None:
     database = Database(url)
     await database.prepare()
-    yield Stores(SqlTenants(database), SqlKeys(database), SqlLabelSets(database), database.close)
     await database.close()

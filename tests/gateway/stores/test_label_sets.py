@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.app import Stores
+from gateway.assembly import Stores
 from gateway.errors import NotFound, PreconditionNeeded
 from gateway.label_sets import Content, LabelSet, SetLabel
 from tests.gateway.stores.test_tenants import ACME, OTHER

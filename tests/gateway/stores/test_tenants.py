@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from gateway.app import Stores
+from gateway.assembly import Stores
 from gateway.errors import Conflict, NotFound
 from gateway.quotas import Quota
 from gateway.tenants import ACTIVE, SUSPENDED, Key, Tenant

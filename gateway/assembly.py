@@ -1,0 +1,102 @@
+"""What every process of the gateway is made of: stores, and the way from a body to an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from gateway.addresses import addresses_of
+from gateway.answering import Answering
+from gateway.batches import BatchStore
+from gateway.classify import Classify
+from gateway.clock import Clock
+from gateway.files import FileStore
+from gateway.label_sets import LabelSets, LabelSetStore
+from gateway.pair_cache import MemoryPairCache
+from gateway.pair_source import PairSource
+from gateway.quotas import Quotas
+from gateway.readiness import Readiness
+from gateway.replicas import Replicas
+from gateway.settings import Settings
+from gateway.stores.batches import SqlBatches
+from gateway.stores.database import Database
+from gateway.stores.files import SqlFiles
+from gateway.stores.label_sets import SqlLabelSets
+from gateway.stores.tenants import SqlKeys, SqlTenants
+from gateway.tenants import KeyStore, TenantStore
+from gateway.triton import CONNECT_TIMEOUT_S, Classifier, Triton
+from gateway.turns import Turns
+
+MAX_CONNECTIONS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where what must last is kept; `close` at the end."""
+
+    tenants: TenantStore
+    keys: KeyStore
+    label_sets: LabelSetStore
+    files: FileStore
+    batches: BatchStore
+    close: Callable[[], Awaitable[None]]
+
+
+def open_stores(settings: Settings) -> Stores:
+    """The database of the settings; nothing connects before the first use."""
+    database = Database(settings.database_url)
+    return Stores(
+        SqlTenants(database),
+        SqlKeys(database),
+        SqlLabelSets(database),
+        SqlFiles(database),
+        SqlBatches(database),
+        database.close,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The parts, joined."""
+
+    client: httpx.AsyncClient
+    replicas: Replicas
+    readiness: Readiness
+    turns: Turns
+    cache: MemoryPairCache
+    label_sets: LabelSets
+    answering: Answering
+
+
+def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Classifier | None = None) -> Assembly:
+    """Join the parts; `classifier` instead of Triton."""
+    client = _client(settings)
+    replicas = Replicas(
+        addresses_of(settings.triton_url),
+        lambda url: classifier or Triton(client, url, settings.buckets, settings.priority),
+        time.monotonic,
+    )
+    readiness = Readiness(replicas)
+    turns = Turns(settings.max_pairs_in_flight, lambda: replicas.standing * settings.pairs_per_replica)
+    cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
+    source = PairSource(readiness, cache, turns, settings)
+    quotas = Quotas(time.monotonic, settings.cached_pair_cost)
+    classify = Classify(source, quotas, settings)
+    label_sets = LabelSets(stores.label_sets, clock, settings)
+    return Assembly(
+        client, replicas, readiness, turns, cache, label_sets, Answering(classify, label_sets, settings)
+    )
+
+
+def _client(settings: Settings) -> httpx.AsyncClient:
+    # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
+    limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(limits=limits),
+        timeout=httpx.Timeout(settings.deadline_s, connect=CONNECT_TIMEOUT_S),
+        trust_env=False,
+    )

@@ -1,0 +1,191 @@
+"""Batches in SQL, and the lease by which one worker at a time has one. Knows tables and rows, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.batches import ACTIVE, CANCELLING, FINALIZING, Batch, LeaseLost, LineError, LineResult
+from gateway.errors import Conflict, InvalidRequest, NotFound
+from gateway.stores.database import Database
+from gateway.stores.tables import batch_results, batches, tenants
+from gateway.tenants import ACTIVE as ACTIVE_TENANT
+
+PAGE = 500
+"""Results read at a time."""
+CANDIDATES = 5
+"""Batches looked at for a claim; another worker may be faster with some."""
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Detail(msgspec.Struct):
+    """What the column `detail` holds."""
+
+    metadata: dict[str, str]
+    times: dict[str, datetime]
+    output_file_id: str | None
+    error_file_id: str | None
+    errors: tuple[LineError, ...]
+
+
+class SqlBatches:
+    """A `BatchStore` and `BatchWork`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, batch: Batch, key: str | None, digest: str) -> Batch:
+        values = _values(batch) | {"id": batch.id, "tenant_id": batch.tenant_id, "served_at": NEVER}
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute(insert(batches).values(**values, idempotency_key=key, digest=digest))
+        except IntegrityError:
+            return await self._earlier(batch.tenant_id, key, digest)
+        return batch
+
+    async def _earlier(self, tenant_id: str, key: str | None, digest: str) -> Batch:
+        wanted = select(batches).where(batches.c.tenant_id == tenant_id, batches.c.idempotency_key == key)
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(wanted)).mappings().first()
+        if row is None:
+            raise NotFound("there is no such tenant")
+        if row["digest"] != digest:
+            raise InvalidRequest("the key came with another request before", field="Idempotency-Key")
+        return _batch(row)
+
+    async def get(self, tenant_id: str, batch_id: str) -> Batch | None:
+        wanted = select(batches).where(batches.c.tenant_id == tenant_id, batches.c.id == batch_id)
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(wanted)).mappings().first()
+        return None if row is None else _batch(row)
+
+    async def all(self, tenant_id: str) -> Sequence[Batch]:
+        wanted = select(batches).where(batches.c.tenant_id == tenant_id)
+        async with self._database.transaction() as connection:
+            rows = await connection.execute(wanted.order_by(batches.c.created_at.desc(), batches.c.id))
+            return [_batch(row) for row in rows.mappings()]
+
+    async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
+        batch = await self.get(tenant_id, batch_id)
+        if batch is None or batch.status == CANCELLING:
+            return
+        running = and_(batches.c.id == batch_id, batches.c.status.in_(set(ACTIVE) - {FINALIZING}))
+        values = _values(batch.reach(CANCELLING, now))
+        async with self._database.transaction() as connection:
+            changed = {name: values[name] for name in ("status", "detail")}
+            if not (await connection.execute(update(batches).where(running).values(**changed))).rowcount:
+                raise Conflict("the batch is done, or its files are being written")
+
+    async def claim(self, owner: str, now: datetime, until: datetime) -> Batch | None:
+        free = or_(batches.c.lease_until.is_(None), batches.c.lease_until < now)
+        waiting = select(batches.c.id).join(tenants).where(batches.c.status.in_(ACTIVE), free)
+        waiting = waiting.where(tenants.c.status == ACTIVE_TENANT).order_by(
+            batches.c.served_at, batches.c.created_at, batches.c.id
+        )
+        async with self._database.transaction() as connection:
+            for found in (await connection.execute(waiting.limit(CANDIDATES))).scalars().all():
+                mine = update(batches).where(batches.c.id == found, free)
+                mine = mine.values(owner=owner, lease_until=until, served_at=now)
+                if (await connection.execute(mine)).rowcount:
+                    row = (await connection.execute(select(batches).where(batches.c.id == found))).mappings().one()
+                    return _batch(row)
+        return None
+
+    async def known_lines(self, batch_id: str) -> set[int]:
+        wanted = select(batch_results.c.line).where(batch_results.c.batch_id == batch_id)
+        async with self._database.transaction() as connection:
+            return set((await connection.execute(wanted)).scalars())
+
+    async def record(self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime) -> str:
+        mine = and_(batches.c.id == batch.id, batches.c.owner == owner)
+        values = _values(batch)
+        async with self._database.transaction() as connection:
+            counts = {name: values[name] for name in ("total", "completed", "failed")}
+            kept = update(batches).where(mine).values(lease_until=until, **counts)
+            if not (await connection.execute(kept)).rowcount:
+                raise LeaseLost(batch.id)
+            if results:
+                rows = [
+                    {"batch_id": batch.id, "line": r.line, "failed": r.failed, "content": r.content}
+                    for r in results
+                ]
+                await connection.execute(insert(batch_results), rows)
+            # A tenant's cancellation stands against whatever the worker thought that the status was.
+            goes_on = and_(mine, batches.c.status != CANCELLING)
+            state = {name: values[name] for name in ("status", "detail")}
+            await connection.execute(update(batches).where(goes_on).values(**state))
+            status: str = (await connection.execute(select(batches.c.status).where(mine))).scalar_one()
+        return status
+
+    async def renew(self, batch_id: str, owner: str, until: datetime) -> None:
+        mine = and_(batches.c.id == batch_id, batches.c.owner == owner)
+        async with self._database.transaction() as connection:
+            if not (await connection.execute(update(batches).where(mine).values(lease_until=until))).rowcount:
+                raise LeaseLost(batch_id)
+
+    async def results(self, batch_id: str, *, failed: bool) -> AsyncIterator[LineResult]:
+        after = -1
+        while True:
+            wanted = select(batch_results.c.line, batch_results.c.failed, batch_results.c.content)
+            wanted = wanted.where(batch_results.c.batch_id == batch_id, batch_results.c.failed.is_(failed))
+            wanted = wanted.where(batch_results.c.line > after).order_by(batch_results.c.line).limit(PAGE)
+            async with self._database.transaction() as connection:
+                page = [LineResult(**row) for row in (await connection.execute(wanted)).mappings()]
+            for result in page:
+                yield result
+            if len(page) < PAGE:
+                return
+            after = page[-1].line
+
+    async def finish(self, batch: Batch, owner: str) -> None:
+        mine = and_(batches.c.id == batch.id, batches.c.owner == owner)
+        free = {"owner": None, "lease_until": None}
+        done = batch.status not in ACTIVE
+        async with self._database.transaction() as connection:
+            changed = update(batches).where(mine).values(**(_values(batch) if done else {}), **free)
+            if not (await connection.execute(changed)).rowcount:
+                raise LeaseLost(batch.id)
+            if done:
+                await connection.execute(delete(batch_results).where(batch_results.c.batch_id == batch.id))
+
+
+def _values(batch: Batch) -> dict[str, Any]:
+    """What of a batch may change, and what never does but for its ids."""
+    detail = _Detail(
+        dict(batch.metadata), dict(batch.times), batch.output_file_id, batch.error_file_id, tuple(batch.errors)
+    )
+    return {
+        "input_file_id": batch.input_file_id,
+        "status": batch.status,
+        "created_at": batch.created_at,
+        "expires_at": batch.expires_at,
+        "detail": msgspec.json.encode(detail).decode(),
+        "total": batch.total,
+        "completed": batch.completed,
+        "failed": batch.failed,
+    }
+
+
+def _batch(row: Mapping[Any, Any]) -> Batch:
+    detail = msgspec.json.decode(row["detail"], type=_Detail)
+    return Batch(
+        row["id"],
+        row["tenant_id"],
+        row["input_file_id"],
+        row["status"],
+        row["created_at"],
+        row["expires_at"],
+        detail.metadata,
+        detail.times,
+        row["total"],
+        row["completed"],
+        row["failed"],
+        detail.output_file_id,
+        detail.error_file_id,
+        detail.errors,
+    )

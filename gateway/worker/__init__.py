@@ -1,0 +1,1 @@
+"""The process that answers batches, beside the one that answers people."""

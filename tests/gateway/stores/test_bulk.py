@@ -1,0 +1,159 @@
+"""The contract of files and batches: the same for dictionaries, SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.assembly import Stores
+from gateway.batches import (
+    CANCELLING,
+    COMPLETED,
+    IN_PROGRESS,
+    VALIDATING,
+    Batch,
+    BatchWork,
+    LeaseLost,
+    LineError,
+    LineResult,
+)
+from gateway.errors import Conflict, InvalidRequest, NotFound
+from gateway.files import BATCH, File
+from gateway.tenants import SUSPENDED
+from tests.gateway.stores.test_tenants import ACME, OTHER
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SOON, LATER = NOW + timedelta(seconds=15), NOW + timedelta(seconds=16)
+FILE = File("file-1", "t_1", "一.jsonl", BATCH, 5, NOW)
+FIRST = Batch("batch_1", "t_1", "file-1", VALIDATING, NOW, NOW + timedelta(days=1), {"who": "我"})
+
+
+@pytest.fixture(autouse=True)
+async def tenants(stores: Stores) -> None:
+    await stores.tenants.add(ACME)
+    await stores.tenants.add(OTHER)
+
+
+def work_of(stores: Stores) -> BatchWork:
+    assert isinstance(stores.batches, BatchWork)
+    return stores.batches
+
+
+async def test_a_file_comes_back_in_its_pieces_and_to_its_tenant_alone(stores: Stores) -> None:
+    await stores.files.add(FILE, [b"ab\n", b"\x00\xff"])
+    assert await stores.files.get("t_1", "file-1") == FILE
+    assert [await stores.files.piece("file-1", place) for place in range(3)] == [b"ab\n", b"\x00\xff", None]
+    assert await stores.files.get("t_2", "file-1") is None
+    assert await stores.files.all("t_2") == []
+    with pytest.raises(NotFound):
+        await stores.files.remove("t_2", "file-1")
+    with pytest.raises(NotFound):
+        await stores.files.add(replace(FILE, id="file-2", tenant_id="t_9"), [])
+
+
+async def test_a_file_stays_while_a_batch_needs_it(stores: Stores) -> None:
+    await stores.files.add(FILE, [b"x"])
+    await stores.batches.add(FIRST, None, "d")
+    with pytest.raises(Conflict):
+        await stores.files.remove("t_1", "file-1")
+    work = work_of(stores)
+    assert await work.claim("w", NOW, SOON) == FIRST
+    await work.finish(FIRST.reach(COMPLETED, NOW), "w")
+    await stores.files.remove("t_1", "file-1")
+    assert await stores.files.piece("file-1", 0) is None
+
+
+async def test_a_batch_comes_back_as_it_was_kept(stores: Stores) -> None:
+    await stores.batches.add(FIRST, None, "d")
+    newer = replace(FIRST, id="batch_2", created_at=LATER, errors=(LineError("not_json", "bad", 3),))
+    await stores.batches.add(newer, None, "d")
+    assert await stores.batches.all("t_1") == [newer, FIRST]
+    assert await stores.batches.get("t_2", "batch_1") is None
+    with pytest.raises(NotFound):
+        await stores.batches.add(replace(FIRST, id="batch_3", tenant_id="t_9"), None, "d")
+
+
+async def test_an_idempotency_key_gives_one_batch_however_often_it_comes(stores: Stores) -> None:
+    ids = [f"batch_{number}" for number in range(5)]
+    made = await asyncio.gather(*(stores.batches.add(replace(FIRST, id=one), "key", "d") for one in ids))
+    assert len({batch.id for batch in made}) == 1
+    assert len(await stores.batches.all("t_1")) == 1
+    with pytest.raises(InvalidRequest, match="Idempotency-Key"):
+        await stores.batches.add(replace(FIRST, id="batch_9"), "key", "another")
+    await stores.batches.add(replace(FIRST, id="batch_7", tenant_id="t_2"), "key", "another")
+
+
+async def test_one_worker_has_a_batch_until_its_lease_ends(stores: Stores) -> None:
+    work = work_of(stores)
+    await stores.batches.add(FIRST, None, "d")
+    claims = await asyncio.gather(*(work.claim(f"w{number}", NOW, SOON) for number in range(4)))
+    assert [claim is not None for claim in claims].count(True) == 1
+    first = f"w{[claim is not None for claim in claims].index(True)}"
+    assert await work.claim("late", LATER, LATER + timedelta(seconds=15)) == FIRST
+    for attempt in (
+        work.record(FIRST, first, [LineResult(0, failed=False, content="x")], LATER),
+        work.renew("batch_1", first, LATER),
+        work.finish(FIRST, first),
+    ):
+        with pytest.raises(LeaseLost):
+            await attempt
+    assert await work.known_lines("batch_1") == set()
+    await work.renew("batch_1", "late", LATER)
+    await work.finish(FIRST, "late")
+    assert await work.claim("next", LATER, LATER) == FIRST
+
+
+async def test_results_are_kept_with_their_counts_and_dropped_at_the_end(stores: Stores) -> None:
+    work = work_of(stores)
+    await stores.batches.add(FIRST, None, "d")
+    await work.claim("w", NOW, SOON)
+    running = replace(FIRST, total=3, completed=2, failed=1).reach(IN_PROGRESS, NOW)
+    results = [LineResult(number, failed=number == 1, content=f"{number}") for number in (2, 1, 0)]
+    assert await work.record(running, "w", results, SOON) == IN_PROGRESS
+    assert await stores.batches.get("t_1", "batch_1") == running
+    assert await work.known_lines("batch_1") == {0, 1, 2}
+    assert [result.line async for result in work.results("batch_1", failed=False)] == [0, 2]
+    assert [result.content async for result in work.results("batch_1", failed=True)] == ["1"]
+    done = replace(running, output_file_id="file-o").reach(COMPLETED, LATER)
+    await work.finish(done, "w")
+    assert await stores.batches.get("t_1", "batch_1") == done
+    assert await work.known_lines("batch_1") == set()
+    assert await work.claim("w", LATER, LATER) is None
+
+
+async def test_a_cancellation_stands_against_what_a_worker_thinks(stores: Stores) -> None:
+    work = work_of(stores)
+    await stores.batches.add(FIRST, None, "d")
+    await work.claim("w", NOW, SOON)
+    await stores.batches.cancel("t_1", "batch_1", NOW)
+    assert await work.record(FIRST.reach(IN_PROGRESS, NOW), "w", [], SOON) == CANCELLING
+    found = await stores.batches.get("t_1", "batch_1")
+    assert found is not None
+    assert (found.status, found.times[CANCELLING]) == (CANCELLING, NOW)
+    await stores.batches.cancel("t_1", "batch_1", NOW)
+    await work.finish(found.reach(COMPLETED, NOW), "w")
+    with pytest.raises(Conflict):
+        await stores.batches.cancel("t_1", "batch_1", NOW)
+
+
+async def test_the_batch_that_waited_longest_has_its_turn_and_a_suspended_tenants_waits(stores: Stores) -> None:
+    work = work_of(stores)
+    await stores.batches.add(FIRST, None, "d")
+    await stores.batches.add(replace(FIRST, id="batch_2", tenant_id="t_2"), None, "d")
+    turns = []
+    for second in range(4):
+        now = NOW + timedelta(seconds=second)
+        batch = await work.claim("w", now, now + timedelta(seconds=15))
+        assert batch is not None
+        await work.finish(batch, "w")
+        turns.append(batch.id)
+    assert turns == ["batch_1", "batch_2", "batch_1", "batch_2"]
+    await stores.tenants.change(replace(ACME, status=SUSPENDED))
+    later = NOW + timedelta(seconds=9)
+    assert [(await work.claim(f"w{n}", later, later + timedelta(1))) is not None for n in range(2)] == [
+        True,
+        False,
+    ]
