@@ -40,7 +40,7 @@ def create_app(
     clock = clock or SystemClock()
     log = log or LineLog()
     parts = assemble(settings, stores, clock, classifier)
-    telemetry = Telemetry(parts.turns, parts.readiness, parts.cache, log)
+    telemetry = Telemetry(parts.turns, parts.readiness, parts.cache, log, parts.link)
     identities = Identities(
         stores.keys,
         clock,
@@ -56,7 +56,9 @@ def create_app(
         *BatchEndpoints(Batches(stores.batches, stores.files, clock), identities, settings).routes(),
         *TenantEndpoints(Tenants(stores.tenants, stores.keys, clock), identities, settings).routes(),
     ]
-    keepers = (parts.replicas.keep, parts.readiness.keep, identities.keep_uses)
+    keepers = [parts.replicas.keep, parts.readiness.keep, identities.keep_uses]
+    if parts.shared_quotas is not None:
+        keepers.append(parts.shared_quotas.keep)
 
     @asynccontextmanager
     async def lifespan(app: Boundary) -> AsyncIterator[None]:
@@ -70,7 +72,7 @@ def create_app(
             with suppress(GatewayError):
                 await identities.store_uses()
             await stores.close()
-            await parts.client.aclose()
+            await parts.close()
             log.flush()
 
     return Boundary(Router(routes, redirect_slashes=False, lifespan=lifespan), telemetry, routes)

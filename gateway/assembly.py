@@ -22,6 +22,9 @@ from gateway.quotas import Quotas
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
 from gateway.settings import Settings
+from gateway.shared.link import RedisLink
+from gateway.shared.pairs import RedisPairCache, TieredPairCache
+from gateway.shared.quotas import RedisQuotas
 from gateway.stores.batches import SqlBatches
 from gateway.stores.database import Database
 from gateway.stores.files import SqlFiles
@@ -68,8 +71,16 @@ class Assembly:
     readiness: Readiness
     turns: Turns
     cache: MemoryPairCache
+    link: RedisLink | None
+    """None where gateways share nothing but the database."""
+    shared_quotas: RedisQuotas | None
     label_sets: LabelSets
     answering: Answering
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        if self.link is not None:
+            await self.link.close()
 
 
 def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Classifier | None = None) -> Assembly:
@@ -83,12 +94,23 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Class
     readiness = Readiness(replicas)
     turns = Turns(settings.max_pairs_in_flight, lambda: replicas.standing * settings.pairs_per_replica)
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
-    source = PairSource(readiness, cache, turns, settings)
-    quotas = Quotas(time.monotonic, settings.cached_pair_cost)
+    link = RedisLink(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
+    pairs = cache if link is None else TieredPairCache(cache, RedisPairCache(link, settings.cache_ttl_s))
+    shared_quotas = None if link is None else RedisQuotas(link)
+    source = PairSource(readiness, pairs, turns, settings)
+    quotas = Quotas(time.monotonic, settings.cached_pair_cost, shared_quotas)
     classify = Classify(source, quotas, settings)
     label_sets = LabelSets(stores.label_sets, clock, settings)
     return Assembly(
-        client, replicas, readiness, turns, cache, label_sets, Answering(classify, label_sets, settings)
+        client,
+        replicas,
+        readiness,
+        turns,
+        cache,
+        link,
+        shared_quotas,
+        label_sets,
+        Answering(classify, label_sets, settings),
     )
 
 

@@ -82,6 +82,7 @@ class Classify:
             finally:
                 facts.quota = self._quotas.standing(caller.tenant_id, quota)
 
+        await self._quotas.prepare(caller.tenant_id, quota, question.pairs)
         self._quotas.take_request(caller.tenant_id, quota)
         pairs = await self._from_one_engine(
             Ask(question, caller.tenant_id, spend, wishes.fresh, deadline, quota.pairs_in_flight, wishes.left),

@@ -62,6 +62,10 @@ class Settings:
     """What the pair cache of this process may take; 0: no cache."""
     cache_ttl_s: float = 3_600.0
     """How long a pair stays in the cache."""
+    redis_url: str = field(default="", repr=False)
+    """Redis or Valkey, where gateways are many: they share known pairs and quotas through it."""
+    redis_timeout_s: float = 0.05
+    """Longest wait for it; then without it."""
     buckets: tuple[int, ...] = ()
     """Length buckets that Triton serves, in tokens, as `32,64,128`; none where one model takes every length."""
     max_calls_per_request: int = 8

@@ -9,6 +9,7 @@ from gateway.facts import Facts
 from gateway.line_log import LineLog
 from gateway.pair_cache import MemoryPairCache
 from gateway.readiness import Readiness
+from gateway.shared.link import RedisLink
 from gateway.turns import Turns
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
@@ -20,7 +21,14 @@ _encoder = msgspec.json.Encoder()
 class Telemetry:
     """Prometheus metrics in base units, and a canonical log line as JSON."""
 
-    def __init__(self, turns: Turns, readiness: Readiness, cache: MemoryPairCache, log: LineLog) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        readiness: Readiness,
+        cache: MemoryPairCache,
+        log: LineLog,
+        link: RedisLink | None = None,
+    ) -> None:
         self._log = log
         self._registry = registry = CollectorRegistry()
         self._requests = Counter("wanneng_requests", "Requests answered.", ["route", "status"], registry=registry)
@@ -38,6 +46,11 @@ class Telemetry:
             registry=registry,
         )
         pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
+        if link is not None:
+            shared = Gauge("wanneng_shared_up", "1 while Redis answers.", registry=registry)
+            shared.set_function(lambda: link.up)
+            failures = Gauge("wanneng_shared_failures", "Calls that Redis did not answer.", registry=registry)
+            failures.set_function(lambda: link.failures)
         self._computed, self._cached = pairs.labels("computed"), pairs.labels("cached")
         self._of_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._truncated = Counter("wanneng_truncated_texts", "Texts that were cut.", registry=registry)

@@ -12,7 +12,7 @@ from wanneng.errors import StartError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
-GATEWAYS_SECRETS = ("WANNENG_ADMIN_KEY", "WANNENG_DATABASE_URL")
+GATEWAYS_SECRETS = ("WANNENG_ADMIN_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL")
 """Triton has no use for them."""
 
 

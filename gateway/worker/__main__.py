@@ -72,7 +72,7 @@ async def _serve(settings: Settings) -> None:
         await asyncio.gather(stop, *running, return_exceptions=True)
         await stores.close()
         await database.close()
-        await parts.client.aclose()
+        await parts.close()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -135,3 +136,20 @@ async def test_a_request_sent_again_with_its_idempotency_key_makes_nothing_new()
         assert_problem(await create(client, again, file_id, metadata={"a": "b"}), 422, "invalid_request")
         assert_problem(await create(client, key | {"Idempotency-Key": "k" * 201}, file_id), 422, "invalid_request")
         assert (await create(client, key, file_id)).json()["id"] != made[0].json()["id"]
+
+
+async def test_a_file_without_end_is_refused_before_it_fills_the_disk() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        while sent < 200:
+            sent += 1
+            yield b"x" * 10_000
+
+    async with gateway(max_file_bytes=50_000) as client:
+        headers = await tenant_key(client) | {"Content-Type": "multipart/form-data; boundary=b"}
+        refused = await client.post("/v1/files", content=endless(), headers=headers)
+    assert_problem(refused, 413, "body_too_large")
+    assert sent < 10

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.assembly import assemble
 from gateway.batches import CANCELLED, COMPLETED, ENDPOINT, EXPIRED, FAILED, IN_PROGRESS, WINDOW, Batch, Batches
-from gateway.errors import StoreUnavailable, TritonFailed, TritonUnavailable
+from gateway.errors import InvalidRequest, StoreUnavailable, TritonFailed, TritonUnavailable
 from gateway.files import Files
 from gateway.settings import Settings
 from gateway.tenants import ACTIVE, Tenant
@@ -126,6 +126,17 @@ async def test_another_worker_goes_on_where_a_killed_one_was(killed_after: int) 
     assert len(shop.classifier.calls) - calls == 3 * GROUP_LINES - kept
 
 
+async def test_an_output_file_is_no_input() -> None:
+    shop = Shop()
+    asked = await shop.batch([line(0)])
+    await shop.worker().serve_one()
+    output = (await shop.now(asked)).output_file_id
+    assert output is not None
+    batches = Batches(shop.stores.batches, shop.stores.files, shop.clock)
+    with pytest.raises(InvalidRequest, match="input_file_id"):
+        await batches.create("t_1", output, ENDPOINT, WINDOW, {}, "")
+
+
 async def test_a_line_waits_for_triton_to_come_back() -> None:
     shop = Shop(FakeClassifier(failure=TritonUnavailable("gone")))
     asked = await shop.batch([line(0)])
@@ -155,6 +166,7 @@ async def test_a_cancelled_batch_ends_with_what_was_answered() -> None:
     await serving
     done = await shop.now(asked)
     assert (done.status, done.completed) == (CANCELLED, 2 * GROUP_LINES)
+    assert set(done.times) == {"in_progress", "cancelling", "cancelled"}
     assert len(await shop.lines_of(done.output_file_id)) == 2 * GROUP_LINES
 
 

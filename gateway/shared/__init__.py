@@ -1,0 +1,1 @@
+"""What many gateways share through Redis or Valkey, and do without while it does not answer."""
