@@ -9,16 +9,29 @@ from gateway.errors import InvalidRequest
 from gateway.facts import Facts
 from gateway.label_sets import LabelSets, known_labels
 from gateway.question import Question, ask, ask_with
-from gateway.schema import ClassifyAnswer, ClassifyAnswers, ClassifyBody, Pairs
+from gateway.schema import (
+    ClassifyAnswer,
+    ClassifyAnswers,
+    ClassifyBody,
+    LabelTokens,
+    Pairs,
+    TokenizeAnswer,
+    TokenizeBody,
+)
 from gateway.settings import Settings
+from gateway.usage import Usage
+
+ANY_LABEL = "?"
+"""Asked about where there is a text alone."""
 
 
 class Answering:
     """What `POST /v1/classify` and a line of a batch have in common."""
 
-    def __init__(self, classify: Classify, label_sets: LabelSets, limits: Settings) -> None:
+    def __init__(self, classify: Classify, label_sets: LabelSets, usage: Usage, limits: Settings) -> None:
         self._classify = classify
         self._label_sets = label_sets
+        self._usage = usage
         self._limits = limits
 
     async def answer(
@@ -27,6 +40,7 @@ class Answering:
         """One answer for `text`, a list for `texts`; or a `GatewayError`."""
         question = await self._question(body, caller)
         outcome = await self._classify.answer(question, caller, facts, wishes)
+        self._usage.count(caller.tenant_id, computed=facts.pairs_computed, cached=facts.pairs_cached)
         pairs = Pairs(facts.pairs_computed, facts.pairs_cached)
         model, version = outcome.model, outcome.model_version
         label_set = question.label_set or UNSET
@@ -43,8 +57,23 @@ class Answering:
             facts.request_id,
             one.cut,
             one.none_of_these,
+            one.entailment,
             label_set,
         )
+
+    async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
+        """How long the text is, and with each label; nothing is classified, and it costs no pairs."""
+        wanted = ClassifyBody(body.labels, body.label_set, body.text, max_tokens=body.max_tokens)
+        wanted.hypothesis_template = body.hypothesis_template
+        bare = body.labels is UNSET and body.label_set is UNSET
+        if bare:
+            wanted.labels = [ANY_LABEL]
+        question = await self._question(wanted, caller)
+        limit, text_tokens, lengths = await self._classify.tokens(question)
+        names = question.names or question.labels
+        labels = [LabelTokens(name, *length) for name, length in zip(names, lengths, strict=True)]
+        truncated = any(one.text_cut or one.label_cut for one in labels)
+        return TokenizeAnswer(limit, text_tokens, [] if bare else labels, truncated)
 
     async def _question(self, body: ClassifyBody, caller: Caller) -> Question:
         if not isinstance(body.label_set, str):

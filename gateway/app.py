@@ -14,6 +14,7 @@ from gateway.api.endpoints import Endpoints
 from gateway.api.files import FileEndpoints
 from gateway.api.label_sets import LabelSetEndpoints
 from gateway.api.tenants import TenantEndpoints
+from gateway.api.usage import UsageEndpoints
 from gateway.assembly import Stores, assemble, open_stores
 from gateway.batches import Batches
 from gateway.clock import Clock, SystemClock
@@ -54,9 +55,10 @@ def create_app(
         *LabelSetEndpoints(parts.label_sets, identities, settings).routes(),
         *FileEndpoints(files, identities, settings).routes(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock), identities, settings).routes(),
+        *UsageEndpoints(parts.usage, identities).routes(),
         *TenantEndpoints(Tenants(stores.tenants, stores.keys, clock), identities, settings).routes(),
     ]
-    keepers = [parts.replicas.keep, parts.readiness.keep, identities.keep_uses]
+    keepers = [parts.replicas.keep, parts.readiness.keep, identities.keep_uses, parts.usage.keep]
     if parts.shared_quotas is not None:
         keepers.append(parts.shared_quotas.keep)
 
@@ -71,8 +73,8 @@ def create_app(
             await asyncio.gather(*running, return_exceptions=True)
             with suppress(GatewayError):
                 await identities.store_uses()
-            await stores.close()
             await parts.close()
+            await stores.close()
             log.flush()
 
     return Boundary(Router(routes, redirect_slashes=False, lifespan=lifespan), telemetry, routes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -14,6 +15,7 @@ from gateway.answering import Answering
 from gateway.batches import BatchStore
 from gateway.classify import Classify
 from gateway.clock import Clock
+from gateway.errors import StoreUnavailable
 from gateway.files import FileStore
 from gateway.label_sets import LabelSets, LabelSetStore
 from gateway.pair_cache import MemoryPairCache
@@ -30,9 +32,11 @@ from gateway.stores.database import Database
 from gateway.stores.files import SqlFiles
 from gateway.stores.label_sets import SqlLabelSets
 from gateway.stores.tenants import SqlKeys, SqlTenants
+from gateway.stores.usage import SqlUsage
 from gateway.tenants import KeyStore, TenantStore
 from gateway.triton import CONNECT_TIMEOUT_S, Classifier, Triton
 from gateway.turns import Turns
+from gateway.usage import Usage, UsageStore
 
 MAX_CONNECTIONS = 128
 
@@ -46,6 +50,7 @@ class Stores:
     label_sets: LabelSetStore
     files: FileStore
     batches: BatchStore
+    usage: UsageStore
     close: Callable[[], Awaitable[None]]
 
 
@@ -58,6 +63,7 @@ def open_stores(settings: Settings) -> Stores:
         SqlLabelSets(database),
         SqlFiles(database),
         SqlBatches(database),
+        SqlUsage(database),
         database.close,
     )
 
@@ -75,9 +81,13 @@ class Assembly:
     """None where gateways share nothing but the database."""
     shared_quotas: RedisQuotas | None
     label_sets: LabelSets
+    usage: Usage
     answering: Answering
 
     async def close(self) -> None:
+        """What was counted is kept first."""
+        with suppress(StoreUnavailable):
+            await self.usage.store()
         await self.client.aclose()
         if self.link is not None:
             await self.link.close()
@@ -101,6 +111,7 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Class
     quotas = Quotas(time.monotonic, settings.cached_pair_cost, shared_quotas)
     classify = Classify(source, quotas, settings)
     label_sets = LabelSets(stores.label_sets, clock, settings)
+    usage = Usage(stores.usage, clock)
     return Assembly(
         client,
         replicas,
@@ -110,7 +121,8 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Class
         link,
         shared_quotas,
         label_sets,
-        Answering(classify, label_sets, settings),
+        usage,
+        Answering(classify, label_sets, usage, settings),
     )
 
 

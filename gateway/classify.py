@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from gateway.errors import TritonUnavailable
 from gateway.facts import Facts
@@ -15,7 +15,7 @@ from gateway.pair_source import Ask, EngineChanged, Pairs, PairSource
 from gateway.question import Question
 from gateway.quotas import NO_QUOTA, Quota, Quotas
 from gateway.schema import Cut, Result
-from gateway.scoring import entailment, ranked
+from gateway.scoring import entailment, ranking
 from gateway.settings import Settings
 
 ATTEMPTS = 2
@@ -92,6 +92,10 @@ class Classify:
         results = [self._result(question, values, facts) for values in pairs.values]
         return Outcome(results, pairs.engine.name, pairs.engine.id)
 
+    async def tokens(self, question: Question) -> tuple[int, int, list[tuple[int, int, int]]]:
+        """The limit, the text's tokens, and for each label the pair's tokens and what is cut from either."""
+        return await self._source.tokens(question)
+
     def _quota(self, caller: Caller) -> Quota:
         """The tenant's own, the gateway's where it has none."""
         own, default = caller.quota, self._default
@@ -114,14 +118,16 @@ class Classify:
     def _result(self, question: Question, values: Sequence[bytes], facts: Facts) -> Result:
         logits, tokens = unpack(values)
         names = question.names or question.labels
-        labels, scores = ranked(names, logits, multi_label=question.multi_label)
-        none: bool | UnsetType = UNSET
+        order, scores = ranking(logits, multi_label=question.multi_label)
+        told: dict[str, Any] = {}
         if question.threshold is not None:
-            none = max(map(entailment, logits)) < question.threshold
+            told["none_of_these"] = max(map(entailment, logits)) < question.threshold
+        if question.entailment:
+            told["entailment"] = [entailment(logits[place]) for place in order]
         longest, text_tokens, label_tokens = map(max, zip(*tokens, strict=True))
-        if text_tokens == 0 and label_tokens == 0:
-            return Result(labels, scores, truncated=False, none_of_these=none)
-        facts.truncated_texts += 1
-        # A pair that was cut is as long as the limit.
-        cut = Cut(question.max_tokens or longest, text_tokens, label_tokens)
-        return Result(labels, scores, truncated=True, cut=cut, none_of_these=none)
+        truncated = text_tokens > 0 or label_tokens > 0
+        if truncated:
+            facts.truncated_texts += 1
+            # A pair that was cut is as long as the limit.
+            told["cut"] = Cut(question.max_tokens or longest, text_tokens, label_tokens)
+        return Result([names[place] for place in order], [scores[place] for place in order], truncated, **told)

@@ -105,6 +105,19 @@ class PairSource:
                 raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
         return Pairs([[value for value in text.values if value is not None] for text in texts], engine)
 
+    async def tokens(self, question: Question) -> tuple[int, int, list[tuple[int, int, int]]]:
+        """The limit, the only text's tokens, and each pair's tokens, cut from the text, cut from the label."""
+        (text,) = question.texts
+        size, timeout_s = self._settings.max_pairs_per_call, self._settings.deadline_s
+        limit, text_tokens = 0, 0
+        lengths: list[tuple[int, int, int]] = []
+        for start in range(0, len(question.labels), size):
+            labels = question.labels[start : start + size]
+            counts = await self._replicas.tokens(text, labels, question.template, question.max_tokens, timeout_s)
+            limit, text_tokens = counts.limit, counts.text
+            lengths += [tuple(row) for row in counts.pairs.tolist()]
+        return limit, text_tokens, lengths
+
     async def _known(self, ask: Ask, text: str, engine: Engine | None) -> _Text:
         question = ask.question
         if engine is None:

@@ -41,6 +41,8 @@ class Question(Struct, frozen=True):
     """Least probability of entailment of the best label; below it, it is none of these."""
     label_set: str | None = None
     """`name@version`, where the labels are from."""
+    entailment: bool = False
+    """Tell each label's own probability of entailment."""
 
     @property
     def pairs(self) -> int:
@@ -61,7 +63,13 @@ def ask(body: ClassifyBody, limits: Settings) -> Question:
             f"{body.max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"
         )
     question = Question(
-        texts, labels, body.hypothesis_template, body.multi_label, body.max_tokens, body.text is not UNSET
+        texts,
+        labels,
+        body.hypothesis_template,
+        body.multi_label,
+        body.max_tokens,
+        body.text is not UNSET,
+        entailment=body.entailment,
     )
     _check_pairs(question, limits)
     return question
@@ -82,6 +90,7 @@ def ask_with(body: ClassifyBody, known: KnownLabels, limits: Settings) -> Questi
         names=known.names,
         threshold=known.threshold,
         label_set=known.reference,
+        entailment=body.entailment,
     )
     _check_pairs(question, limits)
     return question

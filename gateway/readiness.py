@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.errors import TritonUnavailable
 from gateway.replicas import Replicas
-from gateway.triton import Engine, PairLogits
+from gateway.triton import Engine, PairLogits, TokenCounts
 
 PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
 PROBE_TIMEOUT_S = 10.0
@@ -47,6 +47,11 @@ class Readiness:
             raise
         self.ready = True
         return answer
+
+    async def tokens(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> TokenCounts:
+        return await self._replicas.tokens(text, labels, template, max_tokens, timeout_s)
 
     async def keep(self) -> None:
         """Whenever Triton is lost, probe until it answers again; runs for the life of the process."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.addresses import Addresses
 from gateway.errors import GatewayError, TritonUnavailable
-from gateway.triton import Classifier, Engine, PairLogits
+from gateway.triton import Classifier, Engine, PairLogits, TokenCounts
 
 CHECK_S = 1.0
 """How often a replica is asked for its engine when no answer of it has told."""
@@ -19,6 +20,7 @@ CERTAIN_S = 3.0
 ATTEMPTS = 2
 """A call that found nobody is tried once more, elsewhere. Never one that may still be running."""
 
+_Answer = TypeVar("_Answer")
 log = logging.getLogger(__name__)
 
 
@@ -93,6 +95,32 @@ class Replicas:
         engine_id: str | None = None,
     ) -> PairLogits:
         """From a replica with the engine `engine_id`, if there is one; `TritonUnavailable` when nobody answers."""
+
+        def call(triton: Classifier, left: float) -> Awaitable[PairLogits]:
+            return triton.logits(text, labels, template, max_tokens, left)
+
+        answer, replica = await self._ask(call, len(labels), timeout_s, engine_id)
+        replica.heard(answer.engine, self._now())
+        return answer
+
+    async def tokens(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> TokenCounts:
+        """From any replica."""
+
+        def call(triton: Classifier, left: float) -> Awaitable[TokenCounts]:
+            return triton.tokens(text, labels, template, max_tokens, left)
+
+        return (await self._ask(call, 0, timeout_s, None))[0]
+
+    async def _ask(
+        self,
+        call: Callable[[Classifier, float], Awaitable[_Answer]],
+        pairs: int,
+        timeout_s: float,
+        engine_id: str | None,
+    ) -> tuple[_Answer, Replica]:
+        """What a replica answers to `call`, and which it was; tried once more elsewhere if it found nobody."""
         end = self._now() + timeout_s
         tried: set[str] = set()
         for attempt in range(ATTEMPTS):
@@ -100,19 +128,15 @@ class Replicas:
                 await self.refresh()
             replica = self._pick(engine_id, tried)
             tried.add(replica.url)
-            replica.outstanding_pairs += len(labels)
+            replica.outstanding_pairs += pairs
             try:
-                left = max(0.001, end - self._now())
-                answer = await replica.triton.logits(text, labels, template, max_tokens, left)
+                return await call(replica.triton, max(0.001, end - self._now())), replica
             except TritonUnavailable:
                 replica.eject()
                 if attempt + 1 == ATTEMPTS or len(self._replicas) == 1:
                     raise
-            else:
-                replica.heard(answer.engine, self._now())
-                return answer
             finally:
-                replica.outstanding_pairs -= len(labels)
+                replica.outstanding_pairs -= pairs
         raise AssertionError("the last attempt returns or raises")
 
     async def keep(self) -> None:

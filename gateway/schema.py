@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +23,18 @@ class ClassifyBody(Struct, forbid_unknown_fields=True):
     hypothesis_template: str = "{}"
     multi_label: bool = False
     max_tokens: int | None = None
+    entailment: bool = False
+    """Tell each label's own probability of entailment as well, which a threshold is compared with."""
+
+
+class TokenizeBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tokenize`: of a text alone, or with labels as `ClassifyBody` has them."""
+
+    text: str
+    labels: str | list[str] | UnsetType = UNSET
+    label_set: str | UnsetType = UNSET
+    hypothesis_template: str = "{}"
+    max_tokens: int | None = None
 
 
 class Cut(Struct, frozen=True):
@@ -42,6 +54,8 @@ class Result(Struct, frozen=True):
     cut: Cut | UnsetType = UNSET
     none_of_these: bool | UnsetType = UNSET
     """Whether the best label's probability of entailment is below the set's threshold; absent without one."""
+    entailment: list[float] | UnsetType = UNSET
+    """In the order of `labels`; only where asked for."""
 
 
 class Pairs(Struct, frozen=True):
@@ -61,6 +75,7 @@ class ClassifyAnswer(Struct, frozen=True):
     request_id: str
     cut: Cut | UnsetType = UNSET
     none_of_these: bool | UnsetType = UNSET
+    entailment: list[float] | UnsetType = UNSET
     label_set: str | UnsetType = UNSET
 
 
@@ -73,6 +88,23 @@ class ClassifyAnswers(Struct, frozen=True):
     model_version: str
     request_id: str
     label_set: str | UnsetType = UNSET
+
+
+class LabelTokens(Struct, frozen=True):
+    """How long the pair of the text and this label is, and what the limit cuts from either."""
+
+    label: str
+    tokens: int
+    text_cut: int
+    label_cut: int
+
+
+class TokenizeAnswer(Struct, frozen=True):
+    max_tokens: int
+    text_tokens: int
+    """Before any cut."""
+    labels: list[LabelTokens]
+    truncated: bool
 
 
 class SetLabelBody(Struct, forbid_unknown_fields=True):
@@ -251,6 +283,21 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
 
 
+class DayOfUse(Struct, frozen=True):
+    """Answers given on a day (UTC), and their pairs."""
+
+    day: date
+    requests: int
+    pairs_computed: int
+    pairs_cached: int
+
+
+class UsageAnswer(Struct, frozen=True):
+    """Days on which something was used, in their order."""
+
+    days: list[DayOfUse]
+
+
 class Page(Struct, frozen=True):
     """Some of a list, and where it goes on."""
 
@@ -273,6 +320,7 @@ class BatchLine(Struct, forbid_unknown_fields=True):
 _Body = TypeVar("_Body", bound=Struct)
 _BODIES = (
     ClassifyBody,
+    TokenizeBody,
     LabelSetBody,
     RollbackBody,
     TenantBody,

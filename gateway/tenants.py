@@ -16,7 +16,8 @@ from gateway.quotas import NO_QUOTA, Quota
 
 ACTIVE, SUSPENDED = "active", "suspended"
 CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "label_sets:write"
-SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS)
+READ_USAGE = "usage:read"
+SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE)
 """What a key may be allowed to do."""
 LOCAL_TENANT_ID = "local"
 MAX_NAME_CHARACTERS = 100

@@ -25,6 +25,7 @@ from gateway.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response
 MODEL = "zero_shot_logits"
 EXPAND = "expand"
 ENGINE_OUTPUTS = ("engine_id", "engine_name")
+COUNTS = ("tokens", "text_tokens", "token_limit")
 OUTPUTS = ("logits", "tokens", *ENGINE_OUTPUTS)
 CONNECT_TIMEOUT_S = 2.0
 TOKEN_LIMIT = "max_tokens: "
@@ -61,12 +62,28 @@ class PairLogits:
     engine: Engine
 
 
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """How long one text is with some labels; nothing was classified."""
+
+    limit: int
+    """Tokens of a pair at most."""
+    text: int
+    """Tokens of the text, before any cut."""
+    pairs: NDArray[np.int32]
+    """`[labels, 3]`, as in `PairLogits`."""
+
+
 class Classifier(Protocol):
     """What computes logits: Triton, or a fake in tests."""
 
     async def logits(
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits: ...
+
+    async def tokens(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> TokenCounts: ...
 
     async def engine(self, timeout_s: float) -> Engine: ...
 
@@ -91,12 +108,7 @@ class Triton:
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits:
         """`TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
-        inputs: dict[str, Values] = {
-            "text": [text],
-            "labels": labels,
-            "hypothesis_template": [template],
-            "max_tokens": np.array([max_tokens or 0], dtype=np.int32),
-        }
+        inputs = _inputs(text, labels, template, max_tokens)
         if not self._buckets:
             return await self._ask(MODEL, inputs, timeout_s)
         candidates = fitting(self._buckets, most_tokens(text, labels, template, max_tokens))
@@ -107,6 +119,22 @@ class Triton:
             except BucketTooShort:
                 continue
         raise TritonFailed(f"a pair is longer than Triton's longest bucket, {candidates[-1]} tokens")
+
+    async def tokens(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> TokenCounts:
+        """Lengths of the pairs; no engine runs for it."""
+        inputs = _inputs(text, labels, template, max_tokens)
+        outputs = await self._outputs(EXPAND, inputs, COUNTS, timeout_s)
+        try:
+            counts = TokenCounts(
+                int(outputs["token_limit"][0]), int(outputs["text_tokens"][0]), np.asarray(outputs["tokens"])
+            )
+        except (KeyError, IndexError, ValueError):
+            raise TritonFailed("Triton's answer cannot be read") from None
+        if counts.pairs.shape != (len(labels), 3):
+            raise TritonFailed("Triton's answer has the wrong shape")
+        return counts
 
     async def engine(self, timeout_s: float) -> Engine:
         """The engine whose tokens `expand` makes at present; no engine runs for it."""
@@ -140,6 +168,15 @@ class Triton:
             return decode_response(int(response.headers.get(HEADER_LENGTH, "0")), response.content)
         except (ProtocolError, ValueError):
             raise TritonFailed("Triton's answer cannot be read") from None
+
+
+def _inputs(text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> dict[str, Values]:
+    return {
+        "text": [text],
+        "labels": labels,
+        "hypothesis_template": [template],
+        "max_tokens": np.array([max_tokens or 0], dtype=np.int32),
+    }
 
 
 def _engine(outputs: Mapping[str, Values]) -> Engine:

@@ -36,6 +36,8 @@ class TokenRows:
     """`[n, s]`, 1 in the hypothesis and the last `[SEP]`."""
     tokens: NDArray[np.int32]
     """`[n, 3]`: tokens of the row, tokens cut from the text, tokens cut from the hypothesis."""
+    text_tokens: int
+    """Of the text, before any cut."""
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -122,7 +124,7 @@ class PairEncoder:
             mask[row, :length] = 1
             types[row, keep.text + 2 : length] = 1
             tokens[row] = (length, len(text_ids) - keep.text, len(ids) - keep.hypothesis)
-        return TokenRows(input_ids, mask, types, tokens)
+        return TokenRows(input_ids, mask, types, tokens, len(text_ids))
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids

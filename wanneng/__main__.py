@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
+from wanneng.calibrate import Choice, choices, choose, judge, keep_threshold, read_examples
 from wanneng.calls import Calls
 from wanneng.classify import Classifier, as_json, print_bars, split_labels
 from wanneng.errors import CommandError, RequestError
 from wanneng.settings import ServeSettings, load_settings
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
+
+COLUMNS = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+CHOICES_SHOWN = 12
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
@@ -99,6 +104,45 @@ def classify(
         calls.close()
 
 
+@app.command()
+def calibrate(
+    label_set: Annotated[str, typer.Argument(help="Name of the label set.")],
+    examples: Annotated[Path, typer.Option(help="JSON lines of text and label; null: none of these.")],
+    precision: Annotated[float | None, typer.Option(help="At least this; the best F1 if not given.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Make a version of the set with the threshold.")] = False,
+    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway.")] = ServeSettings().url,
+    key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
+) -> None:
+    """Find the threshold below which a text is none of a label set's labels."""
+    known = read_examples(examples)
+    calls = Calls(url, key)
+    try:
+        with Progress(*COLUMNS, console=err, transient=True) as progress:
+            judged = list(progress.track(judge(calls, label_set, known), total=len(known)))
+        found = choices(judged)
+        chosen = choose(found, precision)
+        _print_choices(found, chosen)
+        print(
+            f"threshold {chosen.threshold:.4f}: precision {chosen.precision:.3f}, recall {chosen.recall:.3f}, "
+            f"{chosen.accepted} of {len(known)} texts accepted"
+        )
+        if keep:
+            print(keep_threshold(calls, label_set.partition("@")[0], round(chosen.threshold, 4)))
+    finally:
+        calls.close()
+
+
+def _print_choices(found: Sequence[Choice], chosen: Choice) -> None:
+    """Some of them, from the lowest threshold to the highest; the chosen one is marked."""
+    step = max(1, len(found) // CHOICES_SHOWN)
+    shown = sorted({*found[::step], chosen}, key=lambda choice: choice.threshold)
+    table = Table("", "threshold", "precision", "recall", "F1", "accepted", box=None, pad_edge=False)
+    for one in shown:
+        numbers = (f"{value:.3f}" for value in (one.threshold, one.precision, one.recall, one.f1))
+        table.add_row("→" if one == chosen else "", *numbers, str(one.accepted))
+    out.print(table)
+
+
 def main() -> None:
     """The entry point of the `wanneng` command."""
     try:
@@ -111,10 +155,9 @@ def main() -> None:
 def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -> None:
     texts = [line for line in _lines(source) if line.strip()]
     failed = 0
-    columns = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     sink = target.open("w", encoding="utf-8") if target is not None else sys.stdout
     try:
-        with Progress(*columns, console=err, transient=True) as progress:
+        with Progress(*COLUMNS, console=err, transient=True) as progress:
             for answer in progress.track(classifier.classify_all(texts), total=len(texts)):
                 failed += "error" in answer
                 print(as_json(answer), file=sink)

@@ -22,10 +22,16 @@ class Calls:
             base_url=url, timeout=TIMEOUT_S, transport=transport, headers=headers, trust_env=False
         )
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
         """The answer (`{}` where there is none); `RequestError` with the reason otherwise."""
         try:
-            response = self._client.request(method, path, json=body)
+            response = self._client.request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
             raise RequestError(
                 f"nobody answers at {self._url} ({type(error).__name__}); start it with `wanneng serve`"

@@ -28,6 +28,11 @@ class Operator:
         """`requests_per_minute`, `pairs_per_minute`, `pairs_in_flight`; None: the gateway's own."""
         return self._calls.call("PUT", f"{self._path(tenant)}/quota", quota)
 
+    def usage(self, tenant: str) -> list[dict[str, Any]]:
+        """The last 30 days on which something was used."""
+        days: list[dict[str, Any]] = self._calls.call("GET", f"{self._path(tenant)}/usage")["days"]
+        return days
+
     def remove(self, tenant: str) -> None:
         self._calls.call("DELETE", self._path(tenant))
 

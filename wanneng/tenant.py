@@ -76,6 +76,13 @@ def quota(
 
 
 @app.command()
+def usage(tenant: Annotated[str, TENANT], url: _Url = HERE, admin_key: _AdminKey = None) -> None:
+    """Show what a tenant has used, by day."""
+    with _operator(url, admin_key) as operator:
+        _print(operator.usage(tenant), ("day", "requests", "pairs_computed", "pairs_cached"))
+
+
+@app.command()
 def delete(
     tenant: Annotated[str, TENANT],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -16,7 +16,7 @@ from gateway.classify import Wishes
 from gateway.facts import Facts
 from gateway.identity import Identities
 from gateway.readiness import Readiness
-from gateway.schema import ClassifyBody, decode
+from gateway.schema import ClassifyBody, TokenizeBody, decode
 from gateway.settings import Settings
 from gateway.telemetry import CONTENT_TYPE, Telemetry
 from gateway.tenants import CLASSIFY
@@ -42,6 +42,7 @@ class Endpoints:
     def routes(self) -> list[Route]:
         return [
             route("POST", "/v1/classify", self.classify),
+            route("POST", "/v1/tokenize", self.tokenize),
             route("GET", "/livez", self.livez),
             route("GET", "/readyz", self.readyz),
             route("GET", "/metrics", self.metrics),
@@ -55,6 +56,11 @@ class Endpoints:
         wishes = Wishes(fresh, timeout_s_of(request), partial(until_gone, request))
         answer = await self._answering.answer(body, caller, facts, wishes)
         return json_answer(answer, headers=quota_headers(facts))
+
+    async def tokenize(self, request: Request) -> Response:
+        caller = await caller_of(request, self._identities, CLASSIFY)
+        body = decode(TokenizeBody, await read_body(request, self._settings))
+        return json_answer(await self._answering.count_tokens(body, caller))
 
     async def livez(self, request: Request) -> Response:
         return json_answer({"status": "alive"})

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Dialect,
     ForeignKey,
@@ -138,4 +139,14 @@ batch_results = Table(
     Column("line", Integer, primary_key=True),
     Column("failed", Boolean, nullable=False),
     Column("content", Text, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("pairs_computed", BigInteger, nullable=False),
+    Column("pairs_cached", BigInteger, nullable=False),
 )

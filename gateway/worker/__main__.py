@@ -70,9 +70,9 @@ async def _serve(settings: Settings) -> None:
         for task in (stop, *running):
             task.cancel()
         await asyncio.gather(stop, *running, return_exceptions=True)
+        await parts.close()
         await stores.close()
         await database.close()
-        await parts.close()
 
 
 if __name__ == "__main__":

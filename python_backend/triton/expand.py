@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from python_backend.errors import InvalidRequest
 from python_backend.hypotheses import DEFAULT_TEMPLATE, check_labels, hypotheses
 from python_backend.manifest import load_manifest
@@ -56,6 +58,8 @@ class ExpandModel:
         return [
             *(tensors.output(name, getattr(rows, name)) for name in tensors.ENGINE_INPUTS),
             tensors.output(tensors.TOKENS, rows.tokens),
+            tensors.output(tensors.TEXT_TOKENS, np.array([rows.text_tokens], dtype=np.int32)),
+            tensors.output(tensors.TOKEN_LIMIT, np.array([max_tokens], dtype=np.int32)),
             tensors.string_output(tensors.ENGINE_ID, [self._manifest.engine_id]),
             tensors.string_output(tensors.ENGINE_NAME, [self._manifest.name]),
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.errors import GatewayError
-from gateway.triton import Engine, PairLogits
+from gateway.triton import Engine, PairLogits, TokenCounts
 
 
 @dataclass
@@ -48,6 +48,17 @@ class FakeClassifier:
         cut = max(0, len(text) - limit)
         tokens = np.array([[min(len(text), limit), cut, 0]] * len(labels), dtype=np.int32)
         return PairLogits(logits, tokens, Engine(engine_id, "fake"))
+
+    async def tokens(
+        self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
+    ) -> TokenCounts:
+        """A character is a token, three are special; only the text is cut."""
+        if self.failure is not None:
+            raise self.failure
+        limit = max_tokens or 512
+        lengths = [len(text) + len(template.replace("{}", label)) + 3 for label in labels]
+        pairs = np.array([[min(n, limit), max(0, n - limit), 0] for n in lengths], dtype=np.int32)
+        return TokenCounts(limit, len(text), pairs)
 
     async def engine(self, timeout_s: float) -> Engine:
         if self.failure is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from gateway.assembly import Stores
 from gateway.batches import ACTIVE, CANCELLING, FINALIZING, Batch, LeaseLost, LineResult
@@ -12,6 +12,7 @@ from gateway.errors import Conflict, InvalidRequest, NotFound, PreconditionNeede
 from gateway.files import File
 from gateway.label_sets import LabelSet
 from gateway.tenants import Key, Tenant
+from gateway.usage import Use
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Memory:
     owners: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     served: dict[str, datetime] = field(default_factory=dict)
     results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
+    uses: dict[tuple[str, date], Use] = field(default_factory=dict)
     down: bool = False
     lookups: int = 0
 
@@ -66,7 +68,7 @@ class FakeTenants:
             raise NotFound("there is no such tenant")
         for key in [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]:
             del self.memory.keys[key.id]
-        for known in (self.memory.versions, self.memory.latest):
+        for known in (self.memory.versions, self.memory.latest, self.memory.uses):
             for place in [place for place in known if place[0] == tenant_id]:
                 del known[place]  # type: ignore[attr-defined]
 
@@ -279,11 +281,41 @@ class FakeBatches:
             raise LeaseLost(batch_id)
 
 
+@dataclass
+class FakeUsage:
+    memory: Memory
+
+    async def add(self, uses: Sequence[Use]) -> None:
+        self.memory.check()
+        for use in uses:
+            if use.tenant_id not in self.memory.tenants:
+                continue
+            old = self.memory.uses.get((use.tenant_id, use.day), Use(use.tenant_id, use.day))
+            self.memory.uses[use.tenant_id, use.day] = Use(
+                use.tenant_id,
+                use.day,
+                old.requests + use.requests,
+                old.pairs_computed + use.pairs_computed,
+                old.pairs_cached + use.pairs_cached,
+            )
+
+    async def of(self, tenant_id: str, first: date, last: date) -> Sequence[Use]:
+        self.memory.check()
+        mine = [use for use in self.memory.uses.values() if use.tenant_id == tenant_id]
+        return sorted((use for use in mine if first <= use.day <= last), key=lambda use: use.day)
+
+
 def fake_stores(memory: Memory | None = None) -> Stores:
     async def close() -> None:
         pass
 
     memory = memory or Memory()
     return Stores(
-        FakeTenants(memory), FakeKeys(memory), FakeLabelSets(memory), FakeFiles(memory), FakeBatches(memory), close
+        FakeTenants(memory),
+        FakeKeys(memory),
+        FakeLabelSets(memory),
+        FakeFiles(memory),
+        FakeBatches(memory),
+        FakeUsage(memory),
+        close,
     )

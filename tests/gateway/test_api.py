@@ -281,3 +281,39 @@ async def test_a_request_leaves_one_log_line_without_its_text() -> None:
     assert (first["request_id"], first["status"], first["pairs_computed"]) == ("r-1", 200, 2)
     assert (second["status"], second["error_code"]) == (422, "invalid_request")
     assert "投诉" not in written
+
+
+async def test_tokens_are_counted_without_classifying() -> None:
+    classifier = FakeClassifier()
+    async with gateway(classifier, max_pairs_per_call=2) as client:
+        body = {"text": "x" * 10, "labels": "a,bb,ccc", "max_tokens": 14}
+        counted = (await client.post("/v1/tokenize", json=body)).json()
+        assert counted == {
+            "max_tokens": 14,
+            "text_tokens": 10,
+            "labels": [
+                {"label": "a", "tokens": 14, "text_cut": 0, "label_cut": 0},
+                {"label": "bb", "tokens": 14, "text_cut": 1, "label_cut": 0},
+                {"label": "ccc", "tokens": 14, "text_cut": 2, "label_cut": 0},
+            ],
+            "truncated": True,
+        }
+        alone = (await client.post("/v1/tokenize", json={"text": "x" * 10})).json()
+        assert alone == {"max_tokens": 512, "text_tokens": 10, "labels": [], "truncated": False}
+        assert_problem(await client.post("/v1/tokenize", json={"text": ""}), 422, "invalid_request")
+        assert_problem(
+            await client.post("/v1/tokenize", json={"text": "x", "labels": "a,a"}), 422, "invalid_request"
+        )
+    assert classifier.calls == []
+
+
+async def test_each_labels_own_probability_is_told_where_asked_for() -> None:
+    async with gateway() as client:
+        plain = (await client.post("/v1/classify", json=GOOD)).json()
+        told = (await client.post("/v1/classify", json=GOOD | {"entailment": True})).json()
+        several = {"texts": ["我要投诉"], "labels": ["投诉", "咨询"], "entailment": True}
+        results = (await client.post("/v1/classify", json=several)).json()["results"]
+    assert "entailment" not in plain
+    # Logits of (2, 0, 0) for 投诉 and (0, 0, 0) for 咨询.
+    assert told["entailment"] == pytest.approx([0.787, 1 / 3], abs=1e-3)
+    assert results[0]["entailment"] == told["entailment"]

@@ -1,0 +1,40 @@
+"""Uses in SQL. Knows tables and rows, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.stores.database import Database
+from gateway.stores.tables import tenants, usage
+from gateway.usage import Use
+
+COUNTS = ("requests", "pairs_computed", "pairs_cached")
+
+
+class SqlUsage:
+    """A `UsageStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, uses: Sequence[Use]) -> None:
+        insert = sqlite.insert if self._database.is_local else postgresql.insert
+        async with self._database.transaction() as connection:
+            known = set((await connection.execute(select(tenants.c.id))).scalars())
+            # In one order everywhere: two gateways would otherwise wait for each other's rows.
+            for use in sorted(uses, key=lambda use: (use.tenant_id, use.day)):
+                if use.tenant_id not in known:
+                    continue
+                new = insert(usage).values(**asdict(use))
+                sums = {name: usage.c[name] + new.excluded[name] for name in COUNTS}
+                await connection.execute(new.on_conflict_do_update(index_elements=["tenant_id", "day"], set_=sums))
+
+    async def of(self, tenant_id: str, first: date, last: date) -> Sequence[Use]:
+        wanted = select(usage).where(usage.c.tenant_id == tenant_id, usage.c.day.between(first, last))
+        async with self._database.transaction() as connection:
+            return [Use(**row) for row in (await connection.execute(wanted.order_by(usage.c.day))).mappings()]
