@@ -12,9 +12,10 @@ from gateway.api.answers import json_answer, route
 from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
 from gateway.api.pages import page_of
+from gateway.api.shapes import BatchAnswer, BatchBody, BatchErrors, BatchLineError, RequestCounts
 from gateway.batches import ENDPOINT, WINDOW, Batch, Batches
 from gateway.identity import Identities
-from gateway.schema import BatchAnswer, BatchBody, BatchErrors, BatchLineError, RequestCounts, decode
+from gateway.schema import decode
 from gateway.settings import Settings
 from gateway.tenants import CLASSIFY
 

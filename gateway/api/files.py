@@ -15,10 +15,10 @@ from starlette.types import Message, Receive
 from gateway.api.answers import json_answer, route
 from gateway.api.callers import caller_of
 from gateway.api.pages import page_of
+from gateway.api.shapes import Deleted, FileAnswer
 from gateway.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from gateway.files import PIECE_BYTES, File, Files
 from gateway.identity import Identities
-from gateway.schema import Deleted, FileAnswer
 from gateway.settings import Settings
 from gateway.tenants import CLASSIFY
 

@@ -11,10 +11,11 @@ from starlette.routing import Route
 from gateway.api.answers import json_answer, route
 from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
+from gateway.api.shapes import LabelSetAnswer, LabelSetBody, LabelSetList, RollbackBody, SetLabelBody
 from gateway.errors import InvalidRequest
 from gateway.identity import Identities
 from gateway.label_sets import Content, LabelSet, LabelSets, SetLabel
-from gateway.schema import LabelSetAnswer, LabelSetBody, LabelSetList, RollbackBody, SetLabelBody, decode
+from gateway.schema import decode
 from gateway.settings import Settings
 from gateway.tenants import READ_LABEL_SETS, WRITE_LABEL_SETS
 

@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import Request
 
+from gateway.api.shapes import Page
 from gateway.errors import InvalidRequest
-from gateway.schema import Page
 
 LIMIT, MAX_LIMIT = 20, 100
 

@@ -11,9 +11,7 @@ from starlette.routing import Route
 
 from gateway.api.answers import Endpoint, json_answer, route
 from gateway.api.bodies import read_body
-from gateway.identity import Identities
-from gateway.quotas import Quota
-from gateway.schema import (
+from gateway.api.shapes import (
     KeyAnswer,
     KeyBody,
     KeyList,
@@ -23,8 +21,10 @@ from gateway.schema import (
     TenantBody,
     TenantChange,
     TenantList,
-    decode,
 )
+from gateway.identity import Identities
+from gateway.quotas import Quota
+from gateway.schema import decode
 from gateway.settings import Settings
 from gateway.tenants import SCOPES, Key, Tenant, Tenants
 

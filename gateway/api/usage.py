@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from gateway.api.answers import json_answer, route
 from gateway.api.callers import caller_of
+from gateway.api.shapes import DayOfUse, UsageAnswer
 from gateway.errors import InvalidRequest
 from gateway.identity import Identities
-from gateway.schema import DayOfUse, UsageAnswer
 from gateway.tenants import READ_USAGE
 from gateway.usage import Usage
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 from tests.e2e.server import ROOT, Server, free_ports
 
 TEXT = "这个手机质量太差，要求退款"
@@ -62,3 +64,37 @@ def test_nobody_at_the_address_is_one_sentence() -> None:
     assert done.returncode == 1
     assert f"nobody answers at http://127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tokens_that_are_counted_beforehand_are_those_of_the_answer(server: Server) -> None:
+    body = {"text": TEXT * 40, "labels": "投诉,咨询服务", "max_tokens": 64}
+    counted = httpx.post(f"{server.url}/v1/tokenize", json=body, trust_env=False).json()
+    answer = server.classify(**body).json()
+    assert (counted["max_tokens"], counted["truncated"]) == (64, True)
+    assert counted["text_tokens"] > 400
+    assert max(label["text_cut"] for label in counted["labels"]) == answer["cut"]["text_tokens"]
+    whole = httpx.post(f"{server.url}/v1/tokenize", json={"text": TEXT}, trust_env=False).json()
+    assert whole == {"max_tokens": 512, "text_tokens": len(TEXT), "labels": [], "truncated": False}
+
+
+def test_a_threshold_is_found_from_labelled_texts_and_kept(server: Server, tmp_path: Path) -> None:
+    labelled = [
+        (TEXT, "投诉"),
+        ("你们几点开门", "咨询"),
+        ("货是坏的，我要退钱", "投诉"),
+        ("今天下雨了", None),
+    ]
+    examples = tmp_path / "labelled.jsonl"
+    lines = [json.dumps({"text": text, "label": label}) for text, label in labelled]
+    examples.write_text("\n".join(lines), encoding="utf-8")
+    path = f"{server.url}/v1/label-sets/calibrated"
+    assert httpx.put(path, json={"labels": ["投诉", "咨询"]}, trust_env=False).status_code == 201
+    command = [sys.executable, "-m", "wanneng", "calibrate", "calibrated", "--examples", str(examples), "--keep"]
+    done = subprocess.run(
+        [*command, "--url", server.url], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "precision" in done.stdout
+    kept = httpx.get(path, trust_env=False).json()
+    assert (kept["version"], done.stdout.splitlines()[-1]) == (2, "calibrated@2")
+    assert 0 < kept["threshold"] < 1
