@@ -10,6 +10,7 @@ import sys
 import uvicorn
 
 from gateway.app import create_app
+from gateway.assembly import open_stores
 from gateway.clock import SystemClock
 from gateway.errors import StoreUnavailable
 from gateway.settings import Settings, SettingsError, load_settings
@@ -52,6 +53,9 @@ def main() -> None:
 
 
 async def _prepare(settings: Settings) -> None:
+    if settings.declared:
+        await open_stores(settings).tenants.all()
+        return
     database = Database(settings.database_url)
     try:
         await database.prepare()

@@ -41,7 +41,7 @@ def create_app(
     clock = clock or SystemClock()
     log = log or LineLog()
     parts = assemble(settings, stores, clock, classifier)
-    telemetry = Telemetry(parts.turns, parts.readiness, parts.cache, log, parts.link)
+    telemetry = Telemetry(parts.turns, parts.readiness, parts.cache, log, parts.link, stores.declared)
     identities = Identities(
         stores.keys,
         clock,
@@ -59,6 +59,8 @@ def create_app(
         *TenantEndpoints(Tenants(stores.tenants, stores.keys, clock), identities, settings).routes(),
     ]
     keepers = [parts.replicas.keep, parts.readiness.keep, identities.keep_uses, parts.usage.keep]
+    if stores.declared is not None:
+        keepers.append(stores.declared.keep)
     if parts.shared_quotas is not None:
         keepers.append(parts.shared_quotas.keep)
 

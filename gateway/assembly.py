@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -27,8 +28,10 @@ from gateway.settings import Settings
 from gateway.shared.link import RedisLink
 from gateway.shared.pairs import RedisPairCache, TieredPairCache
 from gateway.shared.quotas import RedisQuotas
+from gateway.stores.absent import NoBatches, NoFiles, NoUsage
 from gateway.stores.batches import SqlBatches
 from gateway.stores.database import Database
+from gateway.stores.declared import DeclaredFile, DeclaredKeys, DeclaredLabelSets, DeclaredTenants
 from gateway.stores.files import SqlFiles
 from gateway.stores.label_sets import SqlLabelSets
 from gateway.stores.tenants import SqlKeys, SqlTenants
@@ -52,10 +55,14 @@ class Stores:
     batches: BatchStore
     usage: UsageStore
     close: Callable[[], Awaitable[None]]
+    declared: DeclaredFile | None = None
+    """Where all of it comes from, if not from a database."""
 
 
 def open_stores(settings: Settings) -> Stores:
-    """The database of the settings; nothing connects before the first use."""
+    """The declared file or the database of the settings; nothing is read before the first use."""
+    if settings.declared:
+        return _declared_stores(DeclaredFile(Path(settings.declared), settings))
     database = Database(settings.database_url)
     return Stores(
         SqlTenants(database),
@@ -65,6 +72,22 @@ def open_stores(settings: Settings) -> Stores:
         SqlBatches(database),
         SqlUsage(database),
         database.close,
+    )
+
+
+def _declared_stores(file: DeclaredFile) -> Stores:
+    async def close() -> None:
+        pass
+
+    return Stores(
+        DeclaredTenants(file),
+        DeclaredKeys(file),
+        DeclaredLabelSets(file),
+        NoFiles(),
+        NoBatches(),
+        NoUsage(),
+        close,
+        file,
     )
 
 

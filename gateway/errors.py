@@ -11,6 +11,7 @@ GatewayError
 ├── Conflict                something there stands against it
 ├── PreconditionNeeded      somebody else wrote since the writer looked
 ├── QuotaExceeded           the tenant has asked for more than it may in a minute
+├── NotAvailable            this gateway is not set up for it
 ├── StoreUnavailable        the database does not answer
 ├── ClientGone              nobody waits for the answer any more
 ├── DeadlineExceeded        no answer within the request's time
@@ -83,6 +84,10 @@ class Conflict(GatewayError):
 
 class PreconditionNeeded(GatewayError):
     code = "precondition_failed"
+
+
+class NotAvailable(GatewayError):
+    code = "not_available"
 
 
 class StoreUnavailable(GatewayError):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 ID_BYTES, SECRET_BYTES = 6, 24
 FORM = re.compile(rf"wn_([0-9a-f]{{{2 * ID_BYTES}}})_[0-9a-f]{{{2 * SECRET_BYTES}}}")
+KEY_ID, DIGEST = re.compile(rf"[0-9a-f]{{{2 * ID_BYTES}}}"), re.compile(r"[0-9a-f]{64}")
 NOBODYS_DIGEST = hashlib.sha256(b"nobody's key").hexdigest()
 """Compared with where there is no record, so that an unknown id costs what a wrong secret costs."""
 

@@ -26,6 +26,8 @@ class Settings:
     """One Triton, several with commas between them, or `dns+http://name:8000` for every address of a name."""
     database_url: str = field(default="sqlite:///.state/wanneng.db", repr=False)
     """Where tenants and keys are: a file of SQLite, or PostgreSQL where gateways are many."""
+    declared: str = ""
+    """A YAML file of tenants and label sets instead of the database; read only, read again when it changes."""
     admin_key: str = field(default="", repr=False)
     """The operator's key; without one, tenants cannot be managed over HTTP."""
     require_key: bool = False

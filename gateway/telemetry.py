@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -18,6 +20,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _encoder = msgspec.json.Encoder()
 
 
+class Soundness(Protocol):
+    """Something that can be broken and still work."""
+
+    @property
+    def sound(self) -> bool: ...
+
+
 class Telemetry:
     """Prometheus metrics in base units, and a canonical log line as JSON."""
 
@@ -28,6 +37,7 @@ class Telemetry:
         cache: MemoryPairCache,
         log: LineLog,
         link: RedisLink | None = None,
+        declared: Soundness | None = None,
     ) -> None:
         self._log = log
         self._registry = registry = CollectorRegistry()
@@ -46,6 +56,9 @@ class Telemetry:
             registry=registry,
         )
         pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
+        if declared is not None:
+            sound = Gauge("wanneng_declaration_sound", "0 while the declared file is broken.", registry=registry)
+            sound.set_function(lambda: declared.sound)
         if link is not None:
             shared = Gauge("wanneng_shared_up", "1 while Redis answers.", registry=registry)
             shared.set_function(lambda: link.up)

@@ -25,6 +25,7 @@ STATUSES: dict[type[GatewayError], tuple[int, str]] = {
     errors.Conflict: (409, "Something stands against it"),
     errors.QuotaExceeded: (429, "The tenant's quota is used up"),
     errors.PreconditionNeeded: (412, "Somebody else has written since"),
+    errors.NotAvailable: (501, "This gateway is not set up for it"),
     errors.StoreUnavailable: (503, "The database is not available"),
     # nginx's number; nobody receives it.
     errors.ClientGone: (499, "The client has left"),

@@ -31,6 +31,8 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = load_settings()
+        if settings.declared:
+            sys.exit("worker: batches need a database, and WANNENG_DECLARED stands in its place")
         asyncio.run(_serve(settings))
     except (SettingsError, DatabaseError, StoreUnavailable) as error:
         sys.exit(f"worker: {error}")
