@@ -13,6 +13,7 @@ from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
 from gateway.api.files import FileEndpoints
 from gateway.api.label_sets import LabelSetEndpoints
+from gateway.api.openapi import OpenApiEndpoint
 from gateway.api.tenants import TenantEndpoints
 from gateway.api.usage import UsageEndpoints
 from gateway.assembly import Stores, assemble, open_stores
@@ -55,6 +56,7 @@ def create_app(
         *LabelSetEndpoints(parts.label_sets, identities, settings).routes(),
         *FileEndpoints(files, identities, settings).routes(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock), identities, settings).routes(),
+        *OpenApiEndpoint().routes(),
         *UsageEndpoints(parts.usage, identities).routes(),
         *TenantEndpoints(Tenants(stores.tenants, stores.keys, clock), identities, settings).routes(),
     ]

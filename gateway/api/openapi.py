@@ -1,0 +1,260 @@
+"""The OpenAPI document: a table of operations, schemas out of the structs. A test compares it with the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.api import shapes
+from gateway.api.answers import json_answer, route
+from gateway.api.problems import CONTENT_TYPE
+from gateway.schema import ClassifyAnswer, ClassifyAnswers, ClassifyBody, TokenizeAnswer, TokenizeBody
+from gateway.tenants import CLASSIFY, READ_LABEL_SETS, READ_USAGE, WRITE_LABEL_SETS
+
+OPERATOR = "operator"
+"""The scope of the admin key."""
+TEXT = "这个手机质量太差，要求退款"
+EXAMPLES: dict[type[Struct], Any] = {
+    ClassifyBody: {"text": TEXT, "labels": "投诉,咨询,建议"},
+    TokenizeBody: {"text": TEXT, "labels": ["投诉", "咨询"]},
+    shapes.LabelSetBody: {
+        "labels": ["投诉", {"label": "咨询", "hypothesis": "用户在咨询问题"}, "建议"],
+        "threshold": 0.3,
+    },
+    shapes.TenantBody: {"name": "acme"},
+    shapes.QuotaBody: {"pairs_per_minute": 60_000},
+    shapes.KeyBody: {"scopes": [CLASSIFY]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    summary: str
+    scope: str | None = None
+    body: type[Struct] | None = None
+    answers: Sequence[type[Struct]] = ()
+    status: int = 200
+    parameters: Sequence[dict[str, Any]] = field(default=())
+    media_type: str = "application/json"
+
+
+def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"} | schema}
+
+
+def _query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string"} | schema}
+
+
+IF_MATCH = _header("If-Match", "The ETag of the version that the writer has seen; none for a new set.")
+WAIT = _header(
+    "X-Request-Timeout", "Seconds that the caller waits.", type="number", exclusiveMinimum=0, maximum=3_600
+)
+FRESH = _header("Cache-Control", "`no-cache`: compute every pair anew.")
+ONCE = _header("Idempotency-Key", "The same key again gives the same batch.", maxLength=200)
+PAGE = (
+    _query("limit", "How many.", type="integer", minimum=1, maximum=100),
+    _query("after", "The id after which the list goes on."),
+)
+DAYS = (
+    _query("from", "First day.", format="date"),
+    _query("to", "Last day; today by default.", format="date"),
+)
+TENANT, KEYS, SET = "/v1/tenants/{tenant_id}", "/v1/tenants/{tenant_id}/keys", "/v1/label-sets/{name}"
+FILE, BATCH = "/v1/files/{file_id}", "/v1/batches/{batch_id}"
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/classify",
+        "Score labels for one text or several",
+        CLASSIFY,
+        ClassifyBody,
+        (ClassifyAnswer, ClassifyAnswers),
+        parameters=(WAIT, FRESH),
+    ),
+    Operation("POST", "/v1/tokenize", "Count tokens", CLASSIFY, TokenizeBody, (TokenizeAnswer,)),
+    Operation("GET", "/v1/label-sets", "List label sets", READ_LABEL_SETS, None, (shapes.LabelSetList,)),
+    Operation("GET", SET, "The newest, or `name@3` that one", READ_LABEL_SETS, None, (shapes.LabelSetAnswer,)),
+    Operation(
+        "PUT",
+        SET,
+        "Make a version; 201 for a new set",
+        WRITE_LABEL_SETS,
+        shapes.LabelSetBody,
+        (shapes.LabelSetAnswer,),
+        parameters=(IF_MATCH,),
+    ),
+    Operation("DELETE", SET, "Delete a set", WRITE_LABEL_SETS, status=204),
+    Operation("GET", SET + "/versions", "Every version", READ_LABEL_SETS, None, (shapes.LabelSetList,)),
+    Operation(
+        "POST",
+        SET + "/rollback",
+        "Make an old version the newest",
+        WRITE_LABEL_SETS,
+        shapes.RollbackBody,
+        (shapes.LabelSetAnswer,),
+        parameters=(IF_MATCH,),
+    ),
+    Operation("GET", "/v1/usage", "What was used", READ_USAGE, None, (shapes.UsageAnswer,), parameters=DAYS),
+    Operation("POST", "/v1/files", "Upload lines for a batch", CLASSIFY, None, (shapes.FileAnswer,)),
+    Operation("GET", "/v1/files", "List files", CLASSIFY, None, (shapes.Page,), parameters=PAGE),
+    Operation("GET", FILE, "A file", CLASSIFY, None, (shapes.FileAnswer,)),
+    Operation("GET", FILE + "/content", "What is in it", CLASSIFY, media_type="application/jsonl"),
+    Operation("DELETE", FILE, "Delete a file", CLASSIFY, None, (shapes.Deleted,)),
+    Operation(
+        "POST",
+        "/v1/batches",
+        "Answer the lines of a file",
+        CLASSIFY,
+        shapes.BatchBody,
+        (shapes.BatchAnswer,),
+        parameters=(ONCE,),
+    ),
+    Operation("GET", "/v1/batches", "List batches", CLASSIFY, None, (shapes.Page,), parameters=PAGE),
+    Operation("GET", BATCH, "How far a batch is", CLASSIFY, None, (shapes.BatchAnswer,)),
+    Operation("POST", BATCH + "/cancel", "End it with what is answered", CLASSIFY, None, (shapes.BatchAnswer,)),
+    Operation("POST", "/v1/tenants", "Create a tenant", OPERATOR, shapes.TenantBody, (shapes.TenantAnswer,), 201),
+    Operation("GET", "/v1/tenants", "List tenants", OPERATOR, None, (shapes.TenantList,)),
+    Operation("GET", TENANT, "A tenant", OPERATOR, None, (shapes.TenantAnswer,)),
+    Operation("PATCH", TENANT, "Rename, suspend, resume", OPERATOR, shapes.TenantChange, (shapes.TenantAnswer,)),
+    Operation("DELETE", TENANT, "Delete with all that is the tenant's", OPERATOR, status=204),
+    Operation("PUT", TENANT + "/quota", "Set its quota", OPERATOR, shapes.QuotaBody, (shapes.TenantAnswer,)),
+    Operation(
+        "GET", TENANT + "/usage", "What it used, by day", OPERATOR, None, (shapes.UsageAnswer,), parameters=DAYS
+    ),
+    Operation("POST", KEYS, "Make a key, shown this once", OPERATOR, shapes.KeyBody, (shapes.KeyAnswer,), 201),
+    Operation("GET", KEYS, "List its keys", OPERATOR, None, (shapes.KeyList,)),
+    Operation("DELETE", KEYS + "/{key_id}", "Revoke a key", OPERATOR, status=204),
+    Operation(
+        "POST",
+        KEYS + "/{key_id}/rotate",
+        "Replace a key; the old one works a while longer",
+        OPERATOR,
+        shapes.RotateBody,
+        (shapes.KeyAnswer,),
+        201,
+    ),
+    Operation("GET", "/livez", "Whether the process lives"),
+    Operation("GET", "/readyz", "Whether it can answer"),
+    Operation("GET", "/metrics", "For Prometheus", media_type="text/plain"),
+    Operation("GET", "/openapi.json", "This document"),
+)
+FORM = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": "batch"}},
+    "required": ["file", "purpose"],
+}
+PROBLEM = {
+    "title": "Problem",
+    "description": "RFC 9457, with a code for programs.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "field": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+}
+
+
+class OpenApiEndpoint:
+    """`GET /openapi.json`."""
+
+    def __init__(self) -> None:
+        self._document = document()
+
+    def routes(self) -> list[Route]:
+        return [route("GET", "/openapi.json", self.get)]
+
+    async def get(self, request: Request) -> Response:
+        return json_answer(self._document)
+
+
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1 of `OPERATIONS`."""
+    kinds = {kind for one in OPERATIONS for kind in (*([one.body] if one.body else []), *one.answers)}
+    ordered = sorted(kinds, key=lambda kind: kind.__name__)
+    _, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    for kind, example in EXAMPLES.items():
+        components[kind.__name__]["examples"] = [example]
+    paths: dict[str, dict[str, Any]] = {}
+    for one in OPERATIONS:
+        paths.setdefault(one.path, {})[one.method.lower()] = _described(one)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "wanneng",
+            "version": "1",
+            "description": "Zero-shot classification: any text, any labels, a score for each.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components | {"Problem": PROBLEM},
+            "securitySchemes": {
+                "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's key, wn_…"},
+                "operator": {"type": "http", "scheme": "bearer", "description": "The admin key."},
+            },
+        },
+    }
+
+
+def _described(one: Operation) -> dict[str, Any]:
+    names = [part[1:-1] for part in one.path.split("/") if part.startswith("{")]
+    parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    answer: dict[str, Any] = {"description": "Done"}
+    if one.answers:
+        choices = [_reference(kind) for kind in one.answers]
+        answer["content"] = {one.media_type: {"schema": choices[0] if len(choices) == 1 else {"oneOf": choices}}}
+    responses = {str(one.status): answer}
+    if one.method == "PUT" and one.path == SET:
+        responses["201"] = answer
+    problem = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    described: dict[str, Any] = {
+        "summary": one.summary,
+        "operationId": f"{one.method.lower()}{one.path}".translate(_PLAIN).strip("_"),
+        "parameters": [*parameters, *one.parameters],
+        "responses": responses | {"default": {"description": "A refusal", "content": problem}},
+        "security": _security(one.scope),
+    }
+    if one.scope not in (None, OPERATOR):
+        described["description"] = f"The key needs the scope `{one.scope}`."
+    if one.path == "/v1/files" and one.method == "POST":
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
+    if one.body is not None:
+        content = {"application/json": {"schema": _reference(one.body)}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _security(scope: str | None) -> list[dict[str, list[str]]]:
+    if scope is None:
+        return []
+    if scope == OPERATOR:
+        return [{"operator": []}]
+    # On loopback no key is asked for.
+    return [{"tenant": []}, {}]
+
+
+def _reference(kind: type[Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+_PLAIN = str.maketrans("/-{}.", "_____")
