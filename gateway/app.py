@@ -81,4 +81,4 @@ def create_app(
             await stores.close()
             log.flush()
 
-    return Boundary(Router(routes, redirect_slashes=False, lifespan=lifespan), telemetry, routes)
+    return Boundary(Router(routes, redirect_slashes=False, lifespan=lifespan), telemetry, parts.tracing, routes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -37,6 +38,7 @@ from gateway.stores.label_sets import SqlLabelSets
 from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.stores.usage import SqlUsage
 from gateway.tenants import KeyStore, TenantStore
+from gateway.tracing import Tracing
 from gateway.triton import CONNECT_TIMEOUT_S, Classifier, Triton
 from gateway.turns import Turns
 from gateway.usage import Usage, UsageStore
@@ -96,6 +98,7 @@ class Assembly:
     """The parts, joined."""
 
     client: httpx.AsyncClient
+    tracing: Tracing
     replicas: Replicas
     readiness: Readiness
     turns: Turns
@@ -112,16 +115,17 @@ class Assembly:
         with suppress(StoreUnavailable):
             await self.usage.store()
         await self.client.aclose()
+        await asyncio.to_thread(self.tracing.close)
         if self.link is not None:
             await self.link.close()
 
 
 def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Classifier | None = None) -> Assembly:
     """Join the parts; `classifier` instead of Triton."""
-    client = _client(settings)
+    client, tracing = _client(settings), Tracing(settings.otlp_endpoint)
     replicas = Replicas(
         addresses_of(settings.triton_url),
-        lambda url: classifier or Triton(client, url, settings.buckets, settings.priority),
+        lambda url: classifier or Triton(client, url, settings.buckets, settings.priority, tracing),
         time.monotonic,
     )
     readiness = Readiness(replicas)
@@ -137,6 +141,7 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Class
     usage = Usage(stores.usage, clock)
     return Assembly(
         client,
+        tracing,
         replicas,
         readiness,
         turns,

@@ -30,3 +30,5 @@ class Facts(Struct):
     """What is left of the tenant's pairs; None where they are not bounded."""
     engine_id: str | None = None
     error_code: str | None = None
+    trace_id: str | None = None
+    """Of OpenTelemetry; None where the caller named none and nothing is recorded."""

@@ -68,6 +68,8 @@ class Settings:
     """Redis or Valkey, where gateways are many: they share known pairs and quotas through it."""
     redis_timeout_s: float = 0.05
     """Longest wait for it; then without it."""
+    otlp_endpoint: str = ""
+    """OpenTelemetry's collector, such as `http://collector:4318`; without one nothing is traced."""
     buckets: tuple[int, ...] = ()
     """Length buckets that Triton serves, in tokens, as `32,64,128`; none where one model takes every length."""
     max_calls_per_request: int = 8

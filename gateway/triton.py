@@ -21,6 +21,7 @@ from gateway.errors import (
     TritonUnavailable,
 )
 from gateway.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
+from gateway.tracing import Tracing
 
 MODEL = "zero_shot_logits"
 EXPAND = "expand"
@@ -97,12 +98,18 @@ class Triton:
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, url: str, buckets: Sequence[int] = (), priority: int = 0
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        buckets: Sequence[int] = (),
+        priority: int = 0,
+        tracing: Tracing | None = None,
     ) -> None:
         self._client = client
         self._url = url
         self._buckets = buckets
         self._priority = priority
+        self._tracing = tracing or Tracing()
 
     async def logits(
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
@@ -154,10 +161,11 @@ class Triton:
         self, model: str, inputs: dict[str, Values], wanted: Sequence[str], timeout_s: float
     ) -> Mapping[str, Values]:
         header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s, priority=self._priority)
+        url = f"{self._url}/v2/models/{model}/infer"
         try:
-            response = await self._client.post(
-                f"{self._url}/v2/models/{model}/infer", content=body, headers={HEADER_LENGTH: str(header_length)}
-            )
+            with self._tracing.call(model) as headers:
+                headers[HEADER_LENGTH] = str(header_length)
+                response = await self._client.post(url, content=body, headers=headers)
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None
         except httpx.TransportError:

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from gateway.api.problems import problem_of_defect, problem_of_error, problem_of
 from gateway.errors import GatewayError
 from gateway.facts import Facts
 from gateway.telemetry import Telemetry
+from gateway.tracing import TRACEPARENT, Tracing
 
 REQUEST_ID = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -34,9 +36,10 @@ class Boundary:
     Instead of Starlette's own application, whose layers of middleware cost as much as a cached answer.
     """
 
-    def __init__(self, router: Router, telemetry: Telemetry, routes: Sequence[Route]) -> None:
+    def __init__(self, router: Router, telemetry: Telemetry, tracing: Tracing, routes: Sequence[Route]) -> None:
         self.router = router
         self._telemetry = telemetry
+        self._tracing = tracing
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
@@ -46,7 +49,8 @@ class Boundary:
         if scope["type"] != "http":
             await self.router(scope, receive, send)
             return
-        facts = scope["facts"] = Facts(_request_id(scope), scope["method"])
+        given, traceparent = _given(scope)
+        facts = scope["facts"] = Facts(given or uuid.uuid4().hex, scope["method"], self._route(scope["path"]))
         began = time.monotonic()
 
         async def send_with_id(message: Message) -> None:
@@ -55,12 +59,14 @@ class Boundary:
                 message["headers"].append((REQUEST_ID, facts.request_id.encode()))
             await send(message)
 
+        # Nothing to trace is the common case, and a span costs as much as a look into the cache.
+        traced = traceparent is not None or (self._tracing.records and facts.route not in QUIET)
         try:
-            await self._answer(scope, receive, send_with_id, facts)
+            with self._tracing.request(facts, traceparent) if traced else nullcontext():
+                await self._answer(scope, receive, send_with_id, facts)
         finally:
-            path = scope["path"]
-            if path not in QUIET:
-                facts.route, facts.seconds = self._route(path), round(time.monotonic() - began, 6)
+            if facts.route not in QUIET:
+                facts.seconds = round(time.monotonic() - began, 6)
                 self._telemetry.record(facts)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, facts: Facts) -> None:
@@ -87,9 +93,12 @@ class Boundary:
         return next(found, UNKNOWN_ROUTE)
 
 
-def _request_id(scope: Scope) -> str:
-    """The caller's own, unless it could forge a line of the log."""
+def _given(scope: Scope) -> tuple[str | None, bytes | None]:
+    """The caller's own request id, unless it could forge a line of the log; and its `traceparent`."""
+    request_id, traceparent = None, None
     for name, value in scope["headers"]:
         if name == REQUEST_ID and _ACCEPTABLE.fullmatch(value):
-            return str(value, "ascii")
-    return uuid.uuid4().hex
+            request_id = str(value, "ascii")
+        elif name == TRACEPARENT:
+            traceparent = value
+    return request_id, traceparent

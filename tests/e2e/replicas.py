@@ -71,6 +71,7 @@ class GatewayProcess:
     triton_url: str
     state: Path
     port: int = field(default_factory=lambda: free_ports(1)[0])
+    settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
@@ -78,11 +79,15 @@ class GatewayProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        environment = dict(os.environ) | {
-            "WANNENG_TRITON_URL": self.triton_url,
-            "WANNENG_PORT": str(self.port),
-            "WANNENG_DATABASE_URL": f"sqlite:///{self.state}/wanneng.db",
-        }
+        environment = (
+            dict(os.environ)
+            | self.settings
+            | {
+                "WANNENG_TRITON_URL": self.triton_url,
+                "WANNENG_PORT": str(self.port),
+                "WANNENG_DATABASE_URL": f"sqlite:///{self.state}/wanneng.db",
+            }
+        )
         with (self.state / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gateway"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
