@@ -15,6 +15,8 @@ from gateway.shared.link import RedisLink
 from gateway.turns import Turns
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
+TENANTS_NAMED, OTHERS = 100, "others"
+"""Tenants with a series of their own, the first of a process; a label's values must have a bound."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _encoder = msgspec.json.Encoder()
@@ -65,6 +67,8 @@ class Telemetry:
             failures = Gauge("wanneng_shared_failures", "Calls that Redis did not answer.", registry=registry)
             failures.set_function(lambda: link.failures)
         self._computed, self._cached = pairs.labels("computed"), pairs.labels("cached")
+        self._tenants = Counter("wanneng_tenant_pairs", "Pairs answered.", ["tenant"], registry=registry)
+        self._of_tenant: dict[str, Counter] = {}
         self._of_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._truncated = Counter("wanneng_truncated_texts", "Texts that were cut.", registry=registry)
         self._refused = Counter("wanneng_pairs_refused", "Pairs beyond a bound in flight.", registry=registry)
@@ -85,6 +89,8 @@ class Telemetry:
         )
         requests.inc()
         seconds.observe(facts.seconds)
+        if facts.tenant_id is not None:
+            self._tenant_pairs(facts.tenant_id).inc(facts.pairs_computed + facts.pairs_cached)
         if facts.pairs_computed:
             self._computed.inc(facts.pairs_computed)
         if facts.pairs_cached:
@@ -96,6 +102,13 @@ class Telemetry:
         if facts.triton_s:
             self._triton_seconds.observe(facts.triton_s)
         self._log.add(_encoder.encode(facts))
+
+    def _tenant_pairs(self, tenant_id: str) -> Counter:
+        found = self._of_tenant.get(tenant_id)
+        if found is None:
+            named = tenant_id if len(self._of_tenant) < TENANTS_NAMED else OTHERS
+            found = self._of_tenant.setdefault(named, self._tenants.labels(named))
+        return found
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

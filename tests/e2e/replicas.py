@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,9 +58,16 @@ class TritonProcess:
         (stats,) = httpx.get(url, trust_env=False).json()["model_stats"]
         return int(stats["inference_count"])
 
+    def drain(self) -> None:
+        """As a rollout would: what runs is finished, nothing new is taken, then it ends."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        self.kill()
+
     def kill(self) -> None:
         """As a crash would: the server and its stubs, at once."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.server.remove_shared_memory()
 
@@ -79,20 +87,35 @@ class GatewayProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        environment = (
-            dict(os.environ)
-            | self.settings
-            | {
-                "WANNENG_TRITON_URL": self.triton_url,
-                "WANNENG_PORT": str(self.port),
-                "WANNENG_DATABASE_URL": f"sqlite:///{self.state}/wanneng.db",
-            }
-        )
         with (self.state / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, "-m", "gateway"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         wait_for(f"{self.url}/readyz")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {
+            "WANNENG_TRITON_URL": self.triton_url,
+            "WANNENG_PORT": str(self.port),
+            "WANNENG_DATABASE_URL": f"sqlite:///{self.state}/wanneng.db",
+        }
+        return dict(os.environ) | own | self.settings
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """A worker on the gateway's database."""
+        with (self.state / "worker.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "gateway.worker"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def stop(self) -> None:
         self.process.terminate()

@@ -12,7 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.stores.database import migrate
+from tests.e2e.replicas import GatewayProcess
 from tests.e2e.server import Server, command_line, descendants, serving
+from tests.gateway.stores.conftest import new_database, postgresql  # noqa: F401 - a fixture
 
 LINES = 5_000
 LABELS = ["投诉", "咨询"]
@@ -75,3 +78,33 @@ def test_a_kill_during_a_batch_loses_and_doubles_no_line(tmp_path: Path, victim:
         alone = client.post("/v1/classify", json={"text": text(7), "labels": LABELS}).json()
         assert answers[7]["response"]["body"]["labels"] == alone["labels"]
         assert answers[7]["response"]["body"]["scores"] == pytest.approx(alone["scores"], abs=1e-4)
+
+
+async def test_another_worker_on_the_same_postgresql_goes_on_with_a_killed_ones_batch(
+    server: Server,
+    tmp_path: Path,
+    postgresql: str,  # noqa: F811 - a fixture
+) -> None:
+    url = await new_database(postgresql)
+    await migrate(url)
+    settings = {"WANNENG_DATABASE_URL": url}
+    gateway = GatewayProcess(f"http://{server.triton_http}", tmp_path, settings=settings)
+    gateway.start()
+    workers = [gateway.start_worker()]
+    try:
+        with httpx.Client(base_url=gateway.url, timeout=30, trust_env=False) as client:
+            batch = start_batch(client, LINES)
+            assert wait(client, batch["id"], LINES // 10)["status"] == "in_progress"
+            workers.append(gateway.start_worker())
+            workers[0].kill()
+            done = wait(client, batch["id"], 0)
+            assert done["request_counts"] == {"total": LINES, "completed": LINES, "failed": 0}
+            output = client.get(f"/v1/files/{done['output_file_id']}/content").text
+        ids = [json.loads(line)["custom_id"] for line in output.splitlines()]
+        assert ids == [f"line-{number}" for number in range(LINES)]
+        assert workers[1].poll() is None
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        gateway.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,15 @@ async def until(condition: Any, what: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_killed_triton_fails_no_request_and_comes_back(running: Any) -> None:
+@pytest.mark.parametrize("end", [TritonProcess.kill, TritonProcess.drain])
+async def test_a_triton_that_ends_fails_no_request_and_comes_back(
+    running: Any, end: Callable[[TritonProcess], None]
+) -> None:
     gateway, (first, second) = running(SMALL, SMALL)
     bodies = [{"text": text, "labels": list(LABELS)} for text in TEXTS]
     async with load(gateway, bodies, FRESH) as answers:
         await until(lambda: len(answers) > 100 and min(first.pairs(), second.pairs()) > 50, "both work")
-        first.kill()
+        await asyncio.to_thread(end, first)
         done = len(answers)
         await until(lambda: len(answers) > done + 200, "the other goes on")
         await asyncio.to_thread(first.start)

@@ -34,13 +34,14 @@ class World:
     classifier: FakeClassifier = field(default_factory=FakeClassifier)
     max_pairs_in_flight: int = 1_000
     max_pairs_per_call: int = 64
+    window: int = 1_000
 
     def __post_init__(self) -> None:
         limits = Settings(
             max_pairs_in_flight=self.max_pairs_in_flight, max_pairs_per_call=self.max_pairs_per_call, deadline_s=2
         )
         replicas = Replicas(FixedAddresses(["http://one"]), lambda url: self.classifier, time.monotonic)
-        self.turns = Turns(self.max_pairs_in_flight, lambda: 1_000)
+        self.turns = Turns(self.max_pairs_in_flight, lambda: self.window)
         self.cache = MemoryPairCache(10_000_000, 60)
         source = PairSource(Readiness(replicas), self.cache, self.turns, limits)
         self.replicas = replicas
@@ -233,3 +234,13 @@ async def test_whatever_comes_at_once_is_answered_as_alone(
         assert one.pairs_computed + one.pairs_cached == len(texts) * len(labels)
     assert world.computed == sum(one.pairs_computed for one in facts)
     assert world.turns.pairs_in_flight == 0
+
+
+async def test_a_quiet_tenant_does_not_wait_for_a_noisy_ones_backlog() -> None:
+    world = World(FakeClassifier(delay_s=0.005), max_pairs_in_flight=10_000, window=4)
+    noisy = [asyncio.create_task(world.ask(text=f"noisy {n}", tenant="noisy")) for n in range(50)]
+    while not world.classifier.calls:
+        await asyncio.sleep(0)
+    await world.ask(text="quiet", tenant="quiet")
+    assert len(world.classifier.calls) <= 4, "what was at Triton, one turn of each"
+    await asyncio.gather(*noisy)

@@ -12,6 +12,7 @@ import pytest
 from gateway.app import create_app
 from gateway.line_log import LineLog
 from gateway.settings import Settings
+from gateway.telemetry import TENANTS_NAMED
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import Memory, fake_stores
@@ -211,3 +212,14 @@ async def test_no_key_is_ever_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert tenant in ours
     assert key not in ours
     assert "operator" not in ours
+
+
+async def test_metrics_name_a_bounded_number_of_tenants() -> None:
+    async with gateway() as client:
+        for number in range(TENANTS_NAMED + 3):
+            key = (await new_key(client, await new_tenant(client, f"tenant {number}")))["key"]
+            await client.post("/v1/classify", json=GOOD, headers=bearer(key))
+        text = (await client.get("/metrics")).text
+    series = [line for line in text.splitlines() if line.startswith("wanneng_tenant_pairs_total{")]
+    assert len(series) == TENANTS_NAMED + 1
+    assert 'wanneng_tenant_pairs_total{tenant="others"} 6.0' in series
