@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import UNSET
 
 from gateway.classify import NO_WISHES, Caller, Classify, Wishes
@@ -18,6 +20,7 @@ from gateway.schema import (
     TokenizeAnswer,
     TokenizeBody,
 )
+from gateway.scoring import Logits
 from gateway.settings import Settings
 from gateway.usage import Usage
 
@@ -60,6 +63,24 @@ class Answering:
             one.entailment,
             label_set,
         )
+
+    async def logits(
+        self, pairs: Sequence[tuple[str, str]], caller: Caller, facts: Facts, wishes: Wishes = NO_WISHES
+    ) -> list[Logits]:
+        """Of texts with hypotheses, in their order: a question for each hypothesis, one after another."""
+        texts_of: dict[str, list[str]] = {}
+        for text, hypothesis in pairs:
+            texts_of.setdefault(hypothesis, []).append(text)
+        known: dict[tuple[str, str], Logits] = {}
+        computed, cached = 0, 0
+        for hypothesis, texts in texts_of.items():
+            question = ask(ClassifyBody([hypothesis], texts=list(dict.fromkeys(texts))), self._limits)
+            found = await self._classify.logits(question, caller, facts, wishes)
+            known |= {(text, hypothesis): rows[0] for text, rows in zip(question.texts, found, strict=True)}
+            computed, cached = computed + facts.pairs_computed, cached + facts.pairs_cached
+        facts.pairs_computed, facts.pairs_cached = computed, cached
+        self._usage.count(caller.tenant_id, computed=computed, cached=cached)
+        return [known[pair] for pair in pairs]
 
     async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
         """How long the text is, and with each label; nothing is classified, and it costs no pairs."""

@@ -12,8 +12,11 @@ from gateway.api.batches import BatchEndpoints
 from gateway.api.boundary import Boundary
 from gateway.api.endpoints import Endpoints
 from gateway.api.files import FileEndpoints
+from gateway.api.huggingface import HuggingFaceEndpoints
+from gateway.api.kserve import KserveEndpoints
 from gateway.api.label_sets import LabelSetEndpoints
 from gateway.api.openapi import OpenApiEndpoint
+from gateway.api.tei import TeiEndpoints
 from gateway.api.tenants import TenantEndpoints
 from gateway.api.usage import UsageEndpoints
 from gateway.assembly import Stores, assemble, open_stores
@@ -53,6 +56,9 @@ def create_app(
     files = Files(stores.files, clock, settings)
     routes = [
         *Endpoints(parts.answering, identities, parts.readiness, telemetry, settings).routes(),
+        *HuggingFaceEndpoints(parts.answering, identities, settings).routes(),
+        *TeiEndpoints(parts.answering, identities, settings).routes(),
+        *KserveEndpoints(parts.answering, identities, parts.readiness, settings).routes(),
         *LabelSetEndpoints(parts.label_sets, identities, settings).routes(),
         *FileEndpoints(files, identities, settings).routes(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock), identities, settings).routes(),

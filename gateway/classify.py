@@ -15,7 +15,7 @@ from gateway.pair_source import Ask, EngineChanged, Pairs, PairSource
 from gateway.question import Question
 from gateway.quotas import NO_QUOTA, Quota, Quotas
 from gateway.schema import Cut, Result
-from gateway.scoring import entailment, ranking
+from gateway.scoring import Logits, entailment, ranking
 from gateway.settings import Settings
 
 ATTEMPTS = 2
@@ -71,6 +71,18 @@ class Classify:
         self, question: Question, caller: Caller, facts: Facts, wishes: Wishes = NO_WISHES
     ) -> Outcome:
         """Every text with every label, or a `GatewayError`; at most `deadline_s` from here."""
+        pairs = await self._pairs(question, caller, facts, wishes)
+        results = [self._result(question, values, facts) for values in pairs.values]
+        return Outcome(results, pairs.engine.name, pairs.engine.id)
+
+    async def logits(
+        self, question: Question, caller: Caller, facts: Facts, wishes: Wishes = NO_WISHES
+    ) -> list[list[Logits]]:
+        """For every text the logits of every label, in their order; refused and bounded as `answer` is."""
+        pairs = await self._pairs(question, caller, facts, wishes)
+        return [unpack(values)[0] for values in pairs.values]
+
+    async def _pairs(self, question: Question, caller: Caller, facts: Facts, wishes: Wishes) -> Pairs:
         facts.texts, facts.labels = len(question.texts), len(question.labels)
         timeout_s = min(wishes.timeout_s or self._settings.deadline_s, self._settings.deadline_s)
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -89,8 +101,7 @@ class Classify:
             facts,
         )
         facts.engine_id = pairs.engine.id
-        results = [self._result(question, values, facts) for values in pairs.values]
-        return Outcome(results, pairs.engine.name, pairs.engine.id)
+        return pairs
 
     async def tokens(self, question: Question) -> tuple[int, int, list[tuple[int, int, int]]]:
         """The limit, the text's tokens, and for each label the pair's tokens and what is cut from either."""

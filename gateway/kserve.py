@@ -7,6 +7,7 @@ Format: a JSON header, then the tensors' bytes one after another
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,6 +42,47 @@ class _Answer(msgspec.Struct):
     outputs: list[_Output]
 
 
+class _Input(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Any = None
+    parameters: _Parameters = msgspec.field(default_factory=_Parameters)
+
+
+class _WantedParameters(msgspec.Struct):
+    binary_data: bool | None = None
+
+
+class _Wanted(msgspec.Struct):
+    name: str
+    parameters: _WantedParameters = msgspec.field(default_factory=_WantedParameters)
+
+
+class _InferParameters(msgspec.Struct):
+    binary_data_output: bool = False
+
+
+class _Infer(msgspec.Struct):
+    inputs: list[_Input]
+    outputs: list[_Wanted] = []
+    id: str = ""
+    parameters: _InferParameters = msgspec.field(default_factory=_InferParameters)
+
+
+class Infer(msgspec.Struct, frozen=True):
+    """A request for an inference, read."""
+
+    inputs: dict[str, list[Any]]
+    """Strings, numbers or truth values by input, flat."""
+    wanted: dict[str, bool]
+    """Outputs by name, and whether in binary; empty: all."""
+    binary: bool
+    """For outputs that do not say."""
+    id: str
+
+
+_infer_decoder = msgspec.json.Decoder(_Infer)
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
@@ -86,6 +128,85 @@ def decode_response(header_length: int, body: bytes) -> dict[str, Values]:
     except (msgspec.MsgspecError, KeyError, ValueError, struct.error) as error:
         raise ProtocolError(f"{type(error).__name__}: {error}") from None
     return outputs
+
+
+def decode_infer(header_length: str | None, body: bytes) -> Infer:
+    """A request as `tritonclient.http` or anyone else sends it; `ProtocolError` otherwise.
+
+    Data stands in the JSON, or in binary behind it, where `header_length` says how long the JSON is.
+    """
+    try:
+        start = len(body) if header_length is None else int(header_length)
+        if not 0 <= start <= len(body):
+            raise ProtocolError(f"{HEADER_LENGTH} is {start}, the body has {len(body)} bytes")
+        asked = _infer_decoder.decode(body[:start])
+        inputs: dict[str, list[Any]] = {}
+        for one in asked.inputs:
+            size = one.parameters.binary_data_size
+            if size is None:
+                inputs[one.name] = _flat(one.data)
+            else:
+                if size < 0 or start + size > len(body):
+                    raise ProtocolError(f"input {one.name[:100]!r} lacks its {size} bytes")
+                inputs[one.name] = _from_binary(one.datatype, body[start : start + size])
+                start += size
+            if len(inputs[one.name]) != math.prod(one.shape):
+                raise ProtocolError(f"input {one.name[:100]!r} has another size than its shape says")
+    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError, struct.error) as error:
+        raise ProtocolError(f"the request cannot be read: {type(error).__name__}") from None
+    binary = asked.parameters.binary_data_output
+    wanted = {}
+    for output in asked.outputs:
+        own = output.parameters.binary_data
+        wanted[output.name] = binary if own is None else own
+    return Infer(inputs, wanted, binary, asked.id)
+
+
+def encode_answer(
+    model: str, version: str, asked: Infer, outputs: Mapping[str, Values]
+) -> tuple[int | None, bytes]:
+    """Length of the JSON (None: it is all there is) and the body; `ProtocolError` for an unknown output."""
+    unknown = sorted(asked.wanted.keys() - outputs.keys())
+    if unknown:
+        raise ProtocolError(f"the model has no output {unknown[0][:100]!r}")
+    described: list[dict[str, Any]] = []
+    blobs = []
+    for name, values in outputs.items():
+        if asked.wanted and name not in asked.wanted:
+            continue
+        if isinstance(values, np.ndarray):
+            datatype, shape, plain, blob = (
+                _NAMES[values.dtype],
+                list(values.shape),
+                values.tolist(),
+                values.tobytes(),
+            )
+        else:
+            datatype, shape, plain, blob = "BYTES", [len(values)], list(values), _pack_strings(values)
+        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        if asked.wanted.get(name, asked.binary):
+            blobs.append(blob)
+            one["parameters"] = {"binary_data_size": len(blob)}
+        else:
+            one["data"] = plain
+        described.append(one)
+    answer = {"model_name": model, "model_version": version, "outputs": described}
+    header = msgspec.json.encode(answer | ({"id": asked.id} if asked.id else {}))
+    return (len(header), b"".join([header, *blobs])) if blobs else (None, header)
+
+
+def _flat(data: Any) -> list[Any]:
+    """Values of a JSON tensor, which may be nested as its shape is."""
+    if not isinstance(data, list):
+        raise ValueError("no list")
+    return [value for one in data for value in (_flat(one) if isinstance(one, list) else [one])]
+
+
+def _from_binary(datatype: str, blob: bytes) -> list[Any]:
+    if datatype == "BYTES":
+        return list(_unpack_strings(blob))
+    values: list[Any] = np.frombuffer(blob, dtype={"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype]).tolist()
+    return values
 
 
 def _pack_strings(values: Sequence[str]) -> bytes:

@@ -15,11 +15,17 @@ MOST = 80.0
 """Differences of logits beyond it are one, for they would overflow."""
 
 
-def entailment(logits: Logits) -> float:
-    """Probability of entailment of one pair by itself: softmax over its three logits."""
+def relations(logits: Logits) -> tuple[float, float, float]:
+    """Probabilities of entailment, neutrality and contradiction of one pair: softmax over its three logits."""
     top = max(logits)
     odds = [math.exp(value - top) for value in logits]
-    return odds[0] / sum(odds)
+    total = sum(odds)
+    return odds[0] / total, odds[1] / total, odds[2] / total
+
+
+def entailment(logits: Logits) -> float:
+    """Probability of entailment of one pair by itself."""
+    return relations(logits)[0]
 
 
 def ranked(labels: Sequence[str], logits: Sequence[Logits], *, multi_label: bool) -> tuple[list[str], list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from gateway.api import shapes
 from gateway.api.answers import json_answer, route
+from gateway.api.huggingface import LabelScore, PipelineAnswer, ZeroShotBody
 from gateway.api.problems import CONTENT_TYPE
+from gateway.api.tei import PredictBody, Ranked, RerankBody
 from gateway.schema import ClassifyAnswer, ClassifyAnswers, ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.tenants import CLASSIFY, READ_LABEL_SETS, READ_USAGE, WRITE_LABEL_SETS
 
@@ -28,6 +30,9 @@ EXAMPLES: dict[type[Struct], Any] = {
         "labels": ["投诉", {"label": "咨询", "hypothesis": "用户在咨询问题"}, "建议"],
         "threshold": 0.3,
     },
+    ZeroShotBody: {"inputs": TEXT, "parameters": {"candidate_labels": ["投诉", "咨询"]}},
+    PredictBody: {"inputs": [TEXT, "投诉"]},
+    RerankBody: {"query": "投诉", "texts": [TEXT, "你们几点开门"]},
     shapes.TenantBody: {"name": "acme"},
     shapes.QuotaBody: {"pairs_per_minute": 60_000},
     shapes.KeyBody: {"scopes": [CLASSIFY]},
@@ -43,7 +48,8 @@ class Operation:
     summary: str
     scope: str | None = None
     body: type[Struct] | None = None
-    answers: Sequence[type[Struct]] = ()
+    answers: Sequence[Any] = ()
+    """Structs, or lists of them."""
     status: int = 200
     parameters: Sequence[dict[str, Any]] = field(default=())
     media_type: str = "application/json"
@@ -146,6 +152,44 @@ OPERATIONS = (
         (shapes.KeyAnswer,),
         201,
     ),
+    Operation(
+        "POST",
+        "/hf/inference",
+        "Hugging Face's zero-shot body, answered as its Inference API",
+        CLASSIFY,
+        ZeroShotBody,
+        (list[LabelScore], list[list[LabelScore]]),
+    ),
+    Operation(
+        "POST",
+        "/hf/pipeline",
+        "The same, answered as a transformers pipeline",
+        CLASSIFY,
+        ZeroShotBody,
+        (PipelineAnswer, list[PipelineAnswer]),
+    ),
+    Operation(
+        "POST",
+        "/predict",
+        "Relations of texts to hypotheses, as TEI",
+        CLASSIFY,
+        PredictBody,
+        (list[LabelScore], list[list[LabelScore]]),
+    ),
+    Operation(
+        "POST",
+        "/rerank",
+        "Texts by what they entail, as TEI",
+        CLASSIFY,
+        RerankBody,
+        (list[Ranked],),
+    ),
+    Operation("GET", "/v2", "KServe v2: the server"),
+    Operation("GET", "/v2/health/live", "KServe v2: whether the process lives"),
+    Operation("GET", "/v2/health/ready", "KServe v2: whether it can answer"),
+    Operation("GET", "/v2/models/{model}", "KServe v2: the model `zero_shot`"),
+    Operation("GET", "/v2/models/{model}/ready", "KServe v2: whether it can answer"),
+    Operation("POST", "/v2/models/{model}/infer", "KServe v2: classify one text, JSON or binary", CLASSIFY),
     Operation("GET", "/livez", "Whether the process lives"),
     Operation("GET", "/readyz", "Whether it can answer"),
     Operation("GET", "/metrics", "For Prometheus", media_type="text/plain"),
@@ -190,13 +234,14 @@ class OpenApiEndpoint:
 def document() -> dict[str, Any]:
     """OpenAPI 3.1 of `OPERATIONS`."""
     kinds = {kind for one in OPERATIONS for kind in (*([one.body] if one.body else []), *one.answers)}
-    ordered = sorted(kinds, key=lambda kind: kind.__name__)
-    _, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    ordered = sorted(kinds, key=str)
+    references, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    schemas = dict(zip(ordered, references, strict=True))
     for kind, example in EXAMPLES.items():
         components[kind.__name__]["examples"] = [example]
     paths: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
-        paths.setdefault(one.path, {})[one.method.lower()] = _described(one)
+        paths.setdefault(one.path, {})[one.method.lower()] = _described(one, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -216,12 +261,12 @@ def document() -> dict[str, Any]:
     }
 
 
-def _described(one: Operation) -> dict[str, Any]:
+def _described(one: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     names = [part[1:-1] for part in one.path.split("/") if part.startswith("{")]
     parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
     answer: dict[str, Any] = {"description": "Done"}
     if one.answers:
-        choices = [_reference(kind) for kind in one.answers]
+        choices = [schemas[kind] for kind in one.answers]
         answer["content"] = {one.media_type: {"schema": choices[0] if len(choices) == 1 else {"oneOf": choices}}}
     responses = {str(one.status): answer}
     if one.method == "PUT" and one.path == SET:
@@ -239,7 +284,7 @@ def _described(one: Operation) -> dict[str, Any]:
     if one.path == "/v1/files" and one.method == "POST":
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
     if one.body is not None:
-        content = {"application/json": {"schema": _reference(one.body)}}
+        content = {"application/json": {"schema": schemas[one.body]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -251,10 +296,6 @@ def _security(scope: str | None) -> list[dict[str, list[str]]]:
         return [{"operator": []}]
     # On loopback no key is asked for.
     return [{"tenant": []}, {}]
-
-
-def _reference(kind: type[Struct]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
 _PLAIN = str.maketrans("/-{}.", "_____")
