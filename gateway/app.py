@@ -18,6 +18,7 @@ from gateway.api.label_sets import LabelSetEndpoints
 from gateway.api.openapi import OpenApiEndpoint
 from gateway.api.tei import TeiEndpoints
 from gateway.api.tenants import TenantEndpoints
+from gateway.api.ui import UiEndpoints
 from gateway.api.usage import UsageEndpoints
 from gateway.assembly import Stores, assemble, open_stores
 from gateway.batches import Batches
@@ -63,6 +64,7 @@ def create_app(
         *FileEndpoints(files, identities, settings).routes(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock), identities, settings).routes(),
         *OpenApiEndpoint().routes(),
+        *UiEndpoints().routes(),
         *UsageEndpoints(parts.usage, identities).routes(),
         *TenantEndpoints(Tenants(stores.tenants, stores.keys, clock), identities, settings).routes(),
     ]

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gateway.api.openapi import EXAMPLES, OPERATIONS, Operation, document
+from gateway.api.openapi import document
+from gateway.api.operations import EXAMPLES, OPERATIONS, Operation
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.fakes.classifier import FakeClassifier
