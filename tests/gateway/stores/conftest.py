@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -38,8 +39,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     programs = binaries()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt install postgresql")
-    folder = Path("/tmp") / f"wanneng-postgresql-{os.getpid()}"  # a path that another user may enter
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="wanneng-postgresql-", dir="/tmp"))  # a path that another user may enter
     if os.geteuid() == 0:
         shutil.chown(folder, USER)
     (port,) = free_ports(1)

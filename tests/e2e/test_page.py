@@ -1,0 +1,260 @@
+"""The page in a real Chromium. With `WANNENG_SCREENSHOTS=1` the pictures of docs/ are made anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.e2e.server import ROOT, Server, serving
+
+TEXT = "这个手机质量太差，要求退款"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("Chromium is not installed: apt install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    made = browser.new_context(locale="zh-CN", base_url=server.url, viewport={"width": 1000, "height": 900})
+    made.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: Server) -> Iterator[Page]:
+    """Fails the test when the page logs an error, throws, or asks another host for anything."""
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: None if is_ours(request.url, server) else problems.append(request.url))
+    opened.goto("/")
+    yield opened
+    # A refusal is an error to the console; the tests of refusals look at what the page says of it.
+    assert not [one for one in problems if "the server responded with a status of 4" not in one]
+
+
+def is_ours(url: str, server: Server) -> bool:
+    return url.startswith((server.url, "data:", "blob:"))
+
+
+def classify(page: Page, text: str = TEXT, labels: str = "投诉,咨询，建议") -> None:
+    page.get_by_label("文本", exact=True).fill(text)
+    page.get_by_label("标签", exact=True).fill(labels)
+    page.get_by_role("button", name="分类", exact=True).click()
+
+
+def bars(page: Page) -> list[tuple[str, float]]:
+    expect(page.locator("#result")).to_be_visible()
+    rows = page.locator("#bars li").all()
+    return [(r.locator(".name").inner_text(), float(r.locator(".score").inner_text()[:-1])) for r in rows]
+
+
+def picture(page: Page, name: str) -> None:
+    if os.environ.get("WANNENG_SCREENSHOTS"):
+        page.wait_for_timeout(600)
+        page.screenshot(path=ROOT / "docs" / f"{name}.png", full_page=True)
+
+
+def test_bars_come_in_order_with_what_they_cost(page: Page) -> None:
+    classify(page)
+    shown = bars(page)
+    assert shown[0][0] == "投诉"
+    assert {label for label, _ in shown} == {"投诉", "咨询", "建议"}
+    assert [score for _, score in shown] == sorted((score for _, score in shown), reverse=True)
+    assert sum(score for _, score in shown) == pytest.approx(100, abs=0.3)
+    expect(page.locator("#facts")).to_contain_text(re.compile(r"毫秒 · 计算 \d 对，缓存 \d 对 · wanneng-embedded"))
+    widths = [bar.bounding_box() for bar in page.locator("#bars .track").all()]
+    assert all(box is not None and box["width"] > 100 for box in widths)
+    picture(page, "playground")
+
+
+def test_labels_become_chips_that_can_be_taken_away_by_keyboard(page: Page) -> None:
+    page.get_by_label("标签", exact=True).fill("投诉，咨询,")
+    expect(page.locator("#chosen li")).to_have_count(2)
+    page.get_by_role("button", name="移除标签 投诉").press("Enter")
+    expect(page.locator("#chosen li")).to_have_text(["咨询 ×"])
+    page.get_by_label("标签", exact=True).press("Backspace")
+    expect(page.locator("#chosen li")).to_have_count(0)
+
+
+def test_each_label_by_itself_and_a_threshold_above_all(page: Page) -> None:
+    page.get_by_text("更多选项").click()
+    page.get_by_label("每个标签单独打分").check()
+    page.get_by_label("阈值：低于它就不属于任何标签").fill("1")
+    classify(page)
+    bars(page)
+    expect(page.locator("#notice")).to_have_text("不属于其中任何一个：没有标签达到阈值。")
+
+
+def test_tokens_are_counted_while_typing_and_a_cut_is_told(page: Page) -> None:
+    page.get_by_label("文本", exact=True).fill(TEXT)
+    expect(page.locator("#counter")).to_contain_text("/ 512 个词元")
+    page.get_by_label("文本", exact=True).fill(TEXT * 60)
+    page.get_by_label("标签", exact=True).fill("投诉,咨询,")
+    expect(page.locator("#counter")).to_contain_text("文本将截去")
+    page.get_by_role("button", name="分类", exact=True).click()
+    expect(page.locator("#notice")).to_contain_text("超出 512 个词元的上限")
+
+
+def test_an_error_says_in_words_what_is_missing(page: Page) -> None:
+    page.get_by_role("button", name="分类", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("请先输入文本。")
+    classify(page, labels="")
+    expect(page.get_by_role("alert")).to_have_text("请至少输入一个标签。")
+    page.get_by_text("更多选项").click()
+    page.get_by_label("假设模板（{} 处是标签）").fill("没有位置")
+    classify(page)
+    expect(page.get_by_role("alert")).to_contain_text("exactly one {} is needed")
+
+
+def test_the_language_follows_the_browser_and_can_be_switched(browser: Browser, server: Server) -> None:
+    with browser.new_context(locale="en-US", base_url=server.url) as context:
+        page = context.new_page()
+        page.goto("/")
+        expect(page.get_by_role("button", name="Classify", exact=True)).to_be_visible()
+        page.get_by_role("button", name="中文").click()
+        expect(page.get_by_role("button", name="分类", exact=True)).to_be_visible()
+        assert page.locator("html").get_attribute("lang") == "zh"
+        page.reload()
+        expect(page.get_by_role("button", name="分类", exact=True)).to_be_visible()
+
+
+def test_a_file_of_200_lines_becomes_a_table_to_sort_filter_and_take_away(page: Page, tmp_path: Path) -> None:
+    lines = tmp_path / "texts.csv"
+    lines.write_text("\n".join(f'"第{n}个手机，质量太差",x' for n in range(200)), encoding="utf-8")
+    page.get_by_label("标签", exact=True).fill("投诉,表扬,")
+    page.get_by_label("打开文件").set_input_files(lines)
+    page.get_by_role("button", name="全部分类").click()
+    expect(page.locator("#progressText")).to_have_text("200 / 200", timeout=120_000)
+    table = page.locator("#table tbody tr")
+    expect(table).to_have_count(200)
+    page.get_by_role("button", name="#", exact=True).click()
+    expect(table.first.locator("td").first).to_have_text("200")
+    expect(page.locator("th").first).to_have_attribute("aria-sort", "descending")
+    page.get_by_label("筛选").fill("第17个")
+    expect(table).to_have_count(1)
+    expect(table.locator("td").nth(1)).to_have_text("第17个手机，质量太差")
+    picture(page, "playground-many")
+    page.get_by_label("筛选").fill("")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSONL").click()
+    rows = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 200
+    assert set(rows[0]) == {"text", "labels", "scores"}
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[0] == "text,label,score"
+
+
+def test_a_label_set_is_saved_listed_and_loaded_again(page: Page) -> None:
+    page.get_by_label("标签", exact=True).fill("甲,乙,")
+    page.get_by_text("更多选项").click()
+    page.get_by_label("保存为（小写字母、数字、- 和 _）").fill("from-page")
+    page.get_by_role("button", name="保存标签集").click()
+    expect(page.locator("#counter")).to_have_text("已保存为 from-page@1")
+    page.get_by_label("标签", exact=True).fill("丙,")
+    page.get_by_role("button", name="保存标签集").click()
+    expect(page.locator("#counter")).to_have_text("已保存为 from-page@2")
+    page.reload()
+    page.get_by_text("更多选项").click()
+    page.get_by_label("我的标签集").select_option("from-page")
+    expect(page.locator("#chosen li")).to_have_text(["甲 ×", "乙 ×", "丙 ×"])
+
+
+def test_history_stays_in_the_browser_until_it_is_cleared(page: Page) -> None:
+    classify(page)
+    bars(page)
+    page.reload()
+    page.locator("#history button").first.click()
+    bars(page)
+    assert page.get_by_label("文本", exact=True).input_value() == TEXT
+    page.get_by_role("button", name="清空历史").click()
+    page.reload()
+    expect(page.locator("#pastArea")).to_be_hidden()
+
+
+def test_a_key_is_asked_for_used_and_kept_in_the_tab_alone(browser: Browser, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WANNENG_REQUIRE_KEY", "1")
+        with serving(tmp_path) as server, browser.new_context(locale="zh-CN", base_url=server.url) as context:
+            page = context.new_page()
+            page.goto("/")
+            classify(page)
+            expect(page.get_by_role("alert")).to_contain_text("需要有效的密钥")
+            page.get_by_text("密钥", exact=True).click()
+            page.get_by_label("租户密钥，只保存在本标签页").fill((server.state / "local.key").read_text().strip())
+            page.get_by_label("租户密钥，只保存在本标签页").press("Tab")
+            classify(page)
+            bars(page)
+            assert "wn_" not in json.dumps(context.storage_state())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.get_by_text("更多选项").click()
+    page.get_by_label("每行一条文本").fill(f"{TEXT}\n{TEXT}")
+    classify(page)
+    bars(page)
+    page.get_by_role("button", name="全部分类").click()
+    expect(page.locator("#table tbody tr")).to_have_count(2)
+    for path in ("/", "/docs"):
+        if path == "/docs":
+            page.goto(path)
+        violations = Axe().run(page).response["violations"]
+        serious = [one for one in violations if one["impact"] in ("serious", "critical")]
+        assert not serious, [(one["id"], one["nodes"][0]["html"]) for one in serious]
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, server: Server) -> None:
+    with browser.new_context(
+        locale="zh-CN", base_url=server.url, viewport={"width": 390, "height": 844}, has_touch=True
+    ) as context:
+        page = context.new_page()
+        page.goto("/")
+        classify(page)
+        bars(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        picture(page, "playground-phone")
+
+
+def test_the_page_is_light_and_allows_nothing_inline(page: Page) -> None:
+    sizes = [path.stat().st_size for path in (ROOT / "gateway/ui").iterdir()]
+    assert sum(sizes) < 60_000
+    response = page.goto("/")
+    assert response is not None
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    html = (ROOT / "gateway/ui/index.html").read_text(encoding="utf-8")
+    assert not re.search(r" style=| on\w+=|<script>|<style", html)
