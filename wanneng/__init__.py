@@ -1,1 +1,5 @@
-"""The command line of wanneng: serve on one machine, classify from a terminal."""
+"""The Python client and the command line of wanneng."""
+
+from wanneng.client import AsyncClient, Classification, Client, GatewayRefused
+
+__all__ = ["AsyncClient", "Classification", "Client", "GatewayRefused"]
