@@ -63,7 +63,10 @@ class LabelSetStore(Protocol):
     """Versions, kept; numbers go on after a deletion, so that one number never means two things."""
 
     async def add(self, label_set: LabelSet, latest: int) -> None:
-        """Keep `label_set`; `PreconditionNeeded` when the newest version is not `latest` (0: there is none)."""
+        """Keep `label_set`; `PreconditionNeeded` when the newest version is not `latest` (0: there is none).
+
+        `NotFound` when the tenant is gone.
+        """
         ...
 
     async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:

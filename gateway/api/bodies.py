@@ -12,6 +12,8 @@ from gateway.settings import Settings
 
 DISCONNECT = "http.disconnect"
 TIMEOUT = "X-Request-Timeout"
+LEAST_TIMEOUT_S = 0.01
+"""Less is a mistake: milliseconds taken for seconds the wrong way round."""
 
 
 async def read_body(request: Request, limits: Settings) -> bytes:
@@ -52,6 +54,6 @@ def timeout_s_of(request: Request) -> float | None:
         seconds = float(given)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise InvalidRequest("seconds are needed, as 2.5", field=TIMEOUT)
+    if not LEAST_TIMEOUT_S <= seconds < math.inf:
+        raise InvalidRequest(f"seconds are needed, at least {LEAST_TIMEOUT_S:g}, as 2.5", field=TIMEOUT)
     return seconds

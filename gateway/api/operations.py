@@ -58,9 +58,7 @@ def _query(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 IF_MATCH = _header("If-Match", "The ETag of the version that the writer has seen; none for a new set.")
-WAIT = _header(
-    "X-Request-Timeout", "Seconds that the caller waits.", type="number", exclusiveMinimum=0, maximum=3_600
-)
+WAIT = _header("X-Request-Timeout", "Seconds that the caller waits.", type="number", minimum=1, maximum=3_600)
 FRESH = _header("Cache-Control", "`no-cache`: compute every pair anew.")
 ONCE = _header("Idempotency-Key", "The same key again gives the same batch.", maxLength=200)
 PAGE = (

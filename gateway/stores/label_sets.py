@@ -14,6 +14,7 @@ from gateway.label_sets import Content, LabelSet
 from gateway.stores.database import Database
 from gateway.stores.tables import label_set_versions as versions
 from gateway.stores.tables import label_sets as sets
+from gateway.stores.tables import tenants
 
 OTHER_WROTE = "somebody else has written this label set since; look again"
 
@@ -41,7 +42,14 @@ class SqlLabelSets:
                     raise PreconditionNeeded(OTHER_WROTE)
                 await connection.execute(insert(versions).values(**values))
         except IntegrityError:
+            if not await self._has_tenant(label_set.tenant_id):
+                raise NotFound("there is no such tenant") from None
             raise PreconditionNeeded(OTHER_WROTE) from None
+
+    async def _has_tenant(self, tenant_id: str) -> bool:
+        wanted = select(tenants.c.id).where(tenants.c.id == tenant_id)
+        async with self._database.transaction() as connection:
+            return (await connection.execute(wanted)).first() is not None
 
     async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
         wanted = select(sets.c.latest, sets.c.deleted).where(_is(sets, tenant_id, name))

@@ -11,7 +11,7 @@ from gateway.batches import ACTIVE, CANCELLING, FINALIZING, Batch, LeaseLost, Li
 from gateway.errors import Conflict, InvalidRequest, NotFound, PreconditionNeeded, StoreUnavailable
 from gateway.files import File
 from gateway.label_sets import LabelSet
-from gateway.tenants import Key, Tenant
+from gateway.tenants import LOCAL_TENANT_ID, Key, Tenant
 from gateway.usage import Use
 
 
@@ -125,6 +125,9 @@ class FakeLabelSets:
     async def add(self, label_set: LabelSet, latest: int) -> None:
         self.memory.check()
         place = (label_set.tenant_id, label_set.name)
+        # The local tenant is there without being made.
+        if label_set.tenant_id not in {*self.memory.tenants, LOCAL_TENANT_ID}:
+            raise NotFound("there is no such tenant")
         if self.memory.latest.get(place, (0, False))[0] != latest:
             raise PreconditionNeeded("somebody else has written this label set since; look again")
         self.memory.latest[place] = (label_set.version, True)

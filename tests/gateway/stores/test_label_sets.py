@@ -78,3 +78,8 @@ async def test_a_removed_tenant_takes_its_sets_along(stores: Stores) -> None:
     await stores.tenants.remove("t_1")
     assert await stores.label_sets.latest("t_1", "tickets") == (0, False)
     assert await stores.label_sets.get("t_1", "tickets", 1) is None
+
+
+async def test_a_set_of_a_tenant_that_is_gone_is_not_somebody_elses_doing(stores: Stores) -> None:
+    with pytest.raises(NotFound, match="tenant"):
+        await stores.label_sets.add(replace(FIRST, tenant_id="t_9"), 0)
