@@ -90,7 +90,7 @@ class Answering:
         if bare:
             wanted.labels = [ANY_LABEL]
         question = await self._question(wanted, caller)
-        limit, text_tokens, lengths = await self._classify.tokens(question)
+        limit, text_tokens, lengths = await self._classify.tokens(question, caller)
         names = question.names or question.labels
         labels = [LabelTokens(name, *length) for name, length in zip(names, lengths, strict=True)]
         truncated = any(one.text_cut or one.label_cut for one in labels)

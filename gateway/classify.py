@@ -103,8 +103,14 @@ class Classify:
         facts.engine_id = pairs.engine.id
         return pairs
 
-    async def tokens(self, question: Question) -> tuple[int, int, list[tuple[int, int, int]]]:
-        """The limit, the text's tokens, and for each label the pair's tokens and what is cut from either."""
+    async def tokens(self, question: Question, caller: Caller) -> tuple[int, int, list[tuple[int, int, int]]]:
+        """The limit, the text's tokens, and for each label the pair's tokens and what is cut from either.
+
+        Takes a request from the caller's quota, and no pairs.
+        """
+        quota = self._quota(caller)
+        await self._quotas.prepare(caller.tenant_id, quota, 0)
+        self._quotas.take_request(caller.tenant_id, quota)
         return await self._source.tokens(question)
 
     def _quota(self, caller: Caller) -> Quota:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -32,8 +32,8 @@ class File:
 class FileStore(Protocol):
     """Files, kept."""
 
-    async def add(self, file: File, pieces: Sequence[bytes]) -> None:
-        """`NotFound` when the tenant is gone."""
+    async def add(self, file: File, pieces: AsyncIterator[bytes]) -> File:
+        """Keep what `pieces` give, all or nothing; the file with its size. `NotFound` when the tenant is gone."""
         ...
 
     async def get(self, tenant_id: str, file_id: str) -> File | None: ...
@@ -66,23 +66,9 @@ class Files:
         known = await self._store.all(tenant_id)
         if len(known) >= MAX_FILES:
             raise Conflict(f"the tenant has {MAX_FILES} files; delete one first")
-        made = new_file(tenant_id, name, purpose, 0, self._clock.now())
-        cut, size = bytearray(), 0
-        kept: list[bytes] = []
-        async for piece in pieces:
-            size += len(piece)
-            if size > self._limits.max_file_bytes:
-                raise BodyTooLarge(f"a file has at most {self._limits.max_file_bytes} bytes")
-            cut += piece
-            while len(cut) >= PIECE_BYTES:
-                kept.append(bytes(cut[:PIECE_BYTES]))
-                del cut[:PIECE_BYTES]
-        kept += [bytes(cut)] if cut else []
-        if size + sum(file.bytes for file in known) > self._limits.max_tenant_file_bytes:
-            raise Conflict(f"the tenant's files have at most {self._limits.max_tenant_file_bytes} bytes in all")
-        made = replace(made, bytes=size)
-        await self._store.add(made, kept)
-        return made
+        room = self._limits.max_tenant_file_bytes - sum(file.bytes for file in known)
+        made = new_file(tenant_id, name, purpose, self._clock.now())
+        return await self._store.add(made, _bounded(pieces, self._limits.max_file_bytes, room))
 
     async def get(self, tenant_id: str, file_id: str) -> File:
         file = await self._store.get(tenant_id, file_id)
@@ -104,6 +90,30 @@ class Files:
         await self._store.remove(tenant_id, file_id)
 
 
-def new_file(tenant_id: str, name: str, purpose: str, size: int, now: datetime) -> File:
+async def cut(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of `PIECE_BYTES`."""
+    rest = bytearray()
+    async for piece in pieces:
+        rest += piece
+        while len(rest) >= PIECE_BYTES:
+            yield bytes(rest[:PIECE_BYTES])
+            del rest[:PIECE_BYTES]
+    if rest:
+        yield bytes(rest)
+
+
+async def _bounded(pieces: AsyncIterator[bytes], most: int, room: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size > most:
+            raise BodyTooLarge(f"a file has at most {most} bytes")
+        if size > room:
+            raise Conflict("the tenant's files would have more bytes than they may in all; delete one first")
+        yield piece
+
+
+def new_file(tenant_id: str, name: str, purpose: str, now: datetime) -> File:
+    """Nothing is in it yet."""
     shown = "".join(character for character in name if character.isprintable())[:MAX_NAME_CHARACTERS]
-    return File(f"file-{secrets.token_hex(12)}", tenant_id, shown or "unnamed", purpose, size, now)
+    return File(f"file-{secrets.token_hex(12)}", tenant_id, shown or "unnamed", purpose, 0, now)

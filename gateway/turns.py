@@ -17,6 +17,7 @@ from itertools import count
 from gateway.errors import Overloaded, QuotaExceeded
 
 IN_FLIGHT_RETRY_S = 1
+KNOWN_TENANTS = 1_000
 
 
 class Turns:
@@ -67,6 +68,9 @@ class Turns:
         """Wait for the tenant's turn to have `pairs` at Triton; they are there until the block ends."""
         start = max(self._virtual, self._done.get(tenant_id, 0.0))
         self._done[tenant_id] = start + pairs
+        if len(self._done) > KNOWN_TENANTS:
+            # Who is behind the virtual time starts there anyway.
+            self._done = {known: done for known, done in self._done.items() if done > self._virtual}
         granted = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (start, next(self._order), pairs, granted))
         self._grant()

@@ -2,7 +2,8 @@
 
 `/hf/inference` answers as the Inference API does (a list of `label` and `score`, which
 `huggingface_hub.InferenceClient` reads), `/hf/pipeline` as the `transformers` pipeline (`sequence`, `labels`,
-`scores`). Several inputs give a list of either.
+`scores`). Several inputs give a list of either. Without a template the label stands alone, as ModelScope has
+it, and not in Hugging Face's English sentence.
 """
 
 from __future__ import annotations

@@ -19,6 +19,35 @@ FORM = {
     "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": "batch"}},
     "required": ["file", "purpose"],
 }
+TENSOR = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": ["text", "labels", "hypothesis_template", "multi_label", "max_tokens"]},
+        "datatype": {"enum": ["BYTES", "BOOL", "INT32"]},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array"},
+    },
+    "required": ["name", "datatype", "shape", "data"],
+}
+INFER = {
+    "type": "object",
+    "properties": {"inputs": {"type": "array", "items": TENSOR, "minItems": 2}},
+    "required": ["inputs"],
+    "examples": [
+        {
+            "inputs": [
+                {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["要求退款"]},
+                {"name": "labels", "datatype": "BYTES", "shape": [2], "data": ["投诉", "咨询"]},
+            ]
+        }
+    ],
+}
+"""KServe v2 as JSON; binary tensors may stand behind it (gateway/kserve.py)."""
+BY_HAND = {
+    ("POST", "/v1/files"): ("multipart/form-data", FORM),
+    ("POST", "/v2/models/{model}/infer"): ("application/json", INFER),
+}
+"""Bodies that no struct describes."""
 PROBLEM = {
     "title": "Problem",
     "description": "RFC 9457, with a code for programs.",
@@ -82,7 +111,7 @@ def document() -> dict[str, Any]:
 
 def _described(one: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     names = [part[1:-1] for part in one.path.split("/") if part.startswith("{")]
-    parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    parameters = [{"name": n, "in": "path", "required": True, "schema": _named(n)} for n in names]
     answer: dict[str, Any] = {"description": "Done"}
     if one.answers:
         choices = [schemas[kind] for kind in one.answers]
@@ -100,12 +129,17 @@ def _described(one: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     }
     if one.scope not in (None, OPERATOR):
         described["description"] = f"The key needs the scope `{one.scope}`."
-    if one.path == "/v1/files" and one.method == "POST":
-        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
+    if (one.method, one.path) in BY_HAND:
+        kind, schema = BY_HAND[one.method, one.path]
+        described["requestBody"] = {"required": True, "content": {kind: {"schema": schema}}}
     if one.body is not None:
         content = {"application/json": {"schema": schemas[one.body]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _named(parameter: str) -> dict[str, Any]:
+    return {"const": "zero_shot"} if parameter == "model" else {"type": "string"}
 
 
 def _security(scope: str | None) -> list[dict[str, list[str]]]:

@@ -40,13 +40,13 @@ class RedisLink:
         return self._now() >= self._rests_until
 
     async def ask(self, call: Callable[[Redis], Awaitable[_Answer]]) -> _Answer | None:
-        """What `call` returns; None when Redis is away, slow, or at rest after that."""
+        """What `call` returns; None when Redis is away, slow, answers nonsense, or is at rest after that."""
         if not self.up:
             return None
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await call(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, TypeError, ValueError) as error:
             if self.up:
                 log.warning("Redis does not answer (%s); going on without it", type(error).__name__)
             self.failures += 1

@@ -54,12 +54,11 @@ class RedisQuotas:
     async def lease(self, tenant_id: str, what: str, per_minute: int, wanted: float) -> Grant | None:
         key = f"{BUCKET}{tenant_id}:{what}:{per_minute}"
 
-        async def call(redis: Redis) -> list[bytes]:
-            answer: list[bytes] = await self._lease(keys=[key], args=[per_minute, wanted, WINDOW_S])
-            return answer
+        async def call(redis: Redis) -> Grant:
+            amount, left = await self._lease(keys=[key], args=[per_minute, wanted, WINDOW_S])
+            return Grant(float(amount), float(left))
 
-        answer = await self._link.ask(call)
-        return None if answer is None else Grant(float(answer[0]), float(answer[1]))
+        return await self._link.ask(call)
 
     async def beat(self) -> None:
         """Say that this gateway is there, and hear how many are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import NoReturn
 
@@ -17,7 +17,7 @@ WHY_NOT = "tenants and label sets are declared in a file here: change that, or g
 class NoFiles:
     """A `FileStore` for which there is no place."""
 
-    async def add(self, file: File, pieces: Sequence[bytes]) -> None:
+    async def add(self, file: File, pieces: AsyncIterator[bytes]) -> File:
         refuse()
 
     async def get(self, tenant_id: str, file_id: str) -> File | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, replace
 
-from sqlalchemy import and_, delete, exists, insert, select
+from sqlalchemy import and_, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.batches import ACTIVE
 from gateway.errors import Conflict, NotFound
-from gateway.files import File
+from gateway.files import File, cut
 from gateway.stores.database import Database
 from gateway.stores.tables import batches, file_pieces, files
 
@@ -21,16 +21,20 @@ class SqlFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, file: File, pieces: Sequence[bytes]) -> None:
+    async def add(self, file: File, pieces: AsyncIterator[bytes]) -> File:
+        size = 0
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(insert(files).values(**asdict(file)))
-                for place, piece in enumerate(pieces):
-                    await connection.execute(
-                        insert(file_pieces).values(file_id=file.id, place=place, content=piece)
-                    )
+                place = 0
+                async for piece in cut(pieces):
+                    row = {"file_id": file.id, "place": place, "content": piece}
+                    await connection.execute(insert(file_pieces).values(**row))
+                    size, place = size + len(piece), place + 1
+                await connection.execute(update(files).where(files.c.id == file.id).values(bytes=size))
         except IntegrityError:
             raise NotFound("there is no such tenant") from None
+        return replace(file, bytes=size)
 
     async def get(self, tenant_id: str, file_id: str) -> File | None:
         wanted = select(files).where(files.c.tenant_id == tenant_id, files.c.id == file_id)

@@ -34,7 +34,7 @@ from gateway.errors import (
     TritonUnavailable,
 )
 from gateway.facts import Facts
-from gateway.files import BATCH_OUTPUT, PIECE_BYTES, Files, FileStore, new_file
+from gateway.files import BATCH_OUTPUT, Files, FileStore, new_file
 from gateway.identity import Identity
 from gateway.schema import BatchLine, ClassifyBody, decode
 from gateway.settings import Settings
@@ -165,15 +165,13 @@ class Worker:
     async def _finalize(self, batch: Batch) -> Batch:
         """The results as files; a run that was killed in here writes the same files again."""
         for failed, kind in ((False, "output"), (True, "error")):
-            pieces = await _pieces(self.work.results(batch.id, failed=failed))
-            if not pieces:
+            if batch.failed == 0 if failed else batch.completed == 0:
                 continue
-            size = sum(map(len, pieces))
             name = f"{batch.id}_{kind}.jsonl"
-            file = new_file(batch.tenant_id, name, BATCH_OUTPUT, size, self.clock.now())
+            file = new_file(batch.tenant_id, name, BATCH_OUTPUT, self.clock.now())
             file = replace(file, id=f"file-{kind}-{batch.id.removeprefix('batch_')}")
             if await self.store.get(batch.tenant_id, file.id) is None:
-                await self.store.add(file, pieces)
+                await self.store.add(file, _lines(self.work.results(batch.id, failed=failed)))
             batch = replace(batch, error_file_id=file.id) if failed else replace(batch, output_file_id=file.id)
         now = self.clock.now()
         if batch.status == CANCELLING:
@@ -218,11 +216,6 @@ async def _groups(
         yield group
 
 
-async def _pieces(results: AsyncIterator[LineResult]) -> list[bytes]:
-    pieces, piece = [], bytearray()
+async def _lines(results: AsyncIterator[LineResult]) -> AsyncIterator[bytes]:
     async for result in results:
-        piece += result.content.encode() + b"\n"
-        if len(piece) >= PIECE_BYTES:
-            pieces.append(bytes(piece))
-            piece.clear()
-    return [*pieces, bytes(piece)] if piece else pieces
+        yield result.content.encode() + b"\n"

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from gateway.assembly import Stores
 from gateway.batches import ACTIVE, CANCELLING, FINALIZING, Batch, LeaseLost, LineResult
 from gateway.errors import Conflict, InvalidRequest, NotFound, PreconditionNeeded, StoreUnavailable
-from gateway.files import File
+from gateway.files import File, cut
 from gateway.label_sets import LabelSet
 from gateway.tenants import LOCAL_TENANT_ID, Key, Tenant
 from gateway.usage import Use
@@ -165,11 +165,14 @@ class FakeLabelSets:
 class FakeFiles:
     memory: Memory
 
-    async def add(self, file: File, pieces: Sequence[bytes]) -> None:
+    async def add(self, file: File, pieces: AsyncIterator[bytes]) -> File:
         self.memory.check()
         if file.tenant_id not in self.memory.tenants:
             raise NotFound("there is no such tenant")
-        self.memory.files[file.id] = (file, list(pieces))
+        kept = [piece async for piece in cut(pieces)]
+        made = replace(file, bytes=sum(map(len, kept)))
+        self.memory.files[file.id] = (made, kept)
+        return made
 
     async def get(self, tenant_id: str, file_id: str) -> File | None:
         self.memory.check()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gateway.api.openapi import document
+from gateway.api.openapi import INFER, document
 from gateway.api.operations import EXAMPLES, OPERATIONS, Operation
 from gateway.app import create_app
 from gateway.settings import Settings
@@ -38,6 +38,12 @@ async def test_every_example_is_taken(one: Operation) -> None:
         headers = OPERATOR if one.scope == "operator" else {}
         done = await client.request(one.method, path, json=EXAMPLES[one.body], headers=headers)
     assert done.status_code in (200, 201), done.text
+
+
+async def test_the_example_of_an_inference_is_taken() -> None:
+    async with gateway(require_key=False) as client:
+        done = await client.post("/v2/models/zero_shot/infer", json=INFER["examples"][0])
+    assert done.status_code == 200, done.text
 
 
 async def test_the_document_is_served() -> None:

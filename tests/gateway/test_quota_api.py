@@ -56,6 +56,13 @@ async def test_requests_have_a_quota_of_their_own() -> None:
     assert statuses == [200, 200, 429]
 
 
+async def test_counting_tokens_takes_a_request_and_no_pairs() -> None:
+    async with gateway(requests_per_minute=2, pairs_per_minute=1) as client:
+        key = bearer((await new_key(client, await new_tenant(client)))["key"])
+        statuses = [(await client.post("/v1/tokenize", json=TWO_PAIRS, headers=key)).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+
+
 async def test_a_tenants_own_quota_goes_before_the_gateways() -> None:
     async with gateway(pairs_per_minute=2) as client:
         key = await with_quota(client, pairs_per_minute=100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,14 +21,15 @@ from gateway.batches import (
     LineError,
     LineResult,
 )
-from gateway.errors import Conflict, InvalidRequest, NotFound
-from gateway.files import BATCH, File
+from gateway.errors import BodyTooLarge, Conflict, InvalidRequest, NotFound
+from gateway.files import BATCH, PIECE_BYTES, File
 from gateway.tenants import SUSPENDED
 from tests.gateway.stores.test_tenants import ACME, OTHER
+from tests.gateway.worker.test_lines import pieces
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SOON, LATER = NOW + timedelta(seconds=15), NOW + timedelta(seconds=16)
-FILE = File("file-1", "t_1", "一.jsonl", BATCH, 5, NOW)
+FILE = File("file-1", "t_1", "一.jsonl", BATCH, 0, NOW)
 FIRST = Batch("batch_1", "t_1", "file-1", VALIDATING, NOW, NOW + timedelta(days=1), {"who": "我"})
 
 
@@ -43,19 +45,34 @@ def work_of(stores: Stores) -> BatchWork:
 
 
 async def test_a_file_comes_back_in_its_pieces_and_to_its_tenant_alone(stores: Stores) -> None:
-    await stores.files.add(FILE, [b"ab\n", b"\x00\xff"])
-    assert await stores.files.get("t_1", "file-1") == FILE
-    assert [await stores.files.piece("file-1", place) for place in range(3)] == [b"ab\n", b"\x00\xff", None]
+    content = bytes(range(256)) * 10_000
+    kept = await stores.files.add(FILE, pieces(content, 70_000))
+    assert kept == replace(FILE, bytes=len(content))
+    assert await stores.files.get("t_1", "file-1") == kept
+    read = [await stores.files.piece("file-1", place) for place in range(4)]
+    assert b"".join(piece for piece in read if piece) == content
+    assert [len(piece or b"") for piece in read] == [PIECE_BYTES, PIECE_BYTES, len(content) - 2 * PIECE_BYTES, 0]
     assert await stores.files.get("t_2", "file-1") is None
     assert await stores.files.all("t_2") == []
     with pytest.raises(NotFound):
         await stores.files.remove("t_2", "file-1")
     with pytest.raises(NotFound):
-        await stores.files.add(replace(FILE, id="file-2", tenant_id="t_9"), [])
+        await stores.files.add(replace(FILE, id="file-2", tenant_id="t_9"), pieces(b"", 1))
+
+
+async def test_a_file_that_breaks_off_is_not_there(stores: Stores) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 2 * PIECE_BYTES
+        raise BodyTooLarge("too much")
+
+    with pytest.raises(BodyTooLarge):
+        await stores.files.add(FILE, broken())
+    assert await stores.files.get("t_1", "file-1") is None
+    assert await stores.files.piece("file-1", 0) is None
 
 
 async def test_a_file_stays_while_a_batch_needs_it(stores: Stores) -> None:
-    await stores.files.add(FILE, [b"x"])
+    await stores.files.add(FILE, pieces(b"x", 1))
     await stores.batches.add(FIRST, None, "d")
     with pytest.raises(Conflict):
         await stores.files.remove("t_1", "file-1")
