@@ -14,12 +14,12 @@ from gateway.api.answers import json_answer, route
 from gateway.api.operations import EXAMPLES, OPERATIONS, OPERATOR, SET, Operation
 from gateway.api.problems import CONTENT_TYPE
 
-FORM = {
+FORM: dict[str, Any] = {
     "type": "object",
     "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": "batch"}},
     "required": ["file", "purpose"],
 }
-TENSOR = {
+TENSOR: dict[str, Any] = {
     "type": "object",
     "properties": {
         "name": {"enum": ["text", "labels", "hypothesis_template", "multi_label", "max_tokens"]},
@@ -29,7 +29,7 @@ TENSOR = {
     },
     "required": ["name", "datatype", "shape", "data"],
 }
-INFER = {
+INFER: dict[str, Any] = {
     "type": "object",
     "properties": {"inputs": {"type": "array", "items": TENSOR, "minItems": 2}},
     "required": ["inputs"],
@@ -48,7 +48,7 @@ BY_HAND = {
     ("POST", "/v2/models/{model}/infer"): ("application/json", INFER),
 }
 """Bodies that no struct describes."""
-PROBLEM = {
+PROBLEM: dict[str, Any] = {
     "title": "Problem",
     "description": "RFC 9457, with a code for programs.",
     "type": "object",
