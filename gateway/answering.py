@@ -74,7 +74,7 @@ class Answering:
         known: dict[tuple[str, str], Logits] = {}
         computed, cached = 0, 0
         for hypothesis, texts in texts_of.items():
-            question = ask(ClassifyBody([hypothesis], texts=list(dict.fromkeys(texts))), self._limits)
+            question = ask(ClassifyBody([hypothesis], texts=texts), self._limits)
             found = await self._classify.logits(question, caller, facts, wishes)
             known |= {(text, hypothesis): rows[0] for text, rows in zip(question.texts, found, strict=True)}
             computed, cached = computed + facts.pairs_computed, cached + facts.pairs_cached

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ class ProtocolError(Exception):
 
 
 class _Parameters(msgspec.Struct):
-    binary_data_size: int | None = None
+    binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _Output(msgspec.Struct):
@@ -146,7 +146,7 @@ def decode_infer(header_length: str | None, body: bytes) -> Infer:
             if size is None:
                 inputs[one.name] = _flat(one.data)
             else:
-                if size < 0 or start + size > len(body):
+                if start + size > len(body):
                     raise ProtocolError(f"input {one.name[:100]!r} lacks its {size} bytes")
                 inputs[one.name] = _from_binary(one.datatype, body[start : start + size])
                 start += size

@@ -67,10 +67,11 @@ class Turns:
     async def turn(self, tenant_id: str, pairs: int) -> AsyncIterator[None]:
         """Wait for the tenant's turn to have `pairs` at Triton; they are there until the block ends."""
         start = max(self._virtual, self._done.get(tenant_id, 0.0))
+        self._done.pop(tenant_id, None)
         self._done[tenant_id] = start + pairs
         if len(self._done) > KNOWN_TENANTS:
-            # Who is behind the virtual time starts there anyway.
-            self._done = {known: done for known, done in self._done.items() if done > self._virtual}
+            # Who asked longest ago is forgotten, and starts at the virtual time when it comes again.
+            del self._done[next(iter(self._done))]
         granted = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (start, next(self._order), pairs, granted))
         self._grant()

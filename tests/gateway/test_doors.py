@@ -120,6 +120,7 @@ def _with(**changes: Any) -> list[dict[str, Any]]:
         (json.dumps({"inputs": _with(data=["64"])}).encode(), None),
         (json.dumps({"inputs": _with(data=[64, 64])}).encode(), None),
         (json.dumps({"inputs": _with(data=None)}).encode(), None),
+        (json.dumps({"inputs": _with(shape=[5])}).encode(), None),
         (json.dumps({"inputs": _with(parameters={"binary_data_size": 4})}).encode(), None),
         (json.dumps({"inputs": _with(parameters={"binary_data_size": -4})}).encode(), None),
         (json.dumps(INFER | {"outputs": [{"name": "logits"}]}).encode(), None),

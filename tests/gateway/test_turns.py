@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Overloaded, QuotaExceeded
-from gateway.turns import Turns
+from gateway.turns import KNOWN_TENANTS, Turns
 
 CALLS = st.lists(st.integers(1, 64), min_size=1, max_size=30)
 
@@ -105,8 +105,8 @@ async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
     await asyncio.wait_for(_have_turn(turns, "c"), 1)
 
 
-async def _have_turn(turns: Turns, tenant: str) -> None:
-    async with turns.turn(tenant, 10):
+async def _have_turn(turns: Turns, tenant: str, pairs: int = 10) -> None:
+    async with turns.turn(tenant, pairs):
         pass
 
 
@@ -169,3 +169,11 @@ async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
     await bench.end()
     next_twenty = [tenant for tenant, _ in bench.order[before : before + 20]]
     assert 9 <= next_twenty.count("second") <= 11
+
+
+async def test_what_is_known_of_tenants_has_a_bound_though_it_is_never_quiet() -> None:
+    turns = Turns(1_000_000, lambda: 10)
+    async with turns.turn("busy", 1):
+        for number in range(3 * KNOWN_TENANTS):
+            await _have_turn(turns, f"t{number}", pairs=1)
+        assert len(turns._done) <= KNOWN_TENANTS

@@ -27,6 +27,8 @@ def test_the_threshold_lies_where_f1_is_best() -> None:
 def test_a_precision_that_is_asked_for_is_reached_with_the_best_recall() -> None:
     found = choices(judged((0.9, "+"), (0.8, "+"), (0.6, "-"), (0.4, "+")))
     assert choose(found, 0.9).threshold == pytest.approx(0.7)
+    wide = choices(judged((0.9, "+"), (0.8, "-"), (0.7, "+"), (0.6, "+")))
+    assert (choose(wide, 0.7).precision, choose(wide, 0.7).recall) == (0.75, 0.75)
     with pytest.raises(CommandError, match=r"the best has 0\.500"):
         choose(choices(judged((0.9, "-"), (0.8, "+"))), 0.9)
 

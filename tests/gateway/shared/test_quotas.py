@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -50,8 +51,6 @@ async def spend(quotas: Quotas, pairs: int, quota: Quota, computed: int | None =
 def test_all_gateways_together_give_no_more_than_the_quota_and_what_lies_in_blocks(
     per_minute: int, asked: list[tuple[int, int, float]]
 ) -> None:
-    import asyncio
-
     async def scenario() -> None:
         clock = [0.0]
         shared = FakeSharedQuotas(clock)
@@ -126,6 +125,15 @@ async def test_redis_grants_what_there_is_and_says_what_is_left(link: RedisLink)
     assert 200 <= second.amount < 220
     other = await quotas.lease("u", "pairs", 600, 400)
     assert other == Grant(400, 200)
+
+
+async def test_the_bucket_in_redis_refills_on_redis_own_clock(link: RedisLink) -> None:
+    quotas = RedisQuotas(link)
+    await quotas.lease("t", "pairs", 6_000, 6_000)
+    await asyncio.sleep(0.3)
+    refilled = await quotas.lease("t", "pairs", 6_000, 6_000)
+    assert refilled is not None
+    assert refilled.amount >= 30, "100 a second"
 
 
 async def test_gateways_hear_of_each_other(link: RedisLink, redis_server: RedisServer) -> None:

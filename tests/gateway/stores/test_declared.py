@@ -82,6 +82,15 @@ async def test_what_is_declared_is_served(path: Path) -> None:
         )
 
 
+async def test_a_file_that_is_the_same_is_not_taken_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    file = DeclaredFile(path, Settings())
+    before = file.now
+    file.look()
+    assert file.now is before
+    assert "has changed" not in caplog.text
+
+
 async def test_what_would_change_it_says_why_not(path: Path) -> None:
     async with gateway(path) as (client, _):
         key = bearer(NEW.key)
