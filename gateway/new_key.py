@@ -11,7 +11,8 @@ def main() -> None:
     """The key on standard output, its lines for the declared file on standard error."""
     new = make_key()
     sys.stdout.write(f"{new.key}\n")
-    sys.stderr.write(f"- id: {new.id}\n  sha256: {new.digest}\n")
+    # In quotes: digits alone would be a number to YAML.
+    sys.stderr.write(f'- id: "{new.id}"\n  sha256: "{new.digest}"\n')
 
 
 if __name__ == "__main__":

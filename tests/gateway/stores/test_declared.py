@@ -197,6 +197,7 @@ def test_a_new_key_comes_with_the_lines_that_declare_it() -> None:
     indented = done.stderr.replace("\n", "\n      ")
     found = Declaration(f"tenants:\n  - id: a\n    keys:\n      {indented}".encode(), Settings())
     assert [f"wn_{key_id}" for key_id in found.keys] == [key.rpartition("_")[0]]
+    assert done.stderr.count('"') == 4, "in quotes, for digits alone would be a number"
     assert key not in done.stderr
 
 
