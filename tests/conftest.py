@@ -3,6 +3,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("wanneng", deadline=None)
+settings.load_profile("wanneng")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

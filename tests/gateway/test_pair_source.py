@@ -203,7 +203,7 @@ async def test_a_new_engine_never_meets_an_old_score() -> None:
     assert again.pairs_cached == 2, "two of the four were asked of the new engine"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
