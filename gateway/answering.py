@@ -84,11 +84,14 @@ class Answering:
 
     async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
         """How long the text is, and with each label; nothing is classified, and it costs no pairs."""
-        wanted = ClassifyBody(body.labels, body.label_set, body.text, max_tokens=body.max_tokens)
-        wanted.hypothesis_template = body.hypothesis_template
         bare = body.labels is UNSET and body.label_set is UNSET
-        if bare:
-            wanted.labels = [ANY_LABEL]
+        wanted = ClassifyBody(
+            [ANY_LABEL] if bare else body.labels,
+            body.label_set,
+            body.text,
+            hypothesis_template=body.hypothesis_template,
+            max_tokens=body.max_tokens,
+        )
         question = await self._question(wanted, caller)
         limit, text_tokens, lengths = await self._classify.tokens(question, caller)
         names = question.names or question.labels

@@ -65,7 +65,11 @@ def open_stores(settings: Settings) -> Stores:
     """The declared file or the database of the settings; nothing is read before the first use."""
     if settings.declared:
         return _declared_stores(DeclaredFile(Path(settings.declared), settings))
-    database = Database(settings.database_url)
+    return stores_in(Database(settings.database_url))
+
+
+def stores_in(database: Database) -> Stores:
+    """All of them on one pool of connections."""
     return Stores(
         SqlTenants(database),
         SqlKeys(database),

@@ -95,12 +95,8 @@ def encode_request(
     """
     described, blobs = [], []
     for name, values in inputs.items():
-        if isinstance(values, np.ndarray):
-            blob, datatype, shape = values.tobytes(), _NAMES[values.dtype], list(values.shape)
-        else:
-            blob, datatype, shape = _pack_strings(values), "BYTES", [len(values)]
-        parameters = {"binary_data_size": len(blob)}
-        described.append({"name": name, "datatype": datatype, "shape": shape, "parameters": parameters})
+        one, blob = _tensor(name, values)
+        described.append(one | {"parameters": {"binary_data_size": len(blob)}})
         blobs.append(blob)
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     parameters = {"timeout": int(timeout_s * 1e6)} | ({"priority": priority} if priority else {})
@@ -174,25 +170,23 @@ def encode_answer(
     for name, values in outputs.items():
         if asked.wanted and name not in asked.wanted:
             continue
-        if isinstance(values, np.ndarray):
-            datatype, shape, plain, blob = (
-                _NAMES[values.dtype],
-                list(values.shape),
-                values.tolist(),
-                values.tobytes(),
-            )
-        else:
-            datatype, shape, plain, blob = "BYTES", [len(values)], list(values), _pack_strings(values)
-        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        one, blob = _tensor(name, values)
         if asked.wanted.get(name, asked.binary):
             blobs.append(blob)
             one["parameters"] = {"binary_data_size": len(blob)}
         else:
-            one["data"] = plain
+            one["data"] = values.tolist() if isinstance(values, np.ndarray) else list(values)
         described.append(one)
     answer = {"model_name": model, "model_version": version, "outputs": described}
     header = msgspec.json.encode(answer | ({"id": asked.id} if asked.id else {}))
     return (len(header), b"".join([header, *blobs])) if blobs else (None, header)
+
+
+def _tensor(name: str, values: Values) -> tuple[dict[str, Any], bytes]:
+    """What the JSON says of a tensor, and its bytes."""
+    if isinstance(values, np.ndarray):
+        return {"name": name, "datatype": _NAMES[values.dtype], "shape": list(values.shape)}, values.tobytes()
+    return {"name": name, "datatype": "BYTES", "shape": [len(values)]}, _pack_strings(values)
 
 
 def _flat(data: Any) -> list[Any]:

@@ -28,17 +28,11 @@ def entailment(logits: Logits) -> float:
     return relations(logits)[0]
 
 
-def ranked(labels: Sequence[str], logits: Sequence[Logits], *, multi_label: bool) -> tuple[list[str], list[float]]:
-    """Labels and scores, best first, as `ranking` has them."""
-    order, scores = ranking(logits, multi_label=multi_label)
-    return [labels[place] for place in order], [scores[place] for place in order]
-
-
 def ranking(logits: Sequence[Logits], *, multi_label: bool) -> tuple[list[int], list[float]]:
     """Places, best first, and the scores by place.
 
     Softmax over the labels' entailment; for `multi_label` or a single label, over contradiction and entailment
-    of each. Ties in reverse order of `labels`, as ModelScope's `reversed(argsort)` has them.
+    of each. Ties in reverse order of `logits`, as ModelScope's `reversed(argsort)` has them.
     """
     if multi_label or len(logits) == 1:
         scores = [1 / (1 + math.exp(max(-MOST, min(MOST, against - for_it)))) for for_it, _, against in logits]

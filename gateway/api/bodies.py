@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 from starlette.requests import Request
 
-from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, InvalidRequest
+from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from gateway.settings import Settings
 
 DISCONNECT = "http.disconnect"
-TIMEOUT = "X-Request-Timeout"
-LEAST_TIMEOUT_S = 0.01
-"""Less is a mistake: milliseconds taken for seconds the wrong way round."""
 
 
 async def read_body(request: Request, limits: Settings) -> bytes:
@@ -37,23 +33,3 @@ async def read_body(request: Request, limits: Settings) -> bytes:
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
     return bytes(body)
-
-
-async def until_gone(request: Request) -> None:
-    """Returns when the client closes the connection; the body has been read before."""
-    while (await request.receive())["type"] != DISCONNECT:
-        pass
-
-
-def timeout_s_of(request: Request) -> float | None:
-    """How long the client will wait, if it says so."""
-    given = request.headers.get(TIMEOUT)
-    if given is None:
-        return None
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
-    if not LEAST_TIMEOUT_S <= seconds < math.inf:
-        raise InvalidRequest(f"seconds are needed, at least {LEAST_TIMEOUT_S:g}, as 2.5", field=TIMEOUT)
-    return seconds

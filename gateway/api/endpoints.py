@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.answering import Answering
 from gateway.api.answers import json_answer, quota_headers, route
-from gateway.api.bodies import read_body, timeout_s_of, until_gone
+from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
-from gateway.classify import Wishes
+from gateway.api.wishes import wishes_of
 from gateway.facts import Facts
 from gateway.identity import Identities
 from gateway.readiness import Readiness
@@ -53,8 +51,7 @@ class Endpoints:
         caller = await caller_of(request, self._identities, CLASSIFY)
         body = decode(ClassifyBody, await read_body(request, self._settings))
         fresh = "no-cache" in request.headers.get("Cache-Control", "")
-        wishes = Wishes(fresh, timeout_s_of(request), partial(until_gone, request))
-        answer = await self._answering.answer(body, caller, facts, wishes)
+        answer = await self._answering.answer(body, caller, facts, wishes_of(request, fresh=fresh))
         return json_answer(answer, headers=quota_headers(facts))
 
     async def tokenize(self, request: Request) -> Response:

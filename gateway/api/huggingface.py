@@ -8,7 +8,6 @@ it, and not in Hugging Face's English sentence.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -18,9 +17,9 @@ from starlette.routing import Route
 
 from gateway.answering import Answering
 from gateway.api.answers import json_answer, quota_headers, route
-from gateway.api.bodies import read_body, timeout_s_of, until_gone
+from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
-from gateway.classify import Wishes
+from gateway.api.wishes import wishes_of
 from gateway.identity import Identities
 from gateway.schema import ClassifyAnswers, ClassifyBody, Result, decode
 from gateway.settings import Settings
@@ -88,8 +87,7 @@ class HuggingFaceEndpoints:
         question = ClassifyBody(given.candidate_labels, texts=texts, multi_label=bool(given.multi_label))
         if given.hypothesis_template is not None:
             question.hypothesis_template = given.hypothesis_template
-        wishes = Wishes(False, timeout_s_of(request), partial(until_gone, request))
-        answer = await self._answering.answer(question, caller, request.scope["facts"], wishes)
+        answer = await self._answering.answer(question, caller, request.scope["facts"], wishes_of(request))
         assert isinstance(answer, ClassifyAnswers)
         return body, answer.results
 

@@ -7,7 +7,6 @@ scores.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from starlette.routing import Route
 
 from gateway.answering import Answering
 from gateway.api.answers import json_answer, quota_headers, route
-from gateway.api.bodies import read_body, timeout_s_of, until_gone
+from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
-from gateway.classify import Wishes
+from gateway.api.wishes import wishes_of
 from gateway.errors import InvalidRequest, NotFound
 from gateway.identity import Identities
 from gateway.kserve import HEADER_LENGTH, ProtocolError, Values, decode_infer, encode_answer
@@ -92,9 +91,8 @@ class KserveEndpoints:
             asked = decode_infer(request.headers.get(HEADER_LENGTH), body)
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="inputs") from None
-        wishes = Wishes(False, timeout_s_of(request), partial(until_gone, request))
         facts = request.scope["facts"]
-        answer = await self._answering.answer(_question(asked.inputs), caller, facts, wishes)
+        answer = await self._answering.answer(_question(asked.inputs), caller, facts, wishes_of(request))
         assert isinstance(answer, ClassifyAnswer)
         scores = np.array(answer.scores, dtype=np.float32)
         outputs: dict[str, Values] = {RANKED_LABELS: answer.labels, SCORES: scores}

@@ -6,8 +6,6 @@ takes the query as the hypothesis, and scores each text with its probability of 
 
 from __future__ import annotations
 
-from functools import partial
-
 from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,10 +13,10 @@ from starlette.routing import Route
 
 from gateway.answering import Answering
 from gateway.api.answers import json_answer, quota_headers, route
-from gateway.api.bodies import read_body, timeout_s_of, until_gone
+from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
 from gateway.api.huggingface import LabelScore
-from gateway.classify import Wishes
+from gateway.api.wishes import wishes_of
 from gateway.errors import InvalidRequest
 from gateway.identity import Identities, Identity
 from gateway.schema import decode
@@ -86,9 +84,8 @@ class TeiEndpoints:
         """Of each pair, in their order; a pair that comes again is computed once."""
         if not 1 <= len(pairs) <= self._settings.max_texts:
             raise InvalidRequest(f"1 to {self._settings.max_texts} pairs are possible", field="inputs")
-        wishes = Wishes(False, timeout_s_of(request), partial(until_gone, request))
         facts = request.scope["facts"]
-        return await self._answering.logits(pairs, caller, facts, wishes)
+        return await self._answering.logits(pairs, caller, facts, wishes_of(request))
 
 
 def _pairs(inputs: list[str | list[str]]) -> tuple[list[tuple[str, str]], bool]:

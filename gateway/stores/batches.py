@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.batches import ACTIVE, CANCELLING, FINALIZING, Batch, LeaseLost, LineError, LineResult
 from gateway.errors import Conflict, InvalidRequest, NotFound
@@ -102,13 +103,10 @@ class SqlBatches:
             return set((await connection.execute(wanted)).scalars())
 
     async def record(self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime) -> str:
-        mine = and_(batches.c.id == batch.id, batches.c.owner == owner)
         values = _values(batch)
         async with self._database.transaction() as connection:
             counts = {name: values[name] for name in ("total", "completed", "failed")}
-            kept = update(batches).where(mine).values(lease_until=until, **counts)
-            if not (await connection.execute(kept)).rowcount:
-                raise LeaseLost(batch.id)
+            await _change_own(connection, batch.id, owner, {"lease_until": until} | counts)
             if results:
                 rows = [
                     {"batch_id": batch.id, "line": r.line, "failed": r.failed, "content": r.content}
@@ -116,17 +114,16 @@ class SqlBatches:
                 ]
                 await connection.execute(insert(batch_results), rows)
             # A tenant's cancellation stands against whatever the worker thought that the status was.
-            goes_on = and_(mine, batches.c.status != CANCELLING)
+            this = batches.c.id == batch.id
+            goes_on = and_(this, batches.c.status != CANCELLING)
             state = {name: values[name] for name in ("status", "detail")}
             await connection.execute(update(batches).where(goes_on).values(**state))
-            status: str = (await connection.execute(select(batches.c.status).where(mine))).scalar_one()
+            status: str = (await connection.execute(select(batches.c.status).where(this))).scalar_one()
         return status
 
     async def renew(self, batch_id: str, owner: str, until: datetime) -> None:
-        mine = and_(batches.c.id == batch_id, batches.c.owner == owner)
         async with self._database.transaction() as connection:
-            if not (await connection.execute(update(batches).where(mine).values(lease_until=until))).rowcount:
-                raise LeaseLost(batch_id)
+            await _change_own(connection, batch_id, owner, {"lease_until": until})
 
     async def results(self, batch_id: str, *, failed: bool) -> AsyncIterator[LineResult]:
         after = -1
@@ -143,15 +140,19 @@ class SqlBatches:
             after = page[-1].line
 
     async def finish(self, batch: Batch, owner: str) -> None:
-        mine = and_(batches.c.id == batch.id, batches.c.owner == owner)
-        free = {"owner": None, "lease_until": None}
         done = batch.status not in ACTIVE
         async with self._database.transaction() as connection:
-            changed = update(batches).where(mine).values(**(_values(batch) if done else {}), **free)
-            if not (await connection.execute(changed)).rowcount:
-                raise LeaseLost(batch.id)
+            changed = _values(batch) if done else {}
+            await _change_own(connection, batch.id, owner, {"owner": None, "lease_until": None} | changed)
             if done:
                 await connection.execute(delete(batch_results).where(batch_results.c.batch_id == batch.id))
+
+
+async def _change_own(connection: AsyncConnection, batch_id: str, owner: str, values: dict[str, Any]) -> None:
+    """`LeaseLost` when the batch is not the owner's any more; the transaction then undoes the rest."""
+    mine = and_(batches.c.id == batch_id, batches.c.owner == owner)
+    if not (await connection.execute(update(batches).where(mine).values(**values))).rowcount:
+        raise LeaseLost(batch_id)
 
 
 def _values(batch: Batch) -> dict[str, Any]:

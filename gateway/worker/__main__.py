@@ -11,7 +11,7 @@ import socket
 import sys
 from dataclasses import replace
 
-from gateway.assembly import assemble, open_stores
+from gateway.assembly import assemble, stores_in
 from gateway.clock import SystemClock
 from gateway.errors import StoreUnavailable
 from gateway.settings import Settings, SettingsError, load_settings
@@ -52,7 +52,7 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     database = Database(settings.database_url)
     await database.check()
-    stores, clock = open_stores(settings), SystemClock()
+    stores, clock = stores_in(database), SystemClock()
     parts = assemble(settings, stores, clock)
     name = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
     worker = Worker(name, SqlBatches(database), stores.files, parts.answering, clock, settings)
@@ -74,7 +74,6 @@ async def _serve(settings: Settings) -> None:
         await asyncio.gather(stop, *running, return_exceptions=True)
         await parts.close()
         await stores.close()
-        await database.close()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.scoring import ranked
+from gateway.scoring import ranking
 from gateway.triton import Triton
 from tests.e2e.replicas import GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT
@@ -122,5 +122,5 @@ async def oracle(triton: TritonProcess, bodies: list[dict[str, Any]]) -> tuple[s
             parts = [await asked.logits(body["text"], labels[i : i + 64], "{}", None, 30.0) for i in (0, 64)]
             logits = [tuple(row) for part in parts for row in part.logits.tolist()]
             text: str = body["text"]
-            scores[text] = dict(zip(*ranked(labels, logits, multi_label=False), strict=True))
+            scores[text] = dict(zip(labels, ranking(logits, multi_label=False)[1], strict=True))
     return parts[0].engine.id, scores

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gateway.scoring import ranked
+from gateway.scoring import ranking as gateways_ranking
 from python_backend.scoring import rank
 
 logits = arrays(np.float32, st.tuples(st.integers(1, 20), st.just(3)), elements=st.floats(-20, 20, width=32))
@@ -32,7 +32,8 @@ def test_ties_come_in_reverse_as_in_modelscope() -> None:
 def test_the_gateway_ranks_as_triton_does(values: np.ndarray, multi_label: bool) -> None:
     labels = [str(i) for i in range(len(values))]
     ranking = rank(values, multi_label=multi_label)
-    names, scores = ranked(labels, [tuple(row) for row in values.tolist()], multi_label=multi_label)
+    order, by_place = gateways_ranking([tuple(row) for row in values.tolist()], multi_label=multi_label)
+    names, scores = [labels[place] for place in order], [by_place[place] for place in order]
     assert scores == pytest.approx(ranking.scores.tolist(), abs=1e-6)
     by_name = dict(zip(names, scores, strict=True))
     assert [by_name[str(i)] for i in ranking.order] == pytest.approx(scores, abs=1e-6)
