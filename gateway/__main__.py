@@ -12,6 +12,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.assembly import open_stores
 from gateway.clock import SystemClock
+from gateway.draining import Draining, DrainingServer
 from gateway.errors import StoreUnavailable
 from gateway.settings import Settings, SettingsError, load_settings
 from gateway.stores.database import Database, DatabaseError
@@ -19,7 +20,7 @@ from gateway.stores.tenants import SqlKeys, SqlTenants
 from gateway.tenants import Tenants
 
 STOP_S = 2
-"""How long requests in flight may still be answered after SIGTERM."""
+"""How long requests in flight may still be answered once no new ones are."""
 
 
 def main() -> None:
@@ -28,19 +29,17 @@ def main() -> None:
     # What no line shows need not be found out for each (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    draining = Draining()
     try:
         settings = load_settings()
-    except SettingsError as error:
-        sys.exit(f"gateway: {error}")
-    try:
+        app = create_app(settings, draining=draining)
         asyncio.run(_prepare(settings))
-    except (DatabaseError, StoreUnavailable) as error:
+    except (SettingsError, DatabaseError, StoreUnavailable) as error:
         sys.exit(f"gateway: {error}")
-    app = create_app(settings)
     # What is there now stays until the end: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -50,6 +49,7 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )
+    DrainingServer(config, draining, settings.drain_s).run()
 
 
 async def _prepare(settings: Settings) -> None:

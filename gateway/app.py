@@ -23,6 +23,7 @@ from gateway.api.usage import UsageEndpoints
 from gateway.assembly import Stores, assemble, open_stores
 from gateway.batches import Batches
 from gateway.clock import Clock, SystemClock
+from gateway.draining import Draining
 from gateway.errors import GatewayError
 from gateway.files import Files
 from gateway.identity import Identities
@@ -40,13 +41,17 @@ def create_app(
     stores: Stores | None = None,
     clock: Clock | None = None,
     log: LineLog | None = None,
+    draining: Draining | None = None,
 ) -> Boundary:
     """The ASGI application; tests give a `classifier`, `stores`, a `clock` and a `log` of their own."""
     stores = stores or open_stores(settings)
     clock = clock or SystemClock()
     log = log or LineLog()
+    draining = draining or Draining()
     parts = assemble(settings, stores, clock, classifier)
-    telemetry = Telemetry(parts.turns, parts.readiness, parts.cache, log, parts.link, stores.declared)
+    telemetry = Telemetry(
+        parts.turns, parts.readiness, parts.replicas, parts.cache, log, parts.link, stores.declared
+    )
     identities = Identities(
         stores.keys,
         clock,
@@ -56,7 +61,7 @@ def create_app(
     )
     files = Files(stores.files, clock, settings)
     routes = [
-        *Endpoints(parts.answering, identities, parts.readiness, telemetry, settings).routes(),
+        *Endpoints(parts.answering, identities, parts.readiness, draining, telemetry, settings).routes(),
         *HuggingFaceEndpoints(parts.answering, identities, settings).routes(),
         *TeiEndpoints(parts.answering, identities, settings).routes(),
         *KserveEndpoints(parts.answering, identities, parts.readiness, settings).routes(),
@@ -89,4 +94,5 @@ def create_app(
             await stores.close()
             log.flush()
 
-    return Boundary(Router(routes, redirect_slashes=False, lifespan=lifespan), telemetry, parts.tracing, routes)
+    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    return Boundary(router, telemetry, parts.tracing, draining, routes)

@@ -133,7 +133,7 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Class
         time.monotonic,
     )
     readiness = Readiness(replicas)
-    turns = Turns(settings.max_pairs_in_flight, lambda: replicas.standing * settings.pairs_per_replica)
+    turns = Turns(settings.max_pairs_in_flight, lambda: round(replicas.capacity * settings.pairs_per_replica))
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     link = RedisLink(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
     pairs = cache if link is None else TieredPairCache(cache, RedisPairCache(link, settings.cache_ttl_s))

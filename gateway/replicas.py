@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.addresses import Addresses
+from gateway.addresses import Address, Addresses
 from gateway.errors import GatewayError, TritonUnavailable
 from gateway.triton import Classifier, Engine, PairLogits, TokenCounts
 
@@ -28,12 +28,21 @@ log = logging.getLogger(__name__)
 class Replica:
     """One Triton, what is under way there, and what was heard of it."""
 
-    url: str
+    address: Address
     triton: Classifier
     outstanding_pairs: int = 0
     engine: Engine | None = None
     """None while it is not known to answer: it then gets work only if nobody else does better."""
     heard_at: float = float("-inf")
+
+    @property
+    def url(self) -> str:
+        return self.address.url
+
+    @property
+    def load(self) -> float:
+        """Pairs under way by what it can do."""
+        return self.outstanding_pairs / self.address.weight
 
     def heard(self, engine: Engine, now: float) -> None:
         """It answered: it may have work again, and this is its engine."""
@@ -72,18 +81,19 @@ class Replicas:
         return tuple(self._replicas.values())
 
     @property
-    def standing(self) -> int:
-        """How many answer, at least 1: one has to be tried."""
-        return max(1, sum(replica.engine is not None for replica in self._replicas.values()))
+    def capacity(self) -> float:
+        """The weights of those that answer; while nobody does, of the one that has to be tried."""
+        weights = [replica.address.weight for replica in self._replicas.values() if replica.engine is not None]
+        return sum(weights) or 1.0
 
     def choose_engine(self) -> Engine | None:
-        """The engine for a new question: each as likely as it has replicas; None while none is certain.
+        """The engine for a new question: as likely as its replicas' share of work; None while none is certain.
 
         In a roll-out both engines answer, each question from one of them.
         """
         now = self._now()
-        certain = [r.engine for r in self._replicas.values() if r.engine and now - r.heard_at <= CERTAIN_S]
-        return self._rng.choice(certain) if certain else None
+        certain = [r for r in self._replicas.values() if r.engine and now - r.heard_at <= CERTAIN_S]
+        return self._one_of(certain).engine if certain else None
 
     async def logits(
         self,
@@ -148,11 +158,11 @@ class Replicas:
 
     async def refresh(self) -> None:
         """New addresses get work, those that are gone get no more of it; what they have under way goes on."""
-        urls = await self._addresses.urls()
-        for url in urls:
+        addresses = {address.url: address for address in await self._addresses.all()}
+        for url, address in addresses.items():
             if url not in self._replicas:
-                self._replicas[url] = Replica(url, self._open(url))
-        for url in self._replicas.keys() - set(urls):
+                self._replicas[url] = Replica(address, self._open(url))
+        for url in self._replicas.keys() - addresses.keys():
             log.info("%s is gone", url)
             del self._replicas[url]
 
@@ -168,11 +178,20 @@ class Replicas:
             replica.eject()
 
     def _pick(self, engine_id: str | None, tried: set[str]) -> Replica:
-        """Of two at random the one with less to do; of those that answer with the engine, if there are."""
+        """Of two at random the one with less to do; of those that answer with the engine, if there are.
+
+        The weightier are drawn more often: of many small replicas and one large one the large one is rarely among
+        two that are drawn alike.
+        """
         candidates = [r for r in self._replicas.values() if r.url not in tried] or list(self._replicas.values())
         if not candidates:
             raise TritonUnavailable("no replica of Triton is known; its address has none")
         standing = [r for r in candidates if r.engine is not None] or candidates
         alike = [r for r in standing if engine_id is None or (r.engine and r.engine.id == engine_id)] or standing
-        two = self._rng.sample(alike, min(2, len(alike)))
-        return min(two, key=lambda replica: replica.outstanding_pairs)
+        first = self._one_of(alike)
+        others = [replica for replica in alike if replica is not first]
+        second = self._one_of(others) if others else first
+        return min(first, second, key=lambda replica: replica.load)
+
+    def _one_of(self, replicas: Sequence[Replica]) -> Replica:
+        return self._rng.choices(replicas, [replica.address.weight for replica in replicas])[0]

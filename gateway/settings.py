@@ -42,6 +42,8 @@ class Settings:
     """What a known pair takes of the quota; a computed one takes 1."""
     deadline_s: float = 10.0
     """Longest time from a request's body to its answer."""
+    drain_s: float = 0.0
+    """How long after SIGTERM it still answers, each time with `Connection: close`."""
     body_timeout_s: float = 10.0
     """Longest time for a body to arrive."""
     max_body_bytes: int = 4_000_000

@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from gateway.facts import Facts
 from gateway.line_log import LineLog
 from gateway.pair_cache import MemoryPairCache
+from gateway.pool_metrics import PoolMetrics
 from gateway.readiness import Readiness
+from gateway.replicas import Replicas
 from gateway.shared.link import RedisLink
 from gateway.turns import Turns
 
@@ -36,6 +38,7 @@ class Telemetry:
         self,
         turns: Turns,
         readiness: Readiness,
+        replicas: Replicas,
         cache: MemoryPairCache,
         log: LineLog,
         link: RedisLink | None = None,
@@ -66,6 +69,7 @@ class Telemetry:
             shared.set_function(lambda: link.up)
             failures = Gauge("wanneng_shared_failures", "Calls that Redis did not answer.", registry=registry)
             failures.set_function(lambda: link.failures)
+        registry.register(PoolMetrics(replicas))
         self._computed, self._cached = pairs.labels("computed"), pairs.labels("cached")
         self._tenants = Counter("wanneng_tenant_pairs", "Pairs answered.", ["tenant"], registry=registry)
         self._of_tenant: dict[str, Counter] = {}

@@ -69,6 +69,16 @@ def serve(
 
 
 @app.command()
+def triton(
+    exit_timeout_s: Annotated[int, typer.Option(help="How long it may finish what it has begun.")] = 30,
+) -> None:
+    """Become Triton alone, with the variables of `wanneng serve`: what a pod of it runs."""
+    from wanneng.serve.triton import become_triton  # noqa: PLC0415
+
+    become_triton(load_settings({}), exit_timeout_s)
+
+
+@app.command()
 def classify(
     labels: Annotated[list[str], typer.Option(help="Labels, with commas or repeated.")],
     text: Annotated[str | None, typer.Argument(help="The text; without it, --input.")] = None,

@@ -16,6 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.api.problems import problem_of_defect, problem_of_error, problem_of_http
+from gateway.draining import CLOSE, Draining
 from gateway.errors import GatewayError
 from gateway.facts import Facts
 from gateway.telemetry import Telemetry
@@ -36,10 +37,13 @@ class Boundary:
     Instead of Starlette's own application, whose layers of middleware cost as much as a cached answer.
     """
 
-    def __init__(self, router: Router, telemetry: Telemetry, tracing: Tracing, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, router: Router, telemetry: Telemetry, tracing: Tracing, draining: Draining, routes: Sequence[Route]
+    ) -> None:
         self.router = router
         self._telemetry = telemetry
         self._tracing = tracing
+        self._draining = draining
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
@@ -57,6 +61,8 @@ class Boundary:
             if message["type"] == "http.response.start":
                 facts.status = message["status"]
                 message["headers"].append((REQUEST_ID, facts.request_id.encode()))
+                if self._draining.begun:
+                    message["headers"].append(CLOSE)
             await send(message)
 
         # Nothing to trace is the common case, and a span costs as much as a look into the cache.

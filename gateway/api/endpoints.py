@@ -11,6 +11,7 @@ from gateway.api.answers import json_answer, quota_headers, route
 from gateway.api.bodies import read_body
 from gateway.api.callers import caller_of
 from gateway.api.wishes import wishes_of
+from gateway.draining import Draining
 from gateway.facts import Facts
 from gateway.identity import Identities
 from gateway.readiness import Readiness
@@ -28,12 +29,14 @@ class Endpoints:
         answering: Answering,
         identities: Identities,
         readiness: Readiness,
+        draining: Draining,
         telemetry: Telemetry,
         settings: Settings,
     ) -> None:
         self._answering = answering
         self._identities = identities
         self._readiness = readiness
+        self._draining = draining
         self._telemetry = telemetry
         self._settings = settings
 
@@ -63,6 +66,8 @@ class Endpoints:
         return json_answer({"status": "alive"})
 
     async def readyz(self, request: Request) -> Response:
+        if self._draining.begun:
+            return json_answer({"status": "stopping"}, 503)
         ready = self._readiness.ready
         status = {"status": "ready" if ready else "waiting for a first answer from Triton"}
         return json_answer(status, 200 if ready else 503)

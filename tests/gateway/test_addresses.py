@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.addresses import DnsAddresses, FixedAddresses, addresses_of
+from gateway.addresses import Address, DnsAddresses, addresses_of
+from gateway.settings import SettingsError
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ from gateway.addresses import DnsAddresses, FixedAddresses, addresses_of
     ],
 )
 async def test_a_list_is_taken_as_it_is_each_once(setting: str, urls: list[str]) -> None:
-    assert list(await addresses_of(setting).urls()) == urls
+    assert await addresses_of(setting).all() == [Address(url) for url in urls]
 
 
 async def test_a_name_is_every_address_that_it_has() -> None:
@@ -24,8 +25,11 @@ async def test_a_name_is_every_address_that_it_has() -> None:
         assert (host, port) == ("triton", 8000)
         return ["10.0.0.1", "10.0.0.2", "10.0.0.1", "fd00::1"]
 
-    addresses = DnsAddresses("http://triton:8000", lookup)
-    assert await addresses.urls() == ["http://10.0.0.1:8000", "http://10.0.0.2:8000", "http://[fd00::1]:8000"]
+    addresses = DnsAddresses(Address("http://triton:8000", "a10", 2.0), lookup)
+    assert await addresses.all() == [
+        Address(url, "a10", 2.0)
+        for url in ("http://10.0.0.1:8000", "http://10.0.0.2:8000", "http://[fd00::1]:8000")
+    ]
 
 
 async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
@@ -37,16 +41,49 @@ async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
             raise answer
         return answer
 
-    addresses = DnsAddresses("http://triton:8000", lookup)
-    assert [await addresses.urls() for _ in range(3)] == [
+    addresses = DnsAddresses(Address("http://triton:8000", "a10", 2.0), lookup)
+    assert [[address.url for address in await addresses.all()] for _ in range(3)] == [
         ["http://10.0.0.1:8000"],
         ["http://10.0.0.1:8000"],
         ["http://10.0.0.2:8000"],
     ]
 
 
+async def test_pools_have_names_and_weights() -> None:
+    setting = "http://a:8000#pool=a10,http://b:8000#weight=3.5&pool=a100, dns+http://localhost:1#pool=local"
+    found = list(await addresses_of(setting).all())
+    assert found[:2] == [Address("http://a:8000", "a10"), Address("http://b:8000", "a100", 3.5)]
+    assert Address("http://127.0.0.1:1", "local") in found[2:]
+
+
+async def test_what_is_named_first_holds() -> None:
+    assert await addresses_of("http://a:8000#weight=2,http://a:8000#weight=3").all() == [
+        Address("http://a:8000", weight=2.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        " , ",
+        "a:8000",
+        "ftp://a",
+        "http://:8000",
+        "http://a:http",
+        "http://a#weight=0",
+        "http://a#weight=-1",
+        "http://a#weight=inf",
+        "http://a#weight=much",
+        "http://a#pool=",
+        "http://a#speed=3",
+        "http://a#weight",
+    ],
+)
+def test_what_is_no_address_is_refused_by_the_settings_name(setting: str) -> None:
+    with pytest.raises(SettingsError, match="WANNENG_TRITON_URL"):
+        addresses_of(setting)
+
+
 async def test_the_real_resolver_knows_localhost() -> None:
-    addresses = addresses_of("dns+http://localhost:8000")
-    assert isinstance(addresses, DnsAddresses)
-    assert "http://127.0.0.1:8000" in await addresses.urls()
-    assert isinstance(addresses_of("http://localhost:8000"), FixedAddresses)
+    found = await addresses_of("dns+http://localhost:8000").all()
+    assert "http://127.0.0.1:8000" in [address.url for address in found]

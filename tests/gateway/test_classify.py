@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from gateway.addresses import FixedAddresses
+from gateway.addresses import Address, FixedAddresses
 from gateway.classify import Classify, Outcome
 from gateway.errors import DeadlineExceeded, Overloaded, TritonFailed, TritonUnavailable
 from gateway.facts import Facts
@@ -29,7 +29,7 @@ def question(
 def use_case(classifier: FakeClassifier, turns: Turns | None = None, **limits: object) -> Classify:
     settings = Settings(**limits)  # type: ignore[arg-type]
     cache = MemoryPairCache(1_000_000, 60)
-    replicas = Replicas(FixedAddresses(["http://one"]), lambda url: classifier, time.monotonic)
+    replicas = Replicas(FixedAddresses([Address("http://one")]), lambda url: classifier, time.monotonic)
     turns = turns or Turns(settings.max_pairs_in_flight, lambda: 1_000)
     quotas = Quotas(time.monotonic, settings.cached_pair_cost)
     return Classify(PairSource(Readiness(replicas), cache, turns, settings), quotas, settings)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.addresses import FixedAddresses
+from gateway.addresses import Address, FixedAddresses
 from gateway.classify import Classify, Outcome, Wishes
 from gateway.errors import Overloaded, TritonFailed
 from gateway.facts import Facts
@@ -40,7 +40,7 @@ class World:
         limits = Settings(
             max_pairs_in_flight=self.max_pairs_in_flight, max_pairs_per_call=self.max_pairs_per_call, deadline_s=2
         )
-        replicas = Replicas(FixedAddresses(["http://one"]), lambda url: self.classifier, time.monotonic)
+        replicas = Replicas(FixedAddresses([Address("http://one")]), lambda url: self.classifier, time.monotonic)
         self.turns = Turns(self.max_pairs_in_flight, lambda: self.window)
         self.cache = MemoryPairCache(10_000_000, 60)
         source = PairSource(Readiness(replicas), self.cache, self.turns, limits)

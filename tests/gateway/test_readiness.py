@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.addresses import FixedAddresses
+from gateway.addresses import Address, FixedAddresses
 from gateway.errors import DeadlineExceeded, TritonUnavailable
 from gateway.readiness import Readiness
 from gateway.replicas import Replicas
@@ -12,7 +12,7 @@ from tests.fakes.classifier import FakeClassifier
 
 
 def one(classifier: FakeClassifier) -> Replicas:
-    return Replicas(FixedAddresses(["http://one"]), lambda url: classifier, time.monotonic)
+    return Replicas(FixedAddresses([Address("http://one")]), lambda url: classifier, time.monotonic)
 
 
 async def probing(readiness: Readiness, until: bool) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.addresses import Address
 from gateway.errors import DeadlineExceeded, TritonFailed, TritonUnavailable
 from gateway.replicas import CERTAIN_S, Replicas
 from gateway.triton import PairLogits
@@ -18,9 +19,10 @@ from tests.fakes.classifier import FakeClassifier
 @dataclass
 class FakeAddresses:
     now: list[str]
+    weights: dict[str, float] = field(default_factory=dict)
 
-    async def urls(self) -> list[str]:
-        return self.now
+    async def all(self) -> list[Address]:
+        return [Address(url, weight=self.weights.get(url, 1.0)) for url in self.now]
 
 
 @dataclass
@@ -29,12 +31,13 @@ class World:
 
     tritons: dict[str, FakeClassifier]
     seed: int = 1
+    weights: dict[str, float] = field(default_factory=dict)
     at: float = 100.0
     addresses: FakeAddresses = field(init=False)
     replicas: Replicas = field(init=False)
 
     def __post_init__(self) -> None:
-        self.addresses = FakeAddresses(list(self.tritons))
+        self.addresses = FakeAddresses(list(self.tritons), self.weights)
         self.replicas = Replicas(
             self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(self.seed)
         )
@@ -61,6 +64,28 @@ async def test_work_is_spread() -> None:
     for _ in range(300):
         await world.ask()
     assert min(world.calls().values()) > 60
+
+
+async def test_a_weightier_replica_gets_more_in_proportion() -> None:
+    """Nothing is under way when each call comes, so what is drawn decides; one of weight 6 among ten of 1."""
+    names = [f"small{i}" for i in range(10)]
+    world = World({name: FakeClassifier() for name in ["large", *names]}, weights={"large": 6.0})
+    await world.ready()
+    assert world.replicas.capacity == 16.0
+    for _ in range(800):
+        await world.ask()
+    assert 200 < world.calls()["large"] < 500
+
+
+async def test_what_is_under_way_counts_by_weight() -> None:
+    """Thirty pairs are less to do for a replica of weight 4 than ten for one of weight 1."""
+    world = World({"a": FakeClassifier(), "b": FakeClassifier()}, weights={"a": 4.0})
+    await world.ready()
+    for replica in world.replicas.known:
+        replica.outstanding_pairs = {"a": 30, "b": 10}[replica.url]
+    for _ in range(20):
+        await world.ask()
+    assert world.calls() == {"a": 20, "b": 0}
 
 
 async def test_a_busy_replica_gets_less() -> None:

@@ -1,4 +1,4 @@
-"""How the tritonserver of the `nvidia-pytriton` wheel is started. Supervises nothing."""
+"""How tritonserver is started: that of the `nvidia-pytriton` wheel, or of NVIDIA's image. Supervises nothing."""
 
 from __future__ import annotations
 
@@ -10,17 +10,31 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from wanneng.errors import StartError
-from wanneng.settings import CHECKOUT, ServeSettings, environment_of_children
+from wanneng.serve.repository import MODELS, compose
+from wanneng.settings import ServeSettings, environment_of_children
 
 ADMIN_APIS = "model-repository,model-config,shared-memory,trace,logging"
 """Triton's endpoints that change the server; only who knows the secret header may call them."""
 EXIT_TIMEOUT_S = 4
-REPOSITORY = CHECKOUT / "model_repository"
+NVIDIA = Path("/opt/tritonserver")
+"""Where NVIDIA's image has the server."""
 ENSEMBLE = "zero_shot_logits"
 """What the gateway asks; `zero_shot_logits_s64` where lengths are served in buckets."""
 SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Installation:
+    """A tritonserver that is there."""
+
+    binary: Path
+    backends: Path
+    libraries: tuple[Path, ...]
+    """Folders that its Python stub needs on LD_LIBRARY_PATH."""
+    has_gpu_metrics: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +58,22 @@ class TritonServer:
             segment.unlink(missing_ok=True)
 
 
-def prepare_triton(settings: ServeSettings) -> TritonServer:
-    """Check the wheel and the engine, copy the stub of this Python, and put the command together."""
+def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S) -> TritonServer:
+    """Check the server and the engine, put models and engine together, and the command.
+
+    `exit_timeout_s`: how long Triton may finish what it has begun after SIGTERM.
+    """
     _check_engine(settings.engine)
-    buckets = _buckets(settings.model_config_name)
-    package = _package_folder()
-    backends = _copy_backend(package / "tritonserver", settings.state)
+    buckets = buckets_of(settings.model_config_name)
+    server = _installation(settings.state)
     prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
     admin = f"{ADMIN_APIS}:wanneng-admin={secrets.token_hex(16)}"
     options = {
-        "model-repository": REPOSITORY,
+        "model-repository": compose(settings.engine, settings.state / "models"),
         # The ensembles named below, and by them the models that they are made of: no bucket without its config.
         "model-control-mode": "explicit",
         "model-config-name": settings.model_config_name,
-        "backend-directory": backends,
+        "backend-directory": server.backends,
         "backend-config": f"python,shm-region-prefix-name={prefix}",
         "http-address": settings.triton_host,
         "http-port": settings.triton_http_port,
@@ -65,32 +81,39 @@ def prepare_triton(settings: ServeSettings) -> TritonServer:
         "grpc-port": settings.triton_grpc_port,
         "metrics-address": settings.triton_host,
         "metrics-port": settings.triton_metrics_port,
-        "allow-gpu-metrics": "false",
-        "exit-timeout-secs": EXIT_TIMEOUT_S,
+        "allow-gpu-metrics": str(server.has_gpu_metrics).lower(),
+        "exit-timeout-secs": exit_timeout_s,
         "http-restricted-api": admin,
         "grpc-restricted-protocol": admin,
     }
     return TritonServer(
         [
-            str(package / "tritonserver/bin/tritonserver"),
+            str(server.binary),
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in options.items()),
             *(f"--load-model={ensemble}" for ensemble in _ensembles(buckets)),
         ],
-        _environment(settings, package),
+        _environment(settings, server),
         prefix,
         buckets,
     )
 
 
-def _buckets(config_name: str) -> tuple[int, ...]:
+def become_triton(settings: ServeSettings, exit_timeout_s: int) -> NoReturn:
+    """Replace this process by tritonserver, so that a signal to it reaches Triton itself."""
+    settings.state.mkdir(parents=True, exist_ok=True)
+    server = prepare_triton(settings, exit_timeout_s)
+    os.execve(server.command[0], server.command, server.environment)  # noqa: S606 - the command is ours
+
+
+def buckets_of(config_name: str) -> tuple[int, ...]:
     """Tokens of the buckets that have a config of this name; none where `structbert` itself has it."""
-    if (REPOSITORY / "structbert/configs" / f"{config_name}.pbtxt").exists():
+    if (MODELS / "structbert/configs" / f"{config_name}.pbtxt").exists():
         return ()
-    found = REPOSITORY.glob(f"structbert_s*/configs/{config_name}.pbtxt")
+    found = MODELS.glob(f"structbert_s*/configs/{config_name}.pbtxt")
     buckets = tuple(sorted(int(path.parts[-3].removeprefix("structbert_s")) for path in found))
     if not buckets:
-        known = sorted({path.stem for path in REPOSITORY.glob("structbert*/configs/*.pbtxt")})
+        known = sorted({path.stem for path in MODELS.glob("structbert*/configs/*.pbtxt")})
         raise StartError(f"--model-config-name {config_name} does not exist; there are {', '.join(known)}")
     return buckets
 
@@ -106,11 +129,19 @@ def _check_engine(folder: Path) -> None:
             raise StartError(f"the engine file {folder / name} is missing; --engine names another engine")
 
 
-def _package_folder() -> Path:
+def _installation(state: Path) -> _Installation:
     found = importlib.util.find_spec("pytriton")
-    if found is None or found.origin is None:
-        raise StartError("Triton is not installed here: run `make serve` in a checkout")
-    return Path(found.origin).parent
+    if found is not None and found.origin is not None:
+        package = Path(found.origin).parent
+        libraries = (
+            package.parent / "nvidia_pytriton.libs",
+            Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
+        )
+        backends = _copy_backend(package / "tritonserver", state)
+        return _Installation(package / "tritonserver/bin/tritonserver", backends, libraries, False)
+    if (NVIDIA / "bin/tritonserver").exists():
+        return _Installation(NVIDIA / "bin/tritonserver", NVIDIA / "backends", (), True)
+    raise StartError("Triton is not installed here: run `make serve` in a checkout")
 
 
 def _copy_backend(server: Path, state: Path) -> Path:
@@ -134,14 +165,10 @@ def replace_file(source: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def _environment(settings: ServeSettings, package: Path) -> dict[str, str]:
+def _environment(settings: ServeSettings, server: _Installation) -> dict[str, str]:
     environment = environment_of_children(settings)
-    libraries = [
-        package.parent / "nvidia_pytriton.libs",
-        Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
-    ]
     known = environment.get("LD_LIBRARY_PATH", "")
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, libraries), *filter(None, [known])])
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [known])])
     # The stub finds its packages through the first `python3` of PATH.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     return environment

@@ -1,0 +1,69 @@
+"""`wanneng triton`, as a pod runs it: Triton as this very process, asked once before it counts as there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ROOT, START_TIMEOUT_S, free_ports
+
+
+@pytest.fixture(params=["local", "local-padded"])
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    http, grpc, metrics = free_ports(3)
+    return dict(os.environ) | {
+        "WANNENG_ENGINE": str(ROOT / "tests/golden/small"),
+        "WANNENG_MODEL_CONFIG_NAME": request.param,
+        "WANNENG_STATE": str(tmp_path),
+        "WANNENG_TRITON_HOST": "0.0.0.0",
+        "WANNENG_TRITON_HTTP_PORT": str(http),
+        "WANNENG_TRITON_GRPC_PORT": str(grpc),
+        "WANNENG_TRITON_METRICS_PORT": str(metrics),
+    }
+
+
+@pytest.fixture
+def triton(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wanneng", "triton"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def probe(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wanneng.serve.probe"]
+    return subprocess.run(
+        command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30
+    )
+
+
+def test_it_is_triton_itself_and_ends_at_a_signal(
+    triton: subprocess.Popen[bytes], environment: dict[str, str], tmp_path: Path
+) -> None:
+    refused = probe(environment)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("probe: ")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (answered := probe(environment)).returncode and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert answered.returncode == 0, (tmp_path / "log").read_text()
+    assert Path(f"/proc/{triton.pid}/exe").resolve().name == "tritonserver"
+    triton.terminate()
+    assert triton.wait(timeout=30) == 0
