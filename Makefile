@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train engine-env env serve-env lock
+.PHONY: help serve test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -56,6 +56,12 @@ TRAINING ?= build/training
 train: engine-env ## train the embedded model from DATA, resumable, in TRAINING=build/training
 	$(ENGINE) -m engine.training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json
 
+images: ## build the images of the gateway and of Triton for CPUs, with docker or podman
+	@helm/docker/build.sh gateway triton
+
+images-gpu: ## build the image of Triton for GPUs (needs NVIDIA's registry)
+	@helm/docker/build.sh triton-gpu
+
 serve-env:
 	@sh requirements/environment.sh .venv requirements/serve.txt
 
@@ -66,9 +72,12 @@ engine-env:
 	@sh requirements/environment.sh .venv-engine requirements/engine.txt
 
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml
+	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
-	$(COMPILE) --extra gateway --extra triton --group build -o requirements/serve.txt
-	$(COMPILE) --extra gateway --extra triton --group build --group test --group lint -o requirements/dev.txt
-	$(COMPILE) --extra plans --group build -o requirements/plans.txt
-	$(COMPILE) --extra engine --group build --group test -o requirements/engine.txt
+	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --group build -o requirements/serve.txt
+	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --group build --group test --group lint -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra gateway -o requirements/gateway.txt
+	$(COMPILE) pyproject.toml --extra triton --extra plans -o requirements/triton.txt
+	$(COMPILE) pyproject.toml --extra backend --extra plans -o requirements/plans.txt
+	$(COMPILE) pyproject.toml --extra engine --group build --group test -o requirements/engine.txt
+	$(COMPILE) --group sbom -o requirements/sbom.txt

@@ -1,25 +1,21 @@
-"""A snapshot becomes an engine folder: export, precision, front, proof, publication. Knows no Triton."""
+"""A snapshot becomes an engine folder: export, the steps of derive.py, proof, publication. Knows no Triton."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
-from onnx import numpy_helper
 from transformers import BertForSequenceClassification
 
+from engine.derive import CONFIG_FILES, MODEL_FILE, rewrite
 from engine.errors import SnapshotError
 from engine.export import OPSET, export_onnx
-from engine.fuse import fuse, halve
-from engine.int8 import quantize
 from engine.manifest import Source, digest_of, file_sha256, read_manifest, write_manifest
 from engine.publish import published
-from engine.ragged import add_ragged_front
 from engine.recipe import Recipe
 from engine.reference import make_reference, rows_of
 from engine.samples import Sample, own_samples
@@ -34,16 +30,12 @@ from engine.snapshot import (
 )
 from engine.verification import compare
 from engine.verification.onnx_file import OnnxFile
+from engine.verification.reference import CALIBRATION_FILE, Row, save_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
-from engine.verification.reference import padded
 from engine.weights8 import read_weights, round_to_8_bits, store_weights_in_8_bits
 
-MODEL_FILE = "model.onnx"
-CONFIG_FILES = ("config.json", "configuration.json", "tokenizer_config.json", "vocab.txt")
 DISK_FACTOR = 3
 """Bytes needed while building, for each byte of the snapshot's weights: the export, its rewrite, and some room."""
-ROWS_PER_RUN = 2
-"""Calibration keeps every activation of a run at once: 0.25 GB at base size and 512 tokens."""
 
 Say = Callable[[str], None]
 
@@ -74,7 +66,10 @@ def build_engine(
         reference = make_reference(snapshot, network, own_samples("reference"), weights_sha256)
         reference.save(work / REFERENCE_FILE)
         say(f"building {recipe.target}/{recipe.precision}, {recipe.front}")
-        extra = _write_model(work / MODEL_FILE, snapshot, network, recipe, samples or own_samples("calibration"))
+        calibration = [row for rows in rows_of(snapshot, samples or own_samples("calibration")) for row in rows]
+        extra = _write_model(work / MODEL_FILE, snapshot, network, recipe, calibration)
+        if recipe.is_source:
+            save_rows(calibration, work / CALIBRATION_FILE)
         origin = Source(name, file_sha256(source / WEIGHTS_FILE))
         write_manifest(
             work,
@@ -110,7 +105,7 @@ def _write_model(
     snapshot: Snapshot,
     network: BertForSequenceClassification,
     recipe: Recipe,
-    samples: Sequence[Sample],
+    calibration: Sequence[Row],
 ) -> dict[str, Any]:
     """Write the graph; returns what the manifest should say besides."""
     extra: dict[str, Any] = {}
@@ -122,23 +117,4 @@ def _write_model(
     export_onnx(network, path)
     if recipe.precision == "w8":
         store_weights_in_8_bits(path, weights, path)
-    if recipe.precision == "int8":
-        quantized = quantize(fuse(path, snapshot.config), list(_calibration_rows(snapshot, samples)))
-        onnx.save(quantized.graph, path)
-        numbers = {i.name: numpy_helper.to_array(i) for i in quantized.graph.graph.initializer}
-        extra |= {"identity_sha256": digest_of(numbers), "products_in_fp32": list(quantized.kept)}
-    if recipe.precision == "fp16":
-        onnx.save(halve(fuse(path, snapshot.config)), path)
-    if recipe.ragged:
-        config = snapshot.config
-        ragged = add_ragged_front(
-            onnx.load(path), vocabulary=config["vocab_size"], max_tokens=config["max_position_embeddings"]
-        )
-        onnx.save(ragged, path)
-    return extra
-
-
-def _calibration_rows(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
-    for rows in rows_of(snapshot, samples):
-        for start in range(0, len(rows), ROWS_PER_RUN):
-            yield padded(rows[start : start + ROWS_PER_RUN])
+    return extra | rewrite(path, snapshot.config, recipe, calibration)

@@ -11,17 +11,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engine.errors import SnapshotError
+from engine.derive import MODEL_FILE, read_source
 from engine.fuse import halve
 from engine.manifest import FILE_NAME as MANIFEST_FILE
-from engine.manifest import Source, read_manifest, write_manifest
+from engine.manifest import Source, write_manifest
 from engine.publish import published
 from engine.recipe import INPUTS, MAX_PAIRS, Recipe, plan_path
 from engine.verification import compare
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.reference import Row, load_reference
 
-ONNX_FILE = "model.onnx"
 DISK_FACTOR = 8
 """Bytes needed for each byte of the ONNX file: five plans in FP16, its own rewrite, and some room."""
 
@@ -48,18 +47,15 @@ def build_plans(
 
     `target` holds `structbert_s<bucket>/1/model.sm<capability>.plan`, which the chart mounts into Triton's models.
     """
-    facts = read_manifest(source)
-    kind = (facts.get("precision"), facts.get("front"))
-    if kind != ("fp32", "padded"):
-        raise SnapshotError(f"{source} holds a {kind[0]} {kind[1]} engine; plans are built from a padded fp32 one")
+    facts = read_source(source)
     reference = load_reference(source / REFERENCE_FILE)
     capability = builder.compute_capability()
-    with published(target, needed_bytes=DISK_FACTOR * (source / ONNX_FILE).stat().st_size) as work:
+    with published(target, needed_bytes=DISK_FACTOR * (source / MODEL_FILE).stat().st_size) as work:
         for file in source.iterdir():
-            if file.name not in (ONNX_FILE, MANIFEST_FILE, compare.FILE_NAME):
+            if file.name not in (MODEL_FILE, MANIFEST_FILE, compare.FILE_NAME):
                 shutil.copyfile(file, work / file.name)
-        graph = onnx.load(source / ONNX_FILE)
-        onnx_file = work / ONNX_FILE
+        graph = onnx.load(source / MODEL_FILE)
+        onnx_file = work / MODEL_FILE
         onnx.save(halve(graph) if recipe.precision == "fp16" else graph, onnx_file)
         for place, (tokens, max_pairs) in enumerate(_buckets(facts["max_tokens"]).items(), start=1):
             say(f"building plan {place} for {tokens} tokens, compute capability {capability}")

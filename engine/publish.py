@@ -1,14 +1,17 @@
-"""A folder appears whole or not at all. Knows nothing about what is in it."""
+"""A folder appears whole or not at all, and others wait for it. Knows nothing about what is in it."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import BuildError
+
+POLL_S, TELL_S = 1.0, 30.0
 
 
 @contextmanager
@@ -44,3 +47,16 @@ def published(target: Path, *, needed_bytes: int) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+
+
+def await_published(folder: Path, *, timeout_s: float, say: Callable[[str], None]) -> None:
+    """Return when something is published at `folder`; `BuildError` when nothing is within `timeout_s`."""
+    ends, told = time.monotonic() + timeout_s, float("-inf")
+    while not folder.is_dir():
+        now = time.monotonic()
+        if now >= ends:
+            raise BuildError(f"{folder} was not published within {timeout_s:.0f} s")
+        if now - told >= TELL_S:
+            say(f"waiting for {folder}, which is not published yet")
+            told = now
+        time.sleep(min(POLL_S, max(0.0, ends - now)))

@@ -39,6 +39,11 @@ class Recipe:
     """How far from PyTorch its logits may be."""
 
     @property
+    def is_source(self) -> bool:
+        """Whether others are made of it: engines of other precisions and fronts, and plans."""
+        return (self.target, self.precision, self.ragged) == ("cpu", "fp32", False)
+
+    @property
     def front(self) -> str:
         return "ragged" if self.ragged else "padded"
 

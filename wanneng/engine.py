@@ -20,13 +20,14 @@ app = typer.Typer(no_args_is_help=True, help="Build engines from StructBERT snap
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 SOURCE = typer.Argument(help="A ModelScope snapshot's folder, or a ModelScope id to download.")
+BUILD_SOURCE = typer.Argument(help="As for `reference`; or the folder of an fp32 engine, which needs no torch.")
 
 TOLERANCE = typer.Option(help="Largest difference of a logit from PyTorch's; the precision's own by default.")
 
 
 @app.command()
 def build(
-    source: Annotated[str, SOURCE],
+    source: Annotated[str, BUILD_SOURCE],
     output: Annotated[Path, typer.Option(help="New folder for the engine.")],
     target: Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")] = "cpu",
     precision: Annotated[
@@ -56,6 +57,13 @@ def build(
         called = name or Path(source).resolve().name
         if recipe.target == "tensorrt":
             _build_plans(source, output, called, revision, timing_cache, hardware_compatible, recipe)
+            return
+        if _is_engine(source):
+            from engine.derive import derive_engine  # noqa: PLC0415
+
+            if calibration is not None:
+                raise CommandError(f"{source} carries its own samples: --samples is for the build of that engine")
+            _say(derive_engine(Path(source), output, recipe, say=_say).sentence())
             return
         from engine.source import snapshot_folder  # noqa: PLC0415
 
@@ -112,6 +120,21 @@ def verify(
 
 
 @app.command()
+def wait(
+    folder: Annotated[Path, typer.Argument(help="Where the engine will be.")],
+    timeout_s: Annotated[float, typer.Option(help="Longest wait.")] = 3600.0,
+    built_by: Annotated[str, typer.Option(help="Who publishes it, for whoever reads what this prints.")] = "",
+) -> None:
+    """Wait until an engine is published in a folder: what a pod does before its Triton starts."""
+    with _needing("serve.txt"):
+        from engine.publish import await_published  # noqa: PLC0415
+
+        hint = f"; {built_by} builds it" if built_by else ""
+        await_published(folder, timeout_s=timeout_s, say=lambda line: _say(line + hint))
+        _say(f"{folder} is there")
+
+
+@app.command()
 def snapshot(
     source: Annotated[Path, typer.Argument(help="Folder of a w8 engine.")],
     output: Annotated[Path, typer.Option(help="New folder for the snapshot.")],
@@ -141,7 +164,7 @@ def _build_plans(
     builder = TensorRt(timing_cache, hardware_compatible=hardware_compatible)
     with tempfile.TemporaryDirectory(prefix="wanneng-engine-") as folder:
         onnx = Path(source)
-        if not (onnx / "engine.json").exists():
+        if not _is_engine(source):
             from engine.build import build_engine  # noqa: PLC0415
             from engine.source import snapshot_folder  # noqa: PLC0415
 
@@ -149,6 +172,10 @@ def _build_plans(
             build_engine(snapshot_folder(source, revision), onnx, choose_recipe(), name=name, say=_say)
         report = build_plans(onnx, output, recipe, builder, ask_plans, say=_say)
     _say(report.sentence())
+
+
+def _is_engine(source: str) -> bool:
+    return (Path(source) / "engine.json").exists()
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,10 @@ from numpy.typing import NDArray
 from engine.errors import TargetError
 
 FILE_NAME = "reference.npz"
+CALIBRATION_FILE = "calibration.npz"
+"""Rows beside an fp32 engine on which the scales of an INT8 engine made of it are chosen."""
+WRITERS = {CALIBRATION_FILE: "build --precision fp32"}
+"""Which command writes a file, but for `reference`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,10 @@ class Reference:
     """Of the weights that PyTorch ran."""
 
     def save(self, path: Path) -> None:
-        lengths = np.array([len(row.ids) for row in self.rows], dtype=np.int64)
         with path.open("wb") as file:
             np.savez_compressed(
                 file,
-                ids=np.concatenate([row.ids for row in self.rows]),
-                types=np.concatenate([row.types for row in self.rows]),
-                lengths=lengths,
+                **_joined(self.rows),
                 texts=self.texts,
                 logits=self.logits,
                 weights_sha256=np.array(self.weights_sha256),
@@ -53,17 +56,48 @@ class Reference:
 
 def load_reference(path: Path) -> Reference:
     """Read a file that `Reference.save` wrote; `TargetError` names one that is missing or of another kind."""
+    with _stored(path) as stored:
+        rows = _split(stored)
+        return Reference(rows, stored["texts"], stored["logits"], str(stored["weights_sha256"]))
+
+
+def save_rows(rows: Sequence[Row], path: Path) -> None:
+    """Rows alone, such as those that INT8 is calibrated on."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, **_joined(rows))
+
+
+def load_rows(path: Path) -> list[Row]:
+    """Read a file that `save_rows` wrote; `TargetError` as `load_reference`."""
+    with _stored(path) as stored:
+        return _split(stored)
+
+
+@contextmanager
+def _stored(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    writer = f"`wanneng engine {WRITERS.get(path.name, 'reference')}`"
     try:
         # Opened here: numpy leaves a file open that turns out not to be one of its own.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            ends = np.cumsum(stored["lengths"])[:-1]
-            ids, types = np.split(stored["ids"], ends), np.split(stored["types"], ends)
-            rows = [Row(*pair) for pair in zip(ids, types, strict=True)]
-            return Reference(rows, stored["texts"], stored["logits"], str(stored["weights_sha256"]))
+            yield stored
     except FileNotFoundError:
-        raise TargetError(f"{path} is missing: `wanneng engine reference` writes one") from None
+        raise TargetError(f"{path} is missing: {writer} writes one") from None
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise TargetError(f"{path} is not a reference: {error}") from None
+        raise TargetError(f"{path} is not what {writer} writes: {error}") from None
+
+
+def _joined(rows: Sequence[Row]) -> dict[str, NDArray[np.int64]]:
+    return {
+        "ids": np.concatenate([row.ids for row in rows]),
+        "types": np.concatenate([row.types for row in rows]),
+        "lengths": np.array([len(row.ids) for row in rows], dtype=np.int64),
+    }
+
+
+def _split(stored: Mapping[str, NDArray[Any]]) -> list[Row]:
+    ends = np.cumsum(stored["lengths"])[:-1]
+    ids, types = np.split(stored["ids"], ends), np.split(stored["types"], ends)
+    return [Row(*pair) for pair in zip(ids, types, strict=True)]
 
 
 def padded(rows: Sequence[Row], tokens: int | None = None) -> dict[str, NDArray[np.int64]]:

@@ -81,5 +81,5 @@ def test_a_plan_that_cannot_be_built_leaves_nothing(fp32: Path, tmp_path: Path) 
 
 def test_plans_are_built_from_padded_fp32_only(fp32: Path, tmp_path: Path) -> None:
     build_engine(fp32.parent / "snapshot", tmp_path / "ragged", choose_recipe(ragged=True), name="tiny")
-    with pytest.raises(SnapshotError, match="holds a fp32 ragged engine; plans are built from a padded fp32 one"):
+    with pytest.raises(SnapshotError, match="holds a cpu fp32 ragged engine; others are made of"):
         build_plans(tmp_path / "ragged", tmp_path / "plans", FP16, FakePlanBuilder(), ask_onnx, say=say)

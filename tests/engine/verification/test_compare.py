@@ -92,7 +92,7 @@ def test_a_reference_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04broken"])
 def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.npz").write_bytes(content)
-    with pytest.raises(TargetError, match=r"r\.npz is not a reference"):
+    with pytest.raises(TargetError, match=r"r\.npz is not what"):
         load_reference(tmp_path / "r.npz")
 
 

@@ -1,0 +1,42 @@
+# The gateway, its worker and its migration: `gateway`, `gateway.worker` and `gateway.stores` are its commands.
+# Built from the checkout's root: `make images`. Nothing in it is tied to a processor's architecture.
+ARG BASE=docker.io/library/debian:bookworm-slim
+
+FROM ${BASE} AS packages
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv
+COPY requirements/gateway.txt requirements/sbom.txt /tmp/
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-deps --require-hashes --requirement /tmp/gateway.txt \
+    && /opt/venv/bin/pip uninstall --yes --quiet pip setuptools \
+    && python3 -m venv /tmp/sbom \
+    && /tmp/sbom/bin/pip install --no-deps --require-hashes --requirement /tmp/sbom.txt \
+    && /tmp/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /opt/venv/sbom.cdx.json /opt/venv \
+    && python3 -m compileall -q /opt/venv
+
+FROM ${BASE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="wanneng gateway" \
+      org.opencontainers.image.description="Zero-shot classification for tenants, before NVIDIA Triton" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+# One layer of locked packages, with its bill of materials in /opt/venv/sbom.cdx.json.
+COPY --from=packages /opt/venv /opt/venv
+COPY LICENSE /opt/wanneng/
+COPY gateway /opt/wanneng/gateway
+RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    WANNENG_HOST=0.0.0.0 WANNENG_PORT=8080 WANNENG_DRAIN_S=5
+WORKDIR /opt/wanneng
+USER 65532:65532
+EXPOSE 8080
+# Python is process 1 and heeds SIGTERM itself.
+ENTRYPOINT ["python3", "-m"]
+CMD ["gateway"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]

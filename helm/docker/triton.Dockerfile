@@ -1,0 +1,77 @@
+# Triton with wanneng's models, in two builds: `--target cpu` and `--target gpu`. Engines come from a volume; the CPU
+# image alone carries the small embedded one. Built from the checkout's root: `make images`.
+ARG CPU_BASE=docker.io/library/debian:bookworm-slim
+# 26.04 or newer: earlier ones hang an ensemble whose step's queue is full.
+ARG GPU_BASE=nvcr.io/nvidia/tritonserver:26.04-py3
+
+FROM ${CPU_BASE} AS cpu-packages
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv
+COPY requirements/triton.txt requirements/sbom.txt /tmp/
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-deps --require-hashes --requirement /tmp/triton.txt \
+    && /opt/venv/bin/pip uninstall --yes --quiet pip setuptools \
+    && python3 -m venv /tmp/sbom \
+    && /tmp/sbom/bin/pip install --no-deps --require-hashes --requirement /tmp/sbom.txt \
+    && /tmp/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /opt/venv/sbom.cdx.json /opt/venv \
+    && python3 -m compileall -q /opt/venv \
+    && chmod --recursive a+rX /opt/venv
+
+# The server of the `nvidia-pytriton` wheel, with ONNX Runtime in a Python model: laptops, CI, clusters without GPUs.
+FROM ${CPU_BASE} AS cpu
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="wanneng triton (CPU)" \
+      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, ONNX Runtime on the CPU" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 libpython3.11 \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=cpu-packages /opt/venv /opt/venv
+COPY LICENSE /opt/wanneng/
+COPY model_repository /opt/wanneng/model_repository
+COPY python_backend /opt/wanneng/python_backend
+COPY engine /opt/wanneng/engine
+COPY wanneng /opt/wanneng/wanneng
+COPY embedded /opt/wanneng/embedded
+RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=local
+WORKDIR /opt/wanneng
+USER 65532:65532
+EXPOSE 8000 8001 8002
+# Process 1 becomes tritonserver, which heeds SIGTERM itself.
+ENTRYPOINT ["python3", "-m", "wanneng"]
+CMD ["triton"]
+HEALTHCHECK --interval=15s --timeout=12s --start-period=120s CMD ["python3", "-m", "wanneng.serve.probe"]
+
+# NVIDIA's own server, with its TensorRT and onnxruntime backends and TensorRT's builder. x86-64 and NVIDIA alone.
+FROM ${GPU_BASE} AS gpu
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="wanneng triton (GPU)" \
+      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, TensorRT and ONNX Runtime" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY requirements/plans.txt /tmp/
+# Beside NVIDIA's packages, so that TensorRT's own are found as well.
+RUN python3 -m venv --system-site-packages /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/plans.txt \
+    && chmod --recursive a+rX /opt/venv
+COPY LICENSE /opt/wanneng/
+COPY model_repository /opt/wanneng/model_repository
+COPY python_backend /opt/wanneng/python_backend
+COPY engine /opt/wanneng/engine
+COPY wanneng /opt/wanneng/wanneng
+RUN chmod --recursive a+rX /opt/wanneng
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=onnx-cuda
+WORKDIR /opt/wanneng
+USER 65532:65532
+EXPOSE 8000 8001 8002
+ENTRYPOINT ["python3", "-m", "wanneng"]
+CMD ["triton"]
+HEALTHCHECK --interval=15s --timeout=12s --start-period=600s CMD ["python3", "-m", "wanneng.serve.probe"]

@@ -1,0 +1,138 @@
+"""Engines made of an fp32 engine are those made of its snapshot."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.build import build_engine
+from engine.derive import derive_engine
+from engine.errors import BuildError, SnapshotError, TargetError, VerificationError
+from engine.publish import await_published
+from engine.recipe import Recipe, choose_recipe
+from engine.samples import Sample
+from engine.snapshot import write_snapshot
+from engine.verification.compare import Tolerance
+from engine.verification.reference import load_rows
+from tests.engine.snapshots import logits, rows, snapshot, together
+
+ROOT = Path(__file__).parents[2]
+BATCH = together(rows(5, 6))
+SAMPLES = [Sample("甲乙丙丁", ("甲", "乙丙")), Sample("戊己庚", ("丁",))]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A snapshot and its fp32 engine."""
+    folder = tmp_path_factory.mktemp("derive")
+    write_snapshot(snapshot(), folder / "snapshot")
+    build_engine(folder / "snapshot", folder / "fp32", choose_recipe(), name="tiny")
+    return folder
+
+
+def manifest(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "engine.json").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        choose_recipe("cpu", "int8"),
+        choose_recipe("cpu", "int8", ragged=True),
+        choose_recipe("cpu", "fp32", ragged=True),
+        choose_recipe("cuda", "fp16", ragged=False),
+    ],
+    ids=lambda recipe: f"{recipe.target}-{recipe.precision}-{recipe.front}",
+)
+def test_the_same_engine_comes_from_the_snapshot_and_from_its_fp32_engine(
+    recipe: Recipe, made: Path, tmp_path: Path
+) -> None:
+    build_engine(made / "snapshot", tmp_path / "built", recipe, name="tiny")
+    report = derive_engine(made / "fp32", tmp_path / "derived", recipe)
+    assert report.passed
+    assert manifest(tmp_path / "derived") == manifest(tmp_path / "built")
+    assert {p.name for p in (tmp_path / "derived").iterdir()} == {p.name for p in (tmp_path / "built").iterdir()}
+    if not recipe.ragged:
+        graphs = [logits(tmp_path / name / "model.onnx", BATCH) for name in ("built", "derived")]
+        np.testing.assert_array_equal(*graphs)
+
+
+def test_its_own_samples_travel_with_an_fp32_engine(made: Path, tmp_path: Path) -> None:
+    build_engine(made / "snapshot", tmp_path / "fp32", choose_recipe(), name="tiny", samples=SAMPLES)
+    assert len(load_rows(tmp_path / "fp32/calibration.npz")) == 3
+    int8 = choose_recipe(precision="int8")
+    derive_engine(tmp_path / "fp32", tmp_path / "own", int8)
+    derive_engine(made / "fp32", tmp_path / "others", int8)
+    build_engine(made / "snapshot", tmp_path / "direct", int8, name="tiny", samples=SAMPLES)
+    own, others, direct = (manifest(tmp_path / name)["engine_id"] for name in ("own", "others", "direct"))
+    assert own == direct != others
+
+
+def test_an_engine_that_gives_other_answers_is_not_published(made: Path, tmp_path: Path) -> None:
+    strict = Recipe("cpu", "int8", False, Tolerance(0.0, 1.0))
+    with pytest.raises(VerificationError):
+        derive_engine(made / "fp32", tmp_path / "engine", strict)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_padded_fp32_engine_is_a_source(made: Path, tmp_path: Path) -> None:
+    derive_engine(made / "fp32", tmp_path / "int8", choose_recipe(precision="int8"))
+    with pytest.raises(SnapshotError, match="holds a cpu int8 padded engine; others are made of"):
+        derive_engine(tmp_path / "int8", tmp_path / "again", choose_recipe(precision="int8"))
+    with pytest.raises(SnapshotError, match="w8 engine is built from a snapshot"):
+        derive_engine(made / "fp32", tmp_path / "w8", choose_recipe(precision="w8"))
+
+
+def test_a_source_without_its_rows_is_named(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "fp32", tmp_path / "fp32")
+    (tmp_path / "fp32/calibration.npz").unlink()
+    with pytest.raises(TargetError, match=r"calibration.npz is missing: `wanneng engine build --precision fp32`"):
+        derive_engine(tmp_path / "fp32", tmp_path / "int8", choose_recipe(precision="int8"))
+    assert not (tmp_path / "int8").exists()
+
+
+def test_whoever_needs_an_engine_waits_for_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(BuildError, match=r"engine was not published within 0 s"):
+        await_published(tmp_path / "engine", timeout_s=0.01, say=said.append)
+    assert said == [f"waiting for {tmp_path / 'engine'}, which is not published yet"]
+    command = [sys.executable, "-m", "wanneng", "engine", "wait", str(tmp_path / "engine"), "--built-by", "Job x"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert "is not published yet; Job x builds it" in waiting.stderr.readline()
+        (tmp_path / "engine").mkdir()
+        assert "is there" in waiting.stderr.readline()
+    assert waiting.returncode == 0
+
+
+def test_deriving_needs_no_torch(made: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nsys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from wanneng.__main__ import main\nmain()"
+    )
+    arguments = ["engine", "build", str(made / "fp32"), "--output", str(tmp_path / "int8"), "--precision", "int8"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert manifest(tmp_path / "int8")["precision"] == "int8"
+    again = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--samples", str(tmp_path / "none.jsonl")],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert again.returncode == 1
