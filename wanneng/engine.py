@@ -46,6 +46,9 @@ def build(
     hardware_compatible: Annotated[
         bool, typer.Option(help="TensorRT plans for every GPU from Ampere on; somewhat slower.")
     ] = False,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Leave what is published there, if it is of these weights.")
+    ] = False,
 ) -> None:
     """Build an engine, compare it with PyTorch, and publish it only if it agrees."""
     with _needing("engine.txt"):
@@ -53,6 +56,9 @@ def build(
         from engine.samples import read_samples  # noqa: PLC0415
 
         recipe = choose_recipe(target, precision, ragged, tolerance)
+        if if_missing and _is_engine(str(output)):
+            _check_same(Path(source), output, recipe)
+            return
         calibration = read_samples(samples) if samples is not None else None
         called = name or Path(source).resolve().name
         if recipe.target == "tensorrt":
@@ -172,6 +178,21 @@ def _build_plans(
             build_engine(snapshot_folder(source, revision), onnx, choose_recipe(), name=name, say=_say)
         report = build_plans(onnx, output, recipe, builder, ask_plans, say=_say)
     _say(report.sentence())
+
+
+def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
+    """Two engines of one kind and the same weights are the same; proved they were before they were published."""
+    from engine.manifest import read_manifest  # noqa: PLC0415
+
+    there, wanted = read_manifest(output), (recipe.target, recipe.precision, recipe.front)
+    kind = tuple(there.get(name) for name in ("target", "precision", "front"))
+    weights = read_manifest(source).get("weights_sha256") if _is_engine(str(source)) else None
+    if kind != wanted or there.get("weights_sha256") != weights:
+        raise CommandError(
+            f"{output} holds an engine of another kind or of other weights than {source}; "
+            "put a new model into a new folder, and build into another one"
+        )
+    _say(f"{output} is there already, proved when it was built: {there.get('engine_id')}")
 
 
 def _is_engine(source: str) -> bool:

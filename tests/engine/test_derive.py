@@ -136,3 +136,24 @@ def test_deriving_needs_no_torch(made: Path, tmp_path: Path) -> None:
         timeout=120,
     )
     assert again.returncode == 1
+
+
+def test_what_is_published_is_left_if_it_is_of_the_same_weights(made: Path, tmp_path: Path) -> None:
+    """A job that runs again finds its work done; one for another model under the same name does not."""
+    write_snapshot(snapshot(seed=7), tmp_path / "snapshot")
+    build_engine(tmp_path / "snapshot", tmp_path / "other", choose_recipe(), name="other")
+
+    def build(source: Path, *more: str) -> subprocess.CompletedProcess[str]:
+        options = ["--output", str(tmp_path / "engine"), "--ragged", "--if-missing", *more]
+        command = [sys.executable, "-m", "wanneng", "engine", "build", str(source), *options]
+        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+
+    assert build(made / "fp32").returncode == 0
+    written = (tmp_path / "engine/model.onnx").stat().st_mtime_ns
+    again = build(made / "fp32")
+    assert again.returncode == 0
+    assert "is there already" in again.stderr
+    assert (tmp_path / "engine/model.onnx").stat().st_mtime_ns == written
+    for refused in (build(tmp_path / "other"), build(made / "fp32", "--precision", "int8")):
+        assert refused.returncode == 1
+        assert "of another kind or of other weights" in refused.stderr

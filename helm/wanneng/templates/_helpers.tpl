@@ -1,0 +1,174 @@
+{{/* Names, labels and the parts that several objects share. */}}
+
+{{- define "wanneng.fullname" -}}
+{{- default .Release.Name .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "wanneng.selector" -}}
+app.kubernetes.io/name: wanneng
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .pool }}
+wanneng.io/pool: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "wanneng.labels" -}}
+{{ include "wanneng.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end -}}
+
+{{- define "wanneng.image" -}}
+{{- $image := index .root.Values.images .image -}}
+{{ $image.repository }}:{{ default .root.Chart.AppVersion $image.tag }}
+{{- end -}}
+
+{{/* What every pod starts with. The API server is nobody's business here, so no token. */}}
+{{- define "wanneng.pod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "wanneng.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "wanneng.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Nodes first, then zones; a pod that cannot be spread runs all the same. */}}
+{{- define "wanneng.spread" -}}
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- include "wanneng.selector" $ | nindent 6 }}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end -}}
+
+{{/*
+Every pool with its defaults, the facts of its config, and its engine, as YAML: {pools: {name: {...}}}.
+An engine is known by what decides it: its source, its kind, the image that builds it, and a plan's architecture.
+*/}}
+{{- define "wanneng.pools" -}}
+{{- $configs := .Files.Get "files/configs.yaml" | fromYaml -}}
+{{- $pools := dict -}}
+{{- range $name, $given := .Values.pools -}}
+{{- $pool := mustMergeOverwrite (deepCopy $.Values.poolDefaults) (deepCopy (default dict $given)) -}}
+{{- $facts := get $configs $pool.config | default dict -}}
+{{- $kind := list $.Values.model.source $facts.target $.Values.model.precision $facts.front -}}
+{{- if eq (toString $facts.target) "tensorrt" -}}
+{{- $kind = append $kind $pool.computeCapability -}}
+{{- end -}}
+{{- if $facts.image -}}
+{{- $kind = append $kind (include "wanneng.image" (dict "root" $ "image" $facts.image)) -}}
+{{- end -}}
+{{- $_ := set $pool "facts" $facts -}}
+{{- $_ := set $pool "engine" (ternary "" (join " " $kind | sha256sum | trunc 12) (empty $.Values.model.source)) -}}
+{{- $_ := set $pools $name $pool -}}
+{{- end -}}
+{{- dict "pools" $pools | toYaml -}}
+{{- end -}}
+
+{{- define "wanneng.engineFolder" -}}
+{{- if . -}}/engines/built/{{ . }}{{- else -}}/opt/wanneng/embedded{{- end -}}
+{{- end -}}
+
+{{/* Where a pod finds what is in a Secret of the user's or of the chart's. */}}
+{{- define "wanneng.databaseEnv" -}}
+- name: WANNENG_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      {{- with .root.Values.database.existingSecret }}
+      name: {{ .name | default $.secret }}
+      key: {{ ternary .key "url" (not (empty .name)) }}
+      {{- end }}
+{{- end -}}
+
+{{- define "wanneng.hasDatabase" -}}
+{{- if or .Values.database.url .Values.database.existingSecret.name }}true{{ end -}}
+{{- end -}}
+
+{{- define "wanneng.hasRedis" -}}
+{{- if or .Values.redis.url .Values.redis.existingSecret.name }}true{{ end -}}
+{{- end -}}
+
+{{/* Settings that gateway and worker share. */}}
+{{- define "wanneng.gatewayEnv" -}}
+{{- $full := include "wanneng.fullname" . -}}
+{{- $pools := (include "wanneng.pools" . | fromYaml).pools -}}
+{{- $urls := list -}}
+{{- $buckets := list -}}
+{{- range $name, $pool := $pools -}}
+{{- $urls = append $urls (printf "dns+http://%s-triton-%s:8000#pool=%s&weight=%v" $full $name $name $pool.weight) -}}
+{{- $buckets = $pool.facts.buckets -}}
+{{- end -}}
+- name: WANNENG_TRITON_URL
+  value: {{ join "," $urls | quote }}
+{{- if $buckets }}
+- name: WANNENG_BUCKETS
+  value: {{ join "," $buckets | quote }}
+{{- end }}
+{{- if include "wanneng.hasDatabase" . }}
+{{ include "wanneng.databaseEnv" (dict "root" . "secret" (printf "%s-database" $full)) }}
+{{- end }}
+{{- if include "wanneng.hasRedis" . }}
+- name: WANNENG_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      {{- with .Values.redis.existingSecret }}
+      name: {{ .name | default (printf "%s-redis" $full) }}
+      key: {{ ternary .key "url" (not (empty .name)) }}
+      {{- end }}
+{{- end }}
+{{- range $name, $value := .Values.gateway.settings }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "wanneng.tenantsSecret" -}}
+{{- .Values.existingTenantsSecret | default (printf "%s-tenants" (include "wanneng.fullname" .)) -}}
+{{- end -}}
+
+{{/* Names are asked of the cluster's DNS, pairs of Triton, and the rest is what `networkPolicies.egress` names. */}}
+{{- define "wanneng.egress" -}}
+- to:
+    - namespaceSelector: {}
+  ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+- to:
+    - podSelector:
+        matchLabels: {{- include "wanneng.selector" (dict "root" . "component" "triton") | nindent 10 }}
+  ports: [{port: 8000}]
+{{- with .Values.networkPolicies.egress }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Up at once, down slowly: a pod that was sent away takes long to come back. */}}
+{{- define "wanneng.scaling" -}}
+scaleUp:
+  stabilizationWindowSeconds: 0
+  policies: [{type: Percent, value: 100, periodSeconds: 30}, {type: Pods, value: 2, periodSeconds: 30}]
+scaleDown:
+  stabilizationWindowSeconds: {{ .scaleDownSeconds }}
+  policies: [{type: Pods, value: 1, periodSeconds: {{ max 1 (min 1800 (int .scaleDownSeconds)) }}}]
+{{- end -}}
