@@ -19,6 +19,7 @@ from wanneng import tenant as tenant_commands
 from wanneng.calibrate import Choice, choices, choose, judge, keep_threshold, read_examples
 from wanneng.calls import Calls
 from wanneng.classify import Classifier, as_json, print_bars, split_labels
+from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError, RequestError
 from wanneng.settings import ServeSettings, load_settings
 
@@ -30,6 +31,7 @@ CHOICES_SHOWN = 12
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+app.add_typer(cluster_commands.app, name="cluster")
 app.add_typer(engine_commands.app, name="engine")
 app.add_typer(tenant_commands.app, name="tenant")
 

@@ -1,4 +1,4 @@
-"""What `helm test` runs: one real classification, with a tenant of its own where the operator's key allows that."""
+"""What `helm test` runs: one real classification, by a tenant of its own where the operator's key is known."""
 
 import json
 import os

@@ -1,0 +1,166 @@
+"""Asks a Kubernetes API server about one release. Objects are the API's own JSON; judges nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from wanneng.errors import CommandError
+
+TIMEOUT_S = 10
+NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
+COMPONENT, POOL = "app.kubernetes.io/component", "wanneng.io/pool"
+GATEWAY_PORT = 8080
+LOG_BYTES = 8_000_000
+"""Of one container: a bound on what is held while logs are merged."""
+TOO_MANY_REQUESTS, FORBIDDEN, NOT_FOUND = 429, 403, 404
+
+Object = dict[str, Any]
+
+
+class Refused(CommandError):
+    """A disruption budget allows no eviction at present."""
+
+
+class Cluster(Protocol):
+    """A release as the API server shows it; errors are `CommandError`s."""
+
+    def objects(self, kind: str) -> list[Object]:
+        """All of a kind that belong to the release; of `nodes`, every one."""
+        ...
+
+    def metrics(self, pod: str) -> str:
+        """What a gateway's `/metrics` says; empty when it does not answer."""
+        ...
+
+    def logs(self, pod: str, container: str, since_s: int) -> str:
+        """Lines with the time in front of each; empty while there are none."""
+        ...
+
+    def evict(self, pod: str) -> None:
+        """`Refused` while a disruption budget does not allow it."""
+        ...
+
+    def cordon(self, node: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """How each kind is listed."""
+
+    pods: Callable[..., Any]
+    deployments: Callable[..., Any]
+    jobs: Callable[..., Any]
+    horizontalpodautoscalers: Callable[..., Any]
+
+
+class KubernetesCluster:
+    """The cluster of the kubeconfig, or the one that this process runs in."""
+
+    def __init__(self, release: str, namespace: str | None, context: str | None) -> None:
+        self._selector = f"{NAME}=wanneng,{INSTANCE}={release}"
+        self.namespace = namespace or _load(context)
+        if namespace is not None:
+            _load(context)
+        self._core = client.CoreV1Api()
+        self._kinds = _Kinds(
+            self._core.list_namespaced_pod,
+            client.AppsV1Api().list_namespaced_deployment,
+            client.BatchV1Api().list_namespaced_job,
+            client.AutoscalingV2Api().list_namespaced_horizontal_pod_autoscaler,
+        )
+
+    def objects(self, kind: str) -> list[Object]:
+        if kind == "nodes":
+            return _items(self._core.list_node, "nodes")
+        return _items(getattr(self._kinds, kind), kind, self.namespace, label_selector=self._selector)
+
+    def metrics(self, pod: str) -> str:
+        name = f"{pod}:{GATEWAY_PORT}"
+        try:
+            return _body(
+                self._core.connect_get_namespaced_pod_proxy_with_path,
+                "pods/proxy",
+                name,
+                self.namespace,
+                "metrics",
+            ).decode()
+        except CommandError:
+            return ""
+
+    def logs(self, pod: str, container: str, since_s: int) -> str:
+        try:
+            return _body(
+                self._core.read_namespaced_pod_log,
+                "pods/log",
+                pod,
+                self.namespace,
+                container=container,
+                since_seconds=since_s,
+                timestamps=True,
+                limit_bytes=LOG_BYTES,
+            ).decode(errors="replace")
+        except CommandError:
+            return ""  # A container that has not started has none.
+
+    def evict(self, pod: str) -> None:
+        body = {"metadata": {"name": pod, "namespace": self.namespace}}
+        try:
+            self._core.create_namespaced_pod_eviction(
+                pod, self.namespace, client.V1Eviction(**body), _request_timeout=TIMEOUT_S
+            )
+        except ApiException as error:
+            if error.status == TOO_MANY_REQUESTS:
+                raise Refused(f"a disruption budget does not let {pod} go at present") from None
+            if error.status != NOT_FOUND:
+                raise CommandError(f"{pod} cannot be evicted: {_reason(error)}") from None
+
+    def cordon(self, node: str) -> None:
+        try:
+            self._core.patch_node(node, {"spec": {"unschedulable": True}}, _request_timeout=TIMEOUT_S)
+        except ApiException as error:
+            raise CommandError(f"{node} cannot be cordoned: {_reason(error)}") from None
+
+
+def _load(context: str | None) -> str:
+    """Read the kubeconfig, or what every pod is given; the namespace that it names."""
+    try:
+        config.load_kube_config(context=context)
+        _, active = config.list_kube_config_contexts()
+        return str(active["context"].get("namespace", "default")) if context is None else "default"
+    except config.ConfigException as outside:
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            raise CommandError(f"no cluster is known here: {outside}; set KUBECONFIG, or run in a pod") from None
+        return "default"
+
+
+def _items(call: Callable[..., Any], what: str, *arguments: object, **options: object) -> list[Object]:
+    items: list[Object] = json.loads(_body(call, what, *arguments, **options))["items"]
+    return items
+
+
+def _body(call: Callable[..., Any], what: str, *arguments: object, **options: object) -> bytes:
+    """The answer as it came: the client's own types know less than the API server says."""
+    try:
+        answer = call(*arguments, **options, _preload_content=False, _request_timeout=TIMEOUT_S)
+        return bytes(answer.data)
+    except ApiException as error:
+        more = "; docs/kubernetes.md has the role that it needs" if error.status == FORBIDDEN else ""
+        raise CommandError(f"{what} cannot be read: {_reason(error)}{more}") from None
+    except urllib3.exceptions.HTTPError as error:
+        raise CommandError(f"the API server does not answer: {type(error).__name__}") from None
+
+
+def _reason(error: ApiException) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

@@ -1,0 +1,53 @@
+"""Merges the logs of a release's pods: by time, and the lines of one request together. Asks nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of one pod."""
+
+    at: str
+    """RFC 3339 in UTC, as the kubelet writes it; compares as text."""
+    pod: str
+    text: str
+    request_id: str | None
+    """None where the line tells of no request."""
+
+
+def lines_of(pod: str, log: str) -> Iterable[Line]:
+    """`log` has a time in front of each line; lines without one belong to nobody and are left out."""
+    for line in log.splitlines():
+        at, _, text = line.partition(" ")
+        if at[:4].isdigit() and at.endswith("Z"):
+            yield Line(at, pod, text, _request_id(text))
+
+
+def merged(logs: Mapping[str, str], request_id: str | None = None) -> list[Line]:
+    """By time; lines of one request follow its first. With `request_id`, that request's alone."""
+    lines = sorted(
+        (line for pod, log in logs.items() for line in lines_of(pod, log)), key=lambda line: (line.at, line.pod)
+    )
+    if request_id is not None:
+        return [line for line in lines if line.request_id == request_id or request_id in line.text]
+    first: dict[str, str] = {}
+    for line in lines:
+        if line.request_id is not None:
+            first.setdefault(line.request_id, line.at)
+    return sorted(
+        lines, key=lambda line: (first.get(line.request_id or "", line.at), line.request_id or "", line.at)
+    )
+
+
+def _request_id(text: str) -> str | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        found = json.loads(text).get("request_id")
+    except (ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
