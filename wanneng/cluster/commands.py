@@ -83,7 +83,7 @@ def verify(
         if one.best != one.expected_best or one.difference > tolerance:
             print(f"{one.expected_best} → {one.best}, off by {one.difference:.4f}: {one.text}")
     print(
-        f"{same} of {len(verdicts)} texts have the same best label; a score is off by {worst.difference:.4f} at most"
+        f"{same} of {len(verdicts)} texts keep their best label; a score is off by {worst.difference:.4f} at most"
     )
     if same < agreement * len(verdicts) or worst.difference > tolerance:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""From a release's objects to how it is: pools, engines, and what is wrong in sentences. Asks nobody, prints nothing."""
+"""From a release's objects to how it is: pools, engines, and what is wrong in sentences. Asks nobody."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _seen(pools: Sequence[Pool], sight: Sight, gateways: int) -> Iterator[str]:
     if sight.shared_down:
         yield f"{sight.shared_down} gateways do not reach Redis: pairs and quotas are shared no more"
     if sight.unsound:
-        yield f"{sight.unsound} gateways cannot use the declared tenants: their logs say why, the last good ones hold"
+        yield f"{sight.unsound} gateways cannot use the declared tenants and keep the last good ones: see their logs"
 
 
 def _capped(scalers: Sequence[Object]) -> Iterator[str]:
@@ -177,7 +177,8 @@ def _capped(scalers: Sequence[Object]) -> Iterator[str]:
         for condition in scaler.get("status", {}).get("conditions", ()):
             name = scaler["spec"]["scaleTargetRef"]["name"]
             if condition["type"] == "ScalingLimited" and condition.get("reason") == "TooManyReplicas":
-                yield f"{name} would scale beyond maxReplicas ({scaler['spec']['maxReplicas']}): raise it, or accept the queue"
+                most = scaler["spec"]["maxReplicas"]
+                yield f"{name} would scale beyond maxReplicas ({most}): raise it, or accept the queue"
             if condition["type"] == "ScalingActive" and condition["status"] == "False":
                 yield f"{name} cannot be scaled: {_short(condition.get('message', ''))}"
 
