@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu engine-env env serve-env lock
+.PHONY: help serve test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -58,6 +58,9 @@ train: engine-env ## train the embedded model from DATA, resumable, in TRAINING=
 
 images: ## build the images of the gateway and of Triton for CPUs, with docker or podman
 	@helm/docker/build.sh gateway triton
+
+chart-readme: ## write the chart's table of values from values.yaml
+	python3 helm/readme.py
 
 images-gpu: ## build the image of Triton for GPUs (needs NVIDIA's registry)
 	@helm/docker/build.sh triton-gpu

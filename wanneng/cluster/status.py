@@ -169,7 +169,7 @@ def _seen(pools: Sequence[Pool], sight: Sight, gateways: int) -> Iterator[str]:
     if sight.shared_down:
         yield f"{sight.shared_down} gateways do not reach Redis: pairs and quotas are shared no more"
     if sight.unsound:
-        yield f"{sight.unsound} gateways cannot use the declared tenants and keep the last good ones: see their logs"
+        yield f"{sight.unsound} gateways cannot use the declared tenants and keep the last good ones"
 
 
 def _capped(scalers: Sequence[Object]) -> Iterator[str]:

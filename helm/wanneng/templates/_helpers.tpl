@@ -71,14 +71,13 @@ An engine is known by what decides it: its source, its kind, the image that buil
 {{- $pools := dict -}}
 {{- range $name, $given := .Values.pools -}}
 {{- $pool := mustMergeOverwrite (deepCopy $.Values.poolDefaults) (deepCopy (default dict $given)) -}}
-{{- $facts := get $configs $pool.config | default dict -}}
+{{- /* An unknown config is refused in checks.yaml, which needs the rest to be rendered. */ -}}
+{{- $facts := get $configs $pool.config | default (dict "image" "tritonCpu" "precisions" list "buckets" list "unknown" true) -}}
 {{- $kind := list $.Values.model.source $facts.target $.Values.model.precision $facts.front -}}
 {{- if eq (toString $facts.target) "tensorrt" -}}
 {{- $kind = append $kind $pool.computeCapability -}}
 {{- end -}}
-{{- if $facts.image -}}
 {{- $kind = append $kind (include "wanneng.image" (dict "root" $ "image" $facts.image)) -}}
-{{- end -}}
 {{- $_ := set $pool "facts" $facts -}}
 {{- $_ := set $pool "engine" (ternary "" (join " " $kind | sha256sum | trunc 12) (empty $.Values.model.source)) -}}
 {{- $_ := set $pools $name $pool -}}
