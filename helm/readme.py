@@ -1,6 +1,6 @@
 """Writes the table of helm/wanneng/README.md from the comments of values.yaml: `make chart-readme`.
 
-A comment belongs to the key below it. `--check` compares instead of writing; `--undocumented` lists keys without one.
+A comment belongs to the key below it. `--check` compares instead of writing, `--undocumented` lists keys without.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from wanneng.cluster.kube import Cluster, Object, Refused
-from wanneng.cluster.status import component
+from wanneng.cluster.kube import POOL, Cluster, Object, Refused
+from wanneng.cluster.status import component, ready_replicas
 from wanneng.errors import CommandError
 
 POLL_S = 1.0
@@ -23,58 +23,66 @@ def drain(
 ) -> None:
     """`target`, a node, gets no new pods and loses the release's; or `target`, a pod, is replaced.
 
-    Each goes when the one before is replaced. `CommandError` when that is not done within `timeout_s`; what was
-    moved by then stays moved.
+    Each goes when the one before is replaced: when as many of its kind are ready as were before. `CommandError`
+    when that is not done within `timeout_s`; what was moved by then stays moved.
     """
-    ends = now() + timeout_s
-    pods = [pod for pod in cluster.objects("pods") if component(pod) in MOVABLE and not _is_ending(pod)]
-    if target in {node["metadata"]["name"] for node in cluster.objects("nodes")}:
-        cluster.cordon(target)
-        say(f"{target} takes no new pods")
-        leaving = [_name(pod) for pod in pods if pod["spec"].get("nodeName") == target]
-    else:
-        leaving = [_name(pod) for pod in pods if _name(pod) == target]
-        if not leaving:
-            raise CommandError(f"{target} is neither a node nor a pod of this release")
-    for place, pod in enumerate(leaving, start=1):
-        say(f"{place} of {len(leaving)}: {pod}")
-        told = ""
-        while True:
-            try:
-                waiting = f"{pod} is being replaced" if not _settled(cluster, leaving[: place - 1]) else ""
-                if not waiting:
-                    cluster.evict(pod)
-                    break
-            except Refused as error:
-                waiting = str(error)
+    ends, told = now() + timeout_s, ""
+    leaving = _leaving(cluster, target, say)
+    before = {_kind(one): ready_replicas(one) for one in cluster.objects("deployments")}
+    gone: list[Object] = []
+    for place, pod in enumerate([*leaving, None], start=1):
+        while (waiting := _step(cluster, pod, gone, before)) is not None:
             if waiting != told:
                 say(f"waiting: {waiting}")
                 told = waiting
-            _wait(ends, now, sleep, waiting)
-    while not _settled(cluster, leaving):
-        _wait(ends, now, sleep, "the last one's replacement is not ready")
+            if now() >= ends:
+                raise CommandError(
+                    f"not done in time: {waiting}; `wanneng cluster status` says what is in the way"
+                )
+            sleep(POLL_S)
+        if pod is not None:
+            gone.append(pod)
+            say(f"{place} of {len(leaving)}: {_name(pod)} goes")
     say(f"{len(leaving)} pods were replaced")
 
 
-def _settled(cluster: Cluster, gone: list[str]) -> bool:
-    """Whether those are gone and every Deployment has the pods that it wants."""
-    left = {_name(pod) for pod in cluster.objects("pods") if not _is_ending(pod)}
-    ready = all(
-        one.get("status", {}).get("readyReplicas", 0) >= one["spec"].get("replicas", 1)
-        for one in cluster.objects("deployments")
-    )
-    return not left.intersection(gone) and (ready or not gone)
+def _leaving(cluster: Cluster, target: str, say: Callable[[str], None]) -> Sequence[Object]:
+    pods = [pod for pod in cluster.objects("pods") if component(pod) in MOVABLE and not _is_ending(pod)]
+    if target in {_name(node) for node in cluster.objects("nodes")}:
+        cluster.cordon(target)
+        say(f"{target} takes no new pods")
+        return [pod for pod in pods if pod["spec"].get("nodeName") == target]
+    found = [pod for pod in pods if _name(pod) == target]
+    if not found:
+        raise CommandError(f"{target} is neither a node nor a pod of this release")
+    return found
 
 
-def _wait(ends: float, now: Callable[[], float], sleep: Callable[[float], None], waiting: str) -> None:
-    if now() >= ends:
-        raise CommandError(f"not done in time: {waiting}; `wanneng cluster status` says what is in the way")
-    sleep(POLL_S)
+def _step(
+    cluster: Cluster, pod: Object | None, gone: Sequence[Object], before: Mapping[tuple[str, str], int]
+) -> str | None:
+    """Evict `pod` if those that are gone are replaced; otherwise what is to be waited for."""
+    left = {_name(one) for one in cluster.objects("pods") if not _is_ending(one)}
+    ready = {_kind(one): ready_replicas(one) for one in cluster.objects("deployments")}
+    for one in gone:
+        if _name(one) in left or ready.get(_kind(one), 0) < before.get(_kind(one), 0):
+            return f"{_name(one)} is being replaced"
+    if pod is not None:
+        try:
+            cluster.evict(_name(pod))
+        except Refused as error:
+            return str(error)
+    return None
+
+
+def _kind(one: Object) -> tuple[str, str]:
+    """Pods and the Deployment that makes them have it in common."""
+    return component(one), str(one["metadata"]["labels"].get(POOL, ""))
 
 
 def _is_ending(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") == "Succeeded"
 
 
-def _name(pod: Object) -> str:
-    return str(pod["metadata"]["name"])
+def _name(one: Object) -> str:
+    return str(one["metadata"]["name"])

@@ -60,13 +60,17 @@ def status_of(
         *_seen(pools, sight, len(gateways)),
         *_capped(scalers),
     ]
-    ready = sum(_ready_replicas(one) for one in gateways)
+    ready = sum(ready_replicas(one) for one in gateways)
     wanted = sum(one["spec"].get("replicas", 1) for one in gateways)
     return Status(", ".join(sorted(versions)), (ready, wanted), pools, sight, tuple(dict.fromkeys(problems)))
 
 
 def component(one: Object) -> str:
     return str(one["metadata"].get("labels", {}).get(COMPONENT, ""))
+
+
+def ready_replicas(deployment: Object) -> int:
+    return int(deployment.get("status", {}).get("readyReplicas", 0))
 
 
 def trouble(pod: Object) -> str | None:
@@ -106,7 +110,7 @@ def _pool(deployment: Object, pods: Sequence[Object], scalers: Sequence[Object])
     ]
     return Pool(
         name,
-        _ready_replicas(deployment),
+        ready_replicas(deployment),
         deployment["spec"].get("replicas", 1),
         gpus * len(own),
         tuple(sorted({pod["spec"].get("nodeName", "") for pod in own} - {""})),
@@ -117,10 +121,6 @@ def _pool(deployment: Object, pods: Sequence[Object], scalers: Sequence[Object])
 
 def _pool_name(deployment: Object) -> str:
     return str(deployment["metadata"]["labels"].get(POOL, ""))
-
-
-def _ready_replicas(deployment: Object) -> int:
-    return int(deployment.get("status", {}).get("readyReplicas", 0))
 
 
 def _troubles(pods: Sequence[Object]) -> Iterator[str]:

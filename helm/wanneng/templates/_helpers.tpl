@@ -6,10 +6,10 @@
 
 {{- define "wanneng.selector" -}}
 app.kubernetes.io/name: wanneng
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- with .pool }}
-wanneng.io/pool: {{ . }}
+wanneng.io/pool: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

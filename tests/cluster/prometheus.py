@@ -1,0 +1,132 @@
+"""A real Prometheus on this machine that does as a release's PodMonitors and PrometheusRules say.
+
+The operator turns these objects into scrapes and rules; here it is done for the few fields that the chart uses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.kubernetes import Release
+from tests.helm.tools import Object
+
+ADDRESS = ("127.0.0.1", 9090)
+"""Where the cluster's external metrics are asked for."""
+START_S, STOP_S, QUERY_S = 30.0, 15.0, 10.0
+
+
+class Prometheus:
+    """Asked by HTTP."""
+
+    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each series there is now."""
+        found = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expr})}")
+        return [(one["metric"], float(one["value"][1])) for one in found["result"]]
+
+    def rules(self) -> list[Object]:
+        return [rule for group in self._get("/api/v1/rules")["groups"] for rule in group["rules"]]
+
+    def targets(self) -> list[Object]:
+        found: list[Object] = self._get("/api/v1/targets")["activeTargets"]
+        return found
+
+    @staticmethod
+    def _get(path: str) -> Any:
+        host, port = ADDRESS
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=QUERY_S) as answer:
+            return json.loads(answer.read())["data"]
+
+
+@contextmanager
+def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
+    """Prometheus, ready, scraping the release's pods; gone afterwards."""
+    rules = folder / "rules.yaml"
+    groups = [group for one in release.objects("prometheusrules") for group in one["spec"]["groups"]]
+    rules.write_text(yaml.safe_dump({"groups": groups}, allow_unicode=True), encoding="utf-8")
+    kubeconfig = release.kubernetes.environment["KUBECONFIG"]
+    jobs = [job for one in release.objects("podmonitors") for job in scrapes(one, kubeconfig)]
+    config = {
+        "global": {"evaluation_interval": "2s", "scrape_interval": "2s", "scrape_timeout": "2s"},
+        "rule_files": [str(rules)],
+        "scrape_configs": jobs,
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    with socket.socket() as probe:
+        assert probe.connect_ex(ADDRESS), f"somebody listens on {ADDRESS} already: stop that Prometheus"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yaml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={ADDRESS[0]}:{ADDRESS[1]}",
+                "--log.level=warn",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        ends = time.monotonic() + START_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://{ADDRESS[0]}:{ADDRESS[1]}/-/ready", timeout=QUERY_S):
+                    break
+            except OSError:
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < ends, (folder / "log").read_text()
+                time.sleep(0.2)
+        yield Prometheus()
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def scrapes(monitor: Object, kubeconfig: str) -> Iterator[Object]:
+    spec = monitor["spec"]
+    namespace = monitor["metadata"]["namespace"]
+    for number, endpoint in enumerate(spec["podMetricsEndpoints"]):
+        relabelings: list[dict[str, Any]] = [
+            {"source_labels": [pod_label(name)], "regex": re.escape(value), "action": "keep"}
+            for name, value in spec["selector"]["matchLabels"].items()
+        ]
+        relabelings += [
+            {
+                "source_labels": ["__meta_kubernetes_pod_container_port_name"],
+                "regex": endpoint["port"],
+                "action": "keep",
+            },
+            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+        ]
+        for given in endpoint.get("relabelings", []):
+            names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+            relabelings.append({names.get(name, name): value for name, value in given.items()})
+        yield {
+            "job_name": f"{namespace}/{monitor['metadata']['name']}/{number}",
+            "metrics_path": endpoint["path"],
+            "scrape_interval": endpoint["interval"],
+            "kubernetes_sd_configs": [
+                {"role": "pod", "kubeconfig_file": kubeconfig, "namespaces": {"names": [namespace]}}
+            ],
+            "relabel_configs": relabelings,
+        }
+
+
+def pod_label(name: str) -> str:
+    return "__meta_kubernetes_pod_label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
