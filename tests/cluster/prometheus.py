@@ -1,6 +1,7 @@
 """A real Prometheus on this machine that does as a release's PodMonitors and PrometheusRules say.
 
 The operator turns these objects into scrapes and rules; here it is done for the few fields that the chart uses.
+Debian's Prometheus is built without Kubernetes' discovery, so pods are written into a file that it reads.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import re
 import socket
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -24,7 +26,7 @@ from tests.helm.tools import Object
 
 ADDRESS = ("127.0.0.1", 9090)
 """Where the cluster's external metrics are asked for."""
-START_S, STOP_S, QUERY_S = 30.0, 15.0, 10.0
+START_S, STOP_S, QUERY_S, LOOK_S = 30.0, 15.0, 10.0, 1.0
 
 
 class Prometheus:
@@ -55,8 +57,8 @@ def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
     rules = folder / "rules.yaml"
     groups = [group for one in release.objects("prometheusrules") for group in one["spec"]["groups"]]
     rules.write_text(yaml.safe_dump({"groups": groups}, allow_unicode=True), encoding="utf-8")
-    kubeconfig = release.kubernetes.environment["KUBECONFIG"]
-    jobs = [job for one in release.objects("podmonitors") for job in scrapes(one, kubeconfig)]
+    pods = folder / "pods.json"
+    jobs = [job for one in release.objects("podmonitors") for job in scrapes(one, pods)]
     config = {
         "global": {"evaluation_interval": "2s", "scrape_interval": "2s", "scrape_timeout": "2s"},
         "rule_files": [str(rules)],
@@ -77,6 +79,9 @@ def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
             stdout=log,
             stderr=log,
         )
+    stopping = threading.Event()
+    discovery = threading.Thread(target=discover, args=(release, pods, stopping))
+    discovery.start()
     try:
         ends = time.monotonic() + START_S
         while True:
@@ -89,6 +94,8 @@ def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
                 time.sleep(0.2)
         yield Prometheus()
     finally:
+        stopping.set()
+        discovery.join()
         process.terminate()
         try:
             process.wait(STOP_S)
@@ -97,7 +104,26 @@ def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
             process.wait()
 
 
-def scrapes(monitor: Object, kubeconfig: str) -> Iterator[Object]:
+def discover(release: Release, file: Path, stopping: threading.Event) -> None:
+    """Keep `file` what Kubernetes' discovery of pods would say."""
+    while not stopping.wait(LOOK_S):
+        found = []
+        for pod in release.objects("pods"):
+            address = pod["status"].get("podIP")
+            for container in pod["spec"]["containers"] if address else []:
+                for port in container.get("ports", []):
+                    labels = {pod_label(name): value for name, value in pod["metadata"]["labels"].items()} | {
+                        "__meta_kubernetes_namespace": pod["metadata"]["namespace"],
+                        "__meta_kubernetes_pod_name": pod["metadata"]["name"],
+                        "__meta_kubernetes_pod_container_port_name": port["name"],
+                    }
+                    found.append({"targets": [f"{address}:{port['containerPort']}"], "labels": labels})
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps(found), encoding="utf-8")
+        partial.replace(file)
+
+
+def scrapes(monitor: Object, pods: Path) -> Iterator[Object]:
     spec = monitor["spec"]
     namespace = monitor["metadata"]["namespace"]
     for number, endpoint in enumerate(spec["podMetricsEndpoints"]):
@@ -121,9 +147,7 @@ def scrapes(monitor: Object, kubeconfig: str) -> Iterator[Object]:
             "job_name": f"{namespace}/{monitor['metadata']['name']}/{number}",
             "metrics_path": endpoint["path"],
             "scrape_interval": endpoint["interval"],
-            "kubernetes_sd_configs": [
-                {"role": "pod", "kubeconfig_file": kubeconfig, "namespaces": {"names": [namespace]}}
-            ],
+            "file_sd_configs": [{"files": [str(pods)], "refresh_interval": "1s"}],
             "relabel_configs": relabelings,
         }
 
