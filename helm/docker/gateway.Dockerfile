@@ -29,7 +29,9 @@ RUN apt-get update \
 COPY --from=packages /opt/venv /opt/venv
 COPY LICENSE /opt/wanneng/
 COPY gateway /opt/wanneng/gateway
-RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng
+# /state is for SQLite where a volume is mounted there: a new volume takes its owner.
+RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng \
+    && install --directory --owner=65532 --group=65532 /state
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     WANNENG_HOST=0.0.0.0 WANNENG_PORT=8080 WANNENG_DRAIN_S=5
 WORKDIR /opt/wanneng

@@ -1,0 +1,349 @@
+"""What is made of a release's objects, metrics and logs. The API server itself is asked in tests/cluster."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.cluster import FakeCluster
+from wanneng.calls import Calls
+from wanneng.cluster.drain import drain
+from wanneng.cluster.gateways import sight
+from wanneng.cluster.kube import COMPONENT, POOL, Object
+from wanneng.cluster.logs import merged
+from wanneng.cluster.status import status_of, trouble
+from wanneng.cluster.verify import compare, read_reference, record
+from wanneng.errors import CommandError
+
+METRICS = """# HELP wanneng_pairs_in_flight Pairs admitted, not answered.
+# TYPE wanneng_pairs_in_flight gauge
+wanneng_pairs_in_flight 30.0
+wanneng_pairs_at_triton 12.0
+wanneng_cache_pairs 400.0
+wanneng_shared_up 1.0
+wanneng_declaration_sound 1.0
+wanneng_pool_replicas{pool="a10",state="answering"} 2.0
+wanneng_pool_replicas{pool="a10",state="ejected"} 0.0
+wanneng_pool_engines{engine="e1",pool="a10"} 2.0
+wanneng_tenant_pairs_total{tenant="a \\"b\\" {c}"} 7.0
+"""
+BEHIND = (
+    METRICS.replace('"answering"} 2.0', '"answering"} 1.0')
+    .replace('"ejected"} 0.0', '"ejected"} 1.0')
+    .replace("wanneng_shared_up 1.0", "wanneng_shared_up 0.0")
+    .replace("wanneng_declaration_sound 1.0", "wanneng_declaration_sound 0.0")
+)
+
+
+def labels(component: str, pool: str | None = None) -> dict[str, str]:
+    return {COMPONENT: component, "app.kubernetes.io/version": "0.1.0"} | ({POOL: pool} if pool else {})
+
+
+def deployment(name: str, component: str, pool: str | None = None, *, ready: int = 2, wanted: int = 2) -> Object:
+    limits = {"memory": "1Gi"} | ({"nvidia.com/gpu": "2"} if pool == "a10" else {})
+    return {
+        "metadata": {
+            "name": name,
+            "labels": labels(component, pool),
+            "annotations": {"wanneng.io/engine": "/e/x"},
+        },
+        "spec": {
+            "replicas": wanted,
+            "template": {"spec": {"containers": [{"resources": {"limits": limits}}]}},
+        },
+        "status": {"readyReplicas": ready},
+    }
+
+
+def pod(name: str, component: str = "triton", pool: str | None = "a10", node: str = "n1", **status: Any) -> Object:
+    return {
+        "metadata": {"name": name, "labels": labels(component, pool)},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], **status},
+    }
+
+
+RELEASE = [deployment("w-gateway", "gateway"), deployment("w-triton-a10", "triton", "a10")]
+PODS = [pod("g1", "gateway", None), pod("t1"), pod("t2", node="n2")]
+
+
+def test_a_sound_release_has_no_problem_and_its_pools_are_counted() -> None:
+    found = status_of(RELEASE, PODS, [], [], sight([METRICS, METRICS]))
+    assert found.problems == ()
+    assert found.gateways == (2, 2)
+    (pool,) = found.pools
+    assert (pool.name, pool.ready, pool.wanted, pool.gpus, pool.nodes) == ("a10", 2, 2, 4, ("n1", "n2"))
+    assert pool.bounds is None
+
+
+def test_gateways_are_added_up_and_the_one_that_sees_least_is_believed() -> None:
+    seen = sight([METRICS, BEHIND, ""])
+    assert (seen.answering, seen.pairs_in_flight, seen.pairs_at_triton, seen.cached_pairs) == (2, 60, 24, 800)
+    assert seen.replicas == {"a10": (1, 1)}
+    assert seen.engines == {"a10": {"e1"}}
+    assert (seen.shared_down, seen.unsound) == (1, 1)
+
+
+def test_what_gateways_see_is_told_in_sentences() -> None:
+    other = METRICS.replace('engine="e1"', 'engine="e2"')
+    problems = status_of(RELEASE, PODS, [], [], sight([BEHIND, other])).problems
+    assert problems == (
+        "pool a10: 1 of 2 replicas do not answer the gateway",
+        "2 engines answer (e1, e2): a roll-out goes on, or hangs",
+        "1 gateways do not reach Redis: pairs and quotas are shared no more",
+        "1 gateways cannot use the declared tenants and keep the last good ones",
+    )
+
+
+def test_gateways_that_tell_nothing_are_a_problem_and_not_health() -> None:
+    assert status_of(RELEASE, PODS, [], [], sight([""])).problems == (
+        "no gateway's metrics can be read, so queues and engines are not known",
+    )
+    assert "there is no such release here" in status_of([], [], [], [], sight([])).problems[0]
+
+
+NO_ROOM = "0/3 nodes: 3 Insufficient nvidia.com/gpu. preemption"
+UNPLACED: dict[str, Any] = {
+    "phase": "Pending",
+    "conditions": [{"type": "PodScheduled", "status": "False", "message": NO_ROOM}],
+}
+NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (UNPLACED, f"p cannot be placed: {NO_ROOM}"),
+        (
+            {
+                "containerStatuses": [
+                    {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+                ]
+            },
+            "p cannot start: ImagePullBackOff: no such image",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "ready": False,
+                        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                    }
+                ]
+            },
+            "p ended with 137 (OOMKilled): it said nothing",
+        ),
+        (
+            {
+                "initContainerStatuses": [
+                    {"state": {"terminated": {"exitCode": 1, "reason": "Error", "message": "was not\n published"}}}
+                ]
+            },
+            "p ended with 1 (Error): was not published",
+        ),
+        (
+            {"initContainerStatuses": [{"state": {"running": {}}}], **NOT_READY},
+            "p waits for its engine, which nobody has published yet",
+        ),
+        (NOT_READY, "p is starting, or does not answer its probe"),
+    ],
+)
+def test_a_pods_trouble_is_one_sentence(status: dict[str, Any], words: str) -> None:
+    assert trouble(pod("p", **status)) == words
+    problems = status_of(RELEASE, [pod("p", **status)], [], [], sight([METRICS])).problems
+    assert words in problems
+
+
+def test_a_container_that_failed_once_and_runs_now_is_no_trouble() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    assert (
+        trouble(pod("p", containerStatuses=[{"ready": True, "state": {"running": {}}, "lastState": ended}]))
+        is None
+    )
+
+
+def test_pods_that_end_and_pods_of_tests_are_nobodys_trouble() -> None:
+    ending = pod("p", **UNPLACED)
+    ending["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
+    done = pod("j", "engine", None, phase="Succeeded", **NOT_READY)
+    test = pod("t", "test", None, **NOT_READY)
+    assert status_of(RELEASE, [*PODS, ending, done, test], [], [], sight([METRICS])).problems == ()
+
+
+def test_failed_jobs_and_scalers_at_their_bounds_are_told() -> None:
+    job = {
+        "metadata": {"name": "w-engine-x"},
+        "status": {"conditions": [{"type": "Failed", "status": "True", "message": "too many attempts."}]},
+    }
+    scaler = {
+        "spec": {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": {"name": "w-triton-a10"}},
+        "status": {
+            "conditions": [
+                {"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas"},
+                {"type": "ScalingActive", "status": "False", "message": "no metrics returned"},
+            ]
+        },
+    }
+    found = status_of(RELEASE, PODS, [job], [scaler], sight([METRICS]))
+    assert found.pools[0].bounds == (1, 3)
+    assert found.problems == (
+        "the job w-engine-x failed: too many attempts; `kubectl logs job/w-engine-x` says why",
+        "w-triton-a10 would scale beyond maxReplicas (3): raise it, or accept the queue",
+        "w-triton-a10 cannot be scaled: no metrics returned",
+    )
+
+
+def test_pods_that_cannot_be_made_are_told() -> None:
+    refused = deployment("w-triton-a10", "triton", "a10")
+    refused["status"]["conditions"] = [
+        {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
+    ]
+    problems = status_of([RELEASE[0], refused], PODS, [], [], sight([METRICS])).problems
+    assert problems == ("w-triton-a10 cannot make its pods: exceeded quota: gpus",)
+
+
+def drained(cluster: FakeCluster, target: str, timeout_s: float = 100.0) -> list[str]:
+    clock, said = count(), list[str]()
+    drain(
+        cluster, target, timeout_s=timeout_s, now=lambda: float(next(clock)), sleep=lambda _: None, say=said.append
+    )
+    return said
+
+
+def release() -> FakeCluster:
+    return FakeCluster(
+        [pod("g1", "gateway", None), pod("t1"), pod("t2"), pod("t3", node="n2")],
+        [
+            deployment("w-gateway", "gateway", ready=1, wanted=1),
+            deployment("w-t", "triton", "a10", ready=3, wanted=3),
+        ],
+        ["n1", "n2"],
+    )
+
+
+def test_a_node_is_cordoned_and_its_pods_go_one_after_another() -> None:
+    cluster = release()
+    said = drained(cluster, "n1")
+    assert cluster.cordoned == ["n1"]
+    assert cluster.evicted == ["g1", "t1", "t2"]
+    assert said[0] == "n1 takes no new pods"
+    assert said[-1] == "3 pods were replaced"
+
+
+def test_one_pod_is_replaced_without_touching_a_node() -> None:
+    cluster = release()
+    drained(cluster, "t3")
+    assert (cluster.cordoned, cluster.evicted) == ([], ["t3"])
+
+
+def test_a_disruption_budget_is_waited_for_and_told_once() -> None:
+    cluster = release()
+    cluster.held = {"t1": 5}
+    said = drained(cluster, "n1")
+    assert cluster.evicted == ["g1", "t1", "t2"]
+    assert said.count("waiting: a disruption budget does not let t1 go at present") == 1
+
+
+def test_the_next_pod_waits_until_the_one_before_is_replaced() -> None:
+    """Nothing is replaced here, so only the first goes."""
+    cluster = release()
+    cluster.replaces = False
+    with pytest.raises(CommandError, match="not done in time: t1 is being replaced"):
+        drained(cluster, "t1", timeout_s=20)
+    with pytest.raises(CommandError, match="g1 is being replaced"):
+        drained(cluster, "n1", timeout_s=20)
+    assert cluster.evicted == ["t1", "g1"]
+
+
+def test_what_is_neither_a_node_nor_a_pod_is_named() -> None:
+    with pytest.raises(CommandError, match="nothing is neither a node nor a pod of this release"):
+        drained(release(), "nothing")
+
+
+LOGS = {
+    "g1": (
+        '2026-11-21T10:00:01.0Z {"request_id":"one","status":200}\n'
+        "2026-11-21T10:00:02.5Z http://t1 answers\n"
+        '2026-11-21T10:00:04.0Z {"request_id":"two","status":200}\n'
+        "no time\n"
+    ),
+    "w1": '2026-11-21T10:00:03.0Z {"request_id":"one","note":"late"}\n2026-11-21T10:00:03.5Z {"request_id":7}\n',
+    "t1": "2026-11-21T10:00:02.0Z [error] of one\n",
+}
+
+
+def test_logs_are_merged_by_time_and_a_requests_lines_stay_together() -> None:
+    assert [(line.pod, line.at[17:21]) for line in merged(LOGS)] == [
+        ("g1", "01.0"),
+        ("w1", "03.0"),
+        ("t1", "02.0"),
+        ("g1", "02.5"),
+        ("w1", "03.5"),
+        ("g1", "04.0"),
+    ]
+
+
+def test_one_requests_lines_can_be_had_alone() -> None:
+    assert [line.pod for line in merged(LOGS, "one")] == ["g1", "t1", "w1"]
+    assert merged(LOGS, "three") == []
+
+
+def gateway(scores: dict[str, float], seen: list[httpx.Request]) -> Calls:
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"labels": list(scores), "scores": list(scores.values())})
+
+    return Calls("http://gateway", transport=httpx.MockTransport(answer))
+
+
+def test_a_reference_is_recorded_and_compared_without_the_cache() -> None:
+    seen: list[httpx.Request] = []
+    lines = [{"text": "要求退款", "labels": ["投诉", "咨询"], "hypothesis_template": "这是{}", "note": "mine"}]
+    calls = gateway({"投诉": 0.9, "咨询": 0.1}, seen)
+    (kept,) = record(calls, lines)
+    assert kept["scores"] == {"投诉": 0.9, "咨询": 0.1}
+    assert "note" not in kept
+    assert json.loads(seen[0].content) == {k: lines[0][k] for k in ("text", "labels", "hypothesis_template")}
+    assert seen[0].headers["Cache-Control"] == "no-cache"
+    (same,) = compare(calls, [kept])
+    assert (same.best, same.expected_best, same.difference) == ("投诉", "投诉", 0.0)
+    (other,) = compare(gateway({"投诉": 0.3, "咨询": 0.7}, seen), [kept])
+    assert (other.best, other.expected_best) == ("咨询", "投诉")
+    assert other.difference == pytest.approx(0.6)
+
+
+def test_labels_that_appear_or_vanish_are_a_difference() -> None:
+    kept = {"text": "x", "labels": ["a"], "scores": {"a": 0.6, "b": 0.4}}
+    (found,) = compare(gateway({"a": 0.6, "c": 0.5}, []), [kept])
+    assert found.difference == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("{", "line 1 is not JSON"),
+        (
+            '{"text": "x", "labels": ["a"]}\n\n{"text": "x"}',
+            "line 3: an object with text, and labels or label_set",
+        ),
+    ],
+)
+def test_a_reference_that_cannot_be_used_is_named(content: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "reference.jsonl"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(CommandError, match=words):
+        read_reference(path)
+    with pytest.raises(CommandError, match="cannot be read"):
+        read_reference(tmp_path / "none.jsonl")
+
+
+def test_a_reference_without_scores_says_how_to_get_them() -> None:
+    with pytest.raises(CommandError, match="no scores; --record writes them"):
+        list(compare(gateway({}, []), [{"text": "x", "labels": ["a"]}]))
