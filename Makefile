@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help serve test cluster-test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -12,8 +12,11 @@ serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 	@exec $(SERVE)/wanneng serve
 
 test: env engine-env ## run every test, the engine builder's in its own environment
-	$(SERVE)/python -m pytest --ignore=tests/engine
+	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/cluster
 	$(ENGINE) -m pytest tests/engine
+
+cluster-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
+	$(SERVE)/python -m pytest tests/cluster
 
 check: lint test ## everything that must hold before a change lands
 

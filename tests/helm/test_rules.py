@@ -6,6 +6,7 @@ That every series which they name exists is tested against a real Prometheus in 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.tools import CHART, PLENTY, one, rendered
+from tests.helm.tools import CHART, PLENTY, ROOT, one, rendered
 
 GATEWAY = 'namespace="n",job="w-gateway"'
 TRITON = 'namespace="n",job="w-triton",pool="cpu",model="structbert"'
@@ -223,8 +224,9 @@ def firing(alert: str, at: str) -> str:
     return f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
 
 
-def test_every_alert_is_tested(rules: Path) -> None:
-    assert names(rules) == ALERTS.keys()
+def test_every_alert_is_tested_and_explained(rules: Path) -> None:
+    page = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
+    assert names(rules) == ALERTS.keys() == set(re.findall(r"`(Wanneng\w+)`", page))
 
 
 @pytest.mark.parametrize("alert", ALERTS)
