@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,31 @@ def test_every_setting_of_the_gateway_is_one_that_it_knows() -> None:
         deployments = [o for o in rendered(None, *files) if o["kind"] == "Deployment"]
         for deployment in [o for o in deployments if "-triton-" not in o["metadata"]["name"]]:
             assert set(environment(containers(deployment)[0])) <= known
+
+
+def test_numbers_among_the_settings_stay_numbers() -> None:
+    """A number in a file of values is a float to helm, which would write 6.4e+07."""
+    given = {"WANNENG_MAX_FILE_BYTES": 64_000_000, "WANNENG_DEADLINE_S": 2.5, "WANNENG_REQUIRE_KEY": True}
+    objects = rendered({"gateway": {"settings": given}})
+    found = environment(containers(one(objects, "Deployment", "w-gateway"))[0])
+    assert {name: found[name] for name in given} == {
+        "WANNENG_MAX_FILE_BYTES": "64000000",
+        "WANNENG_DEADLINE_S": "2.5",
+        "WANNENG_REQUIRE_KEY": "true",
+    }
+
+
+def test_another_database_replaces_the_pods_and_another_chart_does_not(tmp_path: Path) -> None:
+    def templates(objects: list[Object]) -> list[Object]:
+        return [o["spec"]["template"] for o in objects if o["kind"] == "Deployment"]
+
+    shutil.copytree(CHART, tmp_path / "wanneng")
+    about = tmp_path / "wanneng/Chart.yaml"
+    about.write_text(about.read_text(encoding="utf-8").replace("\nversion: 0.1.0", "\nversion: 0.1.1"))
+    before = templates(rendered(None, TENANTS))
+    assert templates(rendered(None, TENANTS, chart=tmp_path / "wanneng")) == before
+    after = templates(rendered({"database": {"url": "postgresql://elsewhere/d"}}, TENANTS))
+    assert [a == b for a, b in zip(after, before, strict=True)] == [False, True, False]
 
 
 def decoded(secret: Object) -> dict[str, str]:

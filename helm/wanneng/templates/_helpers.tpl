@@ -138,7 +138,8 @@ An engine is known by what decides it: its source, its kind, the image that buil
 {{- end }}
 {{- range $name, $value := .Values.gateway.settings }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  {{- /* Numbers come as floats, which Go writes as 6.4e+07. */}}
+  value: {{ ternary (printf "%.0f" (float64 $value)) (toString $value) (and (kindIs "float64" $value) (eq (toString (floor $value)) (toString $value))) | quote }}
 {{- end }}
 {{- end -}}
 
