@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test cluster-test check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -29,6 +29,14 @@ lint: env ## formatting, lint, types, import contracts
 	$(SERVE)/ruff check .
 	$(SERVE)/mypy
 	$(SERVE)/lint-imports
+
+LOAD ?= small
+SHAPE ?= steady
+SECONDS_OF_LOAD ?= 60
+GATEWAY ?= http://127.0.0.1:8080
+loadtest: env ## load a running `wanneng serve` with LOAD=small, middle or large, and judge what comes back
+	$(SERVE)/locust --locustfile loadtest/locustfile.py --headless --users 1 --only-summary --host $(GATEWAY) \
+		--load $(LOAD) --shape $(SHAPE) --duration-s $(SECONDS_OF_LOAD)
 
 bench: env ## measure what merging requests is worth, against a running `wanneng serve`
 	$(SERVE)/python benchmarks/merging.py
@@ -81,8 +89,9 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
 	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --group build -o requirements/serve.txt
-	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --group build --group test --group lint -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra loadtest --group build --group test --group lint -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra gateway -o requirements/gateway.txt
+	$(COMPILE) pyproject.toml --extra loadtest -o requirements/loadtest.txt
 	$(COMPILE) pyproject.toml --extra triton --extra plans -o requirements/triton.txt
 	$(COMPILE) pyproject.toml --extra backend --extra plans -o requirements/plans.txt
 	$(COMPILE) pyproject.toml --extra engine --group build --group test -o requirements/engine.txt

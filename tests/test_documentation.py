@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.api.problems import STATUSES
 from gateway.settings import Settings
+from loadtest.budget import BUDGETS
 from wanneng.settings import ServeSettings
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +47,8 @@ def test_every_make_target_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", README)) <= targets
+
+
+def test_every_load_is_in_the_readme_with_what_it_promises() -> None:
+    for budget in BUDGETS.values():
+        assert f"| `{budget.name}` | {budget.rate:g} | {budget.p99_s * 1000:.0f} ms |" in README

@@ -88,7 +88,7 @@ def test_the_tensors_of_the_configs_are_the_ones_in_the_code() -> None:
 
 
 def test_the_builder_and_the_server_agree_on_the_files_of_an_engine() -> None:
-    assert f'MODEL_FILE = "{manifest.MODEL_FILE}"' in (ROOT / "engine/build.py").read_text(encoding="utf-8")
+    assert f'MODEL_FILE = "{manifest.MODEL_FILE}"' in (ROOT / "engine/derive.py").read_text(encoding="utf-8")
     text = (ROOT / "engine/manifest.py").read_text(encoding="utf-8")
     assert f'FILE_NAME = "{manifest.FILE_NAME}"' in text
     assert '"label_order": ["entailment", "neutral", "contradiction"]' in text

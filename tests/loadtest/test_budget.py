@@ -1,0 +1,112 @@
+"""Whether an answer is one, and whether promises were kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.answers import fault_of
+from loadtest.budget import Budget, Sample, budget_of, judge, percentile, write_report
+from loadtest.doors import fault_of_answer
+from loadtest.errors import LoadError
+from loadtest.workload import Ask
+
+BUDGET = Budget("test", 10.0, 0.1, 0.2, 0.3, fault_rate=0.01, fairness=2.0)
+
+
+def samples(*times: float, tenant: str = "a", kind: str = "inline", fault: str | None = None) -> list[Sample]:
+    return [Sample(kind, tenant, seconds, fault) for seconds in times]
+
+
+def broken(found: list[Sample], due: int | None = None, budget: Budget = BUDGET) -> list[str]:
+    return [line.what for line in judge(budget, found, len(found) if due is None else due) if not line.kept]
+
+
+GOOD = samples(*[0.05] * 100)
+
+
+def test_promises_that_are_kept_are_kept() -> None:
+    assert broken(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "what"),
+    [
+        (samples(*[0.05] * 40, *[0.15] * 60), ["p50"]),
+        (samples(*[0.05] * 90, *[0.25] * 10), ["p95"]),
+        (samples(*[0.05] * 98, *[0.5] * 2), ["p99"]),
+        ([*GOOD, *samples(0.01, 0.01, fault="status 500")], ["failed"]),
+        ([*samples(*[0.03] * 100), *samples(*[0.09] * 100, tenant="b")], ["slowest tenant by fastest"]),
+        ([], ["p50", "p95", "p99", "failed", "answered of those due", "slowest tenant by fastest"]),
+    ],
+)
+def test_a_promise_that_is_broken_is_named(found: list[Sample], what: list[str]) -> None:
+    assert broken(found) == what
+
+
+def test_requests_that_were_due_and_never_answered_count() -> None:
+    assert broken(GOOD, due=150) == ["answered of those due"]
+
+
+def test_a_quick_refusal_does_not_make_the_server_look_fast() -> None:
+    """Half of all requests fail at once; times are those of the others."""
+    found = [*samples(*[0.25] * 100), *samples(*[0.001] * 100, fault="status 503")]
+    assert broken(found) == ["p50", "p95", "failed"]
+
+
+def test_nobody_waits_for_bulk_and_a_noisy_tenant_is_not_owed_fairness() -> None:
+    assert broken([*GOOD, *samples(9.0, kind="bulk")]) == []
+    assert broken([*GOOD, *samples(*[0.2] * 2, tenant="noisy")]) == []
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    assert [percentile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 3.0, 4.0]
+    assert percentile([], 0.5) == float("inf")
+
+
+def test_the_report_says_what_was_wrong_and_with_whom(tmp_path: Path) -> None:
+    found = [*GOOD, *samples(0.1, tenant="b"), *samples(1.0, 1.0, fault="not sorted")]
+    path = tmp_path / "verdict.json"
+    write_report(path, BUDGET, judge(BUDGET, found, len(found)), found)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert (report["kept"], report["faults"]) == (False, {"not sorted": 2})
+    assert report["p99_ms_by_tenant"] == {"a": 50.0, "b": 100.0}
+
+
+def test_a_load_that_does_not_exist_is_named() -> None:
+    with pytest.raises(LoadError, match="no load huge; there are small, middle, large"):
+        budget_of("huge")
+
+
+LABELS = ("甲", "乙", "丙")
+RIGHT = {"labels": ["乙", "甲", "丙"], "scores": [0.7, 0.2, 0.1]}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (RIGHT, None),
+        (RIGHT | {"labels": ["乙", "甲", "丁"]}, "other labels than asked"),
+        (RIGHT | {"labels": ["乙", "甲"]}, "not an answer"),
+        (RIGHT | {"scores": [0.2, 0.7, 0.1]}, "not sorted"),
+        (RIGHT | {"scores": [0.7, 0.2, 0.05]}, "scores sum to 0.9500"),
+        (RIGHT | {"scores": [0.7, float("nan"), 0.1]}, "a score that is no number"),
+        ([], "not an answer"),
+        (None, "not an answer"),
+    ],
+)
+def test_an_answer_has_the_asked_labels_sorted_with_scores_that_sum_to_1(body: Any, words: str | None) -> None:
+    found = fault_of(LABELS, body)
+    assert found is None if words is None else found is not None and words in found
+
+
+def test_hugging_faces_answer_is_a_list() -> None:
+    ask = Ask("a", "hugging_face", "x", ("甲", "乙"))
+    right = [{"label": "乙", "score": 0.9}, {"label": "甲", "score": 0.1}]
+    assert fault_of_answer(ask, 200, json.dumps(right).encode()) is None
+    assert fault_of_answer(ask, 200, json.dumps(right[:1]).encode()) == "other labels than asked"
+    assert fault_of_answer(ask, 503, b"") == "status 503"
+    assert fault_of_answer(ask, 200, b"<html>") == "not JSON"
