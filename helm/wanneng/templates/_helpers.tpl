@@ -89,15 +89,21 @@ An engine is known by what decides it: its source, its kind, the image that buil
 {{- if . -}}/engines/built/{{ . }}{{- else -}}/opt/wanneng/embedded{{- end -}}
 {{- end -}}
 
-{{/* Where a pod finds what is in a Secret of the user's or of the chart's. */}}
+{{/* Name and entry of a Secret: the user's own (`given`) if it has a name, the chart's (`name`, `key`) otherwise. */}}
+{{- define "wanneng.secretKeyRef" -}}
+name: {{ .given.name | default .name }}
+key: {{ ternary .given.key .key (not (empty .given.name)) }}
+{{- end -}}
+
 {{- define "wanneng.databaseEnv" -}}
 - name: WANNENG_DATABASE_URL
   valueFrom:
-    secretKeyRef:
-      {{- with .root.Values.database.existingSecret }}
-      name: {{ .name | default $.secret }}
-      key: {{ ternary .key "url" (not (empty .name)) }}
-      {{- end }}
+    secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .root.Values.database.existingSecret "name" .secret "key" "url") | nindent 6 }}
+{{- end -}}
+
+{{/* The operator's key. */}}
+{{- define "wanneng.adminKeyRef" -}}
+{{- include "wanneng.secretKeyRef" (dict "given" .Values.database.adminKeySecret "name" (printf "%s-admin" (include "wanneng.fullname" .)) "key" "admin-key") -}}
 {{- end -}}
 
 {{- define "wanneng.hasDatabase" -}}
@@ -130,11 +136,7 @@ An engine is known by what decides it: its source, its kind, the image that buil
 {{- if include "wanneng.hasRedis" . }}
 - name: WANNENG_REDIS_URL
   valueFrom:
-    secretKeyRef:
-      {{- with .Values.redis.existingSecret }}
-      name: {{ .name | default (printf "%s-redis" $full) }}
-      key: {{ ternary .key "url" (not (empty .name)) }}
-      {{- end }}
+    secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .Values.redis.existingSecret "name" (printf "%s-redis" $full) "key" "url") | nindent 6 }}
 {{- end }}
 {{- range $name, $value := .Values.gateway.settings }}
 - name: {{ $name }}
@@ -171,4 +173,14 @@ scaleUp:
 scaleDown:
   stabilizationWindowSeconds: {{ .scaleDownSeconds }}
   policies: [{type: Pods, value: 1, periodSeconds: {{ max 1 (min 1800 (int .scaleDownSeconds)) }}}]
+{{- end -}}
+
+{{/* A container's resources, with `count` of the pool's GPUs among requests and limits. */}}
+{{- define "wanneng.withGpus" -}}
+{{- $resources := deepCopy .resources -}}
+{{- $gpus := dict .pool.gpuResource .count -}}
+{{- range list "requests" "limits" -}}
+{{- $_ := set $resources . (mergeOverwrite (deepCopy (default dict (get $resources .))) $gpus) -}}
+{{- end -}}
+{{- toYaml $resources -}}
 {{- end -}}
