@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import urllib3
@@ -50,36 +49,25 @@ class Cluster(Protocol):
     def cordon(self, node: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Kinds:
-    """How each kind is listed."""
-
-    pods: Callable[..., Any]
-    deployments: Callable[..., Any]
-    jobs: Callable[..., Any]
-    horizontalpodautoscalers: Callable[..., Any]
-
-
 class KubernetesCluster:
     """The cluster of the kubeconfig, or the one that this process runs in."""
 
     def __init__(self, release: str, namespace: str | None, context: str | None) -> None:
         self._selector = f"{NAME}=wanneng,{INSTANCE}={release}"
-        self.namespace = namespace or _load(context)
-        if namespace is not None:
-            _load(context)
+        configured = _load(context)
+        self.namespace = configured if namespace is None else namespace
         self._core = client.CoreV1Api()
-        self._kinds = _Kinds(
-            self._core.list_namespaced_pod,
-            client.AppsV1Api().list_namespaced_deployment,
-            client.BatchV1Api().list_namespaced_job,
-            client.AutoscalingV2Api().list_namespaced_horizontal_pod_autoscaler,
-        )
+        self._listed = {
+            "pods": self._core.list_namespaced_pod,
+            "deployments": client.AppsV1Api().list_namespaced_deployment,
+            "jobs": client.BatchV1Api().list_namespaced_job,
+            "horizontalpodautoscalers": client.AutoscalingV2Api().list_namespaced_horizontal_pod_autoscaler,
+        }
 
     def objects(self, kind: str) -> list[Object]:
         if kind == "nodes":
             return _items(self._core.list_node, "nodes")
-        return _items(getattr(self._kinds, kind), kind, self.namespace, label_selector=self._selector)
+        return _items(self._listed[kind], kind, self.namespace, label_selector=self._selector)
 
     def metrics(self, pod: str) -> str:
         name = f"{pod}:{GATEWAY_PORT}"
