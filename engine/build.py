@@ -66,7 +66,11 @@ def build_engine(
         reference = make_reference(snapshot, network, own_samples("reference"), weights_sha256)
         reference.save(work / REFERENCE_FILE)
         say(f"building {recipe.target}/{recipe.precision}, {recipe.front}")
-        calibration = [row for rows in rows_of(snapshot, samples or own_samples("calibration")) for row in rows]
+        calibration: list[Row] = []
+        if recipe.is_source or recipe.precision == "int8":
+            calibration = [
+                row for rows in rows_of(snapshot, samples or own_samples("calibration")) for row in rows
+            ]
         extra = _write_model(work / MODEL_FILE, snapshot, network, recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)
