@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,15 +113,11 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 def write_report(path: Path, budget: Budget, lines: Sequence[Line], samples: Sequence[Sample]) -> None:
     """The verdict as JSON: what was promised and measured, faults by what was wrong, p99 by tenant."""
-    faults: dict[str, int] = {}
-    for one in samples:
-        if one.fault is not None:
-            faults[one.fault] = faults.get(one.fault, 0) + 1
     report = {
         "load": budget.name,
         "kept": all(line.kept for line in lines),
         "promises": {line.what: {"promised": line.promised, "measured": line.measured} for line in lines},
-        "faults": faults,
+        "faults": Counter(one.fault for one in samples if one.fault is not None),
         "p99_ms_by_tenant": {
             name: round(percentile(found, 0.99) * 1000, 1) for name, found in sorted(_by_tenant(samples).items())
         },

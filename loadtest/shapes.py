@@ -12,7 +12,7 @@ from loadtest.errors import LoadError
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`rate(t)` requests a second at `t` seconds, from 0 to 1 of the way `at(share)`."""
+    """How the rate goes over the time of a load test."""
 
     name: str
     at: Callable[[float], float]
@@ -51,9 +51,3 @@ def arrivals(shape: Shape, highest: float, duration_s: float, rng: random.Random
             return
         if rng.random() < shape.at(now / duration_s):
             yield now
-
-
-def expected(shape: Shape, highest: float, duration_s: float) -> float:
-    """How many requests arrive on average."""
-    steps = 10_000
-    return highest * duration_s * sum(shape.at((step + 0.5) / steps) for step in range(steps)) / steps

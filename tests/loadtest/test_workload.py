@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadtest.errors import LoadError
-from loadtest.shapes import SHAPES, arrivals, expected, shape_of
+from loadtest.shapes import SHAPES, Shape, arrivals, shape_of
 from loadtest.workload import FOLDER, Workload, load_workload
 
 DATA: dict[str, Any] = {
@@ -88,6 +88,12 @@ def test_what_does_not_exist_is_named_with_what_does() -> None:
         load_workload("nothing", 1)
     with pytest.raises(LoadError, match="no shape flat; there are steady, ramp"):
         shape_of("flat")
+
+
+def expected(shape: Shape, highest: float, duration_s: float) -> float:
+    """How many requests arrive on average."""
+    steps = 10_000
+    return highest * duration_s * sum(shape.at((step + 0.5) / steps) for step in range(steps)) / steps
 
 
 @pytest.mark.parametrize("name", SHAPES)
