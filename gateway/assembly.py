@@ -44,6 +44,8 @@ from gateway.turns import Turns
 from gateway.usage import Usage, UsageStore
 
 MAX_CONNECTIONS = 128
+PATIENCE = 0.3
+"""Share of the deadline after which a silent Triton is lost: what it had can still be answered by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,14 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, classifier: Class
         addresses_of(settings.triton_url),
         lambda url: classifier or Triton(client, url, settings.buckets, settings.priority, tracing),
         time.monotonic,
+        patience_s=PATIENCE * settings.deadline_s,
     )
     readiness = Readiness(replicas)
-    turns = Turns(settings.max_pairs_in_flight, lambda: round(replicas.capacity * settings.pairs_per_replica))
+    turns = Turns(
+        settings.max_pairs_in_flight,
+        lambda: round(replicas.capacity * settings.pairs_per_replica),
+        settings.max_wait_s,
+    )
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     link = RedisLink(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
     pairs = cache if link is None else TieredPairCache(cache, RedisPairCache(link, settings.cache_ttl_s))

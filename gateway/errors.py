@@ -15,7 +15,7 @@ GatewayError
 ├── StoreUnavailable        the database does not answer
 ├── ClientGone              nobody waits for the answer any more
 ├── DeadlineExceeded        no answer within the request's time
-├── Overloaded              more pairs are in flight than the bound
+├── Overloaded              more pairs are in flight than the bound, or than are done in time
 ├── TritonUnavailable       nobody answers there, or it does not serve yet
 └── TritonFailed            Triton answered with an error or with nonsense
 """
@@ -104,8 +104,13 @@ class DeadlineExceeded(GatewayError):
 
 
 class Overloaded(GatewayError):
+    """`retry_after_s`: when there may be room."""
+
     code = "overloaded"
-    retry_after_s = 1
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class TritonUnavailable(GatewayError):

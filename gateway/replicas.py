@@ -1,24 +1,30 @@
-"""Many Tritons as one: the less busy of two, another when one is gone, and one engine for an answer."""
+"""Many Tritons as one: the less busy of two, another when one is gone, ill or silent, one engine for an answer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.addresses import Address, Addresses
-from gateway.errors import GatewayError, TritonUnavailable
+from gateway.errors import GatewayError, TritonFailed, TritonUnavailable
 from gateway.triton import Classifier, Engine, PairLogits, TokenCounts
 
 CHECK_S = 1.0
 """How often a replica is asked for its engine when no answer of it has told."""
 CERTAIN_S = 3.0
 """How long an engine that was heard of is taken as the one there: so long an old score may be given."""
-ATTEMPTS = 2
-"""A call that found nobody is tried once more, elsewhere. Never one that may still be running."""
+ATTEMPTS = 3
+"""Replicas that are asked for one answer, each once: the next when one is gone, is lost or answers nonsense.
+
+Logits are a pure function of their inputs, so asking again changes nothing.
+"""
+FAILURES = 3
+"""Calls in a row that a replica may fail; then it gets no work until a probe succeeds."""
 
 _Answer = TypeVar("_Answer")
 log = logging.getLogger(__name__)
@@ -34,6 +40,11 @@ class Replica:
     engine: Engine | None = None
     """None while it is not known to answer: it then gets work only if nobody else does better."""
     heard_at: float = float("-inf")
+    failures: int = 0
+    """In a row."""
+    calls: set[asyncio.Timeout] = field(default_factory=set)
+    """What is under way; each ends early when the replica is given up."""
+    in_check: bool = False
 
     @property
     def url(self) -> str:
@@ -50,17 +61,50 @@ class Replica:
             log.info("the engine at %s changed from %s to %s", self.url, self.engine.id, engine.id)
         if self.engine is None:
             log.info("%s answers, with engine %s", self.url, engine.id)
-        self.engine, self.heard_at = engine, now
+        self.engine, self.heard_at, self.failures = engine, now, 0
 
-    def eject(self) -> None:
-        """No work until it answers again; `Replicas.check` asks every `CHECK_S`."""
+    def eject(self, why: GatewayError) -> None:
+        """No work until a probe succeeds; `Replicas.check` sends one every `CHECK_S`."""
         if self.engine is not None:
-            log.warning("%s does not answer", self.url)
+            log.warning("%s gets no work: %s", self.url, why)
         self.engine, self.heard_at = None, float("-inf")
+
+    def failed(self, why: TritonFailed) -> None:
+        """It answered nonsense or an error: once may be the question's fault, `FAILURES` times are its own."""
+        self.failures += 1
+        if self.failures >= FAILURES:
+            self.eject(why)
+
+    @asynccontextmanager
+    async def carrying(self, pairs: int) -> AsyncIterator[None]:
+        """`pairs` are under way there while the block runs; `TritonUnavailable` when they are given up."""
+        self.outstanding_pairs += pairs
+        try:
+            async with asyncio.timeout(None) as patience:
+                self.calls.add(patience)
+                yield
+        except TimeoutError:
+            if patience.expired():
+                raise TritonUnavailable("Triton stopped answering") from None
+            raise
+        finally:
+            self.calls.discard(patience)
+            self.outstanding_pairs -= pairs
+
+    def give_up(self) -> None:
+        """End what is under way, so that it is asked elsewhere."""
+        now = asyncio.get_running_loop().time()
+        for patience in self.calls:
+            patience.reschedule(now)
 
 
 class Replicas:
-    """All that `addresses` names; `open_replica` makes the client of a URL, `now` never goes back."""
+    """All that `addresses` names; `open_replica` makes the client of a URL, `now` never goes back.
+
+    A replica that is silent while it has work is probed with an inference that goes before all others; one that
+    leaves it unanswered for `patience_s` is lost. Its calls then go elsewhere, if anybody else stands: a lone
+    replica may just be busy, so calls there wait until their own deadline.
+    """
 
     def __init__(
         self,
@@ -68,11 +112,13 @@ class Replicas:
         open_replica: Callable[[str], Classifier],
         now: Callable[[], float],
         rng: random.Random | None = None,
+        patience_s: float = CERTAIN_S,
     ) -> None:
         self._addresses = addresses
         self._open = open_replica
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._patience_s = patience_s
         self._replicas: dict[str, Replica] = {}
 
     @property
@@ -130,31 +176,38 @@ class Replicas:
         timeout_s: float,
         engine_id: str | None,
     ) -> tuple[_Answer, Replica]:
-        """What a replica answers to `call`, and which it was; tried once more elsewhere if it found nobody."""
+        """What a replica answers to `call`, and which it was; another is asked when one has no good answer."""
         end = self._now() + timeout_s
         tried: set[str] = set()
-        for attempt in range(ATTEMPTS):
-            if not self._replicas:
-                await self.refresh()
+        if not self._replicas:
+            await self.refresh()
+        while True:
             replica = self._pick(engine_id, tried)
             tried.add(replica.url)
-            replica.outstanding_pairs += pairs
             try:
-                return await call(replica.triton, max(0.001, end - self._now())), replica
-            except TritonUnavailable:
-                replica.eject()
-                if attempt + 1 == ATTEMPTS or len(self._replicas) == 1:
+                async with replica.carrying(pairs):
+                    return await call(replica.triton, max(0.001, end - self._now())), replica
+            except TritonUnavailable as error:
+                replica.eject(error)
+                if self._was_last(tried):
                     raise
-            finally:
-                replica.outstanding_pairs -= pairs
-        raise AssertionError("the last attempt returns or raises")
+            except TritonFailed as error:
+                replica.failed(error)
+                if self._was_last(tried):
+                    raise
+
+    def _was_last(self, tried: set[str]) -> bool:
+        return len(tried) == ATTEMPTS or self._replicas.keys() <= tried
 
     async def keep(self) -> None:
         """Follow the addresses and ask whoever was not heard of; runs for the life of the process."""
-        while True:
-            await self.refresh()
-            await self.check()
-            await asyncio.sleep(CHECK_S)
+        async with asyncio.TaskGroup() as checks:
+            while True:
+                await self.refresh()
+                for replica in self._quiet():
+                    # On its own: who is silent does not keep the others from being heard.
+                    checks.create_task(self._check(replica))
+                await asyncio.sleep(CHECK_S)
 
     async def refresh(self) -> None:
         """New addresses get work, those that are gone get no more of it; what they have under way goes on."""
@@ -167,15 +220,31 @@ class Replicas:
             del self._replicas[url]
 
     async def check(self) -> None:
-        """Ask every replica that was not heard of for `CHECK_S` for its engine, all at once."""
-        quiet = [r for r in self._replicas.values() if self._now() - r.heard_at >= CHECK_S]
-        await asyncio.gather(*(self._check(replica) for replica in quiet))
+        """Ask every replica that was not heard of for `CHECK_S`, all at once."""
+        await asyncio.gather(*(self._check(replica) for replica in self._quiet()))
+
+    def _quiet(self) -> list[Replica]:
+        now = self._now()
+        return [r for r in self._replicas.values() if now - r.heard_at >= CHECK_S and not r.in_check]
 
     async def _check(self, replica: Replica) -> None:
+        """Its engine's name where nothing is amiss, one real inference where something is."""
+        amiss = replica.engine is None or bool(replica.calls)
+        ask = replica.triton.probe if amiss else replica.triton.engine
+        replica.in_check = True
         try:
-            replica.heard(await replica.triton.engine(CERTAIN_S), self._now())
-        except GatewayError:
-            replica.eject()
+            async with asyncio.timeout(self._patience_s):
+                engine = await ask(self._patience_s)
+        except TimeoutError:
+            replica.eject(TritonUnavailable(f"no answer to a probe within {self._patience_s:g} s"))
+        except GatewayError as error:
+            replica.eject(error)
+        else:
+            replica.heard(engine, self._now())
+        finally:
+            replica.in_check = False
+        if replica.engine is None and any(other.engine is not None for other in self._replicas.values()):
+            replica.give_up()
 
     def _pick(self, engine_id: str | None, tried: set[str]) -> Replica:
         """Of two at random the one with less to do; of those that answer with the engine, if there are.
@@ -183,7 +252,7 @@ class Replicas:
         The weightier are drawn more often: of many small replicas and one large one the large one is rarely among
         two that are drawn alike.
         """
-        candidates = [r for r in self._replicas.values() if r.url not in tried] or list(self._replicas.values())
+        candidates = [r for r in self._replicas.values() if r.url not in tried]
         if not candidates:
             raise TritonUnavailable("no replica of Triton is known; its address has none")
         standing = [r for r in candidates if r.engine is not None] or candidates

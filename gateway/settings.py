@@ -41,7 +41,7 @@ class Settings:
     cached_pair_cost: float = 0.0
     """What a known pair takes of the quota; a computed one takes 1."""
     deadline_s: float = 10.0
-    """Longest time from a request's body to its answer."""
+    """Longest time from a request's body to its answer; a Triton that is silent for 30% of it counts as lost."""
     drain_s: float = 0.0
     """How long after SIGTERM it still answers, each time with `Connection: close`."""
     body_timeout_s: float = 10.0
@@ -56,6 +56,8 @@ class Settings:
     """Texts times labels of one request."""
     max_pairs_in_flight: int = 4_096
     """Pairs of all requests, waiting and at Triton; a tenant alone may hold half, so that others find room."""
+    max_wait_s: float = 1.0
+    """Longest time that a request may be expected to wait for its turn at Triton; one that would is refused."""
     tenant_pairs_in_flight: int = 0
     """Quota of a tenant that has none of its own; 0: its share of all."""
     pairs_per_replica: int = 128

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,6 +30,11 @@ OUTPUTS = ("logits", "tokens", *ENGINE_OUTPUTS)
 CONNECT_TIMEOUT_S = 2.0
 TOKEN_LIMIT = "max_tokens: "
 """How `expand` begins its refusal of a token limit: only it knows what the engine was made for."""
+UNHEALTHY = "is not healthy"
+"""How Triton refuses for a model whose Python process is gone; it does not start another."""
+PROBE_TEXT, PROBE_LABEL = "就绪检查", "是"
+FIRST = 1
+"""The priority before all others."""
 TOO_SHORT = "pad_to: a pair has"
 """How `expand` refuses a pair longer than its bucket."""
 QUEUE_TIMEOUT = "Request timeout expired"
@@ -88,6 +92,8 @@ class Classifier(Protocol):
 
     async def engine(self, timeout_s: float) -> Engine: ...
 
+    async def probe(self, timeout_s: float) -> Engine: ...
+
 
 class Triton:
     """The Triton server at `url`; `client` carries the connections to all of them.
@@ -115,14 +121,25 @@ class Triton:
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits:
         """`TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
+        return await self._logits(text, labels, template, max_tokens, timeout_s, self._priority)
+
+    async def _logits(
+        self,
+        text: str,
+        labels: Sequence[str],
+        template: str,
+        max_tokens: int | None,
+        timeout_s: float,
+        priority: int,
+    ) -> PairLogits:
         inputs = _inputs(text, labels, template, max_tokens)
         if not self._buckets:
-            return await self._ask(MODEL, inputs, timeout_s)
+            return await self._ask(MODEL, inputs, timeout_s, priority)
         candidates = fitting(self._buckets, most_tokens(text, labels, template, max_tokens))
         for bucket in candidates:
             padded = inputs | {"pad_to": np.array([bucket], dtype=np.int32)}
             try:
-                return await self._ask(f"{MODEL}_s{bucket}", padded, timeout_s)
+                return await self._ask(f"{MODEL}_s{bucket}", padded, timeout_s, priority)
             except BucketTooShort:
                 continue
         raise TritonFailed(f"a pair is longer than Triton's longest bucket, {candidates[-1]} tokens")
@@ -145,22 +162,26 @@ class Triton:
 
     async def engine(self, timeout_s: float) -> Engine:
         """The engine whose tokens `expand` makes at present; no engine runs for it."""
-        inputs: dict[str, Values] = {"text": ["?"], "labels": ["?"]}
-        try:
-            async with asyncio.timeout(timeout_s):
-                outputs = await self._outputs(EXPAND, inputs, ENGINE_OUTPUTS, timeout_s)
-        except TimeoutError:
-            raise DeadlineExceeded("Triton did not answer in time") from None
-        return _engine(outputs)
+        inputs: dict[str, Values] = {"text": [PROBE_TEXT], "labels": [PROBE_LABEL]}
+        return _engine(await self._outputs(EXPAND, inputs, ENGINE_OUTPUTS, timeout_s))
 
-    async def _ask(self, model: str, inputs: dict[str, Values], timeout_s: float) -> PairLogits:
-        outputs = await self._outputs(model, inputs, OUTPUTS, timeout_s)
+    async def probe(self, timeout_s: float) -> Engine:
+        """The engine that has just computed one pair, ahead of all that wait in Triton's queue."""
+        return (await self._logits(PROBE_TEXT, [PROBE_LABEL], "{}", None, timeout_s, FIRST)).engine
+
+    async def _ask(self, model: str, inputs: dict[str, Values], timeout_s: float, priority: int) -> PairLogits:
+        outputs = await self._outputs(model, inputs, OUTPUTS, timeout_s, priority)
         return _pair_logits(outputs, len(inputs["labels"]))
 
     async def _outputs(
-        self, model: str, inputs: dict[str, Values], wanted: Sequence[str], timeout_s: float
+        self,
+        model: str,
+        inputs: dict[str, Values],
+        wanted: Sequence[str],
+        timeout_s: float,
+        priority: int = 0,
     ) -> Mapping[str, Values]:
-        header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s, priority=self._priority)
+        header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s, priority=priority)
         url = f"{self._url}/v2/models/{model}/infer"
         try:
             with self._tracing.call(model) as headers:
@@ -215,6 +236,8 @@ def _refusal(response: httpx.Response) -> GatewayError:
         if QUEUE_TIMEOUT in reason:
             return DeadlineExceeded("the request waited too long in Triton's queue")
         return TritonUnavailable("Triton does not serve the model at present")
+    if UNHEALTHY in reason:
+        return TritonUnavailable("a process of Triton's is gone")
     if TOO_SHORT in reason:
         return BucketTooShort(reason[:MAX_REASON_CHARACTERS])
     _, refused, detail = reason.partition(TOKEN_LIMIT)

@@ -4,28 +4,49 @@ Triton's own queue is first come, first served, so a tenant that sends ten times
 times. Therefore few pairs are at Triton at a time; the others wait here, a queue for each tenant, and are taken
 by start-time fair queuing (Goyal, Vin and Cheng, 1996): a call's turn comes at the virtual time at which its
 tenant's calls before it would be done, if the tenant had an equal share.
+
+Whoever would wait too long for that turn is refused at once instead: a queue that takes more than it can serve
+makes everybody wait for its whole length, and serves no more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 
 from gateway.errors import Overloaded, QuotaExceeded
+from gateway.pace import Pace
 
 IN_FLIGHT_RETRY_S = 1
+MOST_RETRY_S = 30.0
 KNOWN_TENANTS = 1_000
+WINDOWS = 2
+"""Pairs that may always be ahead of a call, in windows: one at Triton, and one to follow it without a gap."""
 
 
 class Turns:
-    """At most `max_pairs` are in flight, waiting or at Triton, and at most `window()` at Triton."""
+    """At most `max_pairs` are in flight, waiting or at Triton, and at most `window()` at Triton.
 
-    def __init__(self, max_pairs: int, window: Callable[[], int]) -> None:
+    Who would wait longer than `most_wait_s` for its turn, at the pace at which Triton answers at present, is
+    refused; but never while less is ahead of it than Triton needs to have no gaps.
+    """
+
+    def __init__(
+        self,
+        max_pairs: int,
+        window: Callable[[], int],
+        most_wait_s: float = math.inf,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_pairs = max_pairs
         self._window = window
+        self._most_wait_s = most_wait_s
+        self._pace = Pace(now)
         self._held: dict[str, int] = {}
         self.pairs_in_flight = 0
         self.pairs_at_triton = 0
@@ -54,8 +75,29 @@ class Turns:
                 f"{self.pairs_in_flight} pairs are in flight, {mine} of them this tenant's, of at most "
                 f"{self._max_pairs}; try again"
             )
+        self._refuse_a_long_wait(tenant_id, pairs)
         self._held[tenant_id] = mine + pairs
         self.pairs_in_flight += pairs
+
+    def _refuse_a_long_wait(self, tenant_id: str, pairs: int) -> None:
+        """`Overloaded` when the call's last pair would have to wait too long.
+
+        Ahead of it are its tenant's own pairs, and of each other tenant as many as this one would have had.
+        """
+        always = WINDOWS * self._window()
+        if self.pairs_in_flight <= always:
+            return
+        mine = self._held.get(tenant_id, 0)
+        others = (held for other, held in self._held.items() if other != tenant_id)
+        ahead = mine + sum(min(held, mine + pairs) for held in others)
+        pace = self._pace.per_s
+        if ahead <= max(always, pace * self._most_wait_s):
+            return
+        too_long_s = ahead / pace - self._most_wait_s if pace else MOST_RETRY_S
+        raise Overloaded(
+            f"{ahead} pairs are ahead of these, and about {pace:.0f} are done in a second; try again",
+            math.ceil(min(MOST_RETRY_S, max(1.0, too_long_s))),
+        )
 
     def give_back(self, tenant_id: str, pairs: int) -> None:
         self.pairs_in_flight -= pairs
@@ -90,6 +132,7 @@ class Turns:
 
     def _end(self, pairs: int) -> None:
         self.pairs_at_triton -= pairs
+        self._pace.done(pairs, idle=self.pairs_at_triton == 0)
         self._grant()
 
     def _grant(self) -> None:
@@ -99,6 +142,7 @@ class Turns:
                 if self.pairs_at_triton and self.pairs_at_triton + pairs > self._window():
                     return
                 self._virtual = start
+                self._pace.begin()
                 self.pairs_at_triton += pairs
                 granted.set_result(None)
             heapq.heappop(self._queue)

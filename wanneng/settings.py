@@ -53,13 +53,25 @@ class ServeSettings:
 
     @property
     def url(self) -> str:
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return _url(_from_here(self.host), self.port)
+
+    @property
+    def triton_host_here(self) -> str:
+        """Where this machine itself asks Triton."""
+        return _from_here(self.triton_host)
 
     @property
     def triton_url(self) -> str:
-        host = f"[{self.triton_host}]" if ":" in self.triton_host else self.triton_host
-        return f"http://{host}:{self.triton_http_port}"
+        return _url(self.triton_host_here, self.triton_http_port)
+
+
+def _from_here(host: str) -> str:
+    """What listens on every address is asked on loopback."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

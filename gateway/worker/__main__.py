@@ -43,6 +43,7 @@ async def _serve(settings: Settings) -> None:
         settings,
         priority=LOW_PRIORITY,
         deadline_s=max(DEADLINE_S, settings.deadline_s),
+        max_wait_s=max(DEADLINE_S, settings.max_wait_s),
         requests_per_minute=0,
         pairs_per_minute=0,
         tenant_pairs_in_flight=0,

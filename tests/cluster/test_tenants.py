@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.kubernetes import TIMEOUT_S, Kubernetes, Release, eventually
-from tests.postgresql import running_postgresql
+from tests.postgresql import postgresql_server
 
 NODE = "10.244.0.1"
 """This machine, as pods of its own cluster reach it."""
@@ -24,8 +24,8 @@ JSON = "application/json"
 def database(kubernetes: Kubernetes) -> Iterator[str]:
     if kubernetes.own is None:
         pytest.skip("pods of another cluster do not reach a database on this machine")
-    with running_postgresql(NODE, PODS) as url:
-        yield f"{url}/postgres"
+    with postgresql_server(NODE, PODS) as server:
+        yield f"{server.url}/postgres"
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.server import ROOT, START_TIMEOUT_S, free_ports
+from tests.e2e.server import ROOT, START_TIMEOUT_S, command_line, descendants, free_ports
 from wanneng.serve.triton import TritonServer, prepare_triton
 from wanneng.settings import ServeSettings
+
+PACED_MODEL = Path(__file__).with_name("paced_model.py")
 
 
 @dataclass
@@ -24,6 +26,8 @@ class TritonProcess:
 
     engine: Path
     state: Path
+    service_s: float = 0.0
+    """Time of each execution, whatever it holds; 0: what the engine takes."""
     ports: list[int] = field(default_factory=lambda: free_ports(3))
     server: TritonServer = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
@@ -43,10 +47,14 @@ class TritonProcess:
                 triton_metrics_port=metrics,
             )
         )
+        if self.service_s:
+            model = self.state / "models/structbert/1/model.py"
+            model.unlink()
+            model.symlink_to(PACED_MODEL)
         with (self.state / "triton.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.server.command,
-                env=self.server.environment,
+                env=self.server.environment | {"TEST_SERVICE_S": str(self.service_s)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -57,6 +65,12 @@ class TritonProcess:
         url = f"{self.url}/v2/models/structbert/stats"
         (stats,) = httpx.get(url, trust_env=False).json()["model_stats"]
         return int(stats["inference_count"])
+
+    def stub_of(self, model: str) -> int:
+        """The process of a Python model."""
+        return next(
+            pid for pid in descendants(self.process.pid) if f"/models/{model}/" in command_line(pid).split(" ")[1]
+        )
 
     def drain(self) -> None:
         """As a rollout would: what runs is finished, nothing new is taken, then it ends."""

@@ -25,6 +25,7 @@ class FakeClassifier:
     engine_ids: Sequence[str] = ("engine-1",)
     calls: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     timeouts_s: list[float] = field(default_factory=list)
+    probes: int = 0
     under_way: int = 0
     most_under_way: int = 0
 
@@ -59,6 +60,12 @@ class FakeClassifier:
         lengths = [len(text) + len(template.replace("{}", label)) + 3 for label in labels]
         pairs = np.array([[min(n, limit), max(0, n - limit), 0] for n in lengths], dtype=np.int32)
         return TokenCounts(limit, len(text), pairs)
+
+    async def probe(self, timeout_s: float) -> Engine:
+        """An inference; not among `calls`."""
+        await asyncio.sleep(self.delay_s)
+        self.probes += 1
+        return await self.engine(timeout_s)
 
     async def engine(self, timeout_s: float) -> Engine:
         if self.failure is not None:

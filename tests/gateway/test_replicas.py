@@ -11,7 +11,7 @@ import pytest
 
 from gateway.addresses import Address
 from gateway.errors import DeadlineExceeded, TritonFailed, TritonUnavailable
-from gateway.replicas import CERTAIN_S, Replicas
+from gateway.replicas import CERTAIN_S, FAILURES, Replicas
 from gateway.triton import PairLogits
 from tests.fakes.classifier import FakeClassifier
 
@@ -32,6 +32,7 @@ class World:
     tritons: dict[str, FakeClassifier]
     seed: int = 1
     weights: dict[str, float] = field(default_factory=dict)
+    patience_s: float = 3.0
     at: float = 100.0
     addresses: FakeAddresses = field(init=False)
     replicas: Replicas = field(init=False)
@@ -39,7 +40,11 @@ class World:
     def __post_init__(self) -> None:
         self.addresses = FakeAddresses(list(self.tritons), self.weights)
         self.replicas = Replicas(
-            self.addresses, self.tritons.__getitem__, lambda: self.at, random.Random(self.seed)
+            self.addresses,
+            self.tritons.__getitem__,
+            lambda: self.at,
+            random.Random(self.seed),
+            self.patience_s,
         )
 
     async def ready(self) -> World:
@@ -123,23 +128,99 @@ async def test_who_answers_again_gets_work_again() -> None:
     assert world.calls()["a"] > before + 5
 
 
-@pytest.mark.parametrize("failure", [DeadlineExceeded("slow"), TritonFailed("broken")])
-async def test_what_may_still_run_is_never_tried_twice(failure: Exception) -> None:
+async def test_what_took_too_long_is_not_tried_again() -> None:
     world = await three().ready()
     for triton in world.tritons.values():
-        triton.failure = failure  # type: ignore[assignment]
-    with pytest.raises(type(failure)):
+        triton.failure = DeadlineExceeded("slow")
+    with pytest.raises(DeadlineExceeded):
         await world.ask()
     assert sum(world.calls().values()) == 1
 
 
-async def test_two_dead_in_a_row_are_an_error_and_nobody_is_tried_three_times() -> None:
-    world = await three().ready()
-    for triton in world.tritons.values():
-        triton.failure = TritonUnavailable("gone")
-    with pytest.raises(TritonUnavailable):
+@pytest.mark.parametrize("failure", [TritonUnavailable("gone"), TritonFailed("nonsense")])
+async def test_three_are_asked_for_an_answer_each_once(failure: TritonUnavailable | TritonFailed) -> None:
+    world = World({name: FakeClassifier(failure=failure) for name in "abcd"})
+    await world.ready()
+    with pytest.raises(type(failure)):
         await world.ask()
-    assert sorted(world.calls().values()) == [0, 1, 1]
+    assert sorted(world.calls().values()) == [0, 1, 1, 1]
+
+
+async def test_who_answers_nonsense_is_passed_over_after_three_times_until_a_probe_succeeds() -> None:
+    world = await three().ready()
+    world.tritons["a"].failure = TritonFailed("nonsense")
+    for _ in range(50):
+        await world.ask()
+    assert world.calls()["a"] == FAILURES
+    world.tritons["a"].failure = None
+    await world.replicas.check()
+    assert world.tritons["a"].probes == 2, "when it was new, and now"
+    for _ in range(50):
+        await world.ask()
+    assert world.calls()["a"] > FAILURES
+
+
+async def test_one_failure_between_answers_ejects_nobody() -> None:
+    world = await World({"a": FakeClassifier(), "b": FakeClassifier()}).ready()
+    for _ in range(2 * FAILURES):
+        for failure in (TritonFailed("an error"), None):
+            world.tritons["a"].failure = failure
+            before = world.calls()["a"]
+            while world.calls()["a"] == before:
+                await world.ask()
+    assert all(replica.engine is not None for replica in world.replicas.known)
+
+
+async def test_what_a_silent_replica_has_under_way_is_asked_elsewhere() -> None:
+    """Its calls and its probe hang, its `expand` may answer: an inference alone tells."""
+    world = await World({"a": FakeClassifier(), "b": FakeClassifier()}, patience_s=0.05).ready()
+    world.tritons["a"].delay_s = 60
+    calls = [asyncio.create_task(world.ask(pairs=3)) for _ in range(10)]
+    await asyncio.sleep(0.01)
+    assert world.calls()["a"] > 0
+    world.at += 1
+    await world.replicas.check()
+    async with asyncio.timeout(1):
+        answers = await asyncio.gather(*calls)
+    assert {answer.engine.id for answer in answers} == {"engine-1"}
+    assert [(r.url, r.engine is None, r.outstanding_pairs) for r in world.replicas.known] == [
+        ("a", True, 0),
+        ("b", False, 0),
+    ]
+
+
+async def test_a_lone_silent_replica_keeps_what_it_has_under_way() -> None:
+    """It may just be busy, and nobody else could do better."""
+    world = await World({"a": FakeClassifier()}, patience_s=0.05).ready()
+    world.tritons["a"].delay_s = 0.2
+    call = asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+    world.at += 1
+    await world.replicas.check()
+    assert [replica.engine for replica in world.replicas.known] == [None]
+    assert (await call).engine.id == "engine-1"
+    assert [replica.engine is not None for replica in world.replicas.known] == [True]
+
+
+async def test_an_idle_replica_computes_nothing_for_a_check() -> None:
+    world = await three().ready()
+    before = {url: triton.probes for url, triton in world.tritons.items()}
+    world.at += 1
+    await world.replicas.check()
+    assert {url: triton.probes for url, triton in world.tritons.items()} == before
+
+
+async def test_one_silent_replica_does_not_keep_the_others_from_being_heard() -> None:
+    world = await World({"a": FakeClassifier(), "b": FakeClassifier()}, patience_s=60).ready()
+    silent, other = world.replicas.known
+    silent.eject(TritonUnavailable("gone"))
+    world.tritons["a"].delay_s = 60
+    world.at += CERTAIN_S + 1
+    keeping = asyncio.create_task(world.replicas.keep())
+    await asyncio.sleep(0.05)
+    assert (silent.engine, other.heard_at) == (None, world.at)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def test_before_anybody_was_heard_of_the_second_try_is_elsewhere_as_well() -> None:

@@ -177,3 +177,75 @@ async def test_what_is_known_of_tenants_has_a_bound_though_it_is_never_quiet() -
         for number in range(3 * KNOWN_TENANTS):
             await _have_turn(turns, f"t{number}", pairs=1)
         assert len(turns._done) <= KNOWN_TENANTS
+
+
+class Slow:
+    """Turns before a Triton that does `per_s` pairs a second, and has done so for a while."""
+
+    def __init__(self, per_s: float, most_wait_s: float = 1.0, window: int = 10) -> None:
+        self.at, self.per_s = 100.0, per_s
+        self.turns = Turns(100_000, lambda: window, most_wait_s, lambda: self.at)
+
+    async def warm(self) -> Slow:
+        for _ in range(20):
+            async with self.turns.turn("t", 10):
+                self.at += 10 / self.per_s
+        return self
+
+    def fill(self, tenant: str, pairs: int = 5) -> tuple[int, Overloaded]:
+        """What a tenant may have in flight, and how the next was refused."""
+        taken = 0
+        while True:
+            try:
+                self.turns.take(tenant, pairs)
+            except Overloaded as refusal:
+                return taken, refusal
+            taken += pairs
+
+
+async def test_nobody_may_wait_longer_than_the_bound() -> None:
+    slow = await Slow(per_s=200, most_wait_s=0.5).warm()
+    taken, refusal = slow.fill("noisy")
+    assert 100 <= taken <= 105
+    assert (refusal.retry_after_s, "about 200 are done in a second" in str(refusal)) == (1, True)
+
+
+async def test_a_slow_triton_still_gets_what_it_needs_to_have_no_gap() -> None:
+    slow = await Slow(per_s=2, window=10).warm()
+    taken, refusal = slow.fill("noisy")
+    assert 20 <= taken <= 25
+    assert refusal.retry_after_s is not None
+    assert refusal.retry_after_s >= 9
+
+
+async def test_before_a_pace_is_known_the_bound_of_pairs_alone_holds() -> None:
+    slow = Slow(per_s=1)
+    taken, _ = slow.fill("noisy", 100)
+    assert taken == 50_000
+
+
+async def test_a_full_queue_of_one_tenant_keeps_no_other_out() -> None:
+    """Each is refused for its own backlog: of the others only as much is ahead as it asks for itself."""
+    slow = await Slow(per_s=200, most_wait_s=0.5).warm()
+    noisy, _ = slow.fill("noisy")
+    quiet, _ = slow.fill("quiet")
+    assert noisy >= 100
+    assert 45 <= quiet <= 55
+
+
+async def test_a_question_larger_than_the_bound_is_taken_when_little_is_ahead_of_it() -> None:
+    slow = await Slow(per_s=100).warm()
+    slow.turns.take("t", 2_000)
+    slow.turns.take("u", 50)
+    with pytest.raises(Overloaded):
+        slow.turns.take("t", 1)
+
+
+async def test_a_triton_that_does_nothing_any_more_is_no_division_by_zero() -> None:
+    slow = Slow(per_s=1)
+    async with slow.turns.turn("t", 1):
+        slow.at += 1
+        slow.turns.take("t", 50)
+        with pytest.raises(Overloaded) as refused:
+            slow.turns.take("t", 1)
+    assert refused.value.retry_after_s == 30

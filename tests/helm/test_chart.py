@@ -196,7 +196,7 @@ def test_the_life_of_a_triton_pod() -> None:
     assert triton["startupProbe"]["exec"]["command"] == ["python3", "-m", "wanneng.serve.probe"]
     assert triton["startupProbe"]["failureThreshold"] * triton["startupProbe"]["periodSeconds"] == 600
     assert triton["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
-    assert triton["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+    assert triton["livenessProbe"]["exec"]["command"] == ["python3", "-m", "wanneng.serve.alive"]
     assert triton["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
     assert triton["args"] == ["triton", "--exit-timeout-s=40"]
     assert pod["terminationGracePeriodSeconds"] > 60

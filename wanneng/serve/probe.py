@@ -1,7 +1,7 @@
 """`python -m wanneng.serve.probe`: one real inference at this machine's Triton; exit code 0 when it succeeds.
 
 For the start of a pod and an image's health command. Asked of a busy server it would wait in the queue with
-everybody else, and call it ill for being busy; afterwards Triton's own readiness is what to ask.
+everybody else, and call it ill for being busy; afterwards `wanneng.serve.alive` is what to ask.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sys
 
 from wanneng.errors import StartError
+from wanneng.serve.alive import note_of, running_stubs
 from wanneng.serve.triton import ENSEMBLE, buckets_of
 from wanneng.settings import ServeSettings, load_settings
 
@@ -24,14 +25,16 @@ def main() -> None:
         settings = load_settings({})
         for bucket in buckets_of(settings.model_config_name) or (None,):
             _infer(settings, bucket)
+        settings.state.mkdir(parents=True, exist_ok=True)
+        note_of(settings).write_text(f"{running_stubs()}\n", encoding="ascii")
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"probe: {error}")
 
 
 def _infer(settings: ServeSettings, bucket: int | None) -> None:
-    # What listens on every address is asked on loopback.
-    host = "127.0.0.1" if settings.triton_host in ("0.0.0.0", "::") else settings.triton_host
-    connection = http.client.HTTPConnection(host, settings.triton_http_port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(
+        settings.triton_host_here, settings.triton_http_port, timeout=TIMEOUT_S
+    )
     model, inputs = ENSEMBLE, [_input("text", "BYTES", TEXT), _input("labels", "BYTES", LABEL)]
     if bucket is not None:
         model = f"{ENSEMBLE}_s{bucket}"

@@ -14,6 +14,7 @@ import httpx
 from wanneng.calls import Calls
 from wanneng.errors import StartError
 from wanneng.serve.access import admin_key, local_key
+from wanneng.serve.alive import check_stubs, running_stubs
 from wanneng.serve.child import Child
 from wanneng.serve.ports import check_ports
 from wanneng.serve.readiness import answers_ok, wait_until
@@ -28,6 +29,9 @@ TRITON_STOP_S = 5.5
 RESTARTS, RESTART_WINDOW_S = 5, 60.0
 """A server that dies more often than this is broken, not unlucky."""
 
+WATCH_S, SILENCE_S = 1.0, 15.0
+"""How often Triton is looked at, and how long it may say nothing: that it lives it says however busy it is."""
+
 Say = Callable[[str], None]
 OnReady = Callable[[str], None]
 """Told the local tenant's key."""
@@ -41,6 +45,7 @@ class Supervisor:
         self._say = say
         self._admin_key = ""
         self._triton: TritonServer | None = None
+        self._stubs = 0
         self._children: dict[str, Child] = {}
         self._restarts: deque[float] = deque()
 
@@ -79,8 +84,9 @@ class Supervisor:
                 await self._keep(client)
 
     async def _keep(self, client: httpx.AsyncClient) -> None:
-        """Wait for a server to die, and start it again."""
+        """Wait for a server to die or to be past help, and start it again."""
         watch = [asyncio.create_task(child.wait()) for child in self._children.values()]
+        watch.append(asyncio.create_task(self._until_triton_is_ill(client)))
         try:
             await asyncio.wait(watch, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -101,6 +107,24 @@ class Supervisor:
             await self._start_triton(client)
             self._say("Triton answers again")
 
+    async def _until_triton_is_ill(self, client: httpx.AsyncClient) -> int:
+        """Its exit code, after it was ended: a Python process of it is gone, or it is silent for `SILENCE_S`."""
+        triton = self._children[TRITON]
+        heard_at = time.monotonic()
+        answers = answers_ok(client, f"{self._settings.triton_url}/v2/health/live")
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                check_stubs(self._stubs, triton.pid)
+                if await answers():
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > SILENCE_S:
+                    raise StartError(f"Triton did not answer for {SILENCE_S:.0f} s")
+            except StartError as error:
+                self._say(str(error))
+                triton.kill_group()
+                return await triton.wait()
+
     def _count_restart(self, dead: Child) -> None:
         now = time.monotonic()
         self._restarts.append(now)
@@ -117,6 +141,7 @@ class Supervisor:
         await self._start(TRITON, "Triton", self._triton.command, self._triton.environment)
         ready = answers_ok(client, f"{self._settings.triton_url}/v2/models/{self._triton.last_model}/ready")
         await wait_until(ready, self._children[TRITON], "its models were loaded", self._settings.start_timeout_s)
+        self._stubs = running_stubs(self._children[TRITON].pid)
 
     async def _start_gateway(self, client: httpx.AsyncClient) -> None:
         await self._start(GATEWAY, "the gateway", [sys.executable, "-m", "gateway"], self._environment())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.fakes.stores import Memory
-from tests.gateway.shared.conftest import RedisServer
 from tests.gateway.test_tenant_api import bearer, gateway, new_key, new_tenant
+from tests.redis_server import RedisServer
 
 TWO_PAIRS: dict[str, Any] = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
 

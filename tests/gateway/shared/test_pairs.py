@@ -13,7 +13,7 @@ from redis import Redis
 from gateway.pair_cache import MemoryPairCache
 from gateway.shared.link import REST_S, RedisLink
 from gateway.shared.pairs import PREFIX, RedisPairCache, TieredPairCache
-from tests.gateway.shared.conftest import RedisServer
+from tests.redis_server import RedisServer
 
 KEYS = [bytes([n]) * 32 for n in range(3)]
 VALUES = [bytes([n]) * 24 for n in range(3)]

@@ -14,7 +14,7 @@ from gateway.errors import QuotaExceeded
 from gateway.quotas import BLOCK_SHARE, Bucket, Grant, Quota, Quotas
 from gateway.shared.link import RedisLink
 from gateway.shared.quotas import RedisQuotas
-from tests.gateway.shared.conftest import RedisServer
+from tests.redis_server import RedisServer
 
 
 @dataclass

@@ -13,14 +13,14 @@ from gateway.assembly import Stores, open_stores
 from gateway.settings import Settings
 from gateway.stores.database import Database, migrate
 from tests.fakes.stores import fake_stores
-from tests.postgresql import running_postgresql
+from tests.postgresql import postgresql_server
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of an empty server; each test makes its own database."""
-    with running_postgresql() as url:
-        yield url
+    with postgresql_server() as server:
+        yield server.url
 
 
 async def new_database(url: str) -> str:

@@ -1,0 +1,92 @@
+"""Clients that ask one question after another while something happens, and what each of them got."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import httpx
+
+CLIENTS = 16
+FRESH = {"Cache-Control": "no-cache"}
+TEXTS = [f"第{i}个手机质量太差，要求退款" for i in range(40)]
+LABELS = ("投诉", "咨询", "建议", "表扬")
+BODIES = [{"text": text, "labels": list(LABELS)} for text in TEXTS]
+
+
+class Answer(NamedTuple):
+    """What was asked, what came, and after how long."""
+
+    body: dict[str, Any]
+    response: httpx.Response
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return self.response.status_code == httpx.codes.OK
+
+
+@dataclass
+class Load:
+    """What came of the questions so far."""
+
+    answers: list[Answer] = field(default_factory=list)
+    asked_at: dict[int, float] = field(default_factory=dict)
+    """By client, when it asked what it waits for."""
+
+    @property
+    def longest_wait_s(self) -> float:
+        """Of those who wait now."""
+        return time.monotonic() - min(self.asked_at.values(), default=time.monotonic())
+
+    @property
+    def failed(self) -> list[str]:
+        return [answer.response.text for answer in self.answers if not answer.good]
+
+    @property
+    def slowest_s(self) -> float:
+        return max(answer.seconds for answer in self.answers)
+
+
+@asynccontextmanager
+async def load(
+    url: str,
+    bodies: Sequence[dict[str, Any]] = BODIES,
+    headers: dict[str, str] = FRESH,
+    clients: int = CLIENTS,
+) -> AsyncIterator[Load]:
+    """Clients on kept connections, each asking one question after another while the block runs; never again."""
+    seen = Load()
+    stopping = asyncio.Event()
+
+    async def client(seed: int) -> None:
+        rng = random.Random(seed)
+        while not stopping.is_set():
+            body, began = rng.choice(bodies), time.monotonic()
+            seen.asked_at[seed] = began
+            response = await http.post("/v1/classify", json=body, headers=headers)
+            del seen.asked_at[seed]
+            seen.answers.append(Answer(body, response, time.monotonic() - began))
+            if not seen.answers[-1].good:
+                await asyncio.sleep(0.05)
+
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        running = [asyncio.create_task(client(seed)) for seed in range(clients)]
+        try:
+            yield seen
+        finally:
+            stopping.set()
+            await asyncio.gather(*running)
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+    """Wait for what `condition` sees; fails by `what` when it never comes."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.05)

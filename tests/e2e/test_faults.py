@@ -1,0 +1,148 @@
+"""Faults of one of two Tritons under load: no client sees an error, and afterwards it has work again.
+
+Seen failing: with `gateway/replicas.py` as it was before calls left a silent replica, for each fault that hangs
+(504 after the deadline), for the killed Python processes and for noise (502).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pressure import CLIENTS, Load, load, until
+from tests.e2e.proxy import Harm, Proxy, proxied
+from tests.e2e.replicas import GatewayProcess, TritonProcess
+from tests.e2e.server import ROOT, free_ports
+
+SMALL = ROOT / "tests/golden/small"
+DEADLINE_S = 6.0
+QUICK_S = 1.0
+"""An answer that met no fault, on a machine that is busy with other things."""
+Say = Callable[[str, str], None]
+
+
+class Tritons:
+    """The first, behind a proxy, and the second, behind one gateway."""
+
+    def __init__(self, state: Path) -> None:
+        self.first, self.second = (TritonProcess(SMALL, state / name) for name in ("first", "second"))
+        (self.proxy_port,) = free_ports(1)
+        self.gateway = GatewayProcess(
+            f"http://127.0.0.1:{self.proxy_port},{self.second.url}",
+            state,
+            settings={"WANNENG_DEADLINE_S": str(DEADLINE_S)},
+        )
+
+
+@pytest.fixture(scope="module")
+def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tritons]:
+    pair = Tritons(tmp_path_factory.mktemp("faults"))
+    try:
+        for triton in (pair.first, pair.second):
+            triton.start()
+        pair.gateway.start()
+        yield pair
+    finally:
+        with suppress(AttributeError):
+            pair.gateway.stop()
+        for triton in (pair.first, pair.second):
+            with suppress(AttributeError):
+                triton.kill()
+
+
+@pytest.fixture
+async def proxy(tritons: Tritons) -> AsyncIterator[Proxy]:
+    async with proxied(tritons.proxy_port, tritons.first.url) as running:
+        yield running
+
+
+def stop(triton: TritonProcess) -> None:
+    os.kill(triton.process.pid, signal.SIGSTOP)
+
+
+def go_on(triton: TritonProcess) -> None:
+    os.kill(triton.process.pid, signal.SIGCONT)
+
+
+def to_stub(model: str, number: signal.Signals) -> Callable[[TritonProcess], None]:
+    return lambda triton: os.kill(triton.stub_of(model), number)
+
+
+def restart(triton: TritonProcess) -> None:
+    """As the kubelet or `wanneng serve` does with one that is past help."""
+    triton.kill()
+    triton.start()
+
+
+FAULTS = {
+    "killed": (TritonProcess.kill, TritonProcess.start),
+    "drained": (TritonProcess.drain, TritonProcess.start),
+    "stopped": (stop, go_on),
+    "its engine's process killed": (to_stub("structbert", signal.SIGKILL), restart),
+    "its engine's process stopped": (to_stub("structbert", signal.SIGSTOP), restart),
+    "its tokenizer's process killed": (to_stub("expand", signal.SIGKILL), restart),
+    "its tokenizer's process stopped": (to_stub("expand", signal.SIGSTOP), restart),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_triton_that_fails_is_not_seen_by_clients(
+    fault: str, tritons: Tritons, proxy: Proxy, verdict: Say
+) -> None:
+    harm, heal = FAULTS[fault]
+    async with load(tritons.gateway.url) as seen:
+        await both_work(tritons)
+        await asyncio.to_thread(harm, tritons.first)
+        await nobody_waits_for_it(seen)
+        await asyncio.to_thread(heal, tritons.first)
+        await both_work(tritons)
+    judge(f"a Triton {fault}", seen, verdict)
+
+
+@pytest.mark.parametrize("harm", [harm for harm in Harm if harm is not Harm.NONE])
+async def test_a_network_that_fails_is_not_seen_by_clients(
+    harm: Harm, tritons: Tritons, proxy: Proxy, verdict: Say
+) -> None:
+    async with load(tritons.gateway.url) as seen:
+        await both_work(tritons)
+        proxy.harm = harm
+        await until(lambda: proxy.harmed > 3, "it does harm")
+        await nobody_waits_for_it(seen)
+        proxy.harm = Harm.NONE
+        await both_work(tritons)
+    judge(harm.value, seen, verdict)
+
+
+async def both_work(tritons: Tritons) -> None:
+    before = [triton.pairs() for triton in (tritons.first, tritons.second)]
+    await until(
+        lambda: all(
+            triton.pairs() > done + 100
+            for triton, done in zip((tritons.first, tritons.second), before, strict=True)
+        ),
+        "both work",
+    )
+
+
+async def nobody_waits_for_it(seen: Load) -> None:
+    """Until what hung has come, and what comes is quick again."""
+    done = len(seen.answers) + CLIENTS
+
+    def going_on() -> bool:
+        late = [one for one in seen.answers[-2 * CLIENTS :] if one.seconds > QUICK_S]
+        return len(seen.answers) > done + 200 and seen.longest_wait_s < QUICK_S and not late
+
+    await until(going_on, "the other goes on")
+
+
+def judge(what: str, seen: Load, verdict: Say) -> None:
+    count = len(seen.answers)
+    verdict(what, f"{len(seen.failed)} of {count} requests failed, the slowest took {seen.slowest_s:.1f} s")
+    assert not seen.failed, seen.failed[:3]
+    assert seen.slowest_s < DEADLINE_S
