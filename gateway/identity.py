@@ -43,6 +43,16 @@ LOCAL = Identity(LOCAL_TENANT_ID, SCOPES)
 _Record = tuple[Key, Tenant] | None
 
 
+@dataclass(slots=True)
+class _Known:
+    """What the store said of a key, when it said so, and when it was asked last."""
+
+    record: _Record
+    found_at: datetime
+    asked_at: datetime
+    asking: bool = False
+
+
 class Identities:
     """Keys looked up in a store, and remembered for `remembered_s`: so long a revoked one may work elsewhere."""
 
@@ -54,7 +64,7 @@ class Identities:
         self._require_key = require_key
         self._remembered_s = remembered_s
         self._admin_key = admin_key
-        self._known: OrderedDict[str, tuple[datetime, _Record]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._used: dict[str, datetime] = {}
 
     async def caller(self, authorization: str | None) -> Identity:
@@ -100,16 +110,24 @@ class Identities:
     async def _record(self, key_id: str) -> _Record:
         now = self._clock.now()
         known = self._known.get(key_id)
-        if known is not None and 0 <= (now - known[0]).total_seconds() < self._remembered_s:
-            self._known.move_to_end(key_id)
-            return known[1]
+        if known is not None:
+            asked_s, found_s = ((now - at).total_seconds() for at in (known.asked_at, known.found_at))
+            # One caller asks, the others go on with what is known: a store that hangs must not hold them all.
+            if (known.asking or 0 <= asked_s < self._remembered_s) and found_s <= OUTAGE_S:
+                self._known.move_to_end(key_id)
+                return known.record
+            known.asking = True
         try:
             record = await self._keys.find(key_id)
         except StoreUnavailable:
-            if known is None or (now - known[0]).total_seconds() > OUTAGE_S:
+            if known is None or (now - known.found_at).total_seconds() > OUTAGE_S:
                 raise
-            return known[1]
-        self._known[key_id] = (now, record)
+            known.asked_at = self._clock.now()
+            return known.record
+        finally:
+            if known is not None:
+                known.asking = False
+        self._known[key_id] = _Known(record, now, now)
         self._known.move_to_end(key_id)
         if len(self._known) > KNOWN_KEYS:
             self._known.popitem(last=False)

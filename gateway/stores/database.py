@@ -50,8 +50,10 @@ class Database:
                 yield connection
         except IntegrityError:
             raise
-        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError):
-            raise StoreUnavailable("the database does not answer") from None
+        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            # SQLite says what is wrong with its file or its disk; an address or a password is not among it.
+            reason = f"the database: {_reason(error)}" if self.is_local else "the database does not answer"
+            raise StoreUnavailable(reason) from None
 
     async def prepare(self) -> None:
         """SQLite: migrate, as one process owns the file. PostgreSQL: `DatabaseError` unless it is migrated."""

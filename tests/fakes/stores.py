@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -17,7 +18,7 @@ from gateway.usage import Use
 
 @dataclass
 class Memory:
-    """What both stores share; `down` makes every call fail as a database does that is gone."""
+    """What both stores share. `down`: every call fails as with a database that is gone; `hangs` holds look-ups."""
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Memory:
     results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
     uses: dict[tuple[str, date], Use] = field(default_factory=dict)
     down: bool = False
+    hangs: asyncio.Event | None = None
     lookups: int = 0
 
     def check(self) -> None:
@@ -90,6 +92,8 @@ class FakeKeys:
 
     async def find(self, key_id: str) -> tuple[Key, Tenant] | None:
         self.memory.check()
+        if self.memory.hangs is not None:
+            await self.memory.hangs.wait()
         self.memory.lookups += 1
         key = self.memory.keys.get(key_id)
         return None if key is None else (key, self.memory.tenants[key.tenant_id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -145,6 +146,22 @@ async def test_remembered_keys_outlast_an_outage_of_the_store() -> None:
     world.clock.advance(1)
     with pytest.raises(StoreUnavailable):
         await world.identities.caller(header)
+
+
+async def test_a_store_that_hangs_holds_one_caller_and_not_all() -> None:
+    world = World()
+    acme, _, header = await world.add()
+    await world.identities.caller(header)
+    world.clock.advance(REMEMBERED_S)
+    world.memory.hangs = asyncio.Event()
+    held = asyncio.create_task(world.identities.caller(header))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        for _ in range(5):
+            assert (await world.identities.caller(header)).tenant_id == acme.id
+    assert not held.done()
+    world.memory.hangs.set()
+    assert (await held).tenant_id == acme.id
 
 
 async def test_a_missing_scope_is_named() -> None:
