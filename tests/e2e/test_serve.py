@@ -69,6 +69,41 @@ def test_a_killed_triton_gives_503_at_once_and_comes_back(tmp_path: Path) -> Non
         assert not before & segments(server), "the dead server's shared memory is still there"
 
 
+@pytest.mark.parametrize(
+    ("model", "number"), [("structbert", signal.SIGKILL), ("expand", signal.SIGKILL), ("", signal.SIGSTOP)]
+)
+def test_a_triton_past_help_is_replaced_and_errors_are_prompt_until_then(
+    model: str, number: int, tmp_path: Path
+) -> None:
+    """Without a Python process it is ready and only fails; stopped, it says nothing at all.
+
+    Seen failing without `Supervisor._until_triton_is_ill`: the errors go on for ever.
+    """
+    with serving(tmp_path, GOLDEN_ENGINE) as server:
+        old = server.triton_pid()
+        harmed = old
+        if model:
+            (harmed,) = [pid for pid in descendants(old) if f"/models/{model}/" in command_line(pid).split()[1]]
+        os.kill(harmed, number)
+        deadline = time.monotonic() + 60
+        while True:
+            began = time.monotonic()
+            answer = server.classify(**BODY)
+            assert time.monotonic() - began < 11, "longer than the deadline of a request"
+            if answer.status_code == 200:
+                break
+            assert (answer.status_code, answer.json()["code"]) in {
+                (503, "triton_unavailable"),
+                (504, "deadline_exceeded"),
+            }
+            assert time.monotonic() < deadline, "the errors do not end"
+            time.sleep(0.1)
+        assert server.triton_pid() != old
+        code, printed = server.stop()
+    assert code == 0
+    assert ("Python processes are gone" if model else "Triton did not answer for") in printed
+
+
 def test_a_killed_gateway_is_started_again(tmp_path: Path) -> None:
     with serving(tmp_path, GOLDEN_ENGINE) as server:
         os.kill(

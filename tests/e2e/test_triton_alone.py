@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import ROOT, START_TIMEOUT_S, free_ports
+from tests.e2e.server import ROOT, START_TIMEOUT_S, command_line, descendants, free_ports
 
 
 @pytest.fixture(params=["local", "local-padded"])
@@ -47,8 +47,8 @@ def triton(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.P
     process.wait()
 
 
-def probe(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wanneng.serve.probe"]
+def probe(environment: dict[str, str], module: str = "probe") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"wanneng.serve.{module}"]
     return subprocess.run(
         command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30
     )
@@ -67,3 +67,20 @@ def test_it_is_triton_itself_and_ends_at_a_signal(
     assert Path(f"/proc/{triton.pid}/exe").resolve().name == "tritonserver"
     triton.terminate()
     assert triton.wait(timeout=30) == 0
+    assert probe(environment, "alive").returncode == 1
+
+
+def test_it_lives_only_with_all_of_its_python_processes(
+    triton: subprocess.Popen[bytes], environment: dict[str, str]
+) -> None:
+    """Triton itself says that it is ready whatever became of them."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while probe(environment).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert probe(environment, "alive").returncode == 0
+    stub = next(pid for pid in descendants(triton.pid) if "/models/expand/" in command_line(pid))
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        os.kill(stub, number)
+        ill = probe(environment, "alive")
+        assert (ill.returncode, "1 of Triton's" in ill.stderr) == (1, True), ill.stderr

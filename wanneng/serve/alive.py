@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import http.client
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from wanneng.errors import StartError
 from wanneng.settings import ServeSettings, load_settings
 
-STUB = "triton_python_backend_stub"[:15]
-"""As the kernel cuts a process's name."""
-GONE = "ZXT"
-"""States of proc(5): a zombie, dead, stopped."""
+STUB = "triton_python_backend_stub"
+STOPPED = "T"
+"""A state of proc(5)."""
 TIMEOUT_S = 5.0
 
 
@@ -27,7 +27,7 @@ def main() -> None:
         _ask(settings)
         noted = note_of(settings)
         if noted.exists():
-            check_stubs(int(noted.read_text(encoding="ascii")))
+            check_stubs(int(noted.read_text(encoding="ascii")), settings.state)
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"alive: {error}")
 
@@ -37,23 +37,22 @@ def note_of(settings: ServeSettings) -> Path:
     return settings.state / "stubs"
 
 
-def running_stubs(triton_pid: int | None = None) -> int:
-    """Python processes of the Triton `triton_pid`, or of any, that run."""
+def running_stubs(state: Path) -> int:
+    """Python processes, not stopped, of the Triton that has its models in the folder `state`."""
+    models = f"{state}/models/".encode()
     count = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            _, _, rest = path.read_text(encoding="ascii", errors="replace").partition("(")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        name, _, fields = rest.rpartition(") ")
-        state, parent = fields.split()[:2]
-        count += name == STUB and state not in GONE and triton_pid in (None, int(parent))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            program, _, arguments = (process / "cmdline").read_bytes().partition(b"\0")
+            if program.endswith(STUB.encode()) and arguments.startswith(models):
+                status = (process / "stat").read_text(encoding="utf-8", errors="replace")
+                count += status.rpartition(") ")[2][0] != STOPPED
     return count
 
 
-def check_stubs(wanted: int, triton_pid: int | None = None) -> None:
+def check_stubs(wanted: int, state: Path) -> None:
     """`StartError` when fewer than `wanted` run."""
-    found = running_stubs(triton_pid)
+    found = running_stubs(state)
     if found < wanted:
         raise StartError(f"{wanted - found} of Triton's {wanted} Python processes are gone")
 

@@ -26,7 +26,7 @@ def main() -> None:
         for bucket in buckets_of(settings.model_config_name) or (None,):
             _infer(settings, bucket)
         settings.state.mkdir(parents=True, exist_ok=True)
-        note_of(settings).write_text(f"{running_stubs()}\n", encoding="ascii")
+        note_of(settings).write_text(f"{running_stubs(settings.state)}\n", encoding="ascii")
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"probe: {error}")
 

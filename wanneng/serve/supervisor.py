@@ -29,7 +29,7 @@ TRITON_STOP_S = 5.5
 RESTARTS, RESTART_WINDOW_S = 5, 60.0
 """A server that dies more often than this is broken, not unlucky."""
 
-WATCH_S, SILENCE_S = 1.0, 15.0
+WATCH_S, SILENCE_S = 1.0, 10.0
 """How often Triton is looked at, and how long it may say nothing: that it lives it says however busy it is."""
 
 Say = Callable[[str], None]
@@ -115,7 +115,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                check_stubs(self._stubs, triton.pid)
+                check_stubs(self._stubs, self._settings.state)
                 if await answers():
                     heard_at = time.monotonic()
                 elif time.monotonic() - heard_at > SILENCE_S:
@@ -141,7 +141,7 @@ class Supervisor:
         await self._start(TRITON, "Triton", self._triton.command, self._triton.environment)
         ready = answers_ok(client, f"{self._settings.triton_url}/v2/models/{self._triton.last_model}/ready")
         await wait_until(ready, self._children[TRITON], "its models were loaded", self._settings.start_timeout_s)
-        self._stubs = running_stubs(self._children[TRITON].pid)
+        self._stubs = running_stubs(self._settings.state)
 
     async def _start_gateway(self, client: httpx.AsyncClient) -> None:
         await self._start(GATEWAY, "the gateway", [sys.executable, "-m", "gateway"], self._environment())
