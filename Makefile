@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 faults overload soak golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -37,6 +37,16 @@ GATEWAY ?= http://127.0.0.1:8080
 loadtest: env ## load a running `wanneng serve` with LOAD=small, middle or large, and judge what comes back
 	$(SERVE)/locust --locustfile loadtest/locustfile.py --headless --users 1 --only-summary --host $(GATEWAY) \
 		--load $(LOAD) --shape $(SHAPE) --duration-s $(SECONDS_OF_LOAD)
+
+faults: env ## what fails under load and what clients see of it, promise by promise
+	$(SERVE)/python -m pytest -q tests/e2e/test_faults.py tests/e2e/test_faults_beside.py tests/e2e/test_overload.py
+
+overload: env ## measure ten times the capacity, and one tenant against others, as ratios; a minute each
+	$(SERVE)/python -m benchmarks.overload
+
+MINUTES ?= 20
+soak: env ## load a server of its own for MINUTES=20, and see whether anything grows
+	$(SERVE)/python -m benchmarks.soak --minutes $(MINUTES)
 
 bench: env ## measure what merging requests is worth, against a running `wanneng serve`
 	$(SERVE)/python benchmarks/merging.py

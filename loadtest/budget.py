@@ -116,6 +116,7 @@ def write_report(path: Path, budget: Budget, lines: Sequence[Line], samples: Seq
     report = {
         "load": budget.name,
         "kept": all(line.kept for line in lines),
+        "answered": len(samples),
         "promises": {line.what: {"promised": line.promised, "measured": line.measured} for line in lines},
         "faults": Counter(one.fault for one in samples if one.fault is not None),
         "p99_ms_by_tenant": {

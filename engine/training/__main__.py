@@ -17,7 +17,7 @@ from transformers import BertForSequenceClassification
 from engine.snapshot import Snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Corpus, Labelled, SentencePair
-from engine.training.entail import entail_loss
+from engine.training.entail import Teacher, entail_loss
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.measure import (
@@ -57,6 +57,8 @@ TOPIC_WEIGHTS = {
 MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5}
 ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nli": 2.0, "questions": 0.7, "neighbours": 3.0}
 
+SHARPEN_WEIGHTS = ENTAIL_WEIGHTS | {"tnews": 3.5, "nlpcc2017": 5.0, "nli": 3.5, "neighbours": 2.0}
+
 
 def main() -> None:
     options = _options()
@@ -85,10 +87,13 @@ def main() -> None:
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
     _measure(matches, network, batcher, corpus, options)
-    teacher = copy.deepcopy(network).requires_grad_(False)
+    teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
     soften_attention(network, SOFTER)
     stage = Stage("entail", options.entail_steps, learning_rate=2.5e-4)
     loss = entail_loss(network, teacher, batcher, tasks, ENTAIL_WEIGHTS)
+    run_stage(stage, network, loss, options.work, report)
+    stage = Stage("sharpen", options.sharpen_steps, learning_rate=1.5e-4)
+    loss = entail_loss(network, teacher, batcher, tasks, SHARPEN_WEIGHTS, hard=2)
     run_stage(stage, network, loss, options.work, report)
     snapshot = Snapshot(
         config_of(network), network.state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
@@ -144,6 +149,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--match-steps", type=int, default=2_600)
     parser.add_argument("--entail-steps", type=int, default=5_000)
+    parser.add_argument("--sharpen-steps", type=int, default=4_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dev-texts", type=int, default=500, help="texts measured per dev task")
     parser.add_argument("--everyday", type=Path, help="JSON file of everyday examples")

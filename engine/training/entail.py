@@ -29,18 +29,55 @@ LONGER_TEXT, LONGER_SHARE = 240, 0.04
 """Some batches read far into long texts, so that late positions are not strangers."""
 TEACHER_SHARE = 0.4
 """Weight of the teacher's view in the target; the rest is the label."""
+MOST_CONFUSED = 256
+"""Labels of a task that the teacher is asked to weigh."""
+DRAWN = 0.9
+"""Where the teacher is certain of one label, the others are still drawn now and then: a loop must end."""
 PASSAGES = "neighbours"
 """The task whose texts have no label: the teacher alone says which of some drawn names fits."""
 
 
+class Teacher:
+    """The bi-encoder of stage one, and what it thinks of texts and hypotheses."""
+
+    def __init__(self, network: BertForSequenceClassification, batcher: TokenBatcher) -> None:
+        self._network = network
+        self._batcher = batcher
+        self._labels: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def vectors(self, rows: list[list[int]]) -> Tensor:
+        """Unit vectors `[rows, hidden]` of token rows."""
+        return mean_of_tokens(self._network, *self._batcher.singles(rows, LONGEST_TEXT))
+
+    def opinion(self, texts: Tensor, said: list[list[str]]) -> Tensor:
+        """Probabilities `[texts, candidates]` of the hypotheses that were said of each text."""
+        distinct = sorted({h for row in said for h in row})
+        place = {h: column for column, h in enumerate(distinct)}
+        scores = SCALE * texts @ self.vectors([self._batcher.ids(h) for h in distinct]).T
+        columns = torch.tensor([[place[h] for h in row] for row in said])
+        return scores.gather(1, columns).softmax(dim=1)
+
+    def confusions(self, texts: Tensor, task: str, labels: list[str]) -> Tensor:
+        """Probabilities `[texts, labels]` of a task's labels, bare."""
+        if task not in self._labels:
+            self._labels[task] = self.vectors([self._batcher.ids(label) for label in labels])
+        return (SCALE * texts @ self._labels[task].T).softmax(dim=1)
+
+
 def entail_loss(
     network: BertForSequenceClassification,
-    teacher: BertForSequenceClassification,
+    teacher: Teacher,
     batcher: TokenBatcher,
     tasks: dict[str, LengthSorted],
     weights: dict[str, float],
+    *,
+    hard: int = 0,
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
+    """The loss of a step: the right candidate among four, and entailment against contradiction for each pair.
+
+    `hard`: as many wrong candidates are drawn from what the teacher would confuse with the right one.
+    """
     names = list(weights)
     any_name = sorted({name for others in NAMES.values() for name in others})
 
@@ -51,13 +88,21 @@ def entail_loss(
         longest = LONGER_TEXT if rng.random() < LONGER_SHARE else LONGEST_TEXT
         rows = data.draw(rng, TOKEN_BUDGET, longest)
         texts = [data.tokens[i].tolist() for i in rows]
+        if task != PASSAGES and isinstance(data.examples[0], SentencePair):
+            return _relations(network, batcher, data, rows, longest)
+        vectors = teacher.vectors(texts)
         if task == PASSAGES:
             said = [rng.sample(any_name, CANDIDATES) for _ in rows]
-            return _taught(network, teacher, batcher, texts, said)
-        if isinstance(data.examples[0], SentencePair):
-            return _relations(network, batcher, data, rows, longest)
-        said = [_candidates(task, data, i, rng) for i in rows]
-        return _labelled(network, teacher, batcher, texts, said, longest)
+            logits = _candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
+            return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
+        few = hard and len(data.labels) <= MOST_CONFUSED
+        confused = teacher.confusions(vectors, task, data.labels).tolist() if few else [None] * len(rows)
+        said = [
+            _candidates(task, data, row, weights_of, hard, rng)
+            for row, weights_of in zip(rows, confused, strict=True)
+        ]
+        logits = _candidate_logits(network, batcher, texts, said, longest)
+        return _right_one(logits, teacher.opinion(vectors, said))
 
     return loss_of_step
 
@@ -85,51 +130,36 @@ def _relations(
     return nn.functional.cross_entropy(_logits(network, inputs), target)
 
 
-def _candidates(task: str, data: LengthSorted, row: int, rng: random.Random) -> list[str]:
-    """Hypotheses of one text: the right one first, then wrong ones of its task."""
+def _candidates(
+    task: str, data: LengthSorted, row: int, confused: list[float] | None, hard: int, rng: random.Random
+) -> list[str]:
+    """Hypotheses of one text: the right one first, then wrong ones of its task, the confusing ones foremost."""
     example = data.examples[row]
     assert isinstance(example, Labelled)
     labels = [example.label]
     count = min(CANDIDATES, len(data.labels))
     while len(labels) < count:
-        label = rng.choice(data.labels)
+        weights = confused if len(labels) <= hard else None
+        (label,) = rng.choices(data.labels, weights) if rng.random() < DRAWN else (rng.choice(data.labels),)
         if label not in labels:
             labels.append(label)
     template = draw_template(task, rng)
     return [hypothesis(template, draw_name(label, rng)) for label in labels]
 
 
-def _labelled(
-    network: BertForSequenceClassification,
-    teacher: BertForSequenceClassification,
-    batcher: TokenBatcher,
-    texts: list[list[int]],
-    said: list[list[str]],
-    longest: int,
-) -> Tensor:
-    logits = _candidate_logits(network, batcher, texts, said, longest)
+def _right_one(logits: Tensor, opinion: Tensor) -> Tensor:
+    """The first of each text's candidates is the right one, softened by the teacher's `opinion`."""
     entailment = logits[..., ENTAILMENT]
     rows, count = entailment.shape
     truth = torch.zeros(rows, count)
     truth[:, 0] = 1.0
-    target = (1 - TEACHER_SHARE) * truth + TEACHER_SHARE * _opinion(teacher, batcher, texts, said)
+    target = (1 - TEACHER_SHARE) * truth + TEACHER_SHARE * opinion
     ranking = nn.functional.cross_entropy(entailment, target)
     # As many contradictions as entailments, by weight.
     weight = torch.where(truth > 0, 1.0, 1.0 / max(1, count - 1))
     margin = entailment - logits[..., CONTRADICTION]
     each = nn.functional.binary_cross_entropy_with_logits(margin, truth, weight=weight)
     return ranking + 0.5 * each
-
-
-def _taught(
-    network: BertForSequenceClassification,
-    teacher: BertForSequenceClassification,
-    batcher: TokenBatcher,
-    texts: list[list[int]],
-    said: list[list[str]],
-) -> Tensor:
-    logits = _candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
-    return nn.functional.cross_entropy(logits[..., ENTAILMENT], _opinion(teacher, batcher, texts, said))
 
 
 def _candidate_logits(
@@ -144,20 +174,3 @@ def _candidate_logits(
     premises = [text for text in texts for _ in range(count)]
     inputs = batcher.pairs(premises, [batcher.ids(h) for row in said for h in row], longest)
     return _logits(network, inputs).view(len(texts), count, 3)
-
-
-@torch.no_grad()
-def _opinion(
-    teacher: BertForSequenceClassification,
-    batcher: TokenBatcher,
-    texts: list[list[int]],
-    said: list[list[str]],
-) -> Tensor:
-    """The bi-encoder's probabilities `[texts, candidates]`."""
-    distinct = sorted({h for row in said for h in row})
-    place = {h: column for column, h in enumerate(distinct)}
-    vectors = mean_of_tokens(teacher, *batcher.singles(texts, LONGEST_TEXT))
-    meanings = mean_of_tokens(teacher, *batcher.singles([batcher.ids(h) for h in distinct], LONGEST_TEXT))
-    scores = SCALE * vectors @ meanings.T
-    columns = torch.tensor([[place[h] for h in row] for row in said])
-    return scores.gather(1, columns).softmax(dim=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import httpx
+from httpx_aiohttp import AiohttpTransport
 
 CLIENTS = 16
 FRESH = {"Cache-Control": "no-cache"}
@@ -90,3 +91,57 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 6
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.05)
+
+
+class Arrival(NamedTuple):
+    """A request that came when it was due, whatever had become of those before it."""
+
+    tenant: str
+    due_s: float
+    """From the beginning."""
+    seconds: float
+    """From when it was due."""
+    status: int
+    code: str
+    retry_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Requests of one tenant: `rate` a second, a Poisson process, each with pairs that were never asked before."""
+
+    tenant: str
+    rate: float
+    key: str = ""
+    labels: Sequence[str] = LABELS
+
+
+async def arrive(url: str, streams: Sequence[Stream], duration_s: float, seed: int = 1) -> list[Arrival]:
+    """All that arrived in `duration_s`, once each of them has been answered."""
+    limits = httpx.Limits(max_connections=1_000, max_keepalive_connections=1_000)
+    arrivals: list[Arrival] = []
+    async with httpx.AsyncClient(
+        transport=AiohttpTransport(limits=limits), base_url=url, timeout=30, trust_env=False
+    ) as http:
+
+        async def ask(stream: Stream, due: float, number: int) -> None:
+            headers = FRESH | ({"Authorization": f"Bearer {stream.key}"} if stream.key else {})
+            body = {"text": f"{number}{TEXTS[number % len(TEXTS)]}", "labels": list(stream.labels)}
+            response = await http.post("/v1/classify", json=body, headers=headers)
+            seconds = time.monotonic() - due
+            code = "" if response.is_success else response.json()["code"]
+            retry_after = response.headers.get("retry-after")
+            arrivals.append(Arrival(stream.tenant, due - began, seconds, response.status_code, code, retry_after))
+
+        async def come(stream: Stream) -> None:
+            rng, due, number = random.Random(f"{seed}{stream.tenant}"), began, 0
+            while (due := due + rng.expovariate(stream.rate)) < began + duration_s:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                number += 1
+                asking.create_task(ask(stream, due, number))
+
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as asking:
+            for stream in streams:
+                asking.create_task(come(stream))
+    return arrivals

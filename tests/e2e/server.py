@@ -62,6 +62,7 @@ class Server:
     engine: Path | None = None
     config_name: str = "local"
     ports: list[int] = field(default_factory=lambda: free_ports(4))
+    settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] = field(init=False)
 
     @property
@@ -95,6 +96,7 @@ class Server:
         environment["WANNENG_MODEL_CONFIG_NAME"] = self.config_name
         if self.engine is not None:
             environment["WANNENG_ENGINE"] = str(self.engine)
+        environment |= self.settings
         self.state.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wanneng", "serve"],
@@ -133,9 +135,11 @@ class Server:
 
 
 @contextmanager
-def serving(state: Path, engine: Path | None = None, config_name: str = "local") -> Iterator[Server]:
-    """A server that answers; stopped at the end."""
-    server = Server(state, engine, config_name)
+def serving(
+    state: Path, engine: Path | None = None, config_name: str = "local", **settings: str
+) -> Iterator[Server]:
+    """A server that answers; stopped at the end. `settings`: further variables of its environment."""
+    server = Server(state, engine, config_name, settings=settings)
     server.start()
     try:
         server.wait_until_ready()
