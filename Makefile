@@ -74,8 +74,9 @@ engine: engine-env ## build the fp32 engine of the snapshot SOURCE=… for the C
 
 DATA ?= ../shared/data/zero_shot
 TRAINING ?= build/training
-train: engine-env ## train the embedded model from DATA, resumable, in TRAINING=build/training
-	$(ENGINE) -m engine.training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json
+train: engine-env ## train the embedded model from DATA, or from TEACHER=…, a snapshot; resumable, in TRAINING=build/training
+	$(ENGINE) -m engine.training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json \
+		--held-out tests/data/held_out_examples.json $(if $(TEACHER),--teacher $(TEACHER))
 
 images: ## build the images of the gateway and of Triton for CPUs, with docker or podman
 	@helm/docker/build.sh gateway triton

@@ -9,24 +9,28 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from engine.snapshot import Snapshot, write_snapshot
+from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.calibration import Asked, apply_temperature, best_temperature
 from engine.training.corpus import Corpus, Labelled, SentencePair
+from engine.training.distil import distil_loss
 from engine.training.entail import Teacher, entail_loss
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.measure import (
     Score,
-    accuracy,
+    ask_all,
     entailments,
     everyday,
     load_everyday_examples,
     matches,
+    relation_accuracy,
 )
 from engine.training.network import build_network, config_of, soften_attention
 from engine.training.vectors import learn_vectors, write_token_file
@@ -86,7 +90,28 @@ def main() -> None:
     stage = Stage("match", options.match_steps, learning_rate=5e-4)
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
-    _measure(matches, network, batcher, corpus, options)
+    _ask(matches, network, batcher, corpus, options)
+    if options.teacher is None:
+        _learn_pairs(network, batcher, tasks, options)
+    else:
+        _learn_from(options.teacher, network, batcher, tasks, options)
+    network.eval()
+    figures = _figures(network, batcher, corpus, options)
+    apply_temperature(network, figures["temperature"])
+    snapshot = Snapshot(
+        config_of(network), network.state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
+    )
+    write_snapshot(snapshot, options.work / "snapshot")
+    (options.work / "dev.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _learn_pairs(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    tasks: dict[str, LengthSorted],
+    options: argparse.Namespace,
+) -> None:
+    """From the labels, softened by what the bi-encoder thinks; then again with candidates that it confuses."""
     teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
     soften_attention(network, SOFTER)
     stage = Stage("entail", options.entail_steps, learning_rate=2.5e-4)
@@ -95,12 +120,23 @@ def main() -> None:
     stage = Stage("sharpen", options.sharpen_steps, learning_rate=1.5e-4)
     loss = entail_loss(network, teacher, batcher, tasks, SHARPEN_WEIGHTS, hard=2)
     run_stage(stage, network, loss, options.work, report)
-    snapshot = Snapshot(
-        config_of(network), network.state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
-    )
-    write_snapshot(snapshot, options.work / "snapshot")
-    figures = _measure(entailments, network, batcher, corpus, options)
-    (options.work / "dev.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _learn_from(
+    folder: Path,
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    tasks: dict[str, LengthSorted],
+    options: argparse.Namespace,
+) -> None:
+    """From a real StructBERT in `folder`, a ModelScope snapshot."""
+    snapshot = read_snapshot(folder)
+    teacher = network_of(snapshot).eval().requires_grad_(False)
+    own = TokenBatcher(load_tokenizer(folder / "vocab.txt", lower_case=snapshot.lower_case))
+    soften_attention(network, SOFTER)
+    stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4)
+    loss = distil_loss(network, teacher, batcher, own, tasks, TOPIC_WEIGHTS | {"neighbours": 6.0})
+    run_stage(stage, network, loss, options.work, report)
 
 
 def report(line: str) -> None:
@@ -124,22 +160,40 @@ def _tasks(corpus: Corpus, batcher: TokenBatcher) -> dict[str, LengthSorted]:
     }
 
 
-def _measure(
+def _ask(
     score: Score,
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     corpus: Corpus,
     options: argparse.Namespace,
-) -> dict[str, float]:
-    figures = {}
+) -> dict[str, Asked]:
+    """Every dev task with its whole label set."""
+    asked = {}
     for task, examples in corpus.dev_tasks().items():
         labels = sorted({example.label for example in examples})
-        figures[task] = accuracy(score, network, batcher, examples, labels, most=options.dev_texts)
-        report(f"dev {task} ({len(labels)} labels): {figures[task]:.3f}")
-    if options.everyday is not None:
-        outcome = everyday(score, network, batcher, load_everyday_examples(options.everyday))
-        report(f"everyday examples: {sum(outcome)} of {len(outcome)}: {outcome}")
-    return figures
+        asked[task] = ask_all(score, network, batcher, examples, labels, most=options.dev_texts)
+        report(f"dev {task} ({len(labels)} labels): {asked[task].accuracy:.3f}")
+    for name, path in (("everyday", options.everyday), ("held-out", options.held_out)):
+        if path is not None:
+            outcome = everyday(score, network, batcher, load_everyday_examples(path))
+            report(f"{name} examples: {sum(outcome)} of {len(outcome)}")
+    return asked
+
+
+def _figures(
+    network: BertForSequenceClassification, batcher: TokenBatcher, corpus: Corpus, options: argparse.Namespace
+) -> dict[str, Any]:
+    """What the model card says; the temperature is chosen on every second dev text and judged on the others."""
+    asked = _ask(entailments, network, batcher, corpus, options)
+    temperature = best_temperature([task.part(0) for task in asked.values()])
+    judged = {name: task.part(1) for name, task in asked.items()}
+    return {
+        "accuracy": {name: task.accuracy for name, task in asked.items()},
+        "inference_accuracy": relation_accuracy(network, batcher, corpus.nli("dev"), most=3 * options.dev_texts),
+        "temperature": temperature,
+        "calibration_error_before": {name: task.calibration_error() for name, task in judged.items()},
+        "calibration_error": {name: task.calibration_error(temperature) for name, task in judged.items()},
+    }
 
 
 def _options() -> argparse.Namespace:
@@ -150,9 +204,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--match-steps", type=int, default=2_600)
     parser.add_argument("--entail-steps", type=int, default=5_000)
     parser.add_argument("--sharpen-steps", type=int, default=4_000)
+    parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
+    parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dev-texts", type=int, default=500, help="texts measured per dev task")
     parser.add_argument("--everyday", type=Path, help="JSON file of everyday examples")
+    parser.add_argument("--held-out", type=Path, help="JSON file of examples that nothing is chosen by")
     return parser.parse_args()
 
 

@@ -93,15 +93,15 @@ def entail_loss(
         vectors = teacher.vectors(texts)
         if task == PASSAGES:
             said = [rng.sample(any_name, CANDIDATES) for _ in rows]
-            logits = _candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
+            logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
         few = hard and len(data.labels) <= MOST_CONFUSED
         confused = teacher.confusions(vectors, task, data.labels).tolist() if few else [None] * len(rows)
         said = [
-            _candidates(task, data, row, weights_of, hard, rng)
+            candidates(task, data, row, weights_of, hard, rng)
             for row, weights_of in zip(rows, confused, strict=True)
         ]
-        logits = _candidate_logits(network, batcher, texts, said, longest)
+        logits = candidate_logits(network, batcher, texts, said, longest)
         return _right_one(logits, teacher.opinion(vectors, said))
 
     return loss_of_step
@@ -130,7 +130,7 @@ def _relations(
     return nn.functional.cross_entropy(_logits(network, inputs), target)
 
 
-def _candidates(
+def candidates(
     task: str, data: LengthSorted, row: int, confused: list[float] | None, hard: int, rng: random.Random
 ) -> list[str]:
     """Hypotheses of one text: the right one first, then wrong ones of its task, the confusing ones foremost."""
@@ -162,7 +162,7 @@ def _right_one(logits: Tensor, opinion: Tensor) -> Tensor:
     return ranking + 0.5 * each
 
 
-def _candidate_logits(
+def candidate_logits(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     texts: list[list[int]],

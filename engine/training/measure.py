@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
 from engine.training.batches import TokenBatcher
-from engine.training.corpus import Labelled
-from engine.training.entail import ENTAILMENT
+from engine.training.calibration import Asked
+from engine.training.corpus import Labelled, SentencePair
+from engine.training.entail import ENTAILMENT, RELATIONS
 from engine.training.network import mean_of_tokens
 
 LONGEST_TEXT = 200
@@ -66,7 +68,7 @@ def matches(
     return [float(value) for value in (said @ text_vector.T)[:, 0]]
 
 
-def accuracy(
+def ask_all(
     score: Score,
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
@@ -75,13 +77,29 @@ def accuracy(
     *,
     most: int,
     seed: int = 0,
-) -> float:
-    """Share of at most `most` sampled examples whose best-scored label is theirs; labels are given bare."""
+) -> Asked:
+    """Scores of all labels, bare, for at most `most` sampled examples."""
     chosen = random.Random(seed).sample(list(examples), min(most, len(examples)))
+    scores = np.array([score(network, batcher, example.text, labels) for example in chosen])
+    return Asked(scores, np.array([labels.index(example.label) for example in chosen]))
+
+
+@torch.inference_mode()
+def relation_accuracy(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    pairs: Sequence[SentencePair],
+    *,
+    most: int,
+    seed: int = 0,
+) -> float:
+    """Share of at most `most` sampled pairs whose highest of the three logits is the right one."""
+    chosen = random.Random(seed).sample(list(pairs), min(most, len(pairs)))
     right = 0
-    for example in chosen:
-        scores = score(network, batcher, example.text, labels)
-        right += labels[max(range(len(labels)), key=scores.__getitem__)] == example.label
+    for pair in chosen:
+        ids, types, mask = batcher.pairs([batcher.ids(pair.premise)], [batcher.ids(pair.hypothesis)], LONGEST_TEXT)
+        logits = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+        right += int(logits.argmax()) == RELATIONS[pair.relation]
     return right / len(chosen)
 
 

@@ -27,8 +27,8 @@ def learn_vocabulary(passages: Iterable[str], path: Path) -> None:
     path.write_text("\n".join(token for token, _ in tokens) + "\n", encoding="utf-8")
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
+def load_tokenizer(path: Path, *, lower_case: bool = True) -> Tokenizer:
     """The tokenizer over `vocab.txt` that adds no special tokens."""
     tokens = path.read_text(encoding="utf-8").splitlines()
     vocabulary = {token: row for row, token in enumerate(tokens)}
-    return BertWordPieceTokenizer(vocabulary, lowercase=True)._tokenizer  # noqa: SLF001 - it has no other door
+    return BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer  # noqa: SLF001 - it has no other door

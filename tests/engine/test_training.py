@@ -14,14 +14,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.snapshot import network_of, read_snapshot
+from engine.snapshot import network_of, read_snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.calibration import Asked, apply_temperature, best_temperature
 from engine.training.corpus import Corpus, Labelled
+from engine.training.distil import distil_loss
+from engine.training.entail import CANDIDATES, candidates
 from engine.training.hypotheses import draw_name, draw_template, hypothesis
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.network import build_network
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
+from tests.engine.snapshots import snapshot
 
 ROOT = Path(__file__).parents[2]
 TOPICS = {"球类": "球队比赛进球联赛冠军", "钱财": "股市银行利率投资债券", "饭菜": "菜谱火锅面条烧烤甜点"}
@@ -71,14 +75,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "1",
-        "--match-steps", "3", "--entail-steps", "3", "--dev-texts", "5",
+        "--match-steps", "3", "--entail-steps", "3", "--sharpen-steps", "3", "--dev-texts", "6",
     ]  # fmt: skip
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-2_000:]
     assert "learning the vocabulary" not in done.stderr
     assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 1
-    assert 0 <= json.loads((tmp_path / "dev.json").read_text(encoding="utf-8"))["tnews"] <= 1
+    figures = json.loads((tmp_path / "dev.json").read_text(encoding="utf-8"))
+    for name in ("accuracy", "calibration_error_before", "calibration_error"):
+        assert 0 <= figures[name]["tnews"] <= 1
+    assert 0 <= figures["inference_accuracy"] <= 1
+    assert 0.25 <= figures["temperature"] <= 4
+
+
+def test_the_script_learns_from_a_structbert_of_ones_own(data: Path, tmp_path: Path) -> None:
+    """The teacher has another vocabulary, another size, and random weights."""
+    write_snapshot(snapshot(max_position_embeddings=512), tmp_path / "teacher")
+    command = [
+        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "1",
+        "--match-steps", "2", "--distil-steps", "3", "--dev-texts", "6", "--teacher", str(tmp_path / "teacher"),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert (tmp_path / "distil.pt").exists()
+    assert not (tmp_path / "entail.pt").exists()
+    assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 1
 
 
 def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -147,3 +169,79 @@ def test_labels_are_said_in_many_ways_and_always_whole() -> None:
     assert len(said) > 15
     assert not any("{}" in one for one in said)
     assert draw_name("没有别名的标签", rng) == "没有别名的标签"
+
+
+def world(data: Path, folder: Path) -> tuple[TokenBatcher, dict[str, LengthSorted], int]:
+    """Tokens of the invented corpus, its tnews, and how many tokens there are."""
+    corpus = Corpus(data)
+    learn_vocabulary(corpus.passages(), folder / "vocab.txt")
+    batcher = TokenBatcher(load_tokenizer(folder / "vocab.txt"))
+    examples = corpus.tasks()["tnews"]
+    tasks = {"tnews": LengthSorted(examples, batcher.encode_all([e.text for e in examples]))}
+    return batcher, tasks, batcher.tokenizer.get_vocab_size()
+
+
+def test_a_student_comes_to_say_what_its_teacher_says(data: Path, tmp_path: Path) -> None:
+    """Not what the labels say: the teacher's weights are random."""
+    batcher, tasks, tokens = world(data, tmp_path)
+    rng = np.random.default_rng(0)
+    teacher, student = (
+        build_network(rng.normal(0, 1, (tokens, 32)).astype(np.float32), layers=1, heads=2, seed=seed)
+        for seed in (1, 2)
+    )
+    teacher.classifier.weight.data *= 50
+    losses: list[float] = []
+    loss_of_step = distil_loss(student, teacher.eval(), batcher, batcher, tasks, {"tnews": 1.0})
+    as_the_teacher = distil_loss(teacher, teacher, batcher, batcher, tasks, {"tnews": 1.0})
+    least = np.mean([as_the_teacher(step).item() for step in range(60)])
+
+    def noted(step: int) -> Tensor:
+        loss = loss_of_step(step)
+        losses.append(loss.item())
+        return loss
+
+    run_stage(Stage("distil", 60, 1e-3, warmup_steps=5), student, noted, tmp_path, report=lambda line: None)
+    assert np.mean(losses[-10:]) - least < 0.5 * (np.mean(losses[:10]) - least)
+
+
+def test_wrong_candidates_come_from_what_the_teacher_confuses(data: Path, tmp_path: Path) -> None:
+    _, tasks, _ = world(data, tmp_path)
+    many = tasks["tnews"]
+    many.labels = [*many.labels, *(f"标签{i}" for i in range(60))]
+    confused = [0.0] * len(many.labels)
+    confused[-1] = confused[-2] = 1.0
+    drawn = dict.fromkeys((0, 2), 0)
+    for hard in drawn:
+        for seed in range(50):
+            said = candidates("tnews", many, 0, confused, hard, random.Random(seed))
+            assert len(set(said)) == CANDIDATES
+            drawn[hard] += sum("标签58" in one or "标签59" in one for one in said[1:])
+    assert drawn[2] > 80
+    assert drawn[0] < 25
+
+
+def test_the_calibration_error_is_the_gap_between_score_and_accuracy() -> None:
+    """Of ten answers each said with 0.8, six are right."""
+    scores = np.tile(np.log([0.8, 0.2]), (10, 1))
+    asked = Asked(scores, np.array([0] * 6 + [1] * 4))
+    assert asked.accuracy == 0.6
+    assert asked.calibration_error() == pytest.approx(0.2)
+
+
+def test_the_temperature_undoes_what_was_overdone() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.normal(0, 1.5, (4_000, 5))
+    chances = np.exp(truth) / np.exp(truth).sum(axis=1, keepdims=True)
+    answers = np.array([rng.choice(5, p=row) for row in chances])
+    loud = Asked(2.5 * truth, answers)
+    temperature = best_temperature([loud])
+    assert temperature == pytest.approx(2.5, rel=0.1)
+    assert loud.calibration_error(temperature) < 0.03 < loud.calibration_error()
+
+
+def test_a_temperature_is_part_of_the_weights(tmp_path: Path) -> None:
+    network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2).eval()
+    ids = torch.arange(6).unsqueeze(0)
+    before = network(input_ids=ids).logits
+    apply_temperature(network, 2.0)
+    torch.testing.assert_close(network(input_ids=ids).logits, before / 2)

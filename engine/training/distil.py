@@ -1,0 +1,61 @@
+"""A small model of one's own: the student learns what a real StructBERT says of texts and candidates, unlabelled.
+
+The teacher reads with its own vocabulary. Its entailment logits over a text's candidates are the target of a
+ranking, and its three probabilities the target for each pair (Hinton et al. 2015, at temperature 1).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.corpus import Labelled
+from engine.training.entail import CANDIDATES, ENTAILMENT, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
+from engine.training.hypotheses import NAMES, draw_name, draw_template, hypothesis
+
+OF_OTHER_TASKS = 0.3
+"""Share of the texts whose candidates come from anywhere: what is asked later was in no task."""
+
+
+def distil_loss(
+    student: BertForSequenceClassification,
+    teacher: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    teachers_batcher: TokenBatcher,
+    tasks: dict[str, LengthSorted],
+    weights: dict[str, float],
+) -> Callable[[int], Tensor]:
+    """The loss of a step; labels of the data say which candidates are asked, never which is right."""
+    names = list(weights)
+    any_name = sorted({name for others in NAMES.values() for name in others})
+
+    def loss_of_step(step: int) -> Tensor:
+        rng = random.Random(2_000_003 * step)
+        task = rng.choices(names, [weights[name] for name in names])[0]
+        data = tasks[task]
+        rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
+        examples = [data.examples[row] for row in rows]
+        texts = [example.text if isinstance(example, Labelled) else example.premise for example in examples]
+        known = [] if rng.random() < OF_OTHER_TASKS else data.labels
+        said = [_candidates(task, known, any_name, rng) for _ in rows]
+        with torch.no_grad():
+            theirs = [teachers_batcher.encode_all([text])[0].tolist() for text in texts]
+            wanted = candidate_logits(teacher, teachers_batcher, theirs, said, LONGEST_TEXT)
+        got = candidate_logits(student, batcher, [data.tokens[row].tolist() for row in rows], said, LONGEST_TEXT)
+        ranking = nn.functional.cross_entropy(got[..., ENTAILMENT], wanted[..., ENTAILMENT].softmax(dim=1))
+        each = nn.functional.cross_entropy(got.flatten(0, 1), wanted.flatten(0, 1).softmax(dim=1))
+        return ranking + each
+
+    return loss_of_step
+
+
+def _candidates(task: str, known: list[str], any_name: list[str], rng: random.Random) -> list[str]:
+    template = draw_template(task, rng)
+    if len(known) < CANDIDATES:
+        return [hypothesis(template, name) for name in rng.sample(any_name, CANDIDATES)]
+    return [hypothesis(template, draw_name(label, rng)) for label in rng.sample(known, CANDIDATES)]
