@@ -18,6 +18,12 @@ from tests.helm.tools import CHART, PLENTY, ROOT
 
 ENGINE = ROOT / ".venv-engine/bin/python"
 EMBEDDED = json.loads((ROOT / "embedded/engine.json").read_text(encoding="utf-8"))["engine_id"]
+KILL_THE_TOKENIZER = """
+import os, pathlib
+for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    if b"/models/expand/" in process.read_bytes():
+        os.kill(int(process.parent.name), 9)
+"""
 AFTERWARDS_S = 3.0
 """The load goes on so long after what was done to the release."""
 
@@ -105,6 +111,21 @@ def test_a_pod_that_is_deleted_under_load_costs_no_request(component: str, relea
     release.kubectl("delete", "pod", victim, "--wait=true", timeout_s=120)
     eventually("two pods are ready again", lambda: len(ready(release, component)) == 2)
     assert victim not in ready(release, component)
+
+
+def test_a_triton_that_lost_a_python_process_is_started_again_and_costs_no_request(
+    release: Release, load: Load
+) -> None:
+    """It says that it is ready and only fails: gateways ask the other, and the kubelet ends it."""
+    victim = ready(release, "triton")[0]
+    release.kubectl("exec", victim, "--", "python3", "-c", KILL_THE_TOKENIZER)
+
+    def starts() -> int:
+        (pod,) = [pod for pod in release.pods("triton") if pod["metadata"]["name"] == victim]
+        return int(pod["status"]["containerStatuses"][0]["restartCount"])
+
+    eventually("it was started again", starts, 180)
+    eventually("two pods are ready again", lambda: len(ready(release, "triton")) == 2)
 
 
 def test_a_pod_is_drained_by_name_under_load(release: Release, load: Load) -> None:

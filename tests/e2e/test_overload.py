@@ -1,7 +1,8 @@
 """Ten times what Triton can do, counted: who is let in, who is told to come again, whose pairs are computed.
 
-Times are measured by `make overload`. Seen failing: with `max_wait_s` of 60 (the bound, and 504s), with turns in
-the order of arrival (the shares), with a wait counted over all tenants alike (the quiet one's refusals).
+Times are measured by `make overload`. Seen failing: with `max_wait_s` of 60 (the bound), with a wait counted over
+all tenants alike (the quiet one's refusals), with turns in the order of arrival and no bound for each tenant (the
+shares; either alone keeps them).
 """
 
 from __future__ import annotations

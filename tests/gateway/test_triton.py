@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import Any
 
@@ -59,6 +60,7 @@ async def test_a_good_answer_is_taken() -> None:
         (httpx.Response(503, json={"error": "Request timeout expired"}), DeadlineExceeded),
         (httpx.Response(404, json={"error": "unknown model"}), TritonUnavailable),
         (httpx.Response(500, json={"error": "broken"}), TritonFailed),
+        (httpx.Response(500, json={"error": "Stub process 'expand_0_0' is not healthy."}), TritonUnavailable),
         (httpx.Response(400, content=b"<html>"), TritonFailed),
         (httpx.Response(400, json={"error": "in ensemble 'z', max_tokens: 600, 8 to 512"}), InvalidRequest),
         (httpx.Response(200, content=b"garbage", headers={HEADER_LENGTH: "3"}), TritonFailed),
@@ -70,6 +72,20 @@ async def test_a_good_answer_is_taken() -> None:
 async def test_every_failure_has_its_error(reply: httpx.Response | Exception, error: type[GatewayError]) -> None:
     with pytest.raises(error):
         await ask(reply)
+
+
+@pytest.mark.parametrize(("buckets", "model"), [((), "zero_shot_logits"), ((64, 32), "zero_shot_logits_s32")])
+async def test_a_probe_is_an_inference_before_all_others(buckets: tuple[int, ...], model: str) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        header = json.loads(request.content[: int(request.headers[HEADER_LENGTH])])
+        asked.append((request.url.path.split("/")[3], header["parameters"]["priority"]))
+        return answer(LOGITS[:1], TOKENS[:1])
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        engine = await Triton(client, "http://triton", tuple(sorted(buckets)), priority=3).probe(1.0)
+    assert (asked, engine.id) == ([(model, 1)], "e")
 
 
 async def test_only_the_first_line_of_tritons_words_is_passed_on() -> None:

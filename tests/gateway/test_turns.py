@@ -218,6 +218,12 @@ async def test_a_slow_triton_still_gets_what_it_needs_to_have_no_gap() -> None:
     assert refusal.retry_after_s >= 9
 
 
+async def test_beside_a_backlog_a_newcomer_is_let_in_however_slow_triton_is() -> None:
+    slow = await Slow(per_s=2, window=10).warm()
+    slow.fill("noisy")
+    slow.turns.take("quiet", 5)
+
+
 async def test_before_a_pace_is_known_the_bound_of_pairs_alone_holds() -> None:
     slow = Slow(per_s=1)
     taken, _ = slow.fill("noisy", 100)
