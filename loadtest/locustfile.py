@@ -18,6 +18,8 @@ import gevent
 from gevent.pool import Pool
 from locust import FastHttpUser, events, task
 from locust.env import Environment
+from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.budget import BUDGETS, Budget, Sample, budget_of, judge, write_report
 from loadtest.bulk import run_batch
@@ -30,6 +32,8 @@ from loadtest.workload import FOLDER, Ask, load_workload
 MOST_UNDER_WAY = 2_000
 """Of one process; a request that is due beyond it fails, for nothing waits here unseen."""
 STRAGGLE_S = 20.0
+OVER = "arrivals_over"
+"""A worker's message to its master."""
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +43,8 @@ class Results:
     def __init__(self) -> None:
         self.samples: list[Sample] = []
         self.due = 0
+        self.over = 0
+        """Users whose requests have all come."""
 
 
 results = Results()
@@ -103,7 +109,12 @@ class Arrivals(FastHttpUser):
         under_way.kill()
         if self._tenants is not None:
             self._tenants.remove()
-        self.environment.runner.quit()
+        if isinstance(self.environment.runner, WorkerRunner):
+            self.environment.runner.send_message(OVER)
+        else:
+            _one_is_over(self.environment)
+        # Otherwise Locust would begin again.
+        raise StopUser
 
     def _ask(self, ask: Ask, due_at: float) -> None:
         if ask.kind == "triton":
@@ -146,6 +157,19 @@ class Arrivals(FastHttpUser):
     def _headers(self, ask: Ask) -> dict[str, str]:
         key = self._tenants.keys.get(ask.tenant) if self._tenants is not None else None
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _one_is_over(environment: Environment, **_: Any) -> None:
+    """The last one ends the run, here or at the master of all processes."""
+    results.over += 1
+    if results.over == environment.parsed_options.num_users:
+        gevent.spawn(environment.runner.quit)
+
+
+@events.init.add_listener
+def _listen(environment: Environment, **_: Any) -> None:
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.register_message(OVER, _one_is_over)
 
 
 @events.report_to_master.add_listener

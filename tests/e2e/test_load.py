@@ -56,6 +56,14 @@ def test_every_answer_of_a_workload_is_one_and_every_request_due_was_answered(
     assert verdict["promises"]["answered of those due"]["measured"] == "100%"
 
 
+def test_several_processes_share_the_load_and_give_one_verdict(server: Server, tmp_path: Path) -> None:
+    """A master and two workers, as on several machines; each user has its share of the rate."""
+    _, verdict = loaded(server, tmp_path, "--users", "2", "--processes", "2", "--rate", "10")
+    assert verdict["faults"] == {}
+    assert 25 <= verdict["answered"] <= 80, "ten a second for five seconds"
+    assert verdict["promises"]["answered of those due"]["measured"] == "100%"
+
+
 def test_batches_are_a_door_too(server: Server, tmp_path: Path) -> None:
     data = yaml.safe_load((WORKLOADS / "mixed.yaml").read_text(encoding="utf-8"))
     own = WORKLOADS / f"test-{os.getpid()}.yaml"
