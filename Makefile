@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 faults overload soak golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults overload soak golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -56,6 +56,9 @@ bench-gateway: env ## measure cached answers per second, against a running `wann
 
 bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines
+
+bench-embedded: engine-env ## measure the embedded model by precision, and beside one of three layers
+	$(ENGINE) -m benchmarks.embedded
 
 bench-int8: engine-env ## count the answers that INT8 changes, on the development sets in DATA
 	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)

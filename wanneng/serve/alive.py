@@ -42,7 +42,8 @@ def running_stubs(state: Path) -> int:
     models = f"{state}/models/".encode()
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):
+        # One that has just ended, or that a hardened /proc does not show.
+        with suppress(OSError):
             program, _, arguments = (process / "cmdline").read_bytes().partition(b"\0")
             if program.endswith(STUB.encode()) and arguments.startswith(models):
                 status = (process / "stat").read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,96 @@
+"""Pairs a second of the embedded model at 32 tokens, by precision and number of layers, in one run.
+
+`make bench-embedded`. Engines of its weights with all layers and with the first three, which speed does not
+depend on; they take turns, since the machine's cores are shared and only ratios within a run mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from engine.build import build_engine, restore_snapshot
+from engine.derive import MODEL_FILE
+from engine.recipe import choose_recipe
+from engine.snapshot import Snapshot, read_snapshot, write_snapshot
+
+ROOT = Path(__file__).parents[1]
+ROWS, TOKENS, ROUNDS = 64, 32, 40
+PRECISIONS = ("fp32", "w8", "int8")
+FEWER = 3
+
+
+def main() -> None:
+    """Print the table and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/embedded.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _measure(Path(folder))
+    options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print(f"{'layers':>6} {'precision':>9} {'pairs/s':>8} {'by the first':>12} {'MB':>5}")
+    for row in rows:
+        times = row["pairs_per_s"] / rows[0]["pairs_per_s"]
+        print(
+            f"{row['layers']:>6} {row['precision']:>9} {row['pairs_per_s']:>8.0f} {times:>12.2f} {row['mb']:>5.1f}"
+        )
+
+
+def _measure(folder: Path) -> list[dict[str, Any]]:
+    restore_snapshot(ROOT / "embedded", folder / "all")
+    snapshot = read_snapshot(folder / "all")
+    layers = int(snapshot.config["num_hidden_layers"])
+    write_snapshot(_with_first_layers(snapshot, FEWER), folder / "fewer")
+    engines = {}
+    for name, count in (("all", layers), ("fewer", FEWER)):
+        for precision in PRECISIONS:
+            engine = folder / f"{name}-{precision}"
+            build_engine(folder / name, engine, choose_recipe("cpu", precision), name="bench")
+            engines[count, precision] = engine / MODEL_FILE
+    sessions = {
+        key: ort.InferenceSession(path, providers=["CPUExecutionProvider"]) for key, path in engines.items()
+    }
+    rng = np.random.default_rng(1)
+    ids = rng.integers(5, int(snapshot.config["vocab_size"]), (ROWS, TOKENS))
+    feed = {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "token_type_ids": (np.arange(TOKENS) >= TOKENS - 4).astype(np.int64)[np.newaxis].repeat(ROWS, axis=0),
+    }
+    seconds: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
+    for _ in range(ROUNDS):
+        for key, session in sessions.items():
+            began = time.perf_counter()
+            session.run(["logits"], feed)
+            seconds[key].append(time.perf_counter() - began)
+    return [
+        {
+            "layers": count,
+            "precision": precision,
+            "pairs_per_s": ROWS / float(np.median(seconds[count, precision])),
+            "mb": engines[count, precision].stat().st_size / 1e6,
+        }
+        for count, precision in sessions
+    ]
+
+
+def _with_first_layers(snapshot: Snapshot, count: int) -> Snapshot:
+    def kept(name: str) -> bool:
+        _, inside, number = name.partition("encoder.layer.")
+        return not inside or int(number.split(".")[0]) < count
+
+    weights = {name: value for name, value in snapshot.weights.items() if kept(name)}
+    return Snapshot(
+        snapshot.config | {"num_hidden_layers": count}, weights, snapshot.vocabulary, snapshot.lower_case
+    )
+
+
+if __name__ == "__main__":
+    main()
