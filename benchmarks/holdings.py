@@ -73,14 +73,13 @@ def judge_growth(samples: Sequence[Sample]) -> list[Line]:
         if len(pids) > 1:
             lines.append(Line(f"{name}: one process", "from first to last", "it ended", kept=False))
             continue
-        for what, of, unit, allowance in (
-            ("resident memory", "resident_bytes", MB, MEMORY),
-            ("open files", "files", 1, FILES),
-            ("threads", "threads", 1, THREADS),
+        for what, of, most, unit, allowance in (
+            ("resident memory", "resident_bytes", median, MB, MEMORY),
+            # Connections come and go with the work, so their number is judged by its peaks.
+            ("open files", "files", max, 1, FILES),
+            ("threads", "threads", max, 1, THREADS),
         ):
-            before, after = (
-                median(getattr(sample.holdings[name], of) for sample in part) for part in (early, late)
-            )
+            before, after = (most(getattr(sample.holdings[name], of) for sample in part) for part in (early, late))
             lines.append(_line(f"{name}: {what}", before, after, allowance, unit))
     before, after = (median(sample.shared_bytes for sample in part) for part in (early, late))
     lines.append(_line("/dev/shm", before, after, SHARED, MB))
