@@ -48,7 +48,7 @@ BUDGETS = {
         # A team's inbox.
         Budget("middle", 7.5, 0.1, 0.2, 0.3),
         # A product, on GPUs.
-        Budget("large", 60.0, 0.05, 0.1, 0.15),
+        Budget("large", 60.0, 0.05, 0.1, 0.15, fairness=2.0),
     )
 }
 TIMED = frozenset({"inline", "label_set", "hugging_face", "triton"})

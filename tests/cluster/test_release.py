@@ -21,8 +21,9 @@ EMBEDDED = json.loads((ROOT / "embedded/engine.json").read_text(encoding="utf-8"
 KILL_THE_TOKENIZER = """
 import os, pathlib
 for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-    if b"/models/expand/" in process.read_bytes():
-        os.kill(int(process.parent.name), 9)
+    pid = int(process.parent.name)
+    if b"/models/expand/" in process.read_bytes() and pid != os.getpid():
+        os.kill(pid, 9)
 """
 AFTERWARDS_S = 3.0
 """The load goes on so long after what was done to the release."""
