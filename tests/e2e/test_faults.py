@@ -10,13 +10,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e.pressure import CLIENTS, Load, load, until
+from gateway.addresses import Address
+from gateway.replicas import Replicas
+from gateway.triton import Triton
+from tests.e2e.pressure import CLIENTS, LABELS, Load, load, until
 from tests.e2e.proxy import LATE_S, Harm, Proxy, proxied
 from tests.e2e.replicas import GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT, free_ports
@@ -121,6 +127,52 @@ async def test_a_network_that_fails_is_not_seen_by_clients(
         proxy.harm = Harm.NONE
         await both_work(tritons)
     judge(harm.value, seen, verdict)
+
+
+@dataclass
+class Names:
+    """An `Addresses` that a test changes, in the place of DNS."""
+
+    urls: list[str]
+
+    async def all(self) -> Sequence[Address]:
+        return [Address(url) for url in self.urls]
+
+
+async def test_a_replica_that_comes_or_goes_is_not_seen(tritons: Tritons, verdict: Say) -> None:
+    """As when pools are scaled: one is added, then the other is taken out of DNS and killed a moment later.
+
+    Through a real DNS it is the cluster's autoscaling test. Seen failing when `refresh` changes nothing.
+    """
+    names, answered = Names([tritons.second.url]), 0
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        replicas = Replicas(names, lambda url: Triton(http, url), time.monotonic)
+        keeping = asyncio.create_task(replicas.keep())
+        stopping = asyncio.Event()
+
+        async def client() -> None:
+            nonlocal answered
+            while not stopping.is_set():
+                await replicas.logits("要求退款", LABELS, "{}", None, DEADLINE_S)
+                answered += 1
+
+        async with asyncio.TaskGroup() as clients:
+            for _ in range(8):
+                clients.create_task(client())
+            before = tritons.first.pairs()
+            await until(lambda: answered > 50, "answers")
+            names.urls.append(tritons.first.url)
+            await until(lambda: tritons.first.pairs() > before + 100, "the new one has work")
+            names.urls.remove(tritons.second.url)
+            await until(lambda: [one.url for one in replicas.known] == names.urls, "the old one is forgotten")
+            tritons.second.kill()
+            done = answered
+            await until(lambda: answered > done + 100, "answers go on")
+            stopping.set()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    await asyncio.to_thread(tritons.second.start)
+    verdict("a replica comes and another goes", f"0 of {answered} calls failed")
 
 
 async def both_work(tritons: Tritons) -> None:
