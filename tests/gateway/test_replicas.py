@@ -166,8 +166,9 @@ async def test_one_failure_between_answers_ejects_nobody() -> None:
         for failure in (TritonFailed("an error"), None):
             world.tritons["a"].failure = failure
             before = world.calls()["a"]
-            while world.calls()["a"] == before:
-                await world.ask()
+            for _ in range(50):
+                if world.calls()["a"] == before:
+                    await world.ask()
     assert all(replica.engine is not None for replica in world.replicas.known)
 
 
