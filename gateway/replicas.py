@@ -42,8 +42,8 @@ class Replica:
     heard_at: float = float("-inf")
     failures: int = 0
     """In a row."""
-    calls: set[asyncio.Timeout] = field(default_factory=set)
-    """What is under way; each ends early when the replica is given up."""
+    calls: dict[asyncio.Timeout, float] = field(default_factory=dict)
+    """What is under way, and since when; each ends early when the replica is given up."""
     in_check: bool = False
 
     @property
@@ -76,19 +76,19 @@ class Replica:
             self.eject(why)
 
     @asynccontextmanager
-    async def carrying(self, pairs: int) -> AsyncIterator[None]:
+    async def carrying(self, pairs: int, now: float) -> AsyncIterator[None]:
         """`pairs` are under way there while the block runs; `TritonUnavailable` when they are given up."""
         self.outstanding_pairs += pairs
         try:
             async with asyncio.timeout(None) as patience:
-                self.calls.add(patience)
+                self.calls[patience] = now
                 yield
         except TimeoutError:
             if patience.expired():
                 raise TritonUnavailable("Triton stopped answering") from None
             raise
         finally:
-            self.calls.discard(patience)
+            self.calls.pop(patience, None)
             self.outstanding_pairs -= pairs
 
     def give_up(self) -> None:
@@ -101,8 +101,8 @@ class Replica:
 class Replicas:
     """All that `addresses` names; `open_replica` makes the client of a URL, `now` never goes back.
 
-    A replica that is silent while it has work is probed with an inference that goes before all others; one that
-    leaves it unanswered for `patience_s` is lost. Its calls then go elsewhere, if anybody else stands: a lone
+    A replica that is silent while a call waits there is probed with an inference that goes before all others; one
+    that leaves it unanswered for `patience_s` is lost. Its calls then go elsewhere, if anybody else stands: a lone
     replica may just be busy, so calls there wait until their own deadline.
     """
 
@@ -185,7 +185,7 @@ class Replicas:
             replica = self._pick(engine_id, tried)
             tried.add(replica.url)
             try:
-                async with replica.carrying(pairs):
+                async with replica.carrying(pairs, self._now()):
                     return await call(replica.triton, max(0.001, end - self._now())), replica
             except TritonUnavailable as error:
                 replica.eject(error)
@@ -228,8 +228,9 @@ class Replicas:
         return [r for r in self._replicas.values() if now - r.heard_at >= CHECK_S and not r.in_check]
 
     async def _check(self, replica: Replica) -> None:
-        """Its engine's name where nothing is amiss, one real inference where something is."""
-        amiss = replica.engine is None or bool(replica.calls)
+        """Its engine's name where nothing is amiss, one real inference where something may be."""
+        waits = any(self._now() - since >= CHECK_S for since in replica.calls.values())
+        amiss = replica.engine is None or waits
         ask = replica.triton.probe if amiss else replica.triton.engine
         replica.in_check = True
         try:

@@ -78,7 +78,9 @@ async def test_merged_requests_answer_as_they_do_alone(
     for expected, got in zip(chain(*alone), chain(*together), strict=True):
         assert got == pytest.approx(expected, abs=1e-4)
     pairs, executions = after[0] - before[0], after[1] - before[1]
-    assert pairs == sum(len(body["labels"]) for bodies in plan for body in bodies)
+    asked_for = sum(len(body["labels"]) for bodies in plan for body in bodies)
+    # A call that waits for longer than a second has its Triton probed, with a pair.
+    assert asked_for <= pairs <= asked_for + 5
     assert pairs / executions >= 12, f"{pairs} pairs in {executions} executions"
     record_property("pairs_per_execution", round(pairs / executions, 1))
 

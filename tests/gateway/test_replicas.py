@@ -211,6 +211,17 @@ async def test_an_idle_replica_computes_nothing_for_a_check() -> None:
     assert {url: triton.probes for url, triton in world.tritons.items()} == before
 
 
+async def test_a_call_that_has_just_begun_is_no_reason_for_a_probe() -> None:
+    world = await World({"a": FakeClassifier()}).ready()
+    world.at += 1
+    world.tritons["a"].delay_s = 0.05
+    call = asyncio.create_task(world.ask())
+    await asyncio.sleep(0)
+    await world.replicas.check()
+    await call
+    assert world.tritons["a"].probes == 1, "when it was new"
+
+
 async def test_one_silent_replica_does_not_keep_the_others_from_being_heard() -> None:
     world = await World({"a": FakeClassifier(), "b": FakeClassifier()}, patience_s=60).ready()
     silent, other = world.replicas.known
