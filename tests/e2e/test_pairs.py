@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -32,6 +33,18 @@ class Computed:
     @property
     def pairs(self) -> int:
         return self._server.pairs_and_executions()[0] - self._before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(server: Server) -> None:
+    """The worker of a server that has just started has a few pairs computed, to see that Triton is there."""
+    deadline = time.monotonic() + 30
+    before, since = server.pairs_and_executions(), time.monotonic()
+    while time.monotonic() - since < 2:
+        assert time.monotonic() < deadline, "somebody else is asking"
+        time.sleep(0.1)
+        if (now := server.pairs_and_executions()) != before:
+            before, since = now, time.monotonic()
 
 
 @pytest.fixture
