@@ -61,8 +61,6 @@ TOPIC_WEIGHTS = {
 MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5}
 ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nli": 2.0, "questions": 0.7, "neighbours": 3.0}
 
-SHARPEN_WEIGHTS = ENTAIL_WEIGHTS | {"tnews": 3.5, "nlpcc2017": 5.0, "nli": 3.5, "neighbours": 2.0}
-
 
 def main() -> None:
     options = _options()
@@ -111,14 +109,11 @@ def _learn_pairs(
     tasks: dict[str, LengthSorted],
     options: argparse.Namespace,
 ) -> None:
-    """From the labels, softened by what the bi-encoder thinks; then again with candidates that it confuses."""
+    """From the labels, softened by what the bi-encoder thinks."""
     teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
     soften_attention(network, SOFTER)
     stage = Stage("entail", options.entail_steps, learning_rate=2.5e-4)
     loss = entail_loss(network, teacher, batcher, tasks, ENTAIL_WEIGHTS)
-    run_stage(stage, network, loss, options.work, report)
-    stage = Stage("sharpen", options.sharpen_steps, learning_rate=1.5e-4)
-    loss = entail_loss(network, teacher, batcher, tasks, SHARPEN_WEIGHTS, hard=2)
     run_stage(stage, network, loss, options.work, report)
 
 
@@ -203,7 +198,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--match-steps", type=int, default=2_600)
     parser.add_argument("--entail-steps", type=int, default=5_000)
-    parser.add_argument("--sharpen-steps", type=int, default=4_000)
     parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
     parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)

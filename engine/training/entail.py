@@ -29,10 +29,6 @@ LONGER_TEXT, LONGER_SHARE = 240, 0.04
 """Some batches read far into long texts, so that late positions are not strangers."""
 TEACHER_SHARE = 0.4
 """Weight of the teacher's view in the target; the rest is the label."""
-MOST_CONFUSED = 256
-"""Labels of a task that the teacher is asked to weigh."""
-DRAWN = 0.9
-"""Where the teacher is certain of one label, the others are still drawn now and then: a loop must end."""
 PASSAGES = "neighbours"
 """The task whose texts have no label: the teacher alone says which of some drawn names fits."""
 
@@ -43,7 +39,6 @@ class Teacher:
     def __init__(self, network: BertForSequenceClassification, batcher: TokenBatcher) -> None:
         self._network = network
         self._batcher = batcher
-        self._labels: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def vectors(self, rows: list[list[int]]) -> Tensor:
@@ -58,12 +53,6 @@ class Teacher:
         columns = torch.tensor([[place[h] for h in row] for row in said])
         return scores.gather(1, columns).softmax(dim=1)
 
-    def confusions(self, texts: Tensor, task: str, labels: list[str]) -> Tensor:
-        """Probabilities `[texts, labels]` of a task's labels, bare."""
-        if task not in self._labels:
-            self._labels[task] = self.vectors([self._batcher.ids(label) for label in labels])
-        return (SCALE * texts @ self._labels[task].T).softmax(dim=1)
-
 
 def entail_loss(
     network: BertForSequenceClassification,
@@ -71,13 +60,8 @@ def entail_loss(
     batcher: TokenBatcher,
     tasks: dict[str, LengthSorted],
     weights: dict[str, float],
-    *,
-    hard: int = 0,
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: the right candidate among four, and entailment against contradiction for each pair.
-
-    `hard`: as many wrong candidates are drawn from what the teacher would confuse with the right one.
-    """
+    """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
     names = list(weights)
     any_name = sorted({name for others in NAMES.values() for name in others})
 
@@ -95,12 +79,7 @@ def entail_loss(
             said = [rng.sample(any_name, CANDIDATES) for _ in rows]
             logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
-        few = hard and len(data.labels) <= MOST_CONFUSED
-        confused = teacher.confusions(vectors, task, data.labels).tolist() if few else [None] * len(rows)
-        said = [
-            candidates(task, data, row, weights_of, hard, rng)
-            for row, weights_of in zip(rows, confused, strict=True)
-        ]
+        said = [_candidates(task, data, row, rng) for row in rows]
         logits = candidate_logits(network, batcher, texts, said, longest)
         return _right_one(logits, teacher.opinion(vectors, said))
 
@@ -130,17 +109,14 @@ def _relations(
     return nn.functional.cross_entropy(_logits(network, inputs), target)
 
 
-def candidates(
-    task: str, data: LengthSorted, row: int, confused: list[float] | None, hard: int, rng: random.Random
-) -> list[str]:
-    """Hypotheses of one text: the right one first, then wrong ones of its task, the confusing ones foremost."""
+def _candidates(task: str, data: LengthSorted, row: int, rng: random.Random) -> list[str]:
+    """Hypotheses of one text: the right one first, then wrong ones of its task."""
     example = data.examples[row]
     assert isinstance(example, Labelled)
     labels = [example.label]
     count = min(CANDIDATES, len(data.labels))
     while len(labels) < count:
-        weights = confused if len(labels) <= hard else None
-        (label,) = rng.choices(data.labels, weights) if rng.random() < DRAWN else (rng.choice(data.labels),)
+        label = rng.choice(data.labels)
         if label not in labels:
             labels.append(label)
     template = draw_template(task, rng)
