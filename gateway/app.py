@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from starlette.routing import Router
@@ -32,6 +33,9 @@ from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 from gateway.tenants import Tenants
 from gateway.triton import Classifier
+
+AGAIN_S = 1.0
+logger = logging.getLogger(__name__)
 
 
 def create_app(
@@ -81,7 +85,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Boundary) -> AsyncIterator[None]:
-        running = [asyncio.create_task(keep()) for keep in keepers]
+        running = [asyncio.create_task(_again_and_again(keep)) for keep in keepers]
         try:
             yield
         finally:
@@ -96,3 +100,13 @@ def create_app(
 
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     return Boundary(router, telemetry, parts.tracing, draining, routes)
+
+
+async def _again_and_again(keep: Callable[[], Awaitable[None]]) -> None:
+    """What keeps the process well must not end with something that nobody thought of."""
+    while True:
+        try:
+            await keep()
+        except Exception:
+            logger.exception("%s ended and begins again", keep.__qualname__)
+        await asyncio.sleep(AGAIN_S)

@@ -36,10 +36,14 @@ class Proxy:
     harm: Harm = Harm.NONE
     harmed: int = 0
     """Answers that it spoiled."""
+    ended: bool = False
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A new connection."""
+        """A new connection; one that was accepted as the proxy ended is refused."""
+        if self.ended:
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self.connections.add(task)
         task.add_done_callback(self.connections.discard)
@@ -95,6 +99,7 @@ async def proxied(port: int, target: str) -> AsyncIterator[Proxy]:
     try:
         yield proxy
     finally:
+        proxy.ended = True
         server.close()
         connections = list(proxy.connections)
         for connection in connections:
