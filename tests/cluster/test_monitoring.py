@@ -32,7 +32,8 @@ def release(namespaced: Callable[[dict[str, Any]], Release], kubernetes: Kuberne
     made = namespaced(
         {
             "monitoring": {"enabled": True, "interval": "2s", "dashboard": {"enabled": True}},
-            "gateway": {"replicas": 1},
+            # All of the load waits until there are more pods; by default what would wait too long is refused.
+            "gateway": {"replicas": 1, "settings": {"WANNENG_MAX_WAIT_S": "30"}},
             "pools": {
                 "cpu": {
                     "engineThreads": 1,
