@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
+
 from loadtest.budget import Line, percentile
 from tests.e2e.paced import CAPACITY, LABELS, Paced, paced
 from tests.e2e.pressure import Arrival, Stream, arrive
@@ -24,7 +26,6 @@ BASE_S, FLOOD_S, RECOVERY_S = 40.0, 60.0, 5.0
 FAIR_S = 60.0
 STEADY, FLOOD = 0.8, 10.0
 """Of the capacity."""
-KIB = 1_024
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, paced(Path(folder)) as server:
         lines = [*asyncio.run(_flood(server)), *asyncio.run(_fairness(server))]
     for line in lines:
-        print(f"{'kept  ' if line.kept else 'BROKEN'} {line.what}: {line.measured}, promised {line.promised}")
+        print(line)
     options.output.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n", encoding="utf-8")
     sys.exit(0 if all(line.kept for line in lines) else 1)
 
@@ -129,8 +130,7 @@ def _p99(arrivals: Sequence[Arrival]) -> float:
 
 def _resident(server: Paced) -> int:
     """Bytes of memory of the gateway."""
-    status = Path(f"/proc/{server.gateway.process.pid}/status").read_text(encoding="utf-8")
-    return next(int(line.split()[1]) * KIB for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(psutil.Process(server.gateway.process.pid).memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), WANNENG_CACHE_BYTES=SMALL_CACHE) as server:
         lines = soak(server, options.minutes, options.rate, options.workload)
     for line in lines:
-        print(f"{'kept  ' if line.kept else 'BROKEN'} {line.what}: {line.measured}, promised {line.promised}")
+        print(line)
     sys.exit(0 if all(line.kept for line in lines) else 1)
 
 

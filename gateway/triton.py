@@ -121,25 +121,14 @@ class Triton:
         self, text: str, labels: Sequence[str], template: str, max_tokens: int | None, timeout_s: float
     ) -> PairLogits:
         """`TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
-        return await self._logits(text, labels, template, max_tokens, timeout_s, self._priority)
-
-    async def _logits(
-        self,
-        text: str,
-        labels: Sequence[str],
-        template: str,
-        max_tokens: int | None,
-        timeout_s: float,
-        priority: int,
-    ) -> PairLogits:
         inputs = _inputs(text, labels, template, max_tokens)
         if not self._buckets:
-            return await self._ask(MODEL, inputs, timeout_s, priority)
+            return await self._ask(MODEL, inputs, timeout_s)
         candidates = fitting(self._buckets, most_tokens(text, labels, template, max_tokens))
         for bucket in candidates:
             padded = inputs | {"pad_to": np.array([bucket], dtype=np.int32)}
             try:
-                return await self._ask(f"{MODEL}_s{bucket}", padded, timeout_s, priority)
+                return await self._ask(f"{MODEL}_s{bucket}", padded, timeout_s)
             except BucketTooShort:
                 continue
         raise TritonFailed(f"a pair is longer than Triton's longest bucket, {candidates[-1]} tokens")
@@ -167,21 +156,17 @@ class Triton:
 
     async def probe(self, timeout_s: float) -> Engine:
         """The engine that has just computed one pair, ahead of all that wait in Triton's queue."""
-        return (await self._logits(PROBE_TEXT, [PROBE_LABEL], "{}", None, timeout_s, FIRST)).engine
+        first = Triton(self._client, self._url, self._buckets, FIRST, self._tracing)
+        return (await first.logits(PROBE_TEXT, [PROBE_LABEL], "{}", None, timeout_s)).engine
 
-    async def _ask(self, model: str, inputs: dict[str, Values], timeout_s: float, priority: int) -> PairLogits:
-        outputs = await self._outputs(model, inputs, OUTPUTS, timeout_s, priority)
+    async def _ask(self, model: str, inputs: dict[str, Values], timeout_s: float) -> PairLogits:
+        outputs = await self._outputs(model, inputs, OUTPUTS, timeout_s)
         return _pair_logits(outputs, len(inputs["labels"]))
 
     async def _outputs(
-        self,
-        model: str,
-        inputs: dict[str, Values],
-        wanted: Sequence[str],
-        timeout_s: float,
-        priority: int = 0,
+        self, model: str, inputs: dict[str, Values], wanted: Sequence[str], timeout_s: float
     ) -> Mapping[str, Values]:
-        header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s, priority=priority)
+        header_length, body = encode_request(inputs, wanted, timeout_s=timeout_s, priority=self._priority)
         url = f"{self._url}/v2/models/{model}/infer"
         try:
             with self._tracing.call(model) as headers:

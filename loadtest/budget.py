@@ -65,6 +65,10 @@ class Line:
     measured: str
     kept: bool
 
+    def __str__(self) -> str:
+        verdict = "kept  " if self.kept else "BROKEN"
+        return f"{verdict} {self.what}: {self.measured}, promised {self.promised}"
+
 
 def budget_of(name: str) -> Budget:
     if name not in BUDGETS:

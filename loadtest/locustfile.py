@@ -194,9 +194,7 @@ def _verdict(environment: Environment, **_: Any) -> None:
     budget: Budget = budget_of(options.load)
     lines = judge(budget, results.samples, results.due)
     for line in lines:
-        log.info(
-            "%s %s: %s, promised %s", "kept  " if line.kept else "BROKEN", line.what, line.measured, line.promised
-        )
+        log.info("%s", line)
     if options.verdict:
         write_report(Path(options.verdict), budget, lines, results.samples)
     environment.process_exit_code = 0 if all(line.kept for line in lines) else 1

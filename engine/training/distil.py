@@ -16,7 +16,7 @@ from transformers import BertForSequenceClassification
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled
 from engine.training.entail import CANDIDATES, ENTAILMENT, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
-from engine.training.hypotheses import NAMES, draw_name, draw_template, hypothesis
+from engine.training.hypotheses import ANY_NAME, draw_name, draw_template, hypothesis
 
 OF_OTHER_TASKS = 0.3
 """Share of the texts whose candidates come from anywhere: what is asked later was in no task."""
@@ -32,7 +32,6 @@ def distil_loss(
 ) -> Callable[[int], Tensor]:
     """The loss of a step; labels of the data say which candidates are asked, never which is right."""
     names = list(weights)
-    any_name = sorted({name for others in NAMES.values() for name in others})
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(2_000_003 * step)
@@ -42,7 +41,7 @@ def distil_loss(
         examples = [data.examples[row] for row in rows]
         texts = [example.text if isinstance(example, Labelled) else example.premise for example in examples]
         known = [] if rng.random() < OF_OTHER_TASKS else data.labels
-        said = [_candidates(task, known, any_name, rng) for _ in rows]
+        said = [_candidates(task, known, rng) for _ in rows]
         with torch.no_grad():
             theirs = [teachers_batcher.encode_all([text])[0].tolist() for text in texts]
             wanted = candidate_logits(teacher, teachers_batcher, theirs, said, LONGEST_TEXT)
@@ -54,8 +53,8 @@ def distil_loss(
     return loss_of_step
 
 
-def _candidates(task: str, known: list[str], any_name: list[str], rng: random.Random) -> list[str]:
+def _candidates(task: str, known: list[str], rng: random.Random) -> list[str]:
     template = draw_template(task, rng)
     if len(known) < CANDIDATES:
-        return [hypothesis(template, name) for name in rng.sample(any_name, CANDIDATES)]
+        return [hypothesis(template, name) for name in rng.sample(ANY_NAME, CANDIDATES)]
     return [hypothesis(template, draw_name(label, rng)) for label in rng.sample(known, CANDIDATES)]

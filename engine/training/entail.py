@@ -14,7 +14,7 @@ from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled, SentencePair
-from engine.training.hypotheses import NAMES, draw_name, draw_template, hypothesis
+from engine.training.hypotheses import ANY_NAME, draw_name, draw_template, hypothesis
 from engine.training.match import SCALE
 from engine.training.network import mean_of_tokens
 
@@ -63,7 +63,6 @@ def entail_loss(
 ) -> Callable[[int], Tensor]:
     """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
     names = list(weights)
-    any_name = sorted({name for others in NAMES.values() for name in others})
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(1_000_003 * step)
@@ -76,7 +75,7 @@ def entail_loss(
             return _relations(network, batcher, data, rows, longest)
         vectors = teacher.vectors(texts)
         if task == PASSAGES:
-            said = [rng.sample(any_name, CANDIDATES) for _ in rows]
+            said = [rng.sample(ANY_NAME, CANDIDATES) for _ in rows]
             logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
         said = [_candidates(task, data, row, rng) for row in rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 NAMES: dict[str, list[str]] = json.loads((Path(__file__).parent / "label_names.json").read_text(encoding="utf-8"))
 """Everyday names of a label; the first is the label as the data has it."""
 
+ANY_NAME = sorted({name for others in NAMES.values() for name in others})
 BARE = "{}"
 TOPIC = (
     "这是关于{}的",

@@ -19,6 +19,9 @@ TEXTS = [f"第{i}个手机质量太差，要求退款" for i in range(40)]
 LABELS = ("投诉", "咨询", "建议", "表扬")
 BODIES = [{"text": text, "labels": list(LABELS)} for text in TEXTS]
 
+Say = Callable[[str, str], None]
+"""What was promised, and what was measured."""
+
 
 class Answer(NamedTuple):
     """What was asked, what came, and after how long."""
@@ -91,6 +94,14 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 6
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.05)
+
+
+def judge(what: str, seen: Load, verdict: Say, slowest_s: float) -> None:
+    """No request failed and none took `slowest_s`; says so in figures."""
+    count = len(seen.answers)
+    verdict(what, f"{len(seen.failed)} of {count} requests failed, the slowest took {seen.slowest_s:.1f} s")
+    assert not seen.failed, seen.failed[:3]
+    assert seen.slowest_s < slowest_s
 
 
 class Arrival(NamedTuple):

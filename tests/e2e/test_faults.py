@@ -22,7 +22,7 @@ import pytest
 from gateway.addresses import Address
 from gateway.replicas import Replicas
 from gateway.triton import Triton
-from tests.e2e.pressure import CLIENTS, LABELS, Load, load, until
+from tests.e2e.pressure import CLIENTS, LABELS, Load, Say, judge, load, until
 from tests.e2e.proxy import LATE_S, Harm, Proxy, proxied
 from tests.e2e.replicas import GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT, free_ports
@@ -31,7 +31,6 @@ SMALL = ROOT / "tests/golden/small"
 DEADLINE_S = 6.0
 QUICK_S = 1.0
 """An answer that met no fault, on a machine that is busy with other things."""
-Say = Callable[[str, str], None]
 
 
 class Tritons:
@@ -109,7 +108,7 @@ async def test_a_triton_that_fails_is_not_seen_by_clients(
         await nobody_waits_for_it(seen)
         await asyncio.to_thread(heal, tritons.first)
         await both_work(tritons)
-    judge(f"a Triton {fault}", seen, verdict)
+    judge(f"a Triton {fault}", seen, verdict, DEADLINE_S)
 
 
 @pytest.mark.parametrize("harm", [harm for harm in Harm if harm is not Harm.NONE])
@@ -126,7 +125,7 @@ async def test_a_network_that_fails_is_not_seen_by_clients(
         assert len(late) < 0.3 * (len(seen.answers) - before), "it gets as much as the one that is well"
         proxy.harm = Harm.NONE
         await both_work(tritons)
-    judge(harm.value, seen, verdict)
+    judge(harm.value, seen, verdict, DEADLINE_S)
 
 
 @dataclass
@@ -197,10 +196,3 @@ async def nobody_waits_for_it(seen: Load) -> None:
         return len(seen.answers) > done + 200 and seen.longest_wait_s < QUICK_S and not late
 
     await until(going_on, "the other goes on")
-
-
-def judge(what: str, seen: Load, verdict: Say) -> None:
-    count = len(seen.answers)
-    verdict(what, f"{len(seen.failed)} of {count} requests failed, the slowest took {seen.slowest_s:.1f} s")
-    assert not seen.failed, seen.failed[:3]
-    assert seen.slowest_s < DEADLINE_S

@@ -25,7 +25,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.settings import Settings
-from tests.e2e.pressure import BODIES, FRESH, Load, load, until
+from tests.e2e.pressure import BODIES, FRESH, Load, Say, judge, load, until
 from tests.e2e.replicas import GatewayProcess
 from tests.e2e.server import ROOT, Server, command_line, descendants, serving
 from tests.fakes.classifier import FakeClassifier
@@ -38,7 +38,6 @@ from wanneng.client import AsyncClient
 PAIRS = 1_000
 """A quota a minute."""
 OPERATOR = {"Authorization": "Bearer operator"}
-Say = Callable[[str, str], None]
 Start = Callable[..., GatewayProcess]
 
 
@@ -66,13 +65,6 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def postgresql() -> Iterator[PostgresServer]:
     with postgresql_server() as running:
         yield running
-
-
-def judge(what: str, seen: Load, verdict: Say, slowest_s: float) -> None:
-    count = len(seen.answers)
-    verdict(what, f"{len(seen.failed)} of {count} requests failed, the slowest took {seen.slowest_s:.1f} s")
-    assert not seen.failed, seen.failed[:3]
-    assert seen.slowest_s < slowest_s
 
 
 async def going_on(seen: Load, count: int = 100) -> None:

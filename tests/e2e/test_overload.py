@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.paced import CAPACITY, LABELS, Paced, paced
-from tests.e2e.pressure import Arrival, Stream, arrive, until
+from tests.e2e.pressure import Arrival, Say, Stream, arrive, until
 
 PAIRS = len(LABELS)
 WINDOWS = 2 * 128
 """Pairs that one tenant has in flight at most, before its last call."""
-Say = Callable[[str, str], None]
 
 
 @pytest.fixture(scope="module")
