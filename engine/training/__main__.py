@@ -19,6 +19,7 @@ from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.calibration import Asked, apply_temperature, best_temperature
 from engine.training.corpus import Corpus, Labelled, SentencePair
+from engine.training.derived import derived_tasks
 from engine.training.distil import distil_loss
 from engine.training.entail import Teacher, entail_loss
 from engine.training.loop import Stage, run_stage
@@ -40,6 +41,7 @@ SEED = 7
 HIDDEN = 256
 SOFTER = 0.4
 NEIGHBOURS = 120_000
+WORDS = 300_000
 
 TOPIC_WEIGHTS = {
     "tnews": 3.0,
@@ -57,15 +59,19 @@ TOPIC_WEIGHTS = {
     "cold_topic": 0.5,
     "offensive": 0.5,
     "lexicon": 1.0,
+    "question_intent": 2.0,
+    "review_aspect": 2.0,
+    "words": 6.0,
 }
 MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5}
-ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nli": 2.0, "questions": 0.7, "neighbours": 3.0}
+ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nli": 6.0, "questions": 1.0, "neighbours": 4.0}
 
 
 def main() -> None:
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
     corpus = Corpus(options.data)
     vocabulary = options.work / "vocab.txt"
     if not vocabulary.exists():
@@ -97,7 +103,7 @@ def main() -> None:
     figures = _figures(network, batcher, corpus, options)
     apply_temperature(network, figures["temperature"])
     snapshot = Snapshot(
-        config_of(network), network.state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
+        config_of(network), network.cpu().state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
     )
     write_snapshot(snapshot, options.work / "snapshot")
     (options.work / "dev.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -140,7 +146,9 @@ def report(line: str) -> None:
 
 def _tasks(corpus: Corpus, batcher: TokenBatcher) -> dict[str, LengthSorted]:
     rng = random.Random(SEED)
-    examples: dict[str, list[Labelled] | list[SentencePair]] = dict(corpus.tasks())
+    labelled = corpus.tasks()
+    examples: dict[str, list[Labelled] | list[SentencePair]] = dict(labelled)
+    examples |= derived_tasks(corpus, labelled, rng, words=WORDS)
     examples["lexicon"] = corpus.lexicon()
     examples["nli"] = corpus.nli("train")
     examples["questions"] = questions = corpus.paraphrases()
@@ -201,6 +209,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
     parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dev-texts", type=int, default=500, help="texts measured per dev task")
     parser.add_argument("--everyday", type=Path, help="JSON file of everyday examples")
     parser.add_argument("--held-out", type=Path, help="JSON file of examples that nothing is chosen by")

@@ -67,15 +67,20 @@ class TokenBatcher:
     def _pad(self, first: list[list[int]], second: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
         second = second or [[] for _ in first]
         longest = max(len(a) + len(b) for a, b in zip(first, second, strict=True))
-        ids = torch.full((len(first), longest), self.special.pad, dtype=torch.int64)
-        types = torch.zeros_like(ids)
-        mask = torch.zeros_like(ids)
+        ids = np.full((len(first), longest), self.special.pad, dtype=np.int64)
+        types = np.zeros_like(ids)
+        mask = np.zeros_like(ids)
         for row, (a, b) in enumerate(zip(first, second, strict=True)):
             n = len(a) + len(b)
-            ids[row, :n] = torch.tensor(a + b)
+            ids[row, :n] = a + b
             types[row, len(a) : n] = 1
             mask[row, :n] = 1
-        return ids, types, mask
+        return on_device(ids), on_device(types), on_device(mask)
+
+
+def on_device(array: NDArray[np.int64]) -> Tensor:
+    """In one transfer, where the default device is not the CPU."""
+    return torch.from_numpy(array).to(torch.get_default_device())
 
 
 class LengthSorted:

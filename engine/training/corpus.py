@@ -7,28 +7,12 @@ import lzma
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SENTENCE_END = re.compile(r"(?<=[。！？!?；])")
-SUGGESTION = re.compile(r"建议|希望(能|可以|商家|厂家|店家|以后|改进|增加)|最好(能|可以)|应该(增加|改|加)")
-
-SERVICE_INTENT = "service_intent"
-"""A task made here from the others: what a customer wants (投诉, 咨询, 建议, 表扬)."""
-
-COMPLAINTS = (
-    "买家抱怨",
-    "买家表达不满",
-    "买家表示物流太慢",
-    "买家反馈收到的商品有问题",
-    "买家表示商家发错",
-    "买家表示无法",
-    "买家要求补偿",
-    "买家要求退运费",
-)
-PRAISE = ("买家表达赞美",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +57,10 @@ class Corpus:
             yield record["a"]
 
     def tasks(self) -> dict[str, list[Labelled]]:
-        """Labelled texts by task; `SERVICE_INTENT` is added, one text under two tasks is kept in both."""
+        """Labelled texts by task; one text under two tasks is kept in both."""
         tasks: dict[str, list[Labelled]] = defaultdict(list)
         for record in self.records("classification_train.jsonl"):
             tasks[record["task"]].append(Labelled(record["text"], record["label"]))
-        tasks[SERVICE_INTENT] = list(self._service_intents(tasks))
         return dict(tasks)
 
     def dev_tasks(self) -> dict[str, list[Labelled]]:
@@ -121,33 +104,3 @@ class Corpus:
                 pairs.append(SentencePair(rest[:200], sentences[chosen][:80], "entailment"))
         rng.shuffle(pairs)
         return pairs[:most]
-
-    def _service_intents(self, tasks: dict[str, list[Labelled]]) -> Iterator[Labelled]:
-        yield from _intents_of_buyers(tasks["ecommerce_intent"])
-        yield from _intents_of_reviews(tasks["shopping_sentiment"])
-        for record in self.records("paraphrase_train.jsonl"):
-            yield Labelled(record["b"], "咨询")
-        for name in ("text_weibo_rumor_reposts.txt", "text_zhihu_hot.txt"):
-            for passage in self.lines(name):
-                if len(passage) <= 80 and passage.startswith(("建议", "希望", "应该")):
-                    yield Labelled(passage, "建议")
-
-
-def _intents_of_buyers(examples: Sequence[Labelled]) -> Iterator[Labelled]:
-    for example in examples:
-        if example.label.startswith("买家咨询"):
-            yield Labelled(example.text, "咨询")
-        elif example.label.startswith(COMPLAINTS):
-            yield Labelled(example.text, "投诉")
-        elif example.label.startswith(PRAISE):
-            yield Labelled(example.text, "表扬")
-
-
-def _intents_of_reviews(examples: Sequence[Labelled]) -> Iterator[Labelled]:
-    for example in examples:
-        if not 6 <= len(example.text) <= 80:
-            continue
-        if SUGGESTION.search(example.text):
-            yield Labelled(example.text, "建议")
-        else:
-            yield Labelled(example.text, "投诉" if example.label == "负面" else "表扬")

@@ -16,7 +16,7 @@ from transformers import BertForSequenceClassification
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled
 from engine.training.entail import CANDIDATES, ENTAILMENT, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
-from engine.training.hypotheses import ANY_NAME, draw_name, draw_template, hypothesis
+from engine.training.hypotheses import ANY_NAME, say
 
 OF_OTHER_TASKS = 0.3
 """Share of the texts whose candidates come from anywhere: what is asked later was in no task."""
@@ -54,7 +54,4 @@ def distil_loss(
 
 
 def _candidates(task: str, known: list[str], rng: random.Random) -> list[str]:
-    template = draw_template(task, rng)
-    if len(known) < CANDIDATES:
-        return [hypothesis(template, name) for name in rng.sample(ANY_NAME, CANDIDATES)]
-    return [hypothesis(template, draw_name(label, rng)) for label in rng.sample(known, CANDIDATES)]
+    return say(task, rng.sample(known if len(known) >= CANDIDATES else ANY_NAME, CANDIDATES), rng)

@@ -14,7 +14,7 @@ from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled, SentencePair
-from engine.training.hypotheses import ANY_NAME, draw_name, draw_template, hypothesis
+from engine.training.hypotheses import ANY_NAME, say
 from engine.training.match import SCALE
 from engine.training.network import mean_of_tokens
 
@@ -27,10 +27,10 @@ TOKEN_BUDGET = 900
 LONGEST_TEXT = 72
 LONGER_TEXT, LONGER_SHARE = 240, 0.04
 """Some batches read far into long texts, so that late positions are not strangers."""
-TEACHER_SHARE = 0.4
+TEACHER_SHARE = 0.5
 """Weight of the teacher's view in the target; the rest is the label."""
-PASSAGES = "neighbours"
-"""The task whose texts have no label: the teacher alone says which of some drawn names fits."""
+PASSAGES, WORDS = "neighbours", "words"
+"""The task whose texts have no label: the teacher alone says which of some drawn names or words fits."""
 
 
 class Teacher:
@@ -69,13 +69,13 @@ def entail_loss(
         task = rng.choices(names, [weights[name] for name in names])[0]
         data = tasks[task]
         longest = LONGER_TEXT if rng.random() < LONGER_SHARE else LONGEST_TEXT
+        if task != PASSAGES and isinstance(data.examples[0], SentencePair):
+            return _relations(network, batcher, data, data.draw(rng, CANDIDATES * TOKEN_BUDGET, longest), longest)
         rows = data.draw(rng, TOKEN_BUDGET, longest)
         texts = [data.tokens[i].tolist() for i in rows]
-        if task != PASSAGES and isinstance(data.examples[0], SentencePair):
-            return _relations(network, batcher, data, rows, longest)
         vectors = teacher.vectors(texts)
         if task == PASSAGES:
-            said = [rng.sample(ANY_NAME, CANDIDATES) for _ in rows]
+            said = [rng.sample(rng.choice([ANY_NAME, tasks[WORDS].labels]), CANDIDATES) for _ in rows]
             logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
         said = [_candidates(task, data, row, rng) for row in rows]
@@ -118,8 +118,7 @@ def _candidates(task: str, data: LengthSorted, row: int, rng: random.Random) -> 
         label = rng.choice(data.labels)
         if label not in labels:
             labels.append(label)
-    template = draw_template(task, rng)
-    return [hypothesis(template, draw_name(label, rng)) for label in labels]
+    return say(task, labels, rng)
 
 
 def _right_one(logits: Tensor, opinion: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One training loop for every stage: schedule, checkpoints, resume, progress. Knows nothing about the loss."""
+"""One training loop for every stage: precision, schedule, checkpoints, resume, progress. Knows no loss."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
+
+MEASURED_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,16 @@ def run_stage(
         fused=True,
     )
     checkpoint = folder / f"{stage.name}.pt"
-    start = _resume(checkpoint, network, optimizer)
+    start, precision = _resume(checkpoint, network, optimizer)
     network.train()
+    if precision is None:
+        precision = _fastest(network, loss_of_step, report)
     began, smoothed = time.monotonic(), None
     for step in range(start, stage.steps):
         torch.manual_seed(step)
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * _schedule(step, stage)
-        loss = loss_of_step(step)
+        loss = _forward(loss_of_step, step, precision)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
@@ -66,8 +70,45 @@ def run_stage(
             left_min = each_s * (stage.steps - done) / 60
             report(f"{stage.name} {done}/{stage.steps} loss {smoothed:.3f}, {left_min:.0f} min left")
         if done % stage.checkpoint_every_steps == 0 or done == stage.steps:
-            _save(checkpoint, network, optimizer, done)
+            _save(checkpoint, network, optimizer, done, precision)
     network.eval()
+
+
+def _forward(loss_of_step: Callable[[int], Tensor], step: int, precision: torch.dtype) -> Tensor:
+    mixed = precision != torch.float32
+    with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16, enabled=mixed):
+        return loss_of_step(step)
+
+
+def _fastest(
+    network: BertForSequenceClassification,
+    loss_of_step: Callable[[int], Tensor],
+    report: Callable[[str], None],
+) -> torch.dtype:
+    """The faster of float32 and mixed bfloat16: five times faster on one processor, half as fast on another."""
+    seconds = {
+        precision: _seconds_of_a_step(network, loss_of_step, precision)
+        for precision in (torch.float32, torch.bfloat16)
+    }
+    precision = min(seconds, key=seconds.__getitem__)
+    report(f"{precision} of " + ", ".join(f"{kind} ({each_s:.3f} s a step)" for kind, each_s in seconds.items()))
+    return precision
+
+
+def _seconds_of_a_step(
+    network: BertForSequenceClassification, loss_of_step: Callable[[int], Tensor], precision: torch.dtype
+) -> float:
+    """Learns nothing; the first step is not counted."""
+    began = 0.0
+    for step in range(1 + MEASURED_STEPS):
+        if step == 1:
+            began = time.monotonic()
+        loss = _forward(loss_of_step, step, precision)
+        loss.backward()
+        # Waits for a device that works on by itself.
+        loss.item()
+        network.zero_grad(set_to_none=True)
+    return (time.monotonic() - began) / MEASURED_STEPS
 
 
 def _schedule(step: int, stage: Stage) -> float:
@@ -78,13 +119,16 @@ def _schedule(step: int, stage: Stage) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _resume(path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer) -> int:
+def _resume(
+    path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer
+) -> tuple[int, torch.dtype | None]:
+    """The step to go on with and the precision so far, which a resumed run keeps."""
     if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
+        return 0, None
+    state = torch.load(path, weights_only=True, map_location="cpu")
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    return int(state["step"]), state["precision"]
 
 
 def _save(
@@ -92,7 +136,14 @@ def _save(
     network: BertForSequenceClassification,
     optimizer: torch.optim.Optimizer,
     step: int,
+    precision: torch.dtype,
 ) -> None:
     partial = path.with_suffix(".partial")
-    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    state = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "precision": precision,
+    }
+    torch.save(state, partial)
     partial.replace(path)

@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled, SentencePair
-from engine.training.hypotheses import draw_name, draw_template, hypothesis
+from engine.training.hypotheses import say
 from engine.training.network import mean_of_tokens
 
 SCALE = 20.0
@@ -66,10 +66,9 @@ def _labels(
 ) -> Tensor:
     wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
     labels = sorted(set(wanted))
-    others = [label for label in data.labels if label not in set(wanted)]
-    labels += rng.sample(others, min(len(others), max(0, MOST_LABELS - len(labels))))
-    template = draw_template(task, rng)
-    said = [batcher.ids(hypothesis(template, draw_name(label, rng))) for label in labels]
+    others = rng.sample(data.labels, min(len(data.labels), MOST_LABELS))
+    labels += [label for label in others if label not in wanted][: max(0, MOST_LABELS - len(labels))]
+    said = [batcher.ids(h) for h in say(task, labels, rng)]
     texts = mean_of_tokens(network, *batcher.singles([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
     scores = SCALE * texts @ mean_of_tokens(network, *batcher.singles(said, LONGEST_TEXT)).T
     place = {label: column for column, label in enumerate(labels)}

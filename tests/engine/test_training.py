@@ -18,8 +18,9 @@ from engine.snapshot import network_of, read_snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.calibration import Asked, apply_temperature, best_temperature
 from engine.training.corpus import Corpus, Labelled
+from engine.training.derived import derived_tasks, words_out_of
 from engine.training.distil import distil_loss
-from engine.training.hypotheses import draw_name, draw_template, hypothesis
+from engine.training.hypotheses import FIELDS, draw_name, draw_template, hypothesis, say
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.network import build_network
@@ -53,6 +54,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for task in TASKS for topic in TOPICS for _ in range(12)
     ]  # fmt: skip
     labelled += [{"task": "shopping_sentiment", "text": "建议" + sentence(rng, "饭菜"), "label": "负面"}] * 3
+    remarks = ["快递走了五天才到手里呢", "味道和以前吃过的不同", "快递慢，味道也不好呢", "一般般没有什么可说的"]
+    labelled += [{"task": "shopping_sentiment", "text": text, "label": "负面"} for text in remarks * 10]
     pairs = [(sentence(rng, t), sentence(rng, t)) for t in TOPICS for _ in range(10)]
     relations = ["entailment", "neutral", "contradiction"]
     nli = [
@@ -127,6 +130,30 @@ def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
         torch.testing.assert_close(resumed[name], value)
 
 
+def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path: Path) -> None:
+    """Measured anew it might be the other one, and the run would be no longer that of an unbroken one."""
+    mixed: list[bool] = []
+
+    def train(steps: int) -> None:
+        network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
+
+        def loss(step: int) -> Tensor:
+            mixed.append(torch.is_autocast_enabled("cpu"))
+            ids = torch.full((2, 3), step + 1)
+            return network(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids[:, 0] % 3).loss
+
+        run_stage(Stage("stage", steps, learning_rate=1e-3), network, loss, tmp_path, report=lambda line: None)
+
+    train(2)
+    assert set(mixed) == {True, False}, "both are measured"
+    checkpoint = torch.load(tmp_path / "stage.pt", weights_only=True)
+    for kept in (torch.bfloat16, torch.float32):
+        torch.save(checkpoint | {"precision": kept}, tmp_path / "stage.pt")
+        mixed.clear()
+        train(4)
+        assert mixed == [kept == torch.bfloat16] * 2
+
+
 def test_matching_learns_which_label_a_text_has(data: Path, tmp_path: Path) -> None:
     corpus = Corpus(data)
     learn_vocabulary(corpus.passages(), tmp_path / "vocab.txt")
@@ -147,8 +174,35 @@ def test_matching_learns_which_label_a_text_has(data: Path, tmp_path: Path) -> N
     assert np.mean(losses[-10:]) < 0.5 * np.log(len(TOPICS))
 
 
+def derived(data: Path) -> dict[str, list[Labelled]]:
+    corpus = Corpus(data)
+    return derived_tasks(corpus, corpus.tasks(), random.Random(4), words=500)
+
+
+def test_a_word_is_asked_for_by_the_passages_that_it_was_taken_out_of() -> None:
+    passages = [
+        "昨天晚上的比赛真的让人高兴",
+        "周末大家一起去吃了火锅",
+        "医生说这种药要在饭后吃",
+        "银行的利率又要往下降了",
+    ]
+    words = words_out_of([f"{passage}呀呀呀呀" for passage in passages * 20] + ["张三"], random.Random(5), 1_000)
+    assert {"比赛", "火锅", "医生", "利率"} <= {example.label for example in words}
+    assert not {"昨天", "真的", "张三"} & {example.label for example in words}, "says nothing of the matter"
+    removed = sum(example.label not in example.text for example in words)
+    assert 0.6 < removed / len(words) < 0.9
+
+
+def test_wording_names_the_label_and_is_half_of_the_time_taken_out(data: Path) -> None:
+    aspects = derived(data)["review_aspect"]
+    assert {example.label for example in aspects} == {"物流", "口味"}, "two aspects in one remark are none"
+    shipping = [example.text for example in aspects if example.label == "物流"]
+    assert {"快递" in text for text in shipping} == {True, False}
+    assert all("五天才到" in text for text in shipping)
+
+
 def test_a_customers_suggestion_is_a_suggestion(data: Path) -> None:
-    intents = Corpus(data).tasks()["service_intent"]
+    intents = derived(data)["service_intent"]
     assert {e.label for e in intents if e.text.startswith("建议")} == {"建议"}
     assert {"投诉", "咨询", "表扬"} & {e.label for e in intents}
 
@@ -168,6 +222,19 @@ def test_labels_are_said_in_many_ways_and_always_whole() -> None:
     assert len(said) > 15
     assert not any("{}" in one for one in said)
     assert draw_name("没有别名的标签", rng) == "没有别名的标签"
+
+
+def test_labels_are_said_in_one_template_and_of_one_field() -> None:
+    rng = random.Random(3)
+    fields = set()
+    for _ in range(200):
+        first, second = say("question_intent", ["没有别名", "也无别名"], rng)
+        before, after = first.split("没有别名")
+        assert second.startswith(before[:-2]) and second.endswith("也无别名" + after)
+        fields.add(before[-2:] if before[-2:] in {name for field in FIELDS for name in field} else "")
+    assert len(fields) > 15
+    assert "" in fields
+    assert say("tnews", ["没有别名"], random.Random(3))[0].count("没有别名") == 1
 
 
 def world(data: Path, folder: Path) -> tuple[TokenBatcher, dict[str, LengthSorted], int]:
