@@ -18,10 +18,12 @@ from transformers import BertForSequenceClassification
 from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.calibration import Asked, apply_temperature, best_temperature
+from engine.training.compare import comparing
 from engine.training.corpus import Corpus, Labelled, SentencePair
 from engine.training.derived import derived_tasks
 from engine.training.distil import distil_loss
-from engine.training.entail import Teacher, entail_loss
+from engine.training.entail import LONGEST_TEXT, Teacher, entail_loss
+from engine.training.hypotheses import say
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.measure import (
@@ -33,15 +35,16 @@ from engine.training.measure import (
     matches,
     relation_accuracy,
 )
-from engine.training.network import build_network, config_of, soften_attention
+from engine.training.network import build_network, config_of, keep_segments
 from engine.training.vectors import learn_vectors, write_token_file
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 
 SEED = 7
 HIDDEN = 256
-SOFTER = 0.4
 NEIGHBOURS = 120_000
 WORDS = 300_000
+SAMPLED = 30
+"""Texts of a task that the layer which compares is built by."""
 
 TOPIC_WEIGHTS = {
     "tnews": 3.0,
@@ -90,15 +93,16 @@ def main() -> None:
     batcher = TokenBatcher(tokenizer)
     report("reading tasks")
     tasks = _tasks(corpus, batcher)
-    network = build_network(np.load(vectors_file), layers=options.layers, seed=SEED)
+    network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
+    keep_segments(network)
     stage = Stage("match", options.match_steps, learning_rate=5e-4)
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
     _ask(matches, network, batcher, corpus, options)
     if options.teacher is None:
-        _learn_pairs(network, batcher, tasks, options)
+        network = _learn_pairs(network, batcher, tasks, options)
     else:
-        _learn_from(options.teacher, network, batcher, tasks, options)
+        network = _learn_from(options.teacher, network, batcher, tasks, options)
     network.eval()
     figures = _figures(network, batcher, corpus, options)
     apply_temperature(network, figures["temperature"])
@@ -114,13 +118,14 @@ def _learn_pairs(
     batcher: TokenBatcher,
     tasks: dict[str, LengthSorted],
     options: argparse.Namespace,
-) -> None:
+) -> BertForSequenceClassification:
     """From the labels, softened by what the bi-encoder thinks."""
     teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
-    soften_attention(network, SOFTER)
-    stage = Stage("entail", options.entail_steps, learning_rate=2.5e-4)
-    loss = entail_loss(network, teacher, batcher, tasks, ENTAIL_WEIGHTS)
-    run_stage(stage, network, loss, options.work, report)
+    deeper = _comparing(network, batcher, tasks)
+    stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4)
+    loss = entail_loss(deeper, teacher, batcher, tasks, ENTAIL_WEIGHTS)
+    run_stage(stage, deeper, loss, options.work, report)
+    return deeper
 
 
 def _learn_from(
@@ -129,15 +134,37 @@ def _learn_from(
     batcher: TokenBatcher,
     tasks: dict[str, LengthSorted],
     options: argparse.Namespace,
-) -> None:
+) -> BertForSequenceClassification:
     """From a real StructBERT in `folder`, a ModelScope snapshot."""
     snapshot = read_snapshot(folder)
     teacher = network_of(snapshot).eval().requires_grad_(False)
     own = TokenBatcher(load_tokenizer(folder / "vocab.txt", lower_case=snapshot.lower_case))
-    soften_attention(network, SOFTER)
+    deeper = _comparing(network, batcher, tasks)
     stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4)
-    loss = distil_loss(network, teacher, batcher, own, tasks, TOPIC_WEIGHTS | {"neighbours": 6.0})
-    run_stage(stage, network, loss, options.work, report)
+    loss = distil_loss(deeper, teacher, batcher, own, tasks, TOPIC_WEIGHTS | {"neighbours": 6.0})
+    run_stage(stage, deeper, loss, options.work, report)
+    return deeper
+
+
+def _comparing(
+    network: BertForSequenceClassification, batcher: TokenBatcher, tasks: dict[str, LengthSorted]
+) -> BertForSequenceClassification:
+    """Begun by what is asked of each task: some of its texts, each with one of its labels."""
+    rng = random.Random(SEED)
+    rows, said = [], []
+    for name, task in tasks.items():
+        if not task.labels:
+            continue
+        for row in rng.sample(range(len(task)), min(SAMPLED, len(task))):
+            rows.append(task.tokens[row].tolist())
+            said.append(batcher.ids(say(name, [rng.choice(task.labels)], rng)[0]))
+    network.eval()
+    return comparing(
+        network,
+        batcher.texts(rows, LONGEST_TEXT),
+        batcher.hypotheses(said, LONGEST_TEXT),
+        batcher.pairs(rows, said, LONGEST_TEXT),
+    )
 
 
 def report(line: str) -> None:
@@ -204,8 +231,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the xz-compressed training data")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and result; a second run resumes")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--match-steps", type=int, default=2_600)
-    parser.add_argument("--entail-steps", type=int, default=5_000)
+    parser.add_argument("--match-steps", type=int, default=9_000)
+    parser.add_argument("--entail-steps", type=int, default=2_000)
     parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
     parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)

@@ -49,11 +49,14 @@ class TokenBatcher:
             for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         ]
 
-    def singles(self, rows: Sequence[Sequence[int]], most: int) -> tuple[Tensor, Tensor]:
-        """`[CLS] text [SEP]` of at most `most` text tokens: ids and mask, `[n, s]` int64."""
+    def texts(self, rows: Sequence[Sequence[int]], most: int) -> tuple[Tensor, Tensor, Tensor]:
+        """`[CLS] text [SEP]` of at most `most` text tokens: ids, token types (0), mask, `[n, s]` int64."""
         s = self.special
-        ids, _, mask = self._pad([[s.cls, *row[:most], s.sep] for row in rows], [])
-        return ids, mask
+        return self._pad([[s.cls, *row[:most], s.sep] for row in rows], [[] for _ in rows])
+
+    def hypotheses(self, rows: Sequence[Sequence[int]], most: int) -> tuple[Tensor, Tensor, Tensor]:
+        """`hypothesis [SEP]`: ids, token types (1), mask, `[n, s]` int64."""
+        return self._pad([[] for _ in rows], [[*row[:most], self.special.sep] for row in rows])
 
     def pairs(
         self, premises: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]], most: int
@@ -65,7 +68,6 @@ class TokenBatcher:
         return self._pad(first, second)
 
     def _pad(self, first: list[list[int]], second: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
-        second = second or [[] for _ in first]
         longest = max(len(a) + len(b) for a, b in zip(first, second, strict=True))
         ids = np.full((len(first), longest), self.special.pad, dtype=np.int64)
         types = np.zeros_like(ids)

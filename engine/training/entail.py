@@ -42,14 +42,15 @@ class Teacher:
 
     @torch.no_grad()
     def vectors(self, rows: list[list[int]]) -> Tensor:
-        """Unit vectors `[rows, hidden]` of token rows."""
-        return mean_of_tokens(self._network, *self._batcher.singles(rows, LONGEST_TEXT))
+        """Unit vectors `[rows, hidden]` of texts."""
+        return mean_of_tokens(self._network, *self._batcher.texts(rows, LONGEST_TEXT))
 
     def opinion(self, texts: Tensor, said: list[list[str]]) -> Tensor:
         """Probabilities `[texts, candidates]` of the hypotheses that were said of each text."""
         distinct = sorted({h for row in said for h in row})
         place = {h: column for column, h in enumerate(distinct)}
-        scores = SCALE * texts @ self.vectors([self._batcher.ids(h) for h in distinct]).T
+        ids = [self._batcher.ids(h) for h in distinct]
+        scores = SCALE * texts @ mean_of_tokens(self._network, *self._batcher.hypotheses(ids, LONGEST_TEXT)).T
         columns = torch.tensor([[place[h] for h in row] for row in said])
         return scores.gather(1, columns).softmax(dim=1)
 

@@ -49,8 +49,8 @@ def _partners(
     rows: list[int],
 ) -> Tensor:
     pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
-    first = batcher.singles([data.tokens[i].tolist() for i in rows], LONGEST_TEXT)
-    second = batcher.singles([batcher.ids(pair.hypothesis) for pair in pairs], LONGEST_TEXT)
+    first = batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT)
+    second = batcher.hypotheses([batcher.ids(pair.hypothesis) for pair in pairs], LONGEST_TEXT)
     scores = SCALE * mean_of_tokens(network, *first) @ mean_of_tokens(network, *second).T
     target = torch.arange(len(rows))
     return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
@@ -69,7 +69,7 @@ def _labels(
     others = rng.sample(data.labels, min(len(data.labels), MOST_LABELS))
     labels += [label for label in others if label not in wanted][: max(0, MOST_LABELS - len(labels))]
     said = [batcher.ids(h) for h in say(task, labels, rng)]
-    texts = mean_of_tokens(network, *batcher.singles([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
-    scores = SCALE * texts @ mean_of_tokens(network, *batcher.singles(said, LONGEST_TEXT)).T
+    texts = mean_of_tokens(network, *batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
+    scores = SCALE * texts @ mean_of_tokens(network, *batcher.hypotheses(said, LONGEST_TEXT)).T
     place = {label: column for column, label in enumerate(labels)}
     return nn.functional.cross_entropy(scores, torch.tensor([place[label] for label in wanted]))

@@ -63,8 +63,8 @@ def matches(
     hypotheses: Sequence[str],
 ) -> list[float]:
     """Cosine of text and hypothesis: the bi-encoder's score."""
-    text_vector = mean_of_tokens(network, *batcher.singles([batcher.ids(text)], LONGEST_TEXT))
-    said = mean_of_tokens(network, *batcher.singles([batcher.ids(h) for h in hypotheses], LONGEST_TEXT))
+    text_vector = mean_of_tokens(network, *batcher.texts([batcher.ids(text)], LONGEST_TEXT))
+    said = mean_of_tokens(network, *batcher.hypotheses([batcher.ids(h) for h in hypotheses], LONGEST_TEXT))
     return [float(value) for value in (said @ text_vector.T)[:, 0]]
 
 

@@ -13,17 +13,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import BertForSequenceClassification
 
 from engine.snapshot import network_of, read_snapshot, write_snapshot
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.calibration import Asked, apply_temperature, best_temperature
+from engine.training.compare import Rows, comparing
 from engine.training.corpus import Corpus, Labelled
 from engine.training.derived import derived_tasks, words_out_of
 from engine.training.distil import distil_loss
 from engine.training.hypotheses import FIELDS, draw_name, draw_template, hypothesis, say
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
-from engine.training.network import build_network
+from engine.training.network import SEGMENT, build_network, keep_segments, mean_of_tokens
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 from tests.engine.snapshots import snapshot
 
@@ -76,14 +78,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "1",
+        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
         "--match-steps", "3", "--entail-steps", "3", "--dev-texts", "6",
     ]  # fmt: skip
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-2_000:]
     assert "learning the vocabulary" not in done.stderr
-    assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 1
+    assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 2
     figures = json.loads((tmp_path / "dev.json").read_text(encoding="utf-8"))
     for name in ("accuracy", "calibration_error_before", "calibration_error"):
         assert 0 <= figures[name]["tnews"] <= 1
@@ -95,14 +97,14 @@ def test_the_script_learns_from_a_structbert_of_ones_own(data: Path, tmp_path: P
     """The teacher has another vocabulary, another size, and random weights."""
     write_snapshot(snapshot(max_position_embeddings=512), tmp_path / "teacher")
     command = [
-        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "1",
+        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
         "--match-steps", "2", "--distil-steps", "3", "--dev-texts", "6", "--teacher", str(tmp_path / "teacher"),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]
     assert (tmp_path / "distil.pt").exists()
     assert not (tmp_path / "entail.pt").exists()
-    assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 1
+    assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 2
 
 
 def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -152,6 +154,65 @@ def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path: Path) ->
         mixed.clear()
         train(4)
         assert mixed == [kept == torch.bfloat16] * 2
+
+
+def alike(seed: int) -> tuple[BertForSequenceClassification, Rows, Rows, Rows]:
+    """An untrained bi-encoder of small size; 200 texts and hypotheses, apart and together, half of them alike."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(0, 1, (400, 64)).astype(np.float32)
+    network = build_network(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), layers=2).eval()
+    texts, said = (torch.from_numpy(rng.integers(5, 400, (200, n))) for n in (20, 4))
+    said[:100] = texts[:100, 3:7]
+    first, second = (
+        (ids, torch.full_like(ids, which), torch.ones_like(ids)) for which, ids in ((0, texts), (1, said))
+    )
+    together = tuple(torch.cat([a, b], dim=1) for a, b in zip(first, second, strict=True))
+    return network, first, second, (together[0], together[1], together[2])
+
+
+@torch.no_grad()
+def test_a_text_has_the_states_that_it_has_alone() -> None:
+    network, texts, said, pairs = alike(1)
+    together = comparing(network, texts, said, pairs)
+    for depth in range(3):
+        rows = (
+            model.bert(input_ids=i, token_type_ids=t, attention_mask=m, output_hidden_states=True).hidden_states
+            for model, (i, t, m) in ((network, texts), (together, pairs))
+        )
+        alone, beside = (states[depth][:, :20] for states in rows)
+        assert torch.cosine_similarity(alone, beside, dim=-1).min() > 0.999
+
+
+@torch.no_grad()
+def test_a_cross_encoder_begins_as_the_bi_encoder() -> None:
+    network, texts, said, pairs = alike(2)
+    ids, types, mask = pairs
+    logits = comparing(network, texts, said, pairs)(
+        input_ids=ids, token_type_ids=types, attention_mask=mask
+    ).logits
+    cosines = (mean_of_tokens(network, *texts) * mean_of_tokens(network, *said)).sum(1)
+    for column, sign in ((0, 1), (2, -1)):
+        assert sign * torch.corrcoef(torch.stack([cosines, logits[:, column]]))[0, 1] > 0.8
+
+
+def test_training_leaves_alone_what_says_which_segment_a_token_is_of(tmp_path: Path) -> None:
+    network, texts, said, _ = alike(3)
+    keep_segments(network)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def loss(step: int) -> Tensor:
+        return -(mean_of_tokens(network, *texts) * mean_of_tokens(network, *said)).sum(1).mean()
+
+    run_stage(Stage("stage", 5, 1e-2, warmup_steps=1), network, loss, tmp_path, report=lambda line: None)
+    after = network.state_dict()
+    for name, value in before.items():
+        if "embeddings.weight" in name:
+            torch.testing.assert_close(after[name][:, SEGMENT], value[:, SEGMENT], rtol=1e-3, atol=0)
+            assert not torch.equal(after[name], value)
+        elif "output" in name:
+            torch.testing.assert_close(after[name][SEGMENT], value[SEGMENT])
+        elif "query" in name:
+            torch.testing.assert_close(after[name][::16], value[::16])
 
 
 def test_matching_learns_which_label_a_text_has(data: Path, tmp_path: Path) -> None:
