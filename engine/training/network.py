@@ -81,22 +81,21 @@ def empty_network(
 
 
 def keep_segments(network: BertForSequenceClassification) -> None:
-    """Let no gradient reach what the last dimension says, nor the dimension of each head that is kept for it."""
+    """Let no gradient reach what the last dimension says.
+
+    The dimension of each head that is kept for it needs no care: query and key are both zero there, so none comes.
+    """
     embeddings = network.bert.embeddings
     by_column = [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
     by_row = [embeddings.LayerNorm]
-    by_head = []
     for layer in network.bert.encoder.layer:
-        by_head += [layer.attention.self.query, layer.attention.self.key]
         for part in (layer.attention.output, layer.output):
             by_row += [part.dense, part.LayerNorm]
-    width = network.config.hidden_size // network.config.num_attention_heads
     for module in by_column:
         _fix(module.weight, (slice(None), SEGMENT))
-    for modules, rows in ((by_row, SEGMENT), (by_head, slice(0, None, width))):
-        for module in modules:
-            _fix(module.weight, rows)
-            _fix(module.bias, rows)
+    for module in by_row:
+        _fix(module.weight, SEGMENT)
+        _fix(module.bias, SEGMENT)
 
 
 def _fix(parameter: Tensor, part: Any) -> None:
