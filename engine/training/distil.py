@@ -31,7 +31,7 @@ def distil_loss(
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
     """The loss of a step; labels of the data say which candidates are asked, never which is right."""
-    names = list(weights)
+    names = [name for name in weights if len(tasks[name])]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(2_000_003 * step)

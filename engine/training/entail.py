@@ -63,7 +63,7 @@ def entail_loss(
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
     """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
-    names = list(weights)
+    names = [name for name in weights if len(tasks[name])]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(1_000_003 * step)
@@ -76,7 +76,8 @@ def entail_loss(
         texts = [data.tokens[i].tolist() for i in rows]
         vectors = teacher.vectors(texts)
         if task == PASSAGES:
-            said = [rng.sample(rng.choice([ANY_NAME, tasks[WORDS].labels]), CANDIDATES) for _ in rows]
+            pools = [pool for pool in (ANY_NAME, tasks[WORDS].labels) if len(pool) >= CANDIDATES]
+            said = [rng.sample(rng.choice(pools), CANDIDATES) for _ in rows]
             logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
         said = [_candidates(task, data, row, rng) for row in rows]

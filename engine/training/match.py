@@ -28,7 +28,7 @@ def match_loss(
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
     """The loss of a step: cross-entropy of texts over labels, or of sentences over their partners."""
-    names = list(weights)
+    names = [name for name in weights if len(tasks[name])]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(step)
