@@ -120,8 +120,9 @@ def _load(context: str | None) -> str:
     """Read the kubeconfig, or what every pod is given; the namespace that it names."""
     try:
         config.load_kube_config(context=context)
-        _, active = config.list_kube_config_contexts()
-        return str(active["context"].get("namespace", "default")) if context is None else "default"
+        known, active = config.list_kube_config_contexts()
+        chosen = active if context is None else next(entry for entry in known if entry["name"] == context)
+        return str(chosen["context"].get("namespace", "default"))
     except config.ConfigException as outside:
         try:
             config.load_incluster_config()

@@ -14,7 +14,7 @@ from tests.fakes.cluster import FakeCluster
 from wanneng.calls import Calls
 from wanneng.cluster.drain import drain
 from wanneng.cluster.gateways import sight
-from wanneng.cluster.kube import COMPONENT, POOL, Object
+from wanneng.cluster.kube import COMPONENT, POOL, KubernetesCluster, Object
 from wanneng.cluster.logs import merged
 from wanneng.cluster.status import status_of, trouble
 from wanneng.cluster.verify import compare, read_reference, record
@@ -347,3 +347,30 @@ def test_a_reference_that_cannot_be_used_is_named(content: str, words: str, tmp_
 def test_a_reference_without_scores_says_how_to_get_them() -> None:
     with pytest.raises(CommandError, match="no scores; --record writes them"):
         list(compare(gateway({}, []), [{"text": "x", "labels": ["a"]}]))
+
+
+@pytest.mark.parametrize(
+    ("context", "given", "namespace"),
+    [(None, None, "default"), ("staging", None, "trials"), ("staging", "mine", "mine"), (None, "mine", "mine")],
+)
+def test_the_namespace_is_the_contexts_own(
+    context: str | None, given: str | None, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters = [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}]
+    contexts = [
+        {"name": "production", "context": {"cluster": "c", "user": "u"}},
+        {"name": "staging", "context": {"cluster": "c", "user": "u", "namespace": "trials"}},
+    ]
+    known = {"clusters": clusters, "contexts": contexts, "users": [{"name": "u", "user": {}}]}
+    (tmp_path / "config").write_text(json.dumps(known | {"current-context": "production"}), encoding="utf-8")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    assert KubernetesCluster("wanneng", given, context).namespace == namespace
+
+
+def test_an_unknown_context_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text(
+        '{"clusters": [], "users": [], "contexts": [], "current-context": ""}', encoding="utf-8"
+    )
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    with pytest.raises(CommandError, match="nowhere"):
+        KubernetesCluster("wanneng", None, "nowhere")
