@@ -24,6 +24,7 @@ from engine.training.derived import derived_tasks
 from engine.training.distil import distil_loss
 from engine.training.entail import LONGEST_TEXT, Teacher, entail_loss
 from engine.training.hypotheses import say
+from engine.training.imitate import imitate_loss
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.measure import (
@@ -40,6 +41,8 @@ from engine.training.vectors import learn_vectors, write_token_file
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 
 SEED = 7
+CYCLES = 2
+"""Of the stages that train all layers (DECISIONS 34)."""
 HIDDEN = 256
 NEIGHBOURS = 120_000
 WORDS = 300_000
@@ -66,8 +69,8 @@ TOPIC_WEIGHTS = {
     "review_aspect": 2.0,
     "words": 6.0,
 }
-MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5}
-ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nli": 6.0, "questions": 1.0, "neighbours": 4.0}
+MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0}
+ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 12.0, "questions": 1.0, "neighbours": 4.0}
 
 
 def main() -> None:
@@ -95,7 +98,7 @@ def main() -> None:
     tasks = _tasks(corpus, batcher)
     network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
     keep_segments(network)
-    stage = Stage("match", options.match_steps, learning_rate=5e-4)
+    stage = Stage("match", options.match_steps, learning_rate=5e-4, cycles=CYCLES)
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
     _ask(matches, network, batcher, corpus, options)
@@ -122,7 +125,9 @@ def _learn_pairs(
     """From the labels, softened by what the bi-encoder thinks."""
     teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
     deeper = _comparing(network, batcher, tasks)
-    stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4)
+    stage = Stage("imitate", options.imitate_steps, learning_rate=1e-3)
+    run_stage(stage, deeper, imitate_loss(deeper, teacher, batcher, tasks, TOPIC_WEIGHTS), options.work, report)
+    stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4, cycles=CYCLES)
     loss = entail_loss(deeper, teacher, batcher, tasks, ENTAIL_WEIGHTS)
     run_stage(stage, deeper, loss, options.work, report)
     return deeper
@@ -140,7 +145,7 @@ def _learn_from(
     teacher = network_of(snapshot).eval().requires_grad_(False)
     own = TokenBatcher(load_tokenizer(folder / "vocab.txt", lower_case=snapshot.lower_case))
     deeper = _comparing(network, batcher, tasks)
-    stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4)
+    stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4, cycles=CYCLES)
     loss = distil_loss(deeper, teacher, batcher, own, tasks, TOPIC_WEIGHTS | {"neighbours": 6.0})
     run_stage(stage, deeper, loss, options.work, report)
     return deeper
@@ -177,9 +182,10 @@ def _tasks(corpus: Corpus, batcher: TokenBatcher) -> dict[str, LengthSorted]:
     examples: dict[str, list[Labelled] | list[SentencePair]] = dict(labelled)
     examples |= derived_tasks(corpus, labelled, rng, words=WORDS)
     examples["lexicon"] = corpus.lexicon()
-    examples["nli"] = corpus.nli("train")
+    examples["nli"] = inference = corpus.nli("train")
     examples["questions"] = questions = corpus.paraphrases()
-    examples["paraphrases"] = [pair for pair in questions if pair.relation == "entailment"]
+    for name, pairs in (("entailed", inference), ("paraphrases", questions)):
+        examples[name] = [pair for pair in pairs if pair.relation == "entailment"]
     examples["neighbours"] = corpus.neighbours(rng, NEIGHBOURS)
     return {
         name: LengthSorted(
@@ -231,8 +237,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the xz-compressed training data")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and result; a second run resumes")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--match-steps", type=int, default=9_000)
-    parser.add_argument("--entail-steps", type=int, default=2_000)
+    parser.add_argument("--match-steps", type=int, default=22_000)
+    parser.add_argument("--imitate-steps", type=int, default=2_000)
+    parser.add_argument("--entail-steps", type=int, default=5_000)
     parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
     parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)

@@ -31,6 +31,8 @@ TEACHER_SHARE = 0.5
 """Weight of the teacher's view in the target; the rest is the label."""
 PASSAGES, WORDS = "neighbours", "words"
 """The task whose texts have no label: the teacher alone says which of some drawn names or words fits."""
+STRANGERS_SHARE = 0.3
+"""Of the other tasks' batches: so many ask for names and words of anywhere, and the teacher alone answers."""
 
 
 class Teacher:
@@ -45,14 +47,17 @@ class Teacher:
         """Unit vectors `[rows, hidden]` of texts."""
         return mean_of_tokens(self._network, *self._batcher.texts(rows, LONGEST_TEXT))
 
+    def scores(self, texts: Tensor, said: list[str]) -> Tensor:
+        """Cosines `[texts, hypotheses]` of each with each, spread as in stage one."""
+        ids = [self._batcher.ids(h) for h in said]
+        return SCALE * texts @ mean_of_tokens(self._network, *self._batcher.hypotheses(ids, LONGEST_TEXT)).T
+
     def opinion(self, texts: Tensor, said: list[list[str]]) -> Tensor:
         """Probabilities `[texts, candidates]` of the hypotheses that were said of each text."""
         distinct = sorted({h for row in said for h in row})
         place = {h: column for column, h in enumerate(distinct)}
-        ids = [self._batcher.ids(h) for h in distinct]
-        scores = SCALE * texts @ mean_of_tokens(self._network, *self._batcher.hypotheses(ids, LONGEST_TEXT)).T
         columns = torch.tensor([[place[h] for h in row] for row in said])
-        return scores.gather(1, columns).softmax(dim=1)
+        return self.scores(texts, distinct).gather(1, columns).softmax(dim=1)
 
 
 def entail_loss(
@@ -64,6 +69,7 @@ def entail_loss(
 ) -> Callable[[int], Tensor]:
     """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
     names = [name for name in weights if len(tasks[name])]
+    pools = strangers(tasks, CANDIDATES)
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(1_000_003 * step)
@@ -75,8 +81,7 @@ def entail_loss(
         rows = data.draw(rng, TOKEN_BUDGET, longest)
         texts = [data.tokens[i].tolist() for i in rows]
         vectors = teacher.vectors(texts)
-        if task == PASSAGES:
-            pools = [pool for pool in (ANY_NAME, tasks[WORDS].labels) if len(pool) >= CANDIDATES]
+        if task == PASSAGES or rng.random() < STRANGERS_SHARE:
             said = [rng.sample(rng.choice(pools), CANDIDATES) for _ in rows]
             logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
@@ -85,6 +90,11 @@ def entail_loss(
         return _right_one(logits, teacher.opinion(vectors, said))
 
     return loss_of_step
+
+
+def strangers(tasks: dict[str, LengthSorted], least: int) -> list[list[str]]:
+    """The names and the words of anywhere, each if there are at least so many."""
+    return [pool for pool in (ANY_NAME, tasks[WORDS].labels) if len(pool) >= least]
 
 
 def _logits(network: BertForSequenceClassification, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -131,11 +141,17 @@ def _right_one(logits: Tensor, opinion: Tensor) -> Tensor:
     truth[:, 0] = 1.0
     target = (1 - TEACHER_SHARE) * truth + TEACHER_SHARE * opinion
     ranking = nn.functional.cross_entropy(entailment, target)
-    # As many contradictions as entailments, by weight.
-    weight = torch.where(truth > 0, 1.0, 1.0 / max(1, count - 1))
-    margin = entailment - logits[..., CONTRADICTION]
-    each = nn.functional.binary_cross_entropy_with_logits(margin, truth, weight=weight)
-    return ranking + 0.5 * each
+    return ranking + 0.5 * margin_loss(logits, truth)
+
+
+def margin_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Entailment against contradiction, `logits` `[texts, candidates, 3]`, where one candidate a text is true.
+
+    As many contradictions as entailments, by weight.
+    """
+    weight = torch.where(truth > 0, 1.0, 1.0 / max(1, truth.shape[1] - 1))
+    margin = logits[..., ENTAILMENT] - logits[..., CONTRADICTION]
+    return nn.functional.binary_cross_entropy_with_logits(margin, truth, weight=weight)
 
 
 def candidate_logits(

@@ -65,11 +65,16 @@ def _labels(
     rng: random.Random,
 ) -> Tensor:
     wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
-    labels = sorted(set(wanted))
-    others = rng.sample(data.labels, min(len(data.labels), MOST_LABELS))
-    labels += [label for label in others if label not in wanted][: max(0, MOST_LABELS - len(labels))]
+    labels = draw_labels(data, wanted, MOST_LABELS, rng)
     said = [batcher.ids(h) for h in say(task, labels, rng)]
     texts = mean_of_tokens(network, *batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
     scores = SCALE * texts @ mean_of_tokens(network, *batcher.hypotheses(said, LONGEST_TEXT)).T
     place = {label: column for column, label in enumerate(labels)}
     return nn.functional.cross_entropy(scores, torch.tensor([place[label] for label in wanted]))
+
+
+def draw_labels(data: LengthSorted, wanted: list[str], most: int, rng: random.Random) -> list[str]:
+    """All that are wanted, and others of the task up to `most` in all."""
+    labels = sorted(set(wanted))
+    others = rng.sample(data.labels, min(len(data.labels), most))
+    return labels + [label for label in others if label not in wanted][: max(0, most - len(labels))]

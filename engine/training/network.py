@@ -125,16 +125,21 @@ def config_of(network: BertForSequenceClassification) -> dict[str, object]:
 
 
 def mean_of_tokens(network: BertForSequenceClassification, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
-    """Unit vectors `[n, hidden]` of texts (all `types` 0) or hypotheses (all 1), `[n, s]` int64: the bi-encoder.
-
-    A hypothesis stands where it would behind a text: in training of any length, else of a usual one.
-    """
-    behind = int(torch.randint(2, 2 * USUAL_TEXT, ())) if network.training else USUAL_TEXT
-    positions = torch.arange(ids.shape[1]) + behind * types
+    """Unit vectors `[n, hidden]` of texts (`types` all 0) or hypotheses (all 1), `[n, s]` int64: a bi-encoder."""
+    positions = positions_of(types, moved=network.training)
     states = network.bert(
         input_ids=ids, token_type_ids=types, attention_mask=mask, position_ids=positions
     ).last_hidden_state
     return nn.functional.normalize(mean_of_states(states, mask), dim=-1)
+
+
+def positions_of(types: Tensor, *, moved: bool) -> Tensor:
+    """Where texts or hypotheses stand that are read alone, `[n, s]`: a hypothesis as behind a text.
+
+    Behind a text of any length if `moved`, as in training; else of a usual one.
+    """
+    behind = int(torch.randint(2, 2 * USUAL_TEXT, ())) if moved else USUAL_TEXT
+    return torch.arange(types.shape[1]) + behind * types
 
 
 def _all_but_segment(states: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import lzma
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,9 @@ from engine.training.compare import Rows, comparing
 from engine.training.corpus import Corpus, Labelled
 from engine.training.derived import derived_tasks, words_out_of
 from engine.training.distil import distil_loss
+from engine.training.entail import Teacher, entail_loss
 from engine.training.hypotheses import FIELDS, draw_name, draw_template, hypothesis, say
+from engine.training.imitate import grid_logits, imitate_loss
 from engine.training.loop import Stage, run_stage
 from engine.training.match import match_loss
 from engine.training.network import SEGMENT, build_network, keep_segments, mean_of_tokens
@@ -79,7 +83,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
-        "--match-steps", "3", "--entail-steps", "3", "--dev-texts", "6",
+        "--match-steps", "3", "--imitate-steps", "2", "--entail-steps", "3", "--dev-texts", "6",
     ]  # fmt: skip
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -112,7 +116,7 @@ def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
     def train(folder: Path, breaks_at: int | None) -> dict[str, Tensor]:
         network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
-        stage = Stage("stage", 6, learning_rate=1e-3, warmup_steps=2, checkpoint_every_steps=2)
+        stage = Stage("stage", 6, learning_rate=1e-3, cycles=2, warmup_steps=1, checkpoint_every_steps=2)
 
         def loss(step: int) -> Tensor:
             if step == breaks_at:
@@ -130,6 +134,30 @@ def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
     resumed = train(tmp_path / "broken", None)
     for name, value in whole.items():
         torch.testing.assert_close(resumed[name], value)
+
+
+def test_a_stage_ends_in_the_mean_of_its_cycles_ends(tmp_path: Path) -> None:
+    """The rate falls to nearly nothing and rises again, and the weights are the mean of where it fell to."""
+    network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
+    seen: list[Tensor] = []
+
+    def loss(step: int) -> Tensor:
+        seen.append(network.classifier.weight.detach().clone())
+        ids = torch.randint(0, 20, (4, 6), generator=torch.Generator().manual_seed(step))
+        return network(input_ids=ids, labels=ids[:, 0] % 3).loss
+
+    steps = 40
+    stage = Stage("stage", steps, learning_rate=1e-2, cycles=2, warmup_steps=2)
+    run_stage(stage, network, loss, tmp_path, report=lambda line: None)
+
+    last = torch.load(tmp_path / "stage.pt", weights_only=True)["network"]["classifier.weight"]
+    before = [*seen[-steps:], last]
+    torch.testing.assert_close(network.classifier.weight.detach(), (before[20] + before[40]) / 2)
+    moved = [float((then - now).norm()) for now, then in itertools.pairwise(before)]
+    assert max(moved[18:20]) < 0.2 * moved[24] < 0.2 * moved[4]
+
+    run_stage(stage, network, loss, tmp_path, report=lambda line: None)
+    torch.testing.assert_close(network.classifier.weight.detach(), (before[20] + before[40]) / 2)
 
 
 def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path: Path) -> None:
@@ -188,15 +216,67 @@ def test_what_stands_beside_a_text_does_not_change_its_states() -> None:
 
 
 @torch.no_grad()
-def test_a_cross_encoder_begins_as_the_bi_encoder() -> None:
+@pytest.mark.parametrize(("spread", "least"), [(0.0, 0.9), (1.0, 0.75)])
+def test_a_cross_encoder_begins_as_the_bi_encoder(spread: float, least: float) -> None:
+    """Also where some tokens say more of their segment than others, as after long training."""
     network, texts, said, pairs = alike(2)
+    tokens = network.bert.embeddings.word_embeddings.weight
+    lengths = spread * np.random.default_rng(2).normal(size=(len(tokens), 1))
+    tokens *= torch.from_numpy(np.exp(lengths).astype(np.float32))
     ids, types, mask = pairs
     logits = comparing(network, texts, said, pairs)(
         input_ids=ids, token_type_ids=types, attention_mask=mask
     ).logits
     cosines = (mean_of_tokens(network, *texts) * mean_of_tokens(network, *said)).sum(1)
     for column, sign in ((0, 1), (2, -1)):
-        assert sign * torch.corrcoef(torch.stack([cosines, logits[:, column]]))[0, 1] > 0.8
+        assert sign * torch.corrcoef(torch.stack([cosines, logits[:, column]]))[0, 1] > least
+
+
+@torch.no_grad()
+def test_a_grid_has_the_logits_of_its_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every text with every hypothesis, some of them shorter than the others."""
+    network, texts, said, pairs = alike(4)
+    deeper = comparing(network, texts, said, pairs).eval()
+    few = 5
+    some_texts, some_said = (tuple(part[:few].clone() for part in rows) for rows in (texts, said))
+    some_said[2][0, 3:] = 0
+    monkeypatch.setattr("engine.training.network.USUAL_TEXT", texts[0].shape[1])
+    ids, types, mask = (
+        torch.cat([a.repeat_interleave(few, dim=0), b.repeat(few, 1)], dim=1)
+        for a, b in zip(some_texts, some_said, strict=True)
+    )
+    together = deeper(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+    ids, types, mask = some_texts
+    grid = grid_logits(deeper, (ids, types, mask), (some_said[0], some_said[1], some_said[2]))
+    torch.testing.assert_close(grid, together.view(few, few, 3), rtol=0, atol=2e-3)
+    assert grid.std(dim=1).max() > 0.1
+
+
+def test_the_computed_layer_learns_what_the_bi_encoder_says_and_the_others_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    batcher, tasks, count = world(data, tmp_path)
+    vectors = np.random.default_rng(5).normal(size=(count, 32)).astype(np.float32)
+    network = build_network(vectors, layers=1, heads=2).eval()
+    rows = [tokens.tolist() for tokens in tasks["tnews"].tokens]
+    said = [batcher.ids(random.Random(i).choice(list(TOPICS))) for i in range(len(rows))]
+    together = batcher.pairs(rows, said, 72)
+    deeper = comparing(network, batcher.texts(rows, 72), batcher.hypotheses(said, 72), together)
+    before = {name: value.clone() for name, value in deeper.state_dict().items()}
+    asked = {"tnews": tasks["tnews"], "words": LengthSorted([], [])}
+    teacher = Teacher(network, batcher)
+    noted, losses = noting(imitate_loss(deeper, teacher, batcher, asked, {"tnews": 1.0}))
+
+    run_stage(Stage("imitate", 60, 3e-3, warmup_steps=5), deeper, noted, tmp_path, report=lambda line: None)
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    names = list(TOPICS)
+    grid = grid_logits(deeper, batcher.texts(rows, 72), batcher.hypotheses([batcher.ids(n) for n in names], 72))
+    compared = torch.stack([grid[..., 0], teacher.scores(teacher.vectors(rows), names)])
+    compared = compared - compared.mean(2, keepdim=True)
+    assert torch.corrcoef(compared.flatten(1))[0, 1] > 0.8
+    for name, value in deeper.state_dict().items():
+        last = any(part in name for part in ("layer.1.", "pooler", "classifier"))
+        assert torch.equal(value, before[name]) != last or name.endswith("key.bias"), name
 
 
 def test_training_leaves_alone_what_says_which_segment_a_token_is_of(tmp_path: Path) -> None:
@@ -227,13 +307,7 @@ def test_matching_learns_which_label_a_text_has(data: Path, tmp_path: Path) -> N
     tasks = {"tnews": LengthSorted(examples, batcher.encode_all([e.text for e in examples]))}
     vectors = np.random.default_rng(0).normal(0, 1, (batcher.tokenizer.get_vocab_size(), 32)).astype(np.float32)
     network = build_network(vectors, layers=1, heads=2)
-    losses: list[float] = []
-    loss_of_step = match_loss(network, batcher, tasks, {"tnews": 1.0})
-
-    def noted(step: int) -> Tensor:
-        loss = loss_of_step(step)
-        losses.append(loss.item())
-        return loss
+    noted, losses = noting(match_loss(network, batcher, tasks, {"tnews": 1.0}))
 
     run_stage(Stage("match", 60, 3e-4, warmup_steps=5), network, noted, tmp_path, report=lambda line: None)
     assert np.mean(losses[-10:]) < 0.5 * np.log(len(TOPICS))
@@ -304,6 +378,18 @@ def test_labels_are_said_in_one_template_and_of_one_field() -> None:
     assert {one for _ in range(200) for one in say("tnews", ["别名"], rng) if one.startswith("疾病")} == set()
 
 
+def noting(loss_of_step: Callable[[int], Tensor]) -> tuple[Callable[[int], Tensor], list[float]]:
+    """The same, and what it comes to, step after step."""
+    losses: list[float] = []
+
+    def noted(step: int) -> Tensor:
+        loss = loss_of_step(step)
+        losses.append(loss.item())
+        return loss
+
+    return noted, losses
+
+
 def world(data: Path, folder: Path) -> tuple[TokenBatcher, dict[str, LengthSorted], int]:
     """Tokens of the invented corpus, its tnews, and how many tokens there are."""
     corpus = Corpus(data)
@@ -323,18 +409,32 @@ def test_a_student_comes_to_say_what_its_teacher_says(data: Path, tmp_path: Path
         for seed in (1, 2)
     )
     teacher.classifier.weight.data *= 50
-    losses: list[float] = []
-    loss_of_step = distil_loss(student, teacher.eval(), batcher, batcher, tasks, {"tnews": 1.0})
+    noted, losses = noting(distil_loss(student, teacher.eval(), batcher, batcher, tasks, {"tnews": 1.0}))
     as_the_teacher = distil_loss(teacher, teacher, batcher, batcher, tasks, {"tnews": 1.0})
     least = np.mean([as_the_teacher(step).item() for step in range(60)])
 
-    def noted(step: int) -> Tensor:
-        loss = loss_of_step(step)
-        losses.append(loss.item())
-        return loss
-
     run_stage(Stage("distil", 60, 1e-3, warmup_steps=5), student, noted, tmp_path, report=lambda line: None)
     assert np.mean(losses[-10:]) - least < 0.5 * (np.mean(losses[:10]) - least)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_teacher_alone_answers_for_names_of_anywhere(
+    share: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the texts' own labels are counts elsewhere, and nothing there."""
+    monkeypatch.setattr("engine.training.entail.STRANGERS_SHARE", share)
+    batcher, tasks, count = world(data, tmp_path)
+    vectors = np.random.default_rng(3).normal(size=(count, 32)).astype(np.float32)
+    network = build_network(vectors, layers=2).eval()
+    task = tasks["tnews"]
+    others = {"球类": "钱财", "钱财": "饭菜", "饭菜": "球类"}
+    wrong = [Labelled(e.text, others[e.label]) for e in task.examples if isinstance(e, Labelled)]
+    losses = []
+    for examples in (task.examples, wrong):
+        asked = {"tnews": LengthSorted(examples, task.tokens), "words": LengthSorted([], [])}
+        loss = entail_loss(network, Teacher(network, batcher), batcher, asked, {"tnews": 1.0})
+        losses.append(float(loss(0).detach()))
+    assert (losses[0] == losses[1]) == (share == 1.0)
 
 
 def test_the_calibration_error_is_the_gap_between_score_and_accuracy() -> None:
