@@ -24,9 +24,9 @@ from engine.training.derived import derived_tasks
 from engine.training.distil import distil_loss
 from engine.training.entail import LONGEST_TEXT, Teacher, entail_loss
 from engine.training.hypotheses import say
-from engine.training.imitate import imitate_loss
+from engine.training.imitate import imitate_loss, last_layer_alone
 from engine.training.loop import Stage, run_stage
-from engine.training.match import match_loss
+from engine.training.match import add_inference, match_loss
 from engine.training.measure import (
     Score,
     ask_all,
@@ -69,7 +69,8 @@ TOPIC_WEIGHTS = {
     "review_aspect": 2.0,
     "words": 6.0,
 }
-MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0}
+MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0, "nli": 4.0}
+IMITATE_WEIGHTS = TOPIC_WEIGHTS | {"nli": 10.0}
 ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 12.0, "questions": 1.0, "neighbours": 4.0}
 
 
@@ -98,6 +99,7 @@ def main() -> None:
     tasks = _tasks(corpus, batcher)
     network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
     keep_segments(network)
+    add_inference(network)
     stage = Stage("match", options.match_steps, learning_rate=5e-4, cycles=CYCLES)
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
@@ -126,7 +128,9 @@ def _learn_pairs(
     teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
     deeper = _comparing(network, batcher, tasks)
     stage = Stage("imitate", options.imitate_steps, learning_rate=1e-3)
-    run_stage(stage, deeper, imitate_loss(deeper, teacher, batcher, tasks, TOPIC_WEIGHTS), options.work, report)
+    with last_layer_alone(deeper):
+        loss = imitate_loss(deeper, teacher, batcher, tasks, IMITATE_WEIGHTS)
+        run_stage(stage, deeper, loss, options.work, report)
     stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4, cycles=CYCLES)
     loss = entail_loss(deeper, teacher, batcher, tasks, ENTAIL_WEIGHTS)
     run_stage(stage, deeper, loss, options.work, report)

@@ -13,18 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.network import SEGMENT, empty_network, mean_of_states
+from engine.training.network import SEGMENT, Rows, empty_network, mean_of_states
 
-Rows = tuple[Tensor, Tensor, Tensor]
-"""ids, token types, mask, `[n, s]` int64."""
-
-OWN_SEGMENT, OTHER_SEGMENT = 64.0, 3.0
-"""Nats by which attention prefers the segment that it is for: within the layers, and in the one that compares.
-
-Tokens differ in how much they say of their segment, the more the longer the bi-encoder was trained (a deviation of
-0.4 of the mean after 12,000 steps). Within the layers it takes many nats, since [SEP] says a third as much as
-others and [SEP] of a text attracts most; where means are compared few, or the token that says most stands for all.
-"""
+ONE_SEGMENT = 3.0
+"""Nats by which a head prefers the segment that it reads; with more the token that says most stands for all."""
 LOUDER = 24.0
 """The means over the first token's own state, which says nothing of the hypothesis."""
 BENT = 0.25
@@ -47,7 +39,6 @@ def comparing(
     deeper = empty_network(config.vocab_size, hidden, layers=layers + 1, heads=heads)
     deeper.load_state_dict(network.state_dict(), strict=False)
     deeper.eval()
-    _part_segments(deeper, texts, said)
     of_texts, of_said = (_states(deeper, rows)[layers] for rows in (texts, said))
     means_of_texts, means_of_said = mean_of_states(of_texts, texts[2]), mean_of_states(of_said, said[2])
     louder_text = means_of_said.norm(dim=1).mean() / means_of_texts.norm(dim=1).mean()
@@ -60,7 +51,7 @@ def comparing(
     attention = layer.attention.self
     marks = [_mark(states, rows[2]) for states, rows in ((of_texts, texts), (of_said, said))]
     width = hidden // heads
-    look = OTHER_SEGMENT * width**0.5 / (marks[0] - marks[1])
+    look = ONE_SEGMENT * width**0.5 / (marks[0] - marks[1])
     nn.init.normal_(attention.query.weight, std=0.02)
     for parameter in (attention.query.bias, attention.key.weight, attention.key.bias, attention.value.bias):
         parameter.zero_()
@@ -98,19 +89,6 @@ def comparing(
     classifier.bias.zero_()
     classifier.weight[:, 0] = torch.tensor([3.0, 0.0, -3.0])
     return deeper
-
-
-def _part_segments(network: BertForSequenceClassification, texts: Rows, said: Rows) -> None:
-    """Scale what looks at the segment until each layer keeps to its own, whatever the layers before made of it."""
-    width = network.config.hidden_size // network.config.num_attention_heads
-    for depth, layer in enumerate(network.bert.encoder.layer[:-1]):
-        text, other = (_mark(_states(network, rows)[depth], rows[2]) for rows in (texts, said))
-        attention = layer.attention.self
-        for projection in (attention.query, attention.key):
-            rows = slice(0, None, width)
-            # Around the middle of both, so that the two segments are as far from it.
-            projection.weight[rows, SEGMENT] = (2 * OWN_SEGMENT * width**0.5) ** 0.5 / (text - other)
-            projection.bias[rows] = -projection.weight[rows, SEGMENT] * (text + other) / 2
 
 
 def _states(network: BertForSequenceClassification, rows: Rows) -> tuple[Tensor, ...]:

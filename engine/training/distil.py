@@ -15,8 +15,9 @@ from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled
-from engine.training.entail import CANDIDATES, ENTAILMENT, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
+from engine.training.entail import CANDIDATES, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
 from engine.training.hypotheses import ANY_NAME, say
+from engine.training.network import ENTAILMENT
 
 OF_OTHER_TASKS = 0.3
 """Share of the texts whose candidates come from anywhere: what is asked later was in no task."""

@@ -16,11 +16,7 @@ from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled, SentencePair
 from engine.training.hypotheses import ANY_NAME, say
 from engine.training.match import SCALE
-from engine.training.network import mean_of_tokens
-
-ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
-"""ModelScope's order of the three logits (zero_shot_classification_pipeline.py)."""
-RELATIONS = {"entailment": ENTAILMENT, "neutral": NEUTRAL, "contradiction": CONTRADICTION}
+from engine.training.network import CONTRADICTION, ENTAILMENT, RELATIONS, mean_of_tokens
 
 CANDIDATES = 4
 TOKEN_BUDGET = 900
@@ -77,7 +73,9 @@ def entail_loss(
         data = tasks[task]
         longest = LONGER_TEXT if rng.random() < LONGER_SHARE else LONGEST_TEXT
         if task != PASSAGES and isinstance(data.examples[0], SentencePair):
-            return _relations(network, batcher, data, data.draw(rng, CANDIDATES * TOKEN_BUDGET, longest), longest)
+            return relations_loss(
+                network, batcher, data, data.draw(rng, CANDIDATES * TOKEN_BUDGET, longest), longest
+            )
         rows = data.draw(rng, TOKEN_BUDGET, longest)
         texts = [data.tokens[i].tolist() for i in rows]
         vectors = teacher.vectors(texts)
@@ -103,13 +101,14 @@ def _logits(network: BertForSequenceClassification, inputs: tuple[Tensor, Tensor
     return logits
 
 
-def _relations(
+def relations_loss(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     data: LengthSorted,
     rows: list[int],
     longest: int,
 ) -> Tensor:
+    """Cross-entropy of the three logits of sentences that are read together."""
     pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
     inputs = batcher.pairs(
         [data.tokens[i].tolist() for i in rows],

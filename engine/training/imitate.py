@@ -2,31 +2,45 @@
 
 The layers below keep to their segments, so the states of n texts and m hypotheses, each read alone, are those of
 all n·m pairs; and of the last layer nothing counts but the first token's row. A grid of thousands of pairs costs
-less than a hundred pairs that are read one by one, and the layers below stay as they are.
+less than a hundred pairs that are read one by one, and the layers below stay as they are. What the bi-encoder's
+vectors know of inference it learns from pairs.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher
-from engine.training.compare import Rows
-from engine.training.corpus import Labelled
-from engine.training.entail import ENTAILMENT, Teacher, margin_loss, strangers
+from engine.training.corpus import Labelled, SentencePair
+from engine.training.entail import Teacher, margin_loss, relations_loss, strangers
 from engine.training.hypotheses import say
 from engine.training.match import LONGEST_TEXT, draw_labels
-from engine.training.network import positions_of
+from engine.training.network import ENTAILMENT, Rows, states_alone
 
-TOKEN_BUDGET = 2_000
+TOKEN_BUDGET, PAIRS_BUDGET = 2_000, 5_000
+"""Tokens of the texts of a grid, and of sentences that are read as pairs."""
 MOST_LABELS, STRANGERS = 24, 40
 """Hypotheses of a grid: labels of the texts' task (all that its texts have), names and words of anywhere."""
 SQUARES_WEIGHT, LABELS_WEIGHT = 0.05, 0.5
 """Of the squared difference of scores, and of the labels, beside the divergence from what the teacher thinks."""
+
+
+@contextmanager
+def last_layer_alone(network: BertForSequenceClassification) -> Iterator[None]:
+    """No gradient reaches what lies below the last layer."""
+    network.requires_grad_(False)
+    for part in (network.bert.encoder.layer[-1], network.bert.pooler, network.classifier):
+        part.requires_grad_(True)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
 
 
 def imitate_loss(
@@ -36,14 +50,20 @@ def imitate_loss(
     tasks: dict[str, LengthSorted],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: what the teacher thinks of texts and many hypotheses, and which labels are right."""
-    names = [name for name in weights if tasks[name].labels]
+    """The loss of a step: what the teacher thinks of texts and many hypotheses, and which labels are right.
+
+    Or how one sentence follows from another.
+    """
+    names = [name for name in weights if len(tasks[name])]
     pools = strangers(tasks, STRANGERS)
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(2_000_003 * step)
         task = rng.choices(names, [weights[name] for name in names])[0]
         data = tasks[task]
+        if isinstance(data.examples[0], SentencePair):
+            rows = data.draw(rng, PAIRS_BUDGET, LONGEST_TEXT)
+            return relations_loss(network, batcher, data, rows, LONGEST_TEXT)
         rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
         texts = [data.tokens[i].tolist() for i in rows]
         wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
@@ -62,10 +82,11 @@ def imitate_loss(
 
 
 def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows) -> Tensor:
-    """Logits `[n, m, 3]` of each of n texts with each of m hypotheses; gradients reach the last layer alone."""
+    """Logits `[n, m, 3]` of each of n texts with each of m hypotheses, as behind the longest text."""
     layer = network.bert.encoder.layer[-1]
     attention, output = layer.attention.self, layer.attention.output
-    of_texts, of_said = (_states_below(network, rows) for rows in (texts, said))
+    behind = texts[0].shape[1]
+    of_texts, of_said = (states_alone(network, rows, behind)[-2] for rows in (texts, said))
     first = of_texts[:, 0]
     query = _by_head(attention, attention.query(first)) / attention.attention_head_size**0.5
     keys = [_by_head(attention, attention.key(states)) for states in (of_texts, of_said)]
@@ -83,20 +104,6 @@ def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows)
     pooler = network.bert.pooler
     logits: Tensor = network.classifier(pooler.activation(pooler.dense(states)))
     return logits
-
-
-@torch.no_grad()
-def _states_below(network: BertForSequenceClassification, rows: Rows) -> Tensor:
-    """`[n, s, hidden]`: what the last layer reads."""
-    ids, types, mask = rows
-    states: Tensor = network.bert(
-        input_ids=ids,
-        token_type_ids=types,
-        attention_mask=mask,
-        position_ids=positions_of(types, moved=network.training),
-        output_hidden_states=True,
-    ).hidden_states[-2]
-    return states
 
 
 def _by_head(attention: nn.Module, vectors: Tensor) -> Tensor:

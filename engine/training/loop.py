@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 from transformers import BertForSequenceClassification
 
 MEASURED_STEPS = 3
-LATER_PEAK = 0.5
-"""A cycle after the first rises to this much of the learning rate."""
+LATER_PEAK, LATER_LENGTH = 0.5, 1 / 3
+"""A cycle after the first rises to this much of the learning rate, and is this much as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ def _schedule(step: int, stage: Stage) -> float:
 
 def _ends_of_cycles(stage: Stage) -> list[int]:
     """The numbers of steps after which the cycles end."""
-    return [stage.steps * (cycle + 1) // stage.cycles for cycle in range(stage.cycles)]
+    first = stage.steps / (1 + LATER_LENGTH * (stage.cycles - 1))
+    return [round(first * (1 + LATER_LENGTH * cycle)) for cycle in range(stage.cycles)]
 
 
 def _resume(

@@ -12,13 +12,25 @@ from transformers import BertForSequenceClassification
 from engine.training.batches import LengthSorted, TokenBatcher
 from engine.training.corpus import Labelled, SentencePair
 from engine.training.hypotheses import say
-from engine.training.network import mean_of_tokens
+from engine.training.network import RELATIONS, mean_of_tokens
 
 SCALE = 20.0
 """Cosines are spread by this factor before the softmax (a temperature of 0.05)."""
 TOKEN_BUDGET = 2_600
 LONGEST_TEXT = 72
 MOST_LABELS = 32
+INFERENCE = "nli"
+"""The task whose pairs are told apart by what a layer of this stage makes of both vectors."""
+
+
+def add_inference(network: BertForSequenceClassification) -> None:
+    """What says of two vectors how one follows from the other, three logits; of this stage alone.
+
+    It sees both vectors, their difference and their product (Conneau et al. 2017, InferSent); so the vectors learn
+    to say what inference needs.
+    """
+    hidden = network.config.hidden_size
+    network.inference = nn.Sequential(nn.Linear(4 * hidden, hidden), nn.GELU(), nn.Linear(hidden, len(RELATIONS)))
 
 
 def match_loss(
@@ -27,7 +39,7 @@ def match_loss(
     tasks: dict[str, LengthSorted],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: cross-entropy of texts over labels, or of sentences over their partners."""
+    """The loss of a step: cross-entropy of texts over labels, of sentences over partners, or of inference."""
     names = [name for name in weights if len(tasks[name])]
 
     def loss_of_step(step: int) -> Tensor:
@@ -36,7 +48,7 @@ def match_loss(
         data = tasks[task]
         rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
         if isinstance(data.examples[0], SentencePair):
-            return _partners(network, batcher, data, rows)
+            return (_relations if task == INFERENCE else _partners)(network, batcher, data, rows)
         return _labels(network, batcher, task, data, rows, rng)
 
     return loss_of_step
@@ -48,12 +60,34 @@ def _partners(
     data: LengthSorted,
     rows: list[int],
 ) -> Tensor:
+    first, second, _ = _both(network, batcher, data, rows)
+    scores = SCALE * first @ second.T
+    target = torch.arange(len(rows))
+    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+
+
+def _relations(
+    network: BertForSequenceClassification,
+    batcher: TokenBatcher,
+    data: LengthSorted,
+    rows: list[int],
+) -> Tensor:
+    first, second, relations = _both(network, batcher, data, rows)
+    # Numbers near 1 for the layer, as the vectors are of length 1.
+    size = network.config.hidden_size
+    seen = [first * size**0.5, second * size**0.5, (first - second).abs() * size**0.5, first * second * size]
+    logits = network.inference(torch.cat(seen, dim=1))
+    return nn.functional.cross_entropy(logits, torch.tensor([RELATIONS[relation] for relation in relations]))
+
+
+def _both(
+    network: BertForSequenceClassification, batcher: TokenBatcher, data: LengthSorted, rows: list[int]
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Vectors of the first and of the second sentences, and their relations."""
     pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
     first = batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT)
     second = batcher.hypotheses([batcher.ids(pair.hypothesis) for pair in pairs], LONGEST_TEXT)
-    scores = SCALE * mean_of_tokens(network, *first) @ mean_of_tokens(network, *second).T
-    target = torch.arange(len(rows))
-    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+    return mean_of_tokens(network, *first), mean_of_tokens(network, *second), [pair.relation for pair in pairs]
 
 
 def _labels(

@@ -15,8 +15,7 @@ from transformers import BertForSequenceClassification
 from engine.training.batches import TokenBatcher
 from engine.training.calibration import Asked
 from engine.training.corpus import Labelled, SentencePair
-from engine.training.entail import ENTAILMENT, RELATIONS
-from engine.training.network import mean_of_tokens
+from engine.training.network import ENTAILMENT, RELATIONS, mean_of_tokens
 
 LONGEST_TEXT = 200
 

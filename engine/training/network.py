@@ -10,13 +10,21 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
 MAX_TOKENS = 512
+ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
+"""ModelScope's order of the three logits (zero_shot_classification_pipeline.py)."""
+RELATIONS = {"entailment": ENTAILMENT, "neutral": NEUTRAL, "contradiction": CONTRADICTION}
 SEGMENT = -1
 """The dimension that says which segment a token is of; nothing else is written there."""
 SEGMENT_SHARE = 0.7
 """Of a token's own length: so far are the segments from the middle, at first."""
-SEGMENT_GAIN = 1.3
-"""Of each layer norm, else what each layer adds would drown it: it stays near 15, the other dimensions near 1."""
+SEGMENT_GAIN, OTHER_GAIN = 2.6, 2.0
+"""Of each layer norm, for the segment and for the rest: else what each layer adds would drown the segment."""
+OWN_SEGMENT = 64.0
+"""Nats by which attention prefers a token's own segment, at first; later tokens say less of it, [SEP] least."""
 USUAL_TEXT = 36
+
+Rows = tuple[Tensor, Tensor, Tensor]
+"""ids, token types, mask, `[n, s]` int64."""
 
 
 def build_network(
@@ -28,8 +36,8 @@ def build_network(
     orthogonal matrix, so attention is similarity of meaning from the first step; value and output near half the
     identity, so a layer first averages what is alike.
 
-    The last dimension says which segment a token is of, and one dimension of each head looks at nothing else: a
-    token attends to its own segment, so a text and a hypothesis read together get the states that they have alone.
+    The last dimension says which segment a token is of, and the first of each head looks at nothing else: a token
+    attends to its own segment, so a text and a hypothesis read together get the states that they have alone.
     """
     tokens, hidden = vectors.shape
     network = empty_network(tokens, hidden, layers=layers, heads=heads, seed=seed)
@@ -41,15 +49,18 @@ def build_network(
         for table in (embeddings.word_embeddings, embeddings.position_embeddings):
             table.weight[:, SEGMENT] = 0
         length = embeddings.word_embeddings.weight.norm(dim=1).mean()
-        embeddings.LayerNorm.weight[SEGMENT] = SEGMENT_GAIN
         embeddings.token_type_embeddings.weight[0, SEGMENT] = SEGMENT_SHARE * length
         embeddings.token_type_embeddings.weight[1, SEGMENT] = -SEGMENT_SHARE * length
+        _scale(embeddings.LayerNorm)
         width = hidden // heads
+        mark = SEGMENT_GAIN * (hidden / (1 + SEGMENT_SHARE**-2)) ** 0.5
+        look = (OWN_SEGMENT / 2 * width**0.5) ** 0.5 / mark
         for layer in network.bert.encoder.layer:
             attention = layer.attention.self
             shared = torch.empty(hidden, hidden)
             nn.init.orthogonal_(shared, gain=2.0)
             shared[::width] = 0
+            shared[::width, SEGMENT] = look
             attention.query.weight.copy_(shared)
             attention.key.weight.copy_(shared)
             half = 0.5 * torch.eye(hidden)
@@ -57,8 +68,13 @@ def build_network(
             layer.attention.output.dense.weight.copy_(half + 0.01 * torch.randn(hidden, hidden))
             for part in (layer.attention.output, layer.output):
                 part.dense.weight[SEGMENT] = 0
-                part.LayerNorm.weight[SEGMENT] = SEGMENT_GAIN
+                _scale(part.LayerNorm)
     return network
+
+
+def _scale(norm: nn.LayerNorm) -> None:
+    norm.weight.fill_(OTHER_GAIN)
+    norm.weight[SEGMENT] = SEGMENT_GAIN
 
 
 def empty_network(
@@ -81,16 +97,17 @@ def empty_network(
 
 
 def keep_segments(network: BertForSequenceClassification) -> None:
-    """Let no gradient reach what the last dimension says.
-
-    The dimension of each head that is kept for it needs no care: query and key are both zero there, so none comes.
-    """
+    """Let no gradient reach what the last dimension says, nor what looks at it."""
     embeddings = network.bert.embeddings
     by_column = [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
     by_row = [embeddings.LayerNorm]
+    looking = slice(None, None, network.config.hidden_size // network.config.num_attention_heads)
     for layer in network.bert.encoder.layer:
         for part in (layer.attention.output, layer.output):
             by_row += [part.dense, part.LayerNorm]
+        for projection in (layer.attention.self.query, layer.attention.self.key):
+            _fix(projection.weight, looking)
+            _fix(projection.bias, looking)
     for module in by_column:
         _fix(module.weight, (slice(None), SEGMENT))
     for module in by_row:
@@ -126,20 +143,22 @@ def config_of(network: BertForSequenceClassification) -> dict[str, object]:
 
 def mean_of_tokens(network: BertForSequenceClassification, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
     """Unit vectors `[n, hidden]` of texts (`types` all 0) or hypotheses (all 1), `[n, s]` int64: a bi-encoder."""
-    positions = positions_of(types, moved=network.training)
-    states = network.bert(
-        input_ids=ids, token_type_ids=types, attention_mask=mask, position_ids=positions
-    ).last_hidden_state
+    behind = int(torch.randint(2, 2 * USUAL_TEXT, ())) if network.training else USUAL_TEXT
+    states = states_alone(network, (ids, types, mask), behind)[-1]
     return nn.functional.normalize(mean_of_states(states, mask), dim=-1)
 
 
-def positions_of(types: Tensor, *, moved: bool) -> Tensor:
-    """Where texts or hypotheses stand that are read alone, `[n, s]`: a hypothesis as behind a text.
-
-    Behind a text of any length if `moved`, as in training; else of a usual one.
-    """
-    behind = int(torch.randint(2, 2 * USUAL_TEXT, ())) if moved else USUAL_TEXT
-    return torch.arange(types.shape[1]) + behind * types
+def states_alone(network: BertForSequenceClassification, rows: Rows, behind: int) -> tuple[Tensor, ...]:
+    """Hidden states `[n, s, hidden]` of texts or hypotheses, each layer's; a hypothesis stands `behind` tokens."""
+    ids, types, mask = rows
+    states: tuple[Tensor, ...] = network.bert(
+        input_ids=ids,
+        token_type_ids=types,
+        attention_mask=mask,
+        position_ids=torch.arange(types.shape[1]) + behind * types,
+        output_hidden_states=True,
+    ).hidden_states
+    return states
 
 
 def _all_but_segment(states: Tensor) -> Tensor:
