@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,3 +105,9 @@ class LengthSorted:
         low = max(0, min(anchor - size * WINDOW // 2, len(self.examples) - size * WINDOW))
         high = min(len(self.examples), low + size * WINDOW)
         return rng.sample(range(low, high), min(size, high - low))
+
+
+def draw_task(rng: random.Random, tasks: Mapping[str, LengthSorted], weights: Mapping[str, float]) -> str:
+    """The name of a task that has examples, by weight."""
+    names = [name for name in weights if len(tasks[name])]
+    return rng.choices(names, [weights[name] for name in names])[0]

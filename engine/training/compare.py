@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.network import SEGMENT, Rows, empty_network, mean_of_states
+from engine.training.network import SEGMENT, Rows, empty_network, mean_of_states, states_of
 
 ONE_SEGMENT = 3.0
 """Nats by which a head prefers the segment that it reads; with more the token that says most stands for all."""
@@ -39,7 +39,7 @@ def comparing(
     deeper = empty_network(config.vocab_size, hidden, layers=layers + 1, heads=heads)
     deeper.load_state_dict(network.state_dict(), strict=False)
     deeper.eval()
-    of_texts, of_said = (_states(deeper, rows)[layers] for rows in (texts, said))
+    of_texts, of_said = (states_of(deeper, rows)[layers] for rows in (texts, said))
     means_of_texts, means_of_said = mean_of_states(of_texts, texts[2]), mean_of_states(of_said, said[2])
     louder_text = means_of_said.norm(dim=1).mean() / means_of_texts.norm(dim=1).mean()
     half = hidden // 2
@@ -91,14 +91,6 @@ def comparing(
     return deeper
 
 
-def _states(network: BertForSequenceClassification, rows: Rows) -> tuple[Tensor, ...]:
-    ids, types, mask = rows
-    found: tuple[Tensor, ...] = network.bert(
-        input_ids=ids, token_type_ids=types, attention_mask=mask, output_hidden_states=True
-    ).hidden_states
-    return found
-
-
 def _mark(states: Tensor, mask: Tensor) -> Tensor:
     return states[mask.bool()][:, SEGMENT].mean()
 
@@ -115,6 +107,6 @@ def _units_of_first_token(network: BertForSequenceClassification, pairs: Rows) -
     seen: list[Tensor] = []
     units = network.bert.encoder.layer[-1].intermediate
     handle = units.register_forward_hook(lambda _module, _given, made: seen.append(made[:, 0]))
-    _states(network, pairs)
+    states_of(network, pairs)
     handle.remove()
     return seen[0]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.batches import LengthSorted, TokenBatcher, draw_task
 from engine.training.corpus import Labelled
 from engine.training.entail import CANDIDATES, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
 from engine.training.hypotheses import ANY_NAME, say
@@ -32,11 +32,10 @@ def distil_loss(
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
     """The loss of a step; labels of the data say which candidates are asked, never which is right."""
-    names = [name for name in weights if len(tasks[name])]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(2_000_003 * step)
-        task = rng.choices(names, [weights[name] for name in names])[0]
+        task = draw_task(rng, tasks, weights)
         data = tasks[task]
         rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
         examples = [data.examples[row] for row in rows]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.batches import LengthSorted, TokenBatcher, draw_task
 from engine.training.corpus import Labelled, SentencePair
 from engine.training.hypotheses import ANY_NAME, say
 from engine.training.match import SCALE
@@ -64,12 +64,11 @@ def entail_loss(
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
     """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
-    names = [name for name in weights if len(tasks[name])]
     pools = strangers(tasks, CANDIDATES)
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(1_000_003 * step)
-        task = rng.choices(names, [weights[name] for name in names])[0]
+        task = draw_task(rng, tasks, weights)
         data = tasks[task]
         longest = LONGER_TEXT if rng.random() < LONGER_SHARE else LONGEST_TEXT
         if task != PASSAGES and isinstance(data.examples[0], SentencePair):

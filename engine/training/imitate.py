@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.batches import LengthSorted, TokenBatcher, draw_task
 from engine.training.corpus import Labelled, SentencePair
 from engine.training.entail import Teacher, margin_loss, relations_loss, strangers
 from engine.training.hypotheses import say
 from engine.training.match import LONGEST_TEXT, draw_labels
-from engine.training.network import ENTAILMENT, Rows, states_alone
+from engine.training.network import ENTAILMENT, Rows, states_of
 
 TOKEN_BUDGET, PAIRS_BUDGET = 2_000, 5_000
 """Tokens of the texts of a grid, and of sentences that are read as pairs."""
@@ -54,12 +54,11 @@ def imitate_loss(
 
     Or how one sentence follows from another.
     """
-    names = [name for name in weights if len(tasks[name])]
     pools = strangers(tasks, STRANGERS)
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(2_000_003 * step)
-        task = rng.choices(names, [weights[name] for name in names])[0]
+        task = draw_task(rng, tasks, weights)
         data = tasks[task]
         if isinstance(data.examples[0], SentencePair):
             rows = data.draw(rng, PAIRS_BUDGET, LONGEST_TEXT)
@@ -86,7 +85,7 @@ def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows)
     layer = network.bert.encoder.layer[-1]
     attention, output = layer.attention.self, layer.attention.output
     behind = texts[0].shape[1]
-    of_texts, of_said = (states_alone(network, rows, behind)[-2] for rows in (texts, said))
+    of_texts, of_said = (states_of(network, rows, behind)[-2] for rows in (texts, said))
     first = of_texts[:, 0]
     query = _by_head(attention, attention.query(first)) / attention.attention_head_size**0.5
     keys = [_by_head(attention, attention.key(states)) for states in (of_texts, of_said)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher
+from engine.training.batches import LengthSorted, TokenBatcher, draw_task
 from engine.training.corpus import Labelled, SentencePair
 from engine.training.hypotheses import say
 from engine.training.network import RELATIONS, mean_of_tokens
@@ -40,11 +40,10 @@ def match_loss(
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
     """The loss of a step: cross-entropy of texts over labels, of sentences over partners, or of inference."""
-    names = [name for name in weights if len(tasks[name])]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(step)
-        task = rng.choices(names, [weights[name] for name in names])[0]
+        task = draw_task(rng, tasks, weights)
         data = tasks[task]
         rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
         if isinstance(data.examples[0], SentencePair):

@@ -144,12 +144,12 @@ def config_of(network: BertForSequenceClassification) -> dict[str, object]:
 def mean_of_tokens(network: BertForSequenceClassification, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
     """Unit vectors `[n, hidden]` of texts (`types` all 0) or hypotheses (all 1), `[n, s]` int64: a bi-encoder."""
     behind = int(torch.randint(2, 2 * USUAL_TEXT, ())) if network.training else USUAL_TEXT
-    states = states_alone(network, (ids, types, mask), behind)[-1]
+    states = states_of(network, (ids, types, mask), behind)[-1]
     return nn.functional.normalize(mean_of_states(states, mask), dim=-1)
 
 
-def states_alone(network: BertForSequenceClassification, rows: Rows, behind: int) -> tuple[Tensor, ...]:
-    """Hidden states `[n, s, hidden]` of texts or hypotheses, each layer's; a hypothesis stands `behind` tokens."""
+def states_of(network: BertForSequenceClassification, rows: Rows, behind: int = 0) -> tuple[Tensor, ...]:
+    """Hidden states `[n, s, hidden]` of every layer; a hypothesis read alone stands `behind` so many tokens."""
     ids, types, mask = rows
     states: tuple[Tensor, ...] = network.bert(
         input_ids=ids,
