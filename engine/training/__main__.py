@@ -41,8 +41,6 @@ from engine.training.vectors import learn_vectors, write_token_file
 from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 
 SEED = 7
-CYCLES = 2
-"""Of the stages that train all layers (DECISIONS 34)."""
 HIDDEN = 256
 NEIGHBOURS = 120_000
 WORDS = 300_000
@@ -100,7 +98,7 @@ def main() -> None:
     network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
     keep_segments(network)
     add_inference(network)
-    stage = Stage("match", options.match_steps, learning_rate=5e-4, cycles=CYCLES)
+    stage = Stage("match", options.match_steps, learning_rate=5e-4)
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
     run_stage(stage, network, loss, options.work, report)
     _ask(matches, network, batcher, corpus, options)
@@ -131,7 +129,7 @@ def _learn_pairs(
     with last_layer_alone(deeper):
         loss = imitate_loss(deeper, teacher, batcher, tasks, IMITATE_WEIGHTS)
         run_stage(stage, deeper, loss, options.work, report)
-    stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4, cycles=CYCLES)
+    stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4)
     loss = entail_loss(deeper, teacher, batcher, tasks, ENTAIL_WEIGHTS)
     run_stage(stage, deeper, loss, options.work, report)
     return deeper
@@ -149,7 +147,7 @@ def _learn_from(
     teacher = network_of(snapshot).eval().requires_grad_(False)
     own = TokenBatcher(load_tokenizer(folder / "vocab.txt", lower_case=snapshot.lower_case))
     deeper = _comparing(network, batcher, tasks)
-    stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4, cycles=CYCLES)
+    stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4)
     loss = distil_loss(deeper, teacher, batcher, own, tasks, TOPIC_WEIGHTS | {"neighbours": 6.0})
     run_stage(stage, deeper, loss, options.work, report)
     return deeper

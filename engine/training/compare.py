@@ -1,10 +1,10 @@
 """Between the stages: a cross-encoder that begins as the bi-encoder.
 
-Every layer of the bi-encoder keeps to its segment (network.py), so text and hypothesis have the states in one row
-that they had in two. One more layer is built, not learned, to compare them. Half of its heads read the mean of the
-hypothesis and half that of the text, in a subspace that both live in; its units add and subtract the two and bend
-the result, and (a + b)² - (a - b)² = 4ab, so the first token ends up knowing their dot product. What is trained
-afterwards starts from there instead of from chance.
+Every layer of the bi-encoder keeps to its segment (network.py), here even more than while it learned, so text and
+hypothesis have the states in one row that they had in two. One more layer is built, not learned, to compare them.
+Half of its heads read the mean of the hypothesis and half that of the text, in a subspace that both live in; its
+units add and subtract the two and bend the result, and (a + b)² - (a - b)² = 4ab, so the first token ends up
+knowing their dot product. What is trained afterwards starts from there instead of from chance.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from transformers import BertForSequenceClassification
 
 from engine.training.network import SEGMENT, Rows, empty_network, mean_of_states, states_of
 
+PARTED = 4.0
+"""So much more than while it learned does a token prefer its own segment, or texts would tinge some hypotheses."""
 ONE_SEGMENT = 3.0
 """Nats by which a head prefers the segment that it reads; with more the token that says most stands for all."""
 LOUDER = 24.0
@@ -39,6 +41,10 @@ def comparing(
     deeper = empty_network(config.vocab_size, hidden, layers=layers + 1, heads=heads)
     deeper.load_state_dict(network.state_dict(), strict=False)
     deeper.eval()
+    width = hidden // heads
+    for layer in deeper.bert.encoder.layer[:layers]:
+        for projection in (layer.attention.self.query, layer.attention.self.key):
+            projection.weight[::width] *= PARTED**0.5
     of_texts, of_said = (states_of(deeper, rows)[layers] for rows in (texts, said))
     means_of_texts, means_of_said = mean_of_states(of_texts, texts[2]), mean_of_states(of_said, said[2])
     louder_text = means_of_said.norm(dim=1).mean() / means_of_texts.norm(dim=1).mean()
@@ -50,7 +56,6 @@ def comparing(
     layer = deeper.bert.encoder.layer[layers]
     attention = layer.attention.self
     marks = [_mark(states, rows[2]) for states, rows in ((of_texts, texts), (of_said, said))]
-    width = hidden // heads
     look = ONE_SEGMENT * width**0.5 / (marks[0] - marks[1])
     nn.init.normal_(attention.query.weight, std=0.02)
     for parameter in (attention.query.bias, attention.key.weight, attention.key.bias, attention.value.bias):

@@ -1,4 +1,4 @@
-"""One training loop for every stage: precision, schedule, mean, checkpoints, resume, progress. Knows no loss."""
+"""One training loop for every stage: precision, schedule, checkpoints, resume, progress. Knows no loss."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from transformers import BertForSequenceClassification
 
 MEASURED_STEPS = 3
-LATER_PEAK, LATER_LENGTH = 0.5, 1 / 3
-"""A cycle after the first rises to this much of the learning rate, and is this much as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +22,6 @@ class Stage:
     name: str
     steps: int
     learning_rate: float
-    cycles: int = 1
-    """The learning rate falls so often, and the result is the mean of the weights at the end of each fall.
-
-    Weights in the midst of several ends tend to generalise better than each (Izmailov et al. 2018, stochastic
-    weight averaging with a cyclical rate); here they did on dev alone (DECISIONS 34).
-    """
     warmup_steps: int = 200
     checkpoint_every_steps: int = 500
     report_every_steps: int = 50
@@ -45,8 +36,6 @@ def run_stage(
 ) -> None:
     """Train `network` in place; a checkpoint of the same stage is continued where it stopped.
 
-    What it ends with is the mean over the ends of the stage's cycles.
-
     `loss_of_step(step)` draws its data from the step's number alone, so a resumed run sees what an unbroken one
     would have seen.
     """
@@ -59,8 +48,7 @@ def run_stage(
         fused=True,
     )
     checkpoint = folder / f"{stage.name}.pt"
-    mean = AveragedModel(network)
-    start, precision = _resume(checkpoint, network, optimizer, mean)
+    start, precision = _resume(checkpoint, network, optimizer)
     network.train()
     if precision is None:
         precision = _fastest(network, loss_of_step, report)
@@ -77,17 +65,12 @@ def run_stage(
         value = loss.item()
         smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
         done = step + 1
-        if done in _ends_of_cycles(stage):
-            mean.update_parameters(network)
         if done % stage.report_every_steps == 0:
             each_s = (time.monotonic() - began) / (done - start)
             left_min = each_s * (stage.steps - done) / 60
             report(f"{stage.name} {done}/{stage.steps} loss {smoothed:.3f}, {left_min:.0f} min left")
         if done % stage.checkpoint_every_steps == 0 or done == stage.steps:
-            _save(checkpoint, network, optimizer, mean, done, precision)
-    if not mean.n_averaged:  # The checkpoint was further on than the steps asked for, in the midst of a cycle.
-        mean.update_parameters(network)
-    network.load_state_dict(mean.module.state_dict())
+            _save(checkpoint, network, optimizer, done, precision)
     network.eval()
 
 
@@ -129,24 +112,15 @@ def _seconds_of_a_step(
 
 
 def _schedule(step: int, stage: Stage) -> float:
-    """Linear warm-up, then half a cosine down to 2%, in every cycle; the later ones rise less."""
-    ends = _ends_of_cycles(stage)
-    begin, end = next((begin, end) for begin, end in zip([0, *ends], ends, strict=False) if step < end)
-    peak = 1.0 if begin == 0 else LATER_PEAK
-    if step - begin < stage.warmup_steps:
-        return peak * (step - begin + 1) / stage.warmup_steps
-    progress = (step - begin - stage.warmup_steps) / max(1, end - begin - stage.warmup_steps)
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def _ends_of_cycles(stage: Stage) -> list[int]:
-    """The numbers of steps after which the cycles end."""
-    first = stage.steps / (1 + LATER_LENGTH * (stage.cycles - 1))
-    return [round(first * (1 + LATER_LENGTH * cycle)) for cycle in range(stage.cycles)]
+    """Linear warm-up, then half a cosine down to 2%."""
+    if step < stage.warmup_steps:
+        return (step + 1) / stage.warmup_steps
+    progress = (step - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _resume(
-    path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer, mean: AveragedModel
+    path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer
 ) -> tuple[int, torch.dtype | None]:
     """The step to go on with and the precision so far, which a resumed run keeps."""
     if not path.exists():
@@ -154,7 +128,6 @@ def _resume(
     state = torch.load(path, weights_only=True, map_location="cpu")
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
-    mean.load_state_dict(state["mean"])
     return int(state["step"]), state["precision"]
 
 
@@ -162,7 +135,6 @@ def _save(
     path: Path,
     network: BertForSequenceClassification,
     optimizer: torch.optim.Optimizer,
-    mean: AveragedModel,
     step: int,
     precision: torch.dtype,
 ) -> None:
@@ -170,7 +142,6 @@ def _save(
     state = {
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "mean": mean.state_dict(),
         "step": step,
         "precision": precision,
     }

@@ -19,8 +19,10 @@ SEGMENT_SHARE = 0.7
 """Of a token's own length: so far are the segments from the middle, at first."""
 SEGMENT_GAIN, OTHER_GAIN = 2.6, 2.0
 """Of each layer norm, for the segment and for the rest: else what each layer adds would drown the segment."""
-OWN_SEGMENT = 64.0
-"""Nats by which attention prefers a token's own segment, at first; later tokens say less of it, [SEP] least."""
+OWN_SEGMENT = 16.0
+"""Nats by which attention prefers a token's own segment, at first; more would also prefer some tokens of it."""
+SHARPNESS = 0.4
+"""Gain of query and key: with 2 a token begins to see itself alone and hardly ever learns to see others."""
 USUAL_TEXT = 36
 
 Rows = tuple[Tensor, Tensor, Tensor]
@@ -33,8 +35,8 @@ def build_network(
     """A cross-encoder with 3 logits over `vectors` (`[tokens, hidden]`, float32).
 
     The start that learns on small data: token embeddings from word2vec; query and key of every layer are one
-    orthogonal matrix, so attention is similarity of meaning from the first step; value and output near half the
-    identity, so a layer first averages what is alike.
+    orthogonal matrix, so attention is similarity of meaning from the first step, and spread over several tokens;
+    value and output near half the identity, so a layer first averages what is alike.
 
     The last dimension says which segment a token is of, and the first of each head looks at nothing else: a token
     attends to its own segment, so a text and a hypothesis read together get the states that they have alone.
@@ -58,7 +60,7 @@ def build_network(
         for layer in network.bert.encoder.layer:
             attention = layer.attention.self
             shared = torch.empty(hidden, hidden)
-            nn.init.orthogonal_(shared, gain=2.0)
+            nn.init.orthogonal_(shared, gain=SHARPNESS)
             shared[::width] = 0
             shared[::width, SEGMENT] = look
             attention.query.weight.copy_(shared)

@@ -111,12 +111,14 @@ def test_the_script_learns_from_a_structbert_of_ones_own(data: Path, tmp_path: P
     assert network_of(read_snapshot(tmp_path / "snapshot")).config.num_hidden_layers == 2
 
 
-def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_broken_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights after a run that broke at step 4 of 6 equal those of a run that did not."""
+    # Two runs may find another precision the faster one.
+    monkeypatch.setattr("engine.training.loop._fastest", lambda *_: torch.float32)
 
     def train(folder: Path, breaks_at: int | None) -> dict[str, Tensor]:
         network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
-        stage = Stage("stage", 6, learning_rate=1e-3, cycles=2, warmup_steps=1, checkpoint_every_steps=2)
+        stage = Stage("stage", 6, learning_rate=1e-3, warmup_steps=1, checkpoint_every_steps=2)
 
         def loss(step: int) -> Tensor:
             if step == breaks_at:
@@ -136,8 +138,8 @@ def test_a_broken_run_goes_on_where_it_was(tmp_path: Path) -> None:
         torch.testing.assert_close(resumed[name], value)
 
 
-def test_a_stage_ends_in_the_mean_of_its_cycles_ends(tmp_path: Path) -> None:
-    """The rate falls to nearly nothing and rises again, and the weights are the mean of where it fell to."""
+def test_a_stages_rate_rises_and_falls(tmp_path: Path) -> None:
+    """What a step moves: little at first, then much, at last nearly nothing."""
     network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
     seen: list[Tensor] = []
 
@@ -147,17 +149,13 @@ def test_a_stage_ends_in_the_mean_of_its_cycles_ends(tmp_path: Path) -> None:
         return network(input_ids=ids, labels=ids[:, 0] % 3).loss
 
     steps = 40
-    stage = Stage("stage", steps, learning_rate=1e-2, cycles=2, warmup_steps=2)
-    run_stage(stage, network, loss, tmp_path, report=lambda line: None)
+    run_stage(Stage("stage", steps, 1e-2, warmup_steps=10), network, loss, tmp_path, report=lambda line: None)
 
-    last = torch.load(tmp_path / "stage.pt", weights_only=True)["network"]["classifier.weight"]
-    before = [*seen[-steps:], last]
-    torch.testing.assert_close(network.classifier.weight.detach(), (before[30] + before[40]) / 2)
+    before = [*seen[-steps:], network.classifier.weight.detach()]
     moved = [float((then - now).norm()) for now, then in itertools.pairwise(before)]
-    assert max(moved[28:30]) < 0.2 * moved[32] < 0.2 * moved[4]
-
-    run_stage(stage, network, loss, tmp_path, report=lambda line: None)
-    torch.testing.assert_close(network.classifier.weight.detach(), (before[30] + before[40]) / 2)
+    assert moved[0] < 0.5 * max(moved)
+    assert max(moved[-3:]) < 0.1 * max(moved)
+    assert 5 < np.argmax(moved) < 25
 
 
 def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path: Path) -> None:
@@ -189,9 +187,6 @@ def alike(seed: int) -> tuple[BertForSequenceClassification, Rows, Rows, Rows]:
     rng = np.random.default_rng(seed)
     vectors = rng.normal(0, 1, (400, 64)).astype(np.float32)
     network = build_network(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), layers=2).eval()
-    for layer in network.bert.encoder.layer:
-        query = layer.attention.self.query.weight.data.view(4, 16, 64)
-        query[:, 1:] *= 0.1  # else a token of random vectors hardly sees another
     texts, said = (torch.from_numpy(rng.integers(5, 400, (200, n))) for n in (20, 4))
     said[:100] = texts[:100, 3:7]
     first, second = (
@@ -202,8 +197,31 @@ def alike(seed: int) -> tuple[BertForSequenceClassification, Rows, Rows, Rows]:
 
 
 @torch.no_grad()
-def test_what_stands_beside_a_text_does_not_change_its_states() -> None:
+def vary_lengths(network: BertForSequenceClassification, spread: float) -> None:
+    tokens = network.bert.embeddings.word_embeddings.weight
+    lengths = spread * np.random.default_rng(2).normal(size=(len(tokens), 1))
+    tokens *= torch.from_numpy(np.exp(lengths).astype(np.float32))
+
+
+@torch.no_grad()
+def test_at_first_a_token_sees_others_of_its_segment_and_no_other_segment() -> None:
+    vectors = np.random.default_rng(4).normal(0, 1, (400, 256)).astype(np.float32)
+    network = build_network(vectors, layers=3).eval()
+    network.set_attn_implementation("eager")
+    ids = torch.arange(5, 29).repeat(2, 1)
+    types = (torch.arange(24) >= 18).long().repeat(2, 1)
+    own = types[:, None, :, None] == types[:, None, None, :]
+    for seen in network.bert(input_ids=ids, token_type_ids=types, output_attentions=True).attentions:
+        assert seen.max(dim=-1).values.mean() < 0.9
+        assert (seen * ~own).sum(-1).max() < 1e-4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("spread", [0.0, 0.7])
+def test_what_stands_beside_a_text_does_not_change_its_states(spread: float) -> None:
+    """Also where some tokens say more of their segment than others, as after long training."""
     network, texts, said, (ids, types, mask) = alike(1)
+    vary_lengths(network, spread)
     together = comparing(network, texts, said, (ids, types, mask)).bert
     others = torch.cat([ids[:, :20], ids[:, 20:].roll(1, dims=0)], dim=1)
     beside, elsewhere = (
@@ -221,9 +239,7 @@ def test_what_stands_beside_a_text_does_not_change_its_states() -> None:
 def test_a_cross_encoder_begins_as_the_bi_encoder(spread: float, least: float) -> None:
     """Also where some tokens say more of their segment than others, as after long training."""
     network, texts, said, pairs = alike(2)
-    tokens = network.bert.embeddings.word_embeddings.weight
-    lengths = spread * np.random.default_rng(2).normal(size=(len(tokens), 1))
-    tokens *= torch.from_numpy(np.exp(lengths).astype(np.float32))
+    vary_lengths(network, spread)
     ids, types, mask = pairs
     logits = comparing(network, texts, said, pairs)(
         input_ids=ids, token_type_ids=types, attention_mask=mask
@@ -279,15 +295,16 @@ def test_the_computed_layer_learns_what_the_bi_encoder_says_and_the_others_nothi
 def test_the_computed_layer_learns_how_one_sentence_follows_from_another(data: Path, tmp_path: Path) -> None:
     batcher, tasks, count = world(data, tmp_path)
     network, deeper, _ = begun(batcher, tasks, count)
+    before = {name: value.clone() for name, value in deeper.state_dict().items()}
     asked = {"nli": inferences(batcher), "words": LengthSorted([], [])}
     noted, losses = noting(imitate_loss(deeper, Teacher(network, batcher), batcher, asked, {"nli": 1.0}))
 
     with last_layer_alone(deeper):
         run_stage(Stage("imitate", 100, 3e-3, warmup_steps=5), deeper, noted, tmp_path, report=lambda line: None)
     assert np.mean(losses[-10:]) < 0.5 * np.log(2)
-    for name, value in network.state_dict().items():
+    for name in network.state_dict():
         if name.startswith(("bert.embeddings", "bert.encoder")):
-            assert torch.equal(value, deeper.state_dict()[name]), name
+            assert torch.equal(before[name], deeper.state_dict()[name]), name
 
 
 def begun(
