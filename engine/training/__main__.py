@@ -23,8 +23,8 @@ from engine.training.corpus import Corpus, Labelled, SentencePair
 from engine.training.derived import derived_tasks
 from engine.training.distil import distil_loss
 from engine.training.entail import LONGEST_TEXT, Teacher, entail_loss
+from engine.training.grids import IMITATE, RANK, grid_loss, last_layer_alone
 from engine.training.hypotheses import say
-from engine.training.imitate import imitate_loss, last_layer_alone
 from engine.training.loop import Stage, run_stage
 from engine.training.match import add_inference, match_loss
 from engine.training.measure import (
@@ -69,7 +69,14 @@ TOPIC_WEIGHTS = {
 }
 MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0, "nli": 4.0}
 IMITATE_WEIGHTS = TOPIC_WEIGHTS | {"nli": 10.0}
-ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 12.0, "questions": 1.0, "neighbours": 4.0}
+RANK_WEIGHTS = TOPIC_WEIGHTS | {
+    "nlpcc2017": 4.0,
+    "neighbours": 2.0,
+    "paraphrases": 1.0,
+    "entailed": 1.0,
+    "nli": 8.0,
+}
+ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 14.0, "questions": 1.0, "neighbours": 4.0}
 
 
 def main() -> None:
@@ -96,7 +103,7 @@ def main() -> None:
     report("reading tasks")
     tasks = _tasks(corpus, batcher)
     network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
-    keep_segments(network)
+    keep_segments(network, options.layers - 1)
     add_inference(network)
     stage = Stage("match", options.match_steps, learning_rate=5e-4)
     loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
@@ -125,11 +132,15 @@ def _learn_pairs(
     """From the labels, softened by what the bi-encoder thinks."""
     teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
     deeper = _comparing(network, batcher, tasks)
+    keep_segments(deeper, options.layers - 1)
     stage = Stage("imitate", options.imitate_steps, learning_rate=1e-3)
     with last_layer_alone(deeper):
-        loss = imitate_loss(deeper, teacher, batcher, tasks, IMITATE_WEIGHTS)
+        loss = grid_loss(IMITATE, deeper, teacher, batcher, tasks, IMITATE_WEIGHTS)
         run_stage(stage, deeper, loss, options.work, report)
-    stage = Stage("entail", options.entail_steps, learning_rate=1.5e-4)
+    stage = Stage("rank", options.rank_steps, learning_rate=2e-4)
+    loss = grid_loss(RANK, deeper, teacher, batcher, tasks, RANK_WEIGHTS)
+    run_stage(stage, deeper, loss, options.work, report)
+    stage = Stage("entail", options.entail_steps, learning_rate=1e-4)
     loss = entail_loss(deeper, teacher, batcher, tasks, ENTAIL_WEIGHTS)
     run_stage(stage, deeper, loss, options.work, report)
     return deeper
@@ -239,9 +250,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the xz-compressed training data")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and result; a second run resumes")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--match-steps", type=int, default=18_000)
+    parser.add_argument("--match-steps", type=int, default=40_000)
     parser.add_argument("--imitate-steps", type=int, default=2_000)
-    parser.add_argument("--entail-steps", type=int, default=2_000)
+    parser.add_argument("--rank-steps", type=int, default=3_000)
+    parser.add_argument("--entail-steps", type=int, default=1_000)
     parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
     parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,4 +1,4 @@
-"""Stage two, cross-encoder: text and hypothesis are read together, three logits in NLI order come out.
+"""The last stage, cross-encoder: text and hypothesis are read together, three logits in NLI order come out.
 
 The bi-encoder of stage one teaches: its view of all candidates softens the targets, and it labels raw passages.
 """
@@ -25,6 +25,8 @@ LONGER_TEXT, LONGER_SHARE = 240, 0.04
 """Some batches read far into long texts, so that late positions are not strangers."""
 TEACHER_SHARE = 0.5
 """Weight of the teacher's view in the target; the rest is the label."""
+MARGIN_WEIGHT = 0.5
+"""Of entailment against contradiction, beside which candidate is right."""
 PASSAGES, WORDS = "neighbours", "words"
 """The task whose texts have no label: the teacher alone says which of some drawn names or words fits."""
 STRANGERS_SHARE = 0.3
@@ -84,7 +86,10 @@ def entail_loss(
             return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
         said = [_candidates(task, data, row, rng) for row in rows]
         logits = candidate_logits(network, batcher, texts, said, longest)
-        return _right_one(logits, teacher.opinion(vectors, said))
+        truth = torch.zeros(logits.shape[:2])
+        truth[:, 0] = 1.0
+        ranking = ranking_loss(logits, truth, teacher.opinion(vectors, said))
+        return ranking + MARGIN_WEIGHT * margin_loss(logits, truth)
 
     return loss_of_step
 
@@ -131,15 +136,13 @@ def _candidates(task: str, data: LengthSorted, row: int, rng: random.Random) -> 
     return say(task, labels, rng)
 
 
-def _right_one(logits: Tensor, opinion: Tensor) -> Tensor:
-    """The first of each text's candidates is the right one, softened by the teacher's `opinion`."""
-    entailment = logits[..., ENTAILMENT]
-    rows, count = entailment.shape
-    truth = torch.zeros(rows, count)
-    truth[:, 0] = 1.0
+def ranking_loss(logits: Tensor, truth: Tensor, opinion: Tensor) -> Tensor:
+    """Cross-entropy of which candidate is entailed, `logits` `[texts, candidates, 3]`.
+
+    `truth` and the teacher's `opinion`, which softens it, are probabilities `[texts, candidates]`.
+    """
     target = (1 - TEACHER_SHARE) * truth + TEACHER_SHARE * opinion
-    ranking = nn.functional.cross_entropy(entailment, target)
-    return ranking + 0.5 * margin_loss(logits, truth)
+    return nn.functional.cross_entropy(logits[..., ENTAILMENT], target)
 
 
 def margin_loss(logits: Tensor, truth: Tensor) -> Tensor:

@@ -98,13 +98,13 @@ def empty_network(
     return BertForSequenceClassification(config)
 
 
-def keep_segments(network: BertForSequenceClassification) -> None:
-    """Let no gradient reach what the last dimension says, nor what looks at it."""
+def keep_segments(network: BertForSequenceClassification, layers: int) -> None:
+    """Let no gradient reach what the last dimension says in the lowest `layers` layers, nor what looks at it."""
     embeddings = network.bert.embeddings
     by_column = [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
     by_row = [embeddings.LayerNorm]
     looking = slice(None, None, network.config.hidden_size // network.config.num_attention_heads)
-    for layer in network.bert.encoder.layer:
+    for layer in network.bert.encoder.layer[:layers]:
         for part in (layer.attention.output, layer.output):
             by_row += [part.dense, part.LayerNorm]
         for projection in (layer.attention.self.query, layer.attention.self.key):

@@ -25,8 +25,8 @@ from engine.training.corpus import Corpus, Labelled, SentencePair
 from engine.training.derived import derived_tasks, words_out_of
 from engine.training.distil import distil_loss
 from engine.training.entail import Teacher, entail_loss
+from engine.training.grids import IMITATE, RANK, grid_logits, grid_loss, last_layer_alone
 from engine.training.hypotheses import FIELDS, draw_name, draw_template, hypothesis, say
-from engine.training.imitate import grid_logits, imitate_loss, last_layer_alone
 from engine.training.loop import Stage, run_stage
 from engine.training.match import add_inference, match_loss
 from engine.training.network import SEGMENT, Rows, build_network, empty_network, keep_segments, mean_of_tokens
@@ -83,7 +83,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
-        "--match-steps", "3", "--imitate-steps", "2", "--entail-steps", "3", "--dev-texts", "6",
+        "--match-steps", "3", "--imitate-steps", "2", "--rank-steps", "3", "--entail-steps", "3",
+        "--dev-texts", "6",
     ]  # fmt: skip
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -276,7 +277,7 @@ def test_the_computed_layer_learns_what_the_bi_encoder_says_and_the_others_nothi
     before = {name: value.clone() for name, value in deeper.state_dict().items()}
     asked = {"tnews": tasks["tnews"], "words": LengthSorted([], [])}
     teacher = Teacher(network, batcher)
-    noted, losses = noting(imitate_loss(deeper, teacher, batcher, asked, {"tnews": 1.0}))
+    noted, losses = noting(grid_loss(IMITATE, deeper, teacher, batcher, asked, {"tnews": 1.0}))
 
     with last_layer_alone(deeper):
         run_stage(Stage("imitate", 100, 3e-3, warmup_steps=5), deeper, noted, tmp_path, report=lambda line: None)
@@ -297,7 +298,7 @@ def test_the_computed_layer_learns_how_one_sentence_follows_from_another(data: P
     network, deeper, _ = begun(batcher, tasks, count)
     before = {name: value.clone() for name, value in deeper.state_dict().items()}
     asked = {"nli": inferences(batcher), "words": LengthSorted([], [])}
-    noted, losses = noting(imitate_loss(deeper, Teacher(network, batcher), batcher, asked, {"nli": 1.0}))
+    noted, losses = noting(grid_loss(IMITATE, deeper, Teacher(network, batcher), batcher, asked, {"nli": 1.0}))
 
     with last_layer_alone(deeper):
         run_stage(Stage("imitate", 100, 3e-3, warmup_steps=5), deeper, noted, tmp_path, report=lambda line: None)
@@ -305,6 +306,50 @@ def test_the_computed_layer_learns_how_one_sentence_follows_from_another(data: P
     for name in network.state_dict():
         if name.startswith(("bert.embeddings", "bert.encoder")):
             assert torch.equal(before[name], deeper.state_dict()[name]), name
+
+
+def test_all_layers_learn_on_grids_which_label_is_right(data: Path, tmp_path: Path) -> None:
+    """A teacher that cannot tell only softens them."""
+    batcher, tasks, count = world(data, tmp_path)
+    network, deeper, rows = begun(batcher, tasks, count)
+    keep_segments(deeper, 1)
+    before = {name: value.clone() for name, value in deeper.state_dict().items()}
+    asked = {"tnews": tasks["tnews"], "words": LengthSorted([], [])}
+    loss = grid_loss(RANK, deeper, Undecided(network, batcher), batcher, asked, {"tnews": 1.0})
+
+    run_stage(Stage("rank", 180, 3e-3, warmup_steps=5), deeper, loss, tmp_path, report=lambda line: None)
+    names = list(TOPICS)
+    wanted = [names.index(e.label) for e in tasks["tnews"].examples if isinstance(e, Labelled)]
+    hypotheses = batcher.hypotheses([batcher.ids(name) for name in names], 72)
+    grid = grid_logits(deeper, batcher.texts(rows, 72), hypotheses)
+    assert np.mean(grid[..., 0].argmax(1).numpy(force=True) == wanted) > 0.9
+    for part in ("attention.self.query", "attention.output.dense", "output.dense"):
+        name = f"bert.encoder.layer.0.{part}.weight"
+        assert not torch.equal(deeper.state_dict()[name], before[name]), name
+    marks = "bert.encoder.layer.0.output.LayerNorm.weight"
+    assert deeper.state_dict()[marks][SEGMENT] == before[marks][SEGMENT]
+
+
+class Undecided(Teacher):
+    def scores(self, texts: Tensor, said: list[str]) -> Tensor:
+        return torch.zeros(len(texts), len(said))
+
+
+def test_a_grid_learns_which_sentence_is_the_other_half_of_a_pair(data: Path, tmp_path: Path) -> None:
+    batcher, tasks, count = world(data, tmp_path)
+    network, deeper, _ = begun(batcher, tasks, count)
+    rng = random.Random(8)
+    wholes = ["".join(rng.sample("".join(TOPICS.values()), 10)) for _ in range(60)]
+    pairs = LengthSorted(
+        [SentencePair(whole[:5], whole[3:], "entailment") for whole in wholes],
+        batcher.encode_all([whole[:5] for whole in wholes]),
+    )
+    asked = {"paraphrases": pairs, "words": LengthSorted([], [])}
+    teacher = Teacher(network, batcher)
+    noted, losses = noting(grid_loss(RANK, deeper, teacher, batcher, asked, {"paraphrases": 1.0}))
+
+    run_stage(Stage("rank", 60, 3e-3, warmup_steps=5), deeper, noted, tmp_path, report=lambda line: None)
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
 
 
 def begun(
@@ -331,7 +376,7 @@ def inferences(batcher: TokenBatcher) -> LengthSorted:
 
 def test_training_leaves_alone_what_says_which_segment_a_token_is_of(tmp_path: Path) -> None:
     network, texts, said, _ = alike(3)
-    keep_segments(network)
+    keep_segments(network, 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     def loss(step: int) -> Tensor:

@@ -1,9 +1,10 @@
-"""Between the stages, after compare.py: the computed layer learns to say what the bi-encoder says.
+"""Between the stages, after compare.py: many texts with many hypotheses at once, none of them read as a pair.
 
-The layers below keep to their segments, so the states of n texts and m hypotheses, each read alone, are those of
-all n·m pairs; and of the last layer nothing counts but the first token's row. A grid of thousands of pairs costs
-less than a hundred pairs that are read one by one, and the layers below stay as they are. What the bi-encoder's
-vectors know of inference it learns from pairs.
+The layers below the last keep to their segments, so the states of n texts and m hypotheses, each read alone, are
+those of all n·m pairs; and of the last layer nothing counts but the first token's row. A grid of thousands of
+pairs costs less than a hundred pairs that are read one by one. First the computed layer alone learns to say what
+the bi-encoder says, then all layers learn which of a task's labels is right. What the bi-encoder's vectors know of
+inference is learned from pairs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +20,36 @@ from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher, draw_task
 from engine.training.corpus import Labelled, SentencePair
-from engine.training.entail import Teacher, margin_loss, relations_loss, strangers
+from engine.training.entail import MARGIN_WEIGHT, Teacher, margin_loss, ranking_loss, relations_loss, strangers
 from engine.training.hypotheses import say
-from engine.training.match import LONGEST_TEXT, draw_labels
+from engine.training.match import INFERENCE, LONGEST_TEXT, draw_labels
 from engine.training.network import ENTAILMENT, Rows, states_of
 
-TOKEN_BUDGET, PAIRS_BUDGET = 2_000, 5_000
-"""Tokens of the texts of a grid, and of sentences that are read as pairs."""
-MOST_LABELS, STRANGERS = 24, 40
-"""Hypotheses of a grid: labels of the texts' task (all that its texts have), names and words of anywhere."""
-SQUARES_WEIGHT, LABELS_WEIGHT = 0.05, 0.5
-"""Of the squared difference of scores, and of the labels, beside the divergence from what the teacher thinks."""
+STRANGERS = 40
+"""Hypotheses of a grid beside the labels of its texts' task: names and words of anywhere."""
+SQUARES_WEIGHT = 0.05
+"""Of the squared difference of scores, beside the divergence from what the teacher thinks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a step on a grid reads and what counts in it."""
+
+    text_tokens: int
+    """Of the texts of a grid."""
+    pair_tokens: int
+    """Of sentences that are read as pairs."""
+    most_labels: int
+    """Of the texts' task; more if its texts have more."""
+    likeness: float
+    """Weight of what the teacher thinks of all hypotheses."""
+    ranking: float
+    """Weight of which label of the task is right, or which sentence of the batch is the other half."""
+    seed: int
+
+
+IMITATE = Lesson(text_tokens=2_000, pair_tokens=5_000, most_labels=24, likeness=1.0, ranking=0.0, seed=2_000_003)
+RANK = Lesson(text_tokens=2_600, pair_tokens=2_600, most_labels=32, likeness=0.5, ranking=1.0, seed=3_000_017)
 
 
 @contextmanager
@@ -43,41 +64,55 @@ def last_layer_alone(network: BertForSequenceClassification) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-def imitate_loss(
+def grid_loss(
+    lesson: Lesson,
     network: BertForSequenceClassification,
     teacher: Teacher,
     batcher: TokenBatcher,
     tasks: dict[str, LengthSorted],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: what the teacher thinks of texts and many hypotheses, and which labels are right.
+    """The loss of a step: what is right among what is asked, and what the teacher thinks of names of anywhere.
 
     Or how one sentence follows from another.
     """
     pools = strangers(tasks, STRANGERS)
 
     def loss_of_step(step: int) -> Tensor:
-        rng = random.Random(2_000_003 * step)
+        rng = random.Random(lesson.seed * step)
         task = draw_task(rng, tasks, weights)
         data = tasks[task]
-        if isinstance(data.examples[0], SentencePair):
-            rows = data.draw(rng, PAIRS_BUDGET, LONGEST_TEXT)
+        if task == INFERENCE:
+            rows = data.draw(rng, lesson.pair_tokens, LONGEST_TEXT)
             return relations_loss(network, batcher, data, rows, LONGEST_TEXT)
-        rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
+        rows = data.draw(rng, lesson.text_tokens, LONGEST_TEXT)
         texts = [data.tokens[i].tolist() for i in rows]
-        wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
-        labels = draw_labels(data, wanted, MOST_LABELS, rng)
-        said = say(task, labels, rng) + rng.sample(rng.choice(pools), STRANGERS)
-        hypotheses = batcher.hypotheses([batcher.ids(h) for h in said], LONGEST_TEXT)
-        logits = grid_logits(network, batcher.texts(texts, LONGEST_TEXT), hypotheses)
-        truth = torch.zeros(len(texts), len(labels))
-        truth[torch.arange(len(texts)), torch.tensor([labels.index(label) for label in wanted])] = 1.0
-        opinion = teacher.scores(teacher.vectors(texts), said)
-        return _as_taught(logits[..., ENTAILMENT], opinion) + LABELS_WEIGHT * margin_loss(
-            logits[:, : len(labels)], truth
-        )
+        said, right = _asked(task, data, rows, lesson.most_labels, rng)
+        others = rng.sample(rng.choice(pools), STRANGERS) if data.labels else []
+        hypotheses = batcher.hypotheses([batcher.ids(h) for h in said + others], LONGEST_TEXT)
+        logits = grid_logits(network, batcher.texts(texts, LONGEST_TEXT), hypotheses).float()
+        opinion = teacher.scores(teacher.vectors(texts), said + others)
+        truth = nn.functional.one_hot(torch.tensor(right), len(said)).float()
+        own, thought = logits[:, : len(said)], opinion[:, : len(said)].softmax(dim=1)
+        loss = lesson.ranking * ranking_loss(own, truth, thought) + MARGIN_WEIGHT * margin_loss(own, truth)
+        if others:
+            loss = loss + lesson.likeness * _as_taught(logits[..., ENTAILMENT], opinion)
+        return loss
 
     return loss_of_step
+
+
+def _asked(
+    task: str, data: LengthSorted, rows: list[int], most: int, rng: random.Random
+) -> tuple[list[str], list[int]]:
+    """Hypotheses of a grid, and which of them is right for each text: a label, or the other half of a pair."""
+    examples = [data.examples[i] for i in rows]
+    halves = [example.hypothesis for example in examples if isinstance(example, SentencePair)]
+    if halves:
+        return halves, list(range(len(halves)))
+    wanted = [example.label for example in examples if isinstance(example, Labelled)]
+    labels = draw_labels(data, wanted, most, rng)
+    return say(task, labels, rng), [labels.index(label) for label in wanted]
 
 
 def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows) -> Tensor:
