@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 from engine.training.batches import LengthSorted, TokenBatcher, draw_task
-from engine.training.corpus import Labelled, SentencePair
+from engine.training.corpus import SentencePair
 from engine.training.entail import MARGIN_WEIGHT, Teacher, margin_loss, ranking_loss, relations_loss, strangers
-from engine.training.hypotheses import say
-from engine.training.match import INFERENCE, LONGEST_TEXT, draw_labels
+from engine.training.match import INFERENCE, LONGEST_TEXT, ask_labels
 from engine.training.network import ENTAILMENT, Rows, states_of
 
 STRANGERS = 40
@@ -106,13 +105,8 @@ def _asked(
     task: str, data: LengthSorted, rows: list[int], most: int, rng: random.Random
 ) -> tuple[list[str], list[int]]:
     """Hypotheses of a grid, and which of them is right for each text: a label, or the other half of a pair."""
-    examples = [data.examples[i] for i in rows]
-    halves = [example.hypothesis for example in examples if isinstance(example, SentencePair)]
-    if halves:
-        return halves, list(range(len(halves)))
-    wanted = [example.label for example in examples if isinstance(example, Labelled)]
-    labels = draw_labels(data, wanted, most, rng)
-    return say(task, labels, rng), [labels.index(label) for label in wanted]
+    halves = [example.hypothesis for i in rows if isinstance(example := data.examples[i], SentencePair)]
+    return (halves, list(range(len(halves)))) if halves else ask_labels(task, data, rows, most, rng)
 
 
 def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows) -> Tensor:

@@ -97,17 +97,18 @@ def _labels(
     rows: list[int],
     rng: random.Random,
 ) -> Tensor:
-    wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
-    labels = draw_labels(data, wanted, MOST_LABELS, rng)
-    said = [batcher.ids(h) for h in say(task, labels, rng)]
+    said, right = ask_labels(task, data, rows, MOST_LABELS, rng)
     texts = mean_of_tokens(network, *batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
-    scores = SCALE * texts @ mean_of_tokens(network, *batcher.hypotheses(said, LONGEST_TEXT)).T
-    place = {label: column for column, label in enumerate(labels)}
-    return nn.functional.cross_entropy(scores, torch.tensor([place[label] for label in wanted]))
+    hypotheses = batcher.hypotheses([batcher.ids(h) for h in said], LONGEST_TEXT)
+    return nn.functional.cross_entropy(SCALE * texts @ mean_of_tokens(network, *hypotheses).T, torch.tensor(right))
 
 
-def draw_labels(data: LengthSorted, wanted: list[str], most: int, rng: random.Random) -> list[str]:
-    """All that are wanted, and others of the task up to `most` in all."""
+def ask_labels(
+    task: str, data: LengthSorted, rows: list[int], most: int, rng: random.Random
+) -> tuple[list[str], list[int]]:
+    """Hypotheses of all labels of `rows`, and of others up to `most` in all; which one is right for each row."""
+    wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
     labels = sorted(set(wanted))
     others = rng.sample(data.labels, min(len(data.labels), most))
-    return labels + [label for label in others if label not in wanted][: max(0, most - len(labels))]
+    labels += [label for label in others if label not in wanted][: max(0, most - len(labels))]
+    return say(task, labels, rng), [labels.index(label) for label in wanted]
