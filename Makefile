@@ -11,9 +11,9 @@ help: ## list the commands
 serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 	@exec $(SERVE)/wanneng serve
 
-test: env engine-env ## run every test, the engine builder's in its own environment
-	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/cluster
-	$(ENGINE) -m pytest tests/engine
+test: env engine-env ## run every test; those of engine/ and training/ in their own environment
+	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster
+	$(ENGINE) -m pytest tests/engine tests/training
 
 cluster-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
 	$(SERVE)/python -m pytest tests/cluster
@@ -78,7 +78,7 @@ engine: engine-env ## build the fp32 engine of the snapshot SOURCE=… for the C
 DATA ?= ../shared/data/zero_shot
 TRAINING ?= build/training
 train: engine-env ## train the embedded model from DATA, or from TEACHER=…, a snapshot; resumable, in TRAINING=build/training
-	$(ENGINE) -m engine.training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json \
+	$(ENGINE) -m training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json \
 		--held-out tests/data/held_out_examples.json $(if $(TEACHER),--teacher $(TEACHER))
 
 images: ## build the images of the gateway and of Triton for CPUs, with docker or podman

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from engine.build import build_engine, restore_snapshot
 from engine.recipe import choose_recipe
-from engine.training.corpus import Corpus
 from python_backend.engine import OnnxEngine, run_requests
 from python_backend.tokenization import PairEncoder, load_tokenizer
+from training.data.corpus import Corpus
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/int8_accuracy.json"

@@ -18,11 +18,18 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher, draw_task
-from engine.training.corpus import SentencePair
-from engine.training.entail import MARGIN_WEIGHT, Teacher, margin_loss, ranking_loss, relations_loss, strangers
-from engine.training.match import INFERENCE, LONGEST_TEXT, ask_labels
-from engine.training.network import ENTAILMENT, Rows, states_of
+from training.data.batches import LengthSorted, TokenBatcher, draw_task
+from training.data.corpus import SentencePair
+from training.network import ENTAILMENT, Rows, states_of
+from training.stages.bi_encoder import INFERENCE, LONGEST_TEXT, ask_labels
+from training.stages.cross_encoder import (
+    MARGIN_WEIGHT,
+    Teacher,
+    margin_loss,
+    ranking_loss,
+    relations_loss,
+    strangers,
+)
 
 STRANGERS = 40
 """Hypotheses of a grid beside the labels of its texts' task: names and words of anywhere."""

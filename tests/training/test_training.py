@@ -18,20 +18,20 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from engine.snapshot import network_of, read_snapshot, write_snapshot
-from engine.training.batches import LengthSorted, TokenBatcher
-from engine.training.calibration import Asked, apply_temperature, best_temperature
-from engine.training.compare import comparing
-from engine.training.corpus import Corpus, Labelled, SentencePair
-from engine.training.derived import derived_tasks, words_out_of
-from engine.training.distil import distil_loss
-from engine.training.entail import Teacher, entail_loss
-from engine.training.grids import IMITATE, RANK, grid_logits, grid_loss, last_layer_alone
-from engine.training.hypotheses import FIELDS, draw_name, draw_template, hypothesis, say
-from engine.training.loop import Stage, run_stage
-from engine.training.match import add_inference, match_loss
-from engine.training.network import SEGMENT, Rows, build_network, empty_network, keep_segments, mean_of_tokens
-from engine.training.vocabulary import learn_vocabulary, load_tokenizer
 from tests.engine.snapshots import snapshot
+from training.calibration import Asked, apply_temperature, best_temperature
+from training.data.batches import LengthSorted, TokenBatcher
+from training.data.corpus import Corpus, Labelled, SentencePair
+from training.data.derived import derived_tasks, words_out_of
+from training.data.hypotheses import FIELDS, draw_name, draw_template, hypothesis, say
+from training.data.vocabulary import learn_vocabulary, load_tokenizer
+from training.loop import Stage, run_stage
+from training.network import SEGMENT, Rows, build_network, empty_network, keep_segments, mean_of_tokens
+from training.stages.bi_encoder import add_inference, match_loss
+from training.stages.comparison_layer import comparing
+from training.stages.cross_encoder import Teacher, entail_loss
+from training.stages.distillation import distil_loss
+from training.stages.grids import IMITATE, RANK, grid_logits, grid_loss, last_layer_alone
 
 ROOT = Path(__file__).parents[2]
 TOPICS = {"球类": "球队比赛进球联赛冠军", "钱财": "股市银行利率投资债券", "饭菜": "菜谱火锅面条烧烤甜点"}
@@ -82,7 +82,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_whole_script_runs_and_resumes(data: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
+        sys.executable, "-m", "training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
         "--match-steps", "3", "--imitate-steps", "2", "--rank-steps", "3", "--entail-steps", "3",
         "--dev-texts", "6",
     ]  # fmt: skip
@@ -102,7 +102,7 @@ def test_the_script_learns_from_a_structbert_of_ones_own(data: Path, tmp_path: P
     """The teacher has another vocabulary, another size, and random weights."""
     write_snapshot(snapshot(max_position_embeddings=512), tmp_path / "teacher")
     command = [
-        sys.executable, "-m", "engine.training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
+        sys.executable, "-m", "training", "--data", str(data), "--work", str(tmp_path), "--layers", "2",
         "--match-steps", "2", "--distil-steps", "3", "--dev-texts", "6", "--teacher", str(tmp_path / "teacher"),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -115,7 +115,7 @@ def test_the_script_learns_from_a_structbert_of_ones_own(data: Path, tmp_path: P
 def test_a_broken_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights after a run that broke at step 4 of 6 equal those of a run that did not."""
     # Two runs may find another precision the faster one.
-    monkeypatch.setattr("engine.training.loop._fastest", lambda *_: torch.float32)
+    monkeypatch.setattr("training.loop._fastest", lambda *_: torch.float32)
 
     def train(folder: Path, breaks_at: int | None) -> dict[str, Tensor]:
         network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2)
@@ -525,7 +525,7 @@ def test_the_teacher_alone_answers_for_names_of_anywhere(
     share: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the texts' own labels are counts elsewhere, and nothing there."""
-    monkeypatch.setattr("engine.training.entail.STRANGERS_SHARE", share)
+    monkeypatch.setattr("training.stages.cross_encoder.STRANGERS_SHARE", share)
     batcher, tasks, count = world(data, tmp_path)
     network, deeper, _ = begun(batcher, tasks, count)
     task = tasks["tnews"]

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher, draw_task
-from engine.training.corpus import Labelled
-from engine.training.entail import CANDIDATES, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
-from engine.training.hypotheses import ANY_NAME, say
-from engine.training.network import ENTAILMENT
+from training.data.batches import LengthSorted, TokenBatcher, draw_task
+from training.data.corpus import Labelled
+from training.data.hypotheses import ANY_NAME, say
+from training.network import ENTAILMENT
+from training.stages.cross_encoder import CANDIDATES, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
 
 OF_OTHER_TASKS = 0.3
 """Share of the texts whose candidates come from anywhere: what is asked later was in no task."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from engine.training.corpus import Labelled, SentencePair
+from training.data.corpus import Labelled, SentencePair
 
 WINDOW = 12
 """A batch is drawn from this many times its size of neighbours by length, so padding stays small."""

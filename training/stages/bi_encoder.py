@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher, draw_task
-from engine.training.corpus import Labelled, SentencePair
-from engine.training.hypotheses import say
-from engine.training.network import RELATIONS, mean_of_tokens
+from training.data.batches import LengthSorted, TokenBatcher, draw_task
+from training.data.corpus import Labelled, SentencePair
+from training.data.hypotheses import say
+from training.network import RELATIONS, mean_of_tokens
 
 SCALE = 20.0
 """Cosines are spread by this factor before the softmax (a temperature of 0.05)."""

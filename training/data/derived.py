@@ -16,7 +16,7 @@ from pathlib import Path
 
 import rjieba
 
-from engine.training.corpus import Corpus, Labelled
+from training.data.corpus import Corpus, Labelled
 
 CUES: dict[str, dict[str, list[str]]] = json.loads(
     (Path(__file__).parent / "cues.json").read_text(encoding="utf-8")

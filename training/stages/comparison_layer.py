@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.network import SEGMENT, Rows, empty_network, mean_of_states, states_of
+from training.network import SEGMENT, Rows, empty_network, mean_of_states, states_of
 
 PARTED = 4.0
 """So much more than while it learned does a token prefer its own segment, or texts would tinge some hypotheses."""

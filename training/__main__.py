@@ -1,4 +1,4 @@
-"""`python -m engine.training`: vocabulary → vectors → bi-encoder → cross-encoder, resumable at every point."""
+"""`python -m training`: vocabulary → vectors → bi-encoder → cross-encoder, resumable at every point."""
 
 from __future__ import annotations
 
@@ -16,18 +16,14 @@ import torch
 from transformers import BertForSequenceClassification
 
 from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
-from engine.training.batches import LengthSorted, TokenBatcher
-from engine.training.calibration import Asked, apply_temperature, best_temperature
-from engine.training.compare import comparing
-from engine.training.corpus import Corpus, Labelled, SentencePair
-from engine.training.derived import derived_tasks
-from engine.training.distil import distil_loss
-from engine.training.entail import LONGEST_TEXT, Teacher, entail_loss
-from engine.training.grids import IMITATE, RANK, grid_loss, last_layer_alone
-from engine.training.hypotheses import say
-from engine.training.loop import Stage, run_stage
-from engine.training.match import add_inference, match_loss
-from engine.training.measure import (
+from training.calibration import Asked, apply_temperature, best_temperature
+from training.data.batches import LengthSorted, TokenBatcher
+from training.data.corpus import Corpus, Labelled, SentencePair
+from training.data.derived import derived_tasks
+from training.data.hypotheses import say
+from training.data.vocabulary import learn_vocabulary, load_tokenizer
+from training.data.word_vectors import learn_vectors, write_token_file
+from training.evaluation import (
     Score,
     ask_all,
     entailments,
@@ -36,9 +32,13 @@ from engine.training.measure import (
     matches,
     relation_accuracy,
 )
-from engine.training.network import build_network, config_of, keep_segments
-from engine.training.vectors import learn_vectors, write_token_file
-from engine.training.vocabulary import learn_vocabulary, load_tokenizer
+from training.loop import Stage, run_stage
+from training.network import build_network, config_of, keep_segments
+from training.stages.bi_encoder import add_inference, match_loss
+from training.stages.comparison_layer import comparing
+from training.stages.cross_encoder import LONGEST_TEXT, Teacher, entail_loss
+from training.stages.distillation import distil_loss
+from training.stages.grids import IMITATE, RANK, grid_loss, last_layer_alone
 
 SEED = 7
 HIDDEN = 256
@@ -249,7 +249,7 @@ def _figures(
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m engine.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the xz-compressed training data")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and result; a second run resumes")
     parser.add_argument("--layers", type=int, default=4)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import LengthSorted, TokenBatcher, draw_task
-from engine.training.corpus import Labelled, SentencePair
-from engine.training.hypotheses import ANY_NAME, say
-from engine.training.match import SCALE
-from engine.training.network import CONTRADICTION, ENTAILMENT, RELATIONS, mean_of_tokens
+from training.data.batches import LengthSorted, TokenBatcher, draw_task
+from training.data.corpus import Labelled, SentencePair
+from training.data.hypotheses import ANY_NAME, say
+from training.network import CONTRADICTION, ENTAILMENT, RELATIONS, mean_of_tokens
+from training.stages.bi_encoder import SCALE
 
 CANDIDATES = 4
 TOKEN_BUDGET = 900

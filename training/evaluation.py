@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from engine.training.batches import TokenBatcher
-from engine.training.calibration import Asked
-from engine.training.corpus import Labelled, SentencePair
-from engine.training.network import ENTAILMENT, RELATIONS, mean_of_tokens
+from training.calibration import Asked
+from training.data.batches import TokenBatcher
+from training.data.corpus import Labelled, SentencePair
+from training.network import ENTAILMENT, RELATIONS, mean_of_tokens
 
 LONGEST_TEXT = 200
 

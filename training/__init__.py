@@ -1,0 +1,1 @@
+"""Trains the embedded model from files of texts and labels."""

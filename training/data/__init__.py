@@ -1,0 +1,1 @@
+"""What the model learns from: texts, labels and sentence pairs, as token batches."""
