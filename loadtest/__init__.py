@@ -1,1 +1,1 @@
-"""Loads a gateway or a Triton as real users would, and judges what comes back."""
+"""Load tests for a gateway or a Triton: realistic traffic, checked responses, a pass or fail exit code."""

@@ -1,4 +1,4 @@
-"""Is an answer an answer to its question? Sends nothing."""
+"""Checks that an answer fits its request: the labels that were asked for, sorted, scores that sum to 1."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 SUM_TOLERANCE = 1e-3
 
 
-def fault_of(labels: Sequence[str], body: Any, kind: str = "inline") -> str | None:
-    """What is wrong with a body of scores for `labels`; None when nothing is."""
+def check_answer(labels: Sequence[str], body: Any, kind: str = "inline") -> str | None:
+    """What is wrong with the decoded body of an answer for `labels`; None if nothing is."""
     try:
         if kind == "hugging_face":
-            pairs = [(str(one["label"]), float(one["score"])) for one in body]
+            scored_labels = [(str(item["label"]), float(item["score"])) for item in body]
         else:
-            pairs = [(str(a), float(b)) for a, b in zip(body["labels"], body["scores"], strict=True)]
+            scored_labels = [
+                (str(label), float(score)) for label, score in zip(body["labels"], body["scores"], strict=True)
+            ]
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        return f"not an answer: {error!r}"
-    scores = [score for _, score in pairs]
-    if sorted(label for label, _ in pairs) != sorted(labels):
-        return "other labels than asked"
+        return f"malformed answer: {error!r}"
+    scores = [score for _, score in scored_labels]
+    if sorted(label for label, _ in scored_labels) != sorted(labels):
+        return "labels differ from those asked for"
     if not all(math.isfinite(score) for score in scores):
-        return "a score that is no number"
+        return "a score is not a finite number"
     if scores != sorted(scores, reverse=True):
-        return "not sorted"
+        return "scores are not sorted"
     if abs(sum(scores) - 1) > SUM_TOLERANCE:
         return f"scores sum to {sum(scores):.4f}"
     return None

@@ -1,4 +1,4 @@
-"""What was promised, against what was measured: a verdict with an exit code. Measures nothing."""
+"""The latency and error budget of each load, and whether a run stayed within it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.errors import LoadError
+from loadtest.errors import LoadTestError
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request, from the moment at which it was due."""
+    """One request and its outcome."""
 
     kind: str
     tenant: str
     seconds: float
+    """Latency, measured from when the request was due."""
     fault: str | None
-    """What was wrong, in few words; None when nothing was."""
+    """What was wrong, in a few words; None if nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A load, and what holds under it."""
+    """A load and the limits that hold under it."""
 
     name: str
     rate: float
@@ -33,32 +34,32 @@ class Budget:
     p95_s: float
     p99_s: float
     fault_rate: float = 0.0
-    """Share of requests that may fail."""
-    rate_reached: float = 0.9
-    """Least share of the requests that were due and were answered by the end."""
-    fairness: float = 0.0
-    """Most that the p99 of the slowest tenant may be of the fastest's; 0: any. `noisy` tenants are left out."""
+    """Maximum share of requests that fail."""
+    min_answered: float = 0.9
+    """Minimum share of the requests due that were answered by the end."""
+    max_p99_ratio: float = 0.0
+    """Maximum p99 of the slowest tenant over that of the fastest, `noisy` tenants excepted; 0: no limit."""
 
 
 BUDGETS = {
     budget.name: budget
     for budget in (
-        # One shop, a form or a chat now and then.
+        # A small shop, with a form or a chat now and then.
         Budget("small", 1.5, 0.2, 0.5, 0.8),
-        # A team's inbox.
+        # The inbox of a team.
         Budget("middle", 7.5, 0.1, 0.2, 0.3),
         # A product, on GPUs.
-        Budget("large", 60.0, 0.05, 0.1, 0.15, fairness=2.0),
+        Budget("large", 60.0, 0.05, 0.1, 0.15, max_p99_ratio=2.0),
     )
 }
 TIMED = frozenset({"inline", "label_set", "hugging_face", "triton"})
-"""Somebody waits for these; nobody for bulk."""
+"""The kinds of request that a person waits for; nobody waits for a batch."""
 NOISY = "noisy"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One promise and what became of it."""
+class Promise:
+    """One limit, what was measured, and whether it held."""
 
     what: str
     promised: str
@@ -70,69 +71,90 @@ class Line:
         return f"{verdict} {self.what}: {self.measured}, promised {self.promised}"
 
 
-def budget_of(name: str) -> Budget:
+def find_budget(name: str) -> Budget:
+    """`LoadTestError` if there is no such load."""
     if name not in BUDGETS:
-        raise LoadError(f"no load {name}; there are {', '.join(BUDGETS)}")
+        raise LoadTestError(f"unknown load {name}; choose one of {', '.join(BUDGETS)}")
     return BUDGETS[name]
 
 
-def judge(budget: Budget, samples: Sequence[Sample], due: int) -> list[Line]:
-    """Each promise of the budget; `due` is how many requests should have been answered."""
-    times = sorted(one.seconds for one in samples if one.kind in TIMED and one.fault is None)
-    faults = [one for one in samples if one.fault is not None]
-    lines = []
-    for name, share, most in (
+def judge(budget: Budget, samples: Sequence[Sample], due: int) -> list[Promise]:
+    """Every promise of the budget; `due` is the number of requests that should have been answered."""
+    latencies = sorted(sample.seconds for sample in samples if sample.kind in TIMED and sample.fault is None)
+    failed = [sample for sample in samples if sample.fault is not None]
+    promises = []
+    for name, share, max_s in (
         ("p50", 0.5, budget.p50_s),
         ("p95", 0.95, budget.p95_s),
         ("p99", 0.99, budget.p99_s),
     ):
-        got = percentile(times, share)
-        lines.append(Line(name, f"≤ {most * 1000:.0f} ms", f"{got * 1000:.0f} ms", got <= most))
-    rate = len(faults) / len(samples) if samples else 1.0
-    lines.append(
-        Line("failed", f"≤ {budget.fault_rate:.2%}", f"{rate:.2%} of {len(samples)}", rate <= budget.fault_rate)
+        latency_s = percentile(latencies, share)
+        promises.append(
+            Promise(name, f"≤ {max_s * 1000:.0f} ms", f"{latency_s * 1000:.0f} ms", latency_s <= max_s)
+        )
+    fault_rate = len(failed) / len(samples) if samples else 1.0
+    promises.append(
+        Promise(
+            "failed",
+            f"≤ {budget.fault_rate:.2%}",
+            f"{fault_rate:.2%} of {len(samples)}",
+            fault_rate <= budget.fault_rate,
+        )
     )
-    reached = len(samples) / due if due else 0.0
-    lines.append(
-        Line(
+    answered = len(samples) / due if due else 0.0
+    promises.append(
+        Promise(
             "answered of those due",
-            f"≥ {budget.rate_reached:.0%}",
-            f"{reached:.0%}",
-            reached >= budget.rate_reached,
+            f"≥ {budget.min_answered:.0%}",
+            f"{answered:.0%}",
+            answered >= budget.min_answered,
         )
     )
-    if budget.fairness:
-        slow = [percentile(found, 0.99) for name, found in _by_tenant(samples).items() if NOISY not in name]
-        ratio = max(slow) / min(slow) if slow and min(slow) > 0 else float("inf")
-        lines.append(
-            Line("slowest tenant by fastest", f"≤ {budget.fairness:.1f}", f"{ratio:.2f}", ratio <= budget.fairness)
+    if budget.max_p99_ratio:
+        p99s = [
+            percentile(latencies, 0.99)
+            for tenant, latencies in _latencies_by_tenant(samples).items()
+            if NOISY not in tenant
+        ]
+        ratio = max(p99s) / min(p99s) if p99s and min(p99s) > 0 else float("inf")
+        promises.append(
+            Promise(
+                "p99 of the slowest tenant over the fastest",
+                f"≤ {budget.max_p99_ratio:.1f}",
+                f"{ratio:.2f}",
+                ratio <= budget.max_p99_ratio,
+            )
         )
-    return lines
+    return promises
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest rank of ascending values; infinite when there are none."""
+    """The nearest rank of ascending values; infinite if there are none."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("inf")
 
 
-def write_report(path: Path, budget: Budget, lines: Sequence[Line], samples: Sequence[Sample]) -> None:
-    """The verdict as JSON: what was promised and measured, faults by what was wrong, p99 by tenant."""
+def write_report(path: Path, budget: Budget, promises: Sequence[Promise], samples: Sequence[Sample]) -> None:
+    """Write the verdict as JSON: promises with what was measured, failures by cause, p99 by tenant."""
     report = {
         "load": budget.name,
-        "kept": all(line.kept for line in lines),
+        "kept": all(promise.kept for promise in promises),
         "answered": len(samples),
-        "promises": {line.what: {"promised": line.promised, "measured": line.measured} for line in lines},
-        "faults": Counter(one.fault for one in samples if one.fault is not None),
+        "promises": {
+            promise.what: {"promised": promise.promised, "measured": promise.measured} for promise in promises
+        },
+        "faults": Counter(sample.fault for sample in samples if sample.fault is not None),
         "p99_ms_by_tenant": {
-            name: round(percentile(found, 0.99) * 1000, 1) for name, found in sorted(_by_tenant(samples).items())
+            tenant: round(percentile(latencies, 0.99) * 1000, 1)
+            for tenant, latencies in sorted(_latencies_by_tenant(samples).items())
         },
     }
     path.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _by_tenant(samples: Sequence[Sample]) -> Mapping[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for one in samples:
-        if one.kind in TIMED and one.fault is None:
-            found.setdefault(one.tenant, []).append(one.seconds)
-    return {name: sorted(times) for name, times in found.items()}
+def _latencies_by_tenant(samples: Sequence[Sample]) -> Mapping[str, list[float]]:
+    """Ascending seconds of the timed requests that succeeded."""
+    latencies_by_tenant: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.kind in TIMED and sample.fault is None:
+            latencies_by_tenant.setdefault(sample.tenant, []).append(sample.seconds)
+    return {tenant: sorted(latencies) for tenant, latencies in latencies_by_tenant.items()}

@@ -1,5 +1,5 @@
-"""What a load test cannot be started with."""
+"""The error of a load test that cannot be started."""
 
 
-class LoadError(Exception):
-    """One sentence that names the thing and the way out."""
+class LoadTestError(Exception):
+    """One sentence that names the cause and the way out."""

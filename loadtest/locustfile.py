@@ -1,7 +1,7 @@
-"""What Locust runs: requests that arrive whether or not earlier ones were answered, timed from when they were due.
+"""An open-loop Locust user: sends requests on a Poisson schedule and times each from when it was due.
 
-Locust by itself is closed-loop: a user waits for its answer before it asks again, so a slow server is asked less
-and looks better than it is. Here each user is a source of arrivals that starts every request when it is due.
+Locust itself is closed-loop: a user waits for its response before it sends the next request, so a slow server
+receives fewer requests and looks better than it is. Here each user is a source of arrivals that never waits.
 """
 
 from __future__ import annotations
@@ -21,56 +21,58 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.budget import BUDGETS, Budget, Sample, budget_of, judge, write_report
-from loadtest.bulk import run_batch
-from loadtest.doors import DOORS, fault_of_answer
-from loadtest.errors import LoadError
-from loadtest.shapes import SHAPES, arrivals, shape_of
+from loadtest.batch import run_batch
+from loadtest.budget import BUDGETS, Budget, Sample, find_budget, judge, write_report
+from loadtest.endpoints import ENDPOINTS, check_response
+from loadtest.errors import LoadTestError
+from loadtest.shapes import SHAPES, arrivals, find_shape
 from loadtest.tenants import Tenants
-from loadtest.workload import FOLDER, Ask, load_workload
+from loadtest.workload import FOLDER, Request, load_workload
 
-MOST_UNDER_WAY = 2_000
-"""Of one process; a request that is due beyond it fails, for nothing waits here unseen."""
-STRAGGLE_S = 20.0
-OVER = "arrivals_over"
-"""A worker's message to its master."""
+MAX_IN_FLIGHT = 2_000
+"""Requests of one process. One more is recorded as failed: no queue may hide in the client."""
+DRAIN_S = 20.0
+"""How long to wait for the last responses."""
+USER_FINISHED = "user_finished"
+"""The message of a worker to its master."""
 log = logging.getLogger(__name__)
 
 
 class Results:
-    """Of this process; a worker hands them to its master."""
+    """What this process has measured; a worker reports it to its master."""
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
         self.due = 0
-        self.over = 0
-        """Users whose requests have all come."""
+        self.finished_users = 0
 
 
 results = Results()
 
 
 @events.init_command_line_parser.add_listener
-def _options(parser: ArgumentParser) -> None:
+def _add_options(parser: ArgumentParser) -> None:
     workloads = ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml")))
-    parser.add_argument("--load", default="small", help=f"what is promised: {', '.join(BUDGETS)}")
-    parser.add_argument("--shape", default="steady", help=f"over time: {', '.join(SHAPES)}")
-    parser.add_argument("--workload", default="mixed", help=f"what is asked: {workloads}")
+    parser.add_argument("--load", default="small", help=f"rate and latency budget: {', '.join(BUDGETS)}")
+    parser.add_argument("--shape", default="steady", help=f"rate over time: {', '.join(SHAPES)}")
+    parser.add_argument("--workload", default="mixed", help=f"what is sent: {workloads}")
     parser.add_argument("--duration-s", type=float, default=60.0, help="how long requests arrive")
-    parser.add_argument("--rate", type=float, default=0.0, help="requests a second at most; the load's own when 0")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed asks the same")
-    parser.add_argument("--triton-grpc", default="127.0.0.1:8001", help="for workloads that ask Triton itself")
-    parser.add_argument("--verdict", default="", help="write the verdict there as JSON")
-    # Locust's own parser keeps it off its pages.
+    parser.add_argument("--rate", type=float, default=0.0, help="maximum requests a second; 0: that of the load")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same requests")
     parser.add_argument(
-        "--admin-key", env_var="WANNENG_ADMIN_KEY", default="", is_secret=True, help="makes tenants"
+        "--triton-grpc", default="127.0.0.1:8001", help="host:port, for workloads past the gateway"
+    )
+    parser.add_argument("--verdict", default="", help="write the verdict to this file as JSON")
+    # A secret for Locust's parser, so that its web page does not show it.
+    parser.add_argument(
+        "--admin-key", env_var="WANNENG_ADMIN_KEY", default="", is_secret=True, help="creates the tenants"
     )
 
 
 class Arrivals(FastHttpUser):
-    """One source of requests; with several, each has its share of the rate."""
+    """One source of requests; several users share the rate evenly."""
 
-    concurrency = MOST_UNDER_WAY
+    concurrency = MAX_IN_FLIGHT
     network_timeout = connection_timeout = 15.0
 
     def on_start(self) -> None:
@@ -78,123 +80,132 @@ class Arrivals(FastHttpUser):
         number = len(self.environment.runner.user_greenlets) if self.environment.runner else 0
         seed = options.seed * 1_000_003 + os.getpid() % 65_536 * (options.num_users > 1) + number
         self._random = random.Random(seed)
-        self._budget = budget_of(options.load)
+        self._budget = find_budget(options.load)
         self._workload = load_workload(options.workload, seed)
         self._tenants: Tenants | None = None
-        self._direct: Any = None
+        self._triton: Any = None
         if "triton" in self._workload.kinds:
-            # Who does not ask Triton itself needs none of its client.
-            from loadtest.direct import Direct  # noqa: PLC0415
+            # Imported here: other workloads run without Triton's client.
+            from loadtest.triton_client import TritonClient  # noqa: PLC0415
 
-            self._direct = Direct(options.triton_grpc)
+            self._triton = TritonClient(options.triton_grpc)
         else:
             self._tenants = Tenants(self.host or "", options.admin_key or None, self._workload.tenants)
 
     @task
-    def arrive(self) -> None:
-        """The whole of it, once."""
+    def run_all(self) -> None:
+        """The whole run of this user; it stops afterwards."""
         options = self.environment.parsed_options
-        highest = (options.rate or self._budget.rate) / max(1, options.num_users or 1)
-        under_way = Pool(MOST_UNDER_WAY)
-        began = time.monotonic()
-        for at in arrivals(shape_of(options.shape), highest, options.duration_s, self._random):
-            gevent.sleep(max(0.0, began + at - time.monotonic()))
-            ask = self._workload.next()
+        max_rate = (options.rate or self._budget.rate) / max(1, options.num_users or 1)
+        in_flight = Pool(MAX_IN_FLIGHT)
+        started_at = time.monotonic()
+        for arrival_s in arrivals(find_shape(options.shape), max_rate, options.duration_s, self._random):
+            gevent.sleep(max(0.0, started_at + arrival_s - time.monotonic()))
+            request = self._workload.next_request()
             results.due += 1
-            if under_way.free_count() == 0:
-                results.samples.append(Sample(ask.kind, ask.tenant, 0.0, f"{MOST_UNDER_WAY} requests under way"))
+            if in_flight.free_count() == 0:
+                fault = f"{MAX_IN_FLIGHT} requests already in flight"
+                results.samples.append(Sample(request.kind, request.tenant, 0.0, fault))
                 continue
-            under_way.spawn(self._ask, ask, began + at)
-        under_way.join(STRAGGLE_S)
-        under_way.kill()
+            in_flight.spawn(self._send, request, started_at + arrival_s)
+        in_flight.join(DRAIN_S)
+        in_flight.kill()
         if self._tenants is not None:
             self._tenants.remove()
         if isinstance(self.environment.runner, WorkerRunner):
-            self.environment.runner.send_message(OVER)
+            self.environment.runner.send_message(USER_FINISHED)
         else:
-            _one_is_over(self.environment)
-        # Otherwise Locust would begin again.
+            _on_user_finished(self.environment)
+        # Otherwise Locust would run the task again.
         raise StopUser
 
-    def _ask(self, ask: Ask, due_at: float) -> None:
-        if ask.kind == "triton":
-            fault = self._direct.ask(ask)
-            self._record(ask, due_at, fault)
-        elif ask.kind == "bulk":
-            self._record(ask, due_at, run_batch(ask, lambda *call: self._call(ask, *call), gevent.sleep))
+    def _send(self, request: Request, due_at: float) -> None:
+        if request.kind == "triton":
+            fault = self._triton.send(request)
+            self._record(request, due_at, fault)
+        elif request.kind == "batch":
+            self._record(
+                request, due_at, run_batch(request, lambda *call: self._call(request, *call), gevent.sleep)
+            )
         else:
-            door = DOORS[ask.kind]
+            endpoint = ENDPOINTS[request.kind]
             with self.client.post(
-                door.path, json=door.body(ask), headers=self._headers(ask), name=ask.kind, catch_response=True
-            ) as answer:
-                fault = fault_of_answer(ask, answer.status_code, answer.content or b"")
+                endpoint.path,
+                json=endpoint.body(request),
+                headers=self._headers(request),
+                name=request.kind,
+                catch_response=True,
+            ) as response:
+                fault = check_response(request, response.status_code, response.content or b"")
                 seconds = time.monotonic() - due_at
-                answer.request_meta["response_time"] = seconds * 1000
+                response.request_meta["response_time"] = seconds * 1000
                 if fault is None:
-                    answer.success()
+                    response.success()
                 else:
-                    answer.failure(fault)
-            results.samples.append(Sample(ask.kind, ask.tenant, seconds, fault))
+                    response.failure(fault)
+            results.samples.append(Sample(request.kind, request.tenant, seconds, fault))
 
-    def _record(self, ask: Ask, due_at: float, fault: str | None) -> None:
-        """For what Locust does not send itself."""
+    def _record(self, request: Request, due_at: float, fault: str | None) -> None:
+        """Report to Locust what its own client did not send."""
         seconds = time.monotonic() - due_at
-        results.samples.append(Sample(ask.kind, ask.tenant, seconds, fault))
+        results.samples.append(Sample(request.kind, request.tenant, seconds, fault))
         self.environment.events.request.fire(
-            request_type="gRPC" if ask.kind == "triton" else "batch",
-            name=ask.kind,
+            request_type="gRPC" if request.kind == "triton" else "batch",
+            name=request.kind,
             response_time=seconds * 1000,
             response_length=0,
-            exception=None if fault is None else LoadError(fault),
+            exception=None if fault is None else LoadTestError(fault),
             context={},
         )
 
-    def _call(self, ask: Ask, method: str, path: str, body: bytes | None, kind: str) -> tuple[int, bytes]:
-        headers = self._headers(ask) | {"Content-Type": kind}
-        answer = self.client.request(method, path, data=body, headers=headers, name=f"bulk {method}")
-        return answer.status_code, bytes(answer.content or b"")
+    def _call(
+        self, request: Request, method: str, path: str, body: bytes | None, content_type: str
+    ) -> tuple[int, bytes]:
+        headers = self._headers(request) | {"Content-Type": content_type}
+        response = self.client.request(method, path, data=body, headers=headers, name=f"batch {method}")
+        return response.status_code, bytes(response.content or b"")
 
-    def _headers(self, ask: Ask) -> dict[str, str]:
-        key = self._tenants.keys.get(ask.tenant) if self._tenants is not None else None
+    def _headers(self, request: Request) -> dict[str, str]:
+        key = self._tenants.keys.get(request.tenant) if self._tenants is not None else None
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _one_is_over(environment: Environment, **_: Any) -> None:
-    """The last one ends the run, here or at the master of all processes."""
-    results.over += 1
-    if results.over == environment.parsed_options.num_users:
+def _on_user_finished(environment: Environment, **_: Any) -> None:
+    """Quit after the last user of this process or, at the master, of all processes."""
+    results.finished_users += 1
+    if results.finished_users == environment.parsed_options.num_users:
         gevent.spawn(environment.runner.quit)
 
 
 @events.init.add_listener
-def _listen(environment: Environment, **_: Any) -> None:
+def _register_message(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner):
-        environment.runner.register_message(OVER, _one_is_over)
+        environment.runner.register_message(USER_FINISHED, _on_user_finished)
 
 
 @events.report_to_master.add_listener
-def _hand_over(client_id: str, data: dict[str, Any]) -> None:
-    data["wanneng"] = [[one.kind, one.tenant, one.seconds, one.fault] for one in results.samples]
+def _send_results(client_id: str, data: dict[str, Any]) -> None:
+    data["wanneng"] = [[sample.kind, sample.tenant, sample.seconds, sample.fault] for sample in results.samples]
     data["wanneng_due"] = results.due
     results.samples, results.due = [], 0
 
 
 @events.worker_report.add_listener
-def _take_over(client_id: str, data: dict[str, Any]) -> None:
-    results.samples += [Sample(*one) for one in data.get("wanneng", ())]
+def _add_results(client_id: str, data: dict[str, Any]) -> None:
+    results.samples += [Sample(*fields) for fields in data.get("wanneng", ())]
     results.due += data.get("wanneng_due", 0)
 
 
 @events.quitting.add_listener
-def _verdict(environment: Environment, **_: Any) -> None:
-    """The promises one by one, and the exit code: 0 when all were kept."""
+def _judge(environment: Environment, **_: Any) -> None:
+    """Log each promise; exit code 0 if all were kept, 1 otherwise."""
     options = environment.parsed_options
     if options is None or getattr(options, "worker", False):
         return
-    budget: Budget = budget_of(options.load)
-    lines = judge(budget, results.samples, results.due)
-    for line in lines:
-        log.info("%s", line)
+    budget: Budget = find_budget(options.load)
+    promises = judge(budget, results.samples, results.due)
+    for promise in promises:
+        log.info("%s", promise)
     if options.verdict:
-        write_report(Path(options.verdict), budget, lines, results.samples)
-    environment.process_exit_code = 0 if all(line.kept for line in lines) else 1
+        write_report(Path(options.verdict), budget, promises, results.samples)
+    environment.process_exit_code = 0 if all(promise.kept for promise in promises) else 1

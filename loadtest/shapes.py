@@ -1,4 +1,4 @@
-"""How many requests a second, over time; and when each arrives. Sends nothing."""
+"""Load shapes: how the request rate changes over a run, and the arrival times that follow from it."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from loadtest.errors import LoadError
+from loadtest.errors import LoadTestError
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the rate goes over the time of a load test."""
+    """How the rate changes over a run."""
 
     name: str
     at: Callable[[float], float]
-    """Share of the highest rate at a share of the time, 0 to 1."""
+    """Share of the maximum rate, by the share of the run that has passed, 0 to 1."""
 
 
 SHAPES = {
     shape.name: shape
     for shape in (
         Shape("steady", lambda _: 1.0),
-        Shape("ramp", lambda share: share),
-        Shape("steps", lambda share: (min(4, int(share * 5)) + 1) / 5),
-        # A fifth of the time at the highest rate, the rest at a fifth of it.
-        Shape("spike", lambda share: 1.0 if 0.4 <= share < 0.6 else 0.2),
-        # A day: least at night, most at noon.
-        Shape("diurnal", lambda share: 0.55 - 0.45 * math.cos(2 * math.pi * share)),
+        Shape("ramp", lambda elapsed: elapsed),
+        Shape("steps", lambda elapsed: (min(4, int(elapsed * 5)) + 1) / 5),
+        # The maximum rate for a fifth of the run, a fifth of it for the rest.
+        Shape("spike", lambda elapsed: 1.0 if 0.4 <= elapsed < 0.6 else 0.2),
+        # A day: quiet at midnight, busiest at noon.
+        Shape("diurnal", lambda elapsed: 0.55 - 0.45 * math.cos(2 * math.pi * elapsed)),
     )
 }
 
 
-def shape_of(name: str) -> Shape:
+def find_shape(name: str) -> Shape:
+    """`LoadTestError` if there is no such shape."""
     if name not in SHAPES:
-        raise LoadError(f"no shape {name}; there are {', '.join(SHAPES)}")
+        raise LoadTestError(f"unknown shape {name}; choose one of {', '.join(SHAPES)}")
     return SHAPES[name]
 
 
-def arrivals(shape: Shape, highest: float, duration_s: float, rng: random.Random) -> Iterator[float]:
-    """Seconds at which requests arrive, a Poisson process of rate `highest * shape.at(t / duration)`.
+def arrivals(shape: Shape, max_rate: float, duration_s: float, rng: random.Random) -> Iterator[float]:
+    """Seconds at which requests arrive, a Poisson process of rate `max_rate * shape.at(t / duration)`.
 
-    By thinning (Lewis and Shedler, 1979): arrivals at the highest rate, each kept with the share of its time.
+    By thinning (Lewis and Shedler, 1979): arrivals at the maximum rate, each kept with the shape's share as its
+    probability.
     """
     now = 0.0
     while True:
-        now += rng.expovariate(highest)
+        now += rng.expovariate(max_rate)
         if now >= duration_s:
             return
         if rng.random() < shape.at(now / duration_s):

@@ -1,4 +1,4 @@
-"""Makes the tenants of a load test with the operator's key, and removes them; without it everyone is local."""
+"""Creates the tenants, keys and label sets of a load test; without the admin key, the tenant is `local`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import httpx
 
-from loadtest.doors import LABEL_SET, LABEL_SET_LABELS
-from loadtest.errors import LoadError
+from loadtest.endpoints import LABEL_SET, LABEL_SET_LABELS
+from loadtest.errors import LoadTestError
 
 TIMEOUT_S = 30.0
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Tenants:
-    """`keys`: by the workload's names; empty where no key is asked for."""
+    """`keys` maps the workload's tenants to their keys; empty if no admin key was given."""
 
     def __init__(self, url: str, admin_key: str | None, names: Sequence[str]) -> None:
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
-        self._admin = admin_key
+        self._admin_key = admin_key
         self._ids: list[str] = []
         self.keys: Mapping[str, str] = {}
         keys: dict[str, str] = {}
@@ -39,9 +39,9 @@ class Tenants:
             )
 
     def remove(self) -> None:
-        """With all that is theirs."""
+        """Delete the tenants with everything they own."""
         for tenant_id in self._ids:
-            self._call("DELETE", f"/v1/tenants/{tenant_id}", self._admin)
+            self._call("DELETE", f"/v1/tenants/{tenant_id}", self._admin_key)
         if not self._ids:
             self._call("DELETE", f"/v1/label-sets/{LABEL_SET}", None)
         self._client.close()
@@ -51,10 +51,12 @@ class Tenants:
     ) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            answer = self._client.request(method, path, json=body, headers=headers)
+            response = self._client.request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
-            raise LoadError(f"nobody answers at {self._client.base_url}: {error!r}") from None
-        if answer.is_error and not (may_exist and answer.status_code == httpx.codes.PRECONDITION_FAILED):
-            raise LoadError(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}")
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
+            raise LoadTestError(
+                f"cannot reach {self._client.base_url}: {error!r}; is the server running?"
+            ) from None
+        if response.is_error and not (may_exist and response.status_code == httpx.codes.PRECONDITION_FAILED):
+            raise LoadTestError(f"{method} {path} answered {response.status_code}: {response.text[:300]}")
+        content: dict[str, Any] = response.json() if response.content else {}
+        return content

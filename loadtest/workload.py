@@ -1,4 +1,4 @@
-"""Makes questions from a file of data and a seed: the same seed asks the same. Sends nothing."""
+"""Generates requests from a workload file and a seed; the same seed gives the same requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from loadtest.errors import LoadError
+from loadtest.errors import LoadTestError
 
 FOLDER = Path(__file__).parent / "workloads"
-KINDS = ("inline", "label_set", "hugging_face", "bulk", "triton")
+KINDS = ("inline", "label_set", "hugging_face", "batch", "triton")
 CLAUSES = (
     "快递等了一个星期还没到",
     "这个手机质量太差",
@@ -102,8 +102,8 @@ LABELS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One question, and who asks it through which door."""
+class Request:
+    """What to classify, for which tenant, through which endpoint (`kind`, one of `KINDS`)."""
 
     tenant: str
     kind: str
@@ -112,22 +112,22 @@ class Ask:
 
 
 class Workload:
-    """Questions without end. `data` is what a file of `workloads/` holds."""
+    """An endless source of requests. `data` is the content of a file in `workloads/`."""
 
     def __init__(self, data: Mapping[str, object], seed: int) -> None:
         try:
             self._lengths = {float(share): int(count) for share, count in dict(data["lengths"]).items()}  # type: ignore[call-overload]
-            self._label_counts = _shares(data["label_counts"])
-            self._kinds = _shares(data["kinds"])
-            self._tenants = _shares(data["tenants"])
+            self._label_counts = _parse_shares(data["label_counts"])
+            self._kinds = _parse_shares(data["kinds"])
+            self._tenants = _parse_shares(data["tenants"])
             self._texts, self._zipf = int(str(data["texts"])), float(str(data["zipf"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise LoadError(f"the workload's {error} is missing or of the wrong type") from None
+            raise LoadTestError(f"the workload's {error} is missing or of the wrong type") from None
         unknown = {kind for kind, _ in self._kinds} - set(KINDS)
         if unknown:
-            raise LoadError(f"the workload's kinds {unknown} do not exist; there are {', '.join(KINDS)}")
+            raise LoadTestError(f"unknown kinds of request {unknown}; choose from {', '.join(KINDS)}")
         if max(int(count) for count, _ in self._label_counts) > len(LABELS):
-            raise LoadError(f"the workload asks for more than the {len(LABELS)} labels there are")
+            raise LoadTestError(f"the workload asks for more labels than the {len(LABELS)} available")
         self._rng = random.Random(seed)
         weights = (1 / rank**self._zipf for rank in range(1, self._texts + 1)) if self._zipf else ()
         self._ranks = list(accumulate(weights))
@@ -140,19 +140,20 @@ class Workload:
     def kinds(self) -> list[str]:
         return [name for name, _ in self._kinds]
 
-    def next(self) -> Ask:
+    def next_request(self) -> Request:
+        """Draw the next one."""
         rng = self._rng
-        labels = tuple(rng.sample(LABELS, int(_drawn(self._label_counts, rng))))
-        return Ask(_drawn(self._tenants, rng), _drawn(self._kinds, rng), self.text(self._rank()), labels)
+        labels = tuple(rng.sample(LABELS, int(_draw(self._label_counts, rng))))
+        return Request(_draw(self._tenants, rng), _draw(self._kinds, rng), self.text(self._rank()), labels)
 
     def text(self, rank: int) -> str:
-        """The text that is `rank`th in frequency; always the same."""
+        """The text with frequency rank `rank`; always the same."""
         rng = random.Random(rank)
         length = self._length(rng.random())
         parts: list[str] = []
         while sum(map(len, parts)) + len(parts) <= length:
             parts.append(rng.choice(CLAUSES))
-        # Two texts may be cut alike, two ranks never give one text.
+        # Cut texts may coincide; the rank keeps them distinct.
         return f"{'，'.join(parts)[:length]}{rank}"
 
     def _rank(self) -> int:
@@ -160,30 +161,30 @@ class Workload:
             return self._rng.randrange(self._texts)
         return bisect_left(self._ranks, self._rng.random() * self._ranks[-1])
 
-    def _length(self, share: float) -> int:
-        """Linear between the quantiles."""
-        known = sorted(self._lengths.items())
-        for (low, shorter), (high, longer) in pairwise(known):
-            if low <= share <= high:
-                return round(shorter + (longer - shorter) * (share - low) / (high - low))
-        return known[-1][1]
+    def _length(self, quantile: float) -> int:
+        """Characters, by linear interpolation between the known quantiles."""
+        lengths = sorted(self._lengths.items())
+        for (low, shorter), (high, longer) in pairwise(lengths):
+            if low <= quantile <= high:
+                return round(shorter + (longer - shorter) * (quantile - low) / (high - low))
+        return lengths[-1][1]
 
 
 def load_workload(name: str, seed: int) -> Workload:
     """The workload of `workloads/<name>.yaml`."""
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in FOLDER.glob("*.yaml")))
-        raise LoadError(f"no workload {name}; there are {known}")
+        names = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+        raise LoadTestError(f"unknown workload {name}; choose one of {names}")
     return Workload(yaml.safe_load(path.read_text(encoding="utf-8")), seed)
 
 
-def _shares(given: object) -> list[tuple[str, float]]:
-    """Names with their shares; they need not sum to 1."""
-    if not isinstance(given, dict) or not given:
-        raise ValueError(str(given))
-    return [(str(name), float(share)) for name, share in given.items()]
+def _parse_shares(shares: object) -> list[tuple[str, float]]:
+    """Names with their weights, which need not sum to 1."""
+    if not isinstance(shares, dict) or not shares:
+        raise ValueError(str(shares))
+    return [(str(name), float(share)) for name, share in shares.items()]
 
 
-def _drawn(shares: Sequence[tuple[str, float]], rng: random.Random) -> str:
+def _draw(shares: Sequence[tuple[str, float]], rng: random.Random) -> str:
     return rng.choices([name for name, _ in shares], [share for _, share in shares])[0]

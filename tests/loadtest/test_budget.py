@@ -1,4 +1,4 @@
-"""Whether an answer is one, and whether promises were kept."""
+"""Checks of answers, and verdicts on the promises of a budget."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 
 import pytest
 
-from loadtest.answers import fault_of
-from loadtest.budget import Budget, Sample, budget_of, judge, percentile, write_report
-from loadtest.doors import fault_of_answer
-from loadtest.errors import LoadError
-from loadtest.workload import Ask
+from loadtest.answers import check_answer
+from loadtest.budget import Budget, Sample, find_budget, judge, percentile, write_report
+from loadtest.endpoints import check_response
+from loadtest.errors import LoadTestError
+from loadtest.workload import Request
 
-BUDGET = Budget("test", 10.0, 0.1, 0.2, 0.3, fault_rate=0.01, fairness=2.0)
+BUDGET = Budget("test", 10.0, 0.1, 0.2, 0.3, fault_rate=0.01, max_p99_ratio=2.0)
 
 
 def samples(*times: float, tenant: str = "a", kind: str = "inline", fault: str | None = None) -> list[Sample]:
     return [Sample(kind, tenant, seconds, fault) for seconds in times]
 
 
-def broken(found: list[Sample], due: int | None = None, budget: Budget = BUDGET) -> list[str]:
-    return [line.what for line in judge(budget, found, len(found) if due is None else due) if not line.kept]
+def broken(measured: list[Sample], due: int | None = None, budget: Budget = BUDGET) -> list[str]:
+    promises = judge(budget, measured, len(measured) if due is None else due)
+    return [promise.what for promise in promises if not promise.kept]
 
 
 GOOD = samples(*[0.05] * 100)
@@ -33,18 +34,24 @@ def test_promises_that_are_kept_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "what"),
+    ("measured", "what"),
     [
         (samples(*[0.05] * 40, *[0.15] * 60), ["p50"]),
         (samples(*[0.05] * 90, *[0.25] * 10), ["p95"]),
         (samples(*[0.05] * 98, *[0.5] * 2), ["p99"]),
         ([*GOOD, *samples(0.01, 0.01, fault="status 500")], ["failed"]),
-        ([*samples(*[0.03] * 100), *samples(*[0.09] * 100, tenant="b")], ["slowest tenant by fastest"]),
-        ([], ["p50", "p95", "p99", "failed", "answered of those due", "slowest tenant by fastest"]),
+        (
+            [*samples(*[0.03] * 100), *samples(*[0.09] * 100, tenant="b")],
+            ["p99 of the slowest tenant over the fastest"],
+        ),
+        (
+            [],
+            ["p50", "p95", "p99", "failed", "answered of those due", "p99 of the slowest tenant over the fastest"],
+        ),
     ],
 )
-def test_a_promise_that_is_broken_is_named(found: list[Sample], what: list[str]) -> None:
-    assert broken(found) == what
+def test_a_promise_that_is_broken_is_named(measured: list[Sample], what: list[str]) -> None:
+    assert broken(measured) == what
 
 
 def test_requests_that_were_due_and_never_answered_count() -> None:
@@ -52,13 +59,13 @@ def test_requests_that_were_due_and_never_answered_count() -> None:
 
 
 def test_a_quick_refusal_does_not_make_the_server_look_fast() -> None:
-    """Nine of ten requests fail at once; times are those of the others."""
-    found = [*samples(*[0.25] * 100), *samples(*[0.001] * 900, fault="status 503")]
-    assert broken(found) == ["p50", "p95", "failed"]
+    """Nine of ten requests fail at once; latencies are those of the others."""
+    measured = [*samples(*[0.25] * 100), *samples(*[0.001] * 900, fault="status 503")]
+    assert broken(measured) == ["p50", "p95", "failed"]
 
 
-def test_nobody_waits_for_bulk_and_a_noisy_tenant_is_not_owed_fairness() -> None:
-    assert broken([*GOOD, *samples(9.0, kind="bulk")]) == []
+def test_batches_are_not_timed_and_a_noisy_tenant_is_not_compared() -> None:
+    assert broken([*GOOD, *samples(9.0, kind="batch")]) == []
     assert broken([*GOOD, *samples(*[0.2] * 2, tenant="noisy")]) == []
 
 
@@ -68,17 +75,17 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 
 def test_the_report_says_what_was_wrong_and_with_whom(tmp_path: Path) -> None:
-    found = [*GOOD, *samples(0.1, tenant="b"), *samples(1.0, 1.0, fault="not sorted")]
+    measured = [*GOOD, *samples(0.1, tenant="b"), *samples(1.0, 1.0, fault="scores are not sorted")]
     path = tmp_path / "verdict.json"
-    write_report(path, BUDGET, judge(BUDGET, found, len(found)), found)
+    write_report(path, BUDGET, judge(BUDGET, measured, len(measured)), measured)
     report = json.loads(path.read_text(encoding="utf-8"))
-    assert (report["kept"], report["faults"]) == (False, {"not sorted": 2})
+    assert (report["kept"], report["faults"]) == (False, {"scores are not sorted": 2})
     assert report["p99_ms_by_tenant"] == {"a": 50.0, "b": 100.0}
 
 
 def test_a_load_that_does_not_exist_is_named() -> None:
-    with pytest.raises(LoadError, match="no load huge; there are small, middle, large"):
-        budget_of("huge")
+    with pytest.raises(LoadTestError, match="unknown load huge; choose one of small, middle, large"):
+        find_budget("huge")
 
 
 LABELS = ("甲", "乙", "丙")
@@ -89,24 +96,24 @@ RIGHT = {"labels": ["乙", "甲", "丙"], "scores": [0.7, 0.2, 0.1]}
     ("body", "words"),
     [
         (RIGHT, None),
-        (RIGHT | {"labels": ["乙", "甲", "丁"]}, "other labels than asked"),
-        (RIGHT | {"labels": ["乙", "甲"]}, "not an answer"),
-        (RIGHT | {"scores": [0.2, 0.7, 0.1]}, "not sorted"),
+        (RIGHT | {"labels": ["乙", "甲", "丁"]}, "labels differ from those asked for"),
+        (RIGHT | {"labels": ["乙", "甲"]}, "malformed answer"),
+        (RIGHT | {"scores": [0.2, 0.7, 0.1]}, "scores are not sorted"),
         (RIGHT | {"scores": [0.7, 0.2, 0.05]}, "scores sum to 0.9500"),
-        (RIGHT | {"scores": [0.7, float("nan"), 0.1]}, "a score that is no number"),
-        ([], "not an answer"),
-        (None, "not an answer"),
+        (RIGHT | {"scores": [0.7, float("nan"), 0.1]}, "a score is not a finite number"),
+        ([], "malformed answer"),
+        (None, "malformed answer"),
     ],
 )
 def test_an_answer_has_the_asked_labels_sorted_with_scores_that_sum_to_1(body: Any, words: str | None) -> None:
-    found = fault_of(LABELS, body)
-    assert found is None if words is None else found is not None and words in found
+    fault = check_answer(LABELS, body)
+    assert fault is None if words is None else fault is not None and words in fault
 
 
 def test_hugging_faces_answer_is_a_list() -> None:
-    ask = Ask("a", "hugging_face", "x", ("甲", "乙"))
+    request = Request("a", "hugging_face", "x", ("甲", "乙"))
     right = [{"label": "乙", "score": 0.9}, {"label": "甲", "score": 0.1}]
-    assert fault_of_answer(ask, 200, json.dumps(right).encode()) is None
-    assert fault_of_answer(ask, 200, json.dumps(right[:1]).encode()) == "other labels than asked"
-    assert fault_of_answer(ask, 503, b"") == "status 503"
-    assert fault_of_answer(ask, 200, b"<html>") == "not JSON"
+    assert check_response(request, 200, json.dumps(right).encode()) is None
+    assert check_response(request, 200, json.dumps(right[:1]).encode()) == "labels differ from those asked for"
+    assert check_response(request, 503, b"") == "status 503"
+    assert check_response(request, 200, b"<html>") == "not JSON"

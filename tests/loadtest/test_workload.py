@@ -1,4 +1,4 @@
-"""What is asked and when: from data and a seed, without a server."""
+"""The requests of a workload and their arrival times, from data and a seed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from loadtest.errors import LoadError
-from loadtest.shapes import SHAPES, Shape, arrivals, shape_of
+from loadtest.errors import LoadTestError
+from loadtest.shapes import SHAPES, Shape, arrivals, find_shape
 from loadtest.workload import FOLDER, Workload, load_workload
 
 DATA: dict[str, Any] = {
@@ -23,42 +23,42 @@ DATA: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
-def test_every_workload_asks_well_formed_questions(name: str) -> None:
+def test_every_workload_gives_well_formed_requests(name: str) -> None:
     workload = load_workload(name, seed=1)
     for _ in range(200):
-        ask = workload.next()
-        assert ask.text.strip()
-        assert len(ask.labels) == len(set(ask.labels)) >= 2
-        assert ask.tenant in workload.tenants
-        assert ask.kind in workload.kinds
+        request = workload.next_request()
+        assert request.text.strip()
+        assert len(request.labels) == len(set(request.labels)) >= 2
+        assert request.tenant in workload.tenants
+        assert request.kind in workload.kinds
 
 
-def test_a_seed_asks_the_same_and_another_does_not() -> None:
-    def asked(seed: int) -> list[Any]:
+def test_a_seed_gives_the_same_requests_and_another_does_not() -> None:
+    def requests(seed: int) -> list[Any]:
         workload = Workload(DATA, seed)
-        return [workload.next() for _ in range(50)]
+        return [workload.next_request() for _ in range(50)]
 
-    assert asked(1) == asked(1)
-    assert asked(1) != asked(2)
+    assert requests(1) == requests(1)
+    assert requests(1) != requests(2)
 
 
 def test_shares_are_those_of_the_data() -> None:
     workload = Workload(DATA, 1)
-    asks = [workload.next() for _ in range(4_000)]
+    requests = [workload.next_request() for _ in range(4_000)]
     kinds, tenants, counts = (
-        Counter(values) for values in zip(*((a.kind, a.tenant, len(a.labels)) for a in asks), strict=True)
+        Counter(values) for values in zip(*((r.kind, r.tenant, len(r.labels)) for r in requests), strict=True)
     )
     assert kinds["inline"] / 4_000 == pytest.approx(0.75, abs=0.03)
     assert tenants["noisy"] / 4_000 == pytest.approx(10 / 11, abs=0.03)
     assert counts[2] / 4_000 == pytest.approx(0.75, abs=0.03)
 
 
-def test_frequent_texts_are_asked_again_as_zipf_has_it() -> None:
+def test_the_frequencies_of_texts_follow_zipfs_law() -> None:
     """The first of 1,000 texts has 1 / H(1000) = 13% of the requests; without an exponent 0.1%."""
-    workload, flat = Workload(DATA, 1), Workload(DATA | {"zipf": 0.0}, 1)
-    for one, share in ((workload, 0.134), (flat, 0.001)):
-        asked = Counter(one.next().text for _ in range(4_000))
-        assert asked[one.text(0)] / 4_000 == pytest.approx(share, abs=0.02)
+    zipf, uniform = Workload(DATA, 1), Workload(DATA | {"zipf": 0.0}, 1)
+    for workload, share in ((zipf, 0.134), (uniform, 0.001)):
+        texts = Counter(workload.next_request().text for _ in range(4_000))
+        assert texts[workload.text(0)] / 4_000 == pytest.approx(share, abs=0.02)
 
 
 def test_lengths_follow_the_quantiles() -> None:
@@ -75,31 +75,31 @@ def test_lengths_follow_the_quantiles() -> None:
         ({"kinds": {"telepathy": 1}}, "telepathy"),
         ({"texts": "many"}, "missing or of the wrong type"),
         ({"tenants": {}}, "missing or of the wrong type"),
-        ({"label_counts": {500: 1}}, "labels there are"),
+        ({"label_counts": {500: 1}}, "more labels than the"),
     ],
 )
 def test_data_that_cannot_be_used_is_named(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(LoadError, match=words):
+    with pytest.raises(LoadTestError, match=words):
         Workload(DATA | change, 1)
 
 
 def test_what_does_not_exist_is_named_with_what_does() -> None:
-    with pytest.raises(LoadError, match="no workload nothing; there are mixed, noisy, triton"):
+    with pytest.raises(LoadTestError, match="unknown workload nothing; choose one of mixed, noisy, triton"):
         load_workload("nothing", 1)
-    with pytest.raises(LoadError, match="no shape flat; there are steady, ramp"):
-        shape_of("flat")
+    with pytest.raises(LoadTestError, match="unknown shape flat; choose one of steady, ramp"):
+        find_shape("flat")
 
 
-def expected(shape: Shape, highest: float, duration_s: float) -> float:
-    """How many requests arrive on average."""
+def expected(shape: Shape, max_rate: float, duration_s: float) -> float:
+    """The mean number of arrivals."""
     steps = 10_000
-    return highest * duration_s * sum(shape.at((step + 0.5) / steps) for step in range(steps)) / steps
+    return max_rate * duration_s * sum(shape.at((step + 0.5) / steps) for step in range(steps)) / steps
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_arrivals_are_a_poisson_process_of_the_shapes_rate(name: str) -> None:
     """Their number varies as a Poisson variable does: over 200 runs, mean and variance agree."""
-    shape, rng = shape_of(name), random.Random(7)
+    shape, rng = find_shape(name), random.Random(7)
     counts = [len(list(arrivals(shape, 20.0, 10.0, rng))) for _ in range(300)]
     mean = sum(counts) / len(counts)
     variance = sum((count - mean) ** 2 for count in counts) / (len(counts) - 1)
@@ -109,9 +109,9 @@ def test_arrivals_are_a_poisson_process_of_the_shapes_rate(name: str) -> None:
 
 def test_a_spike_is_where_it_should_be_and_a_ramp_rises() -> None:
     rng = random.Random(1)
-    spike = list(arrivals(shape_of("spike"), 100.0, 100.0, rng))
+    spike = list(arrivals(find_shape("spike"), 100.0, 100.0, rng))
     inside = sum(40 <= at < 60 for at in spike)
     assert inside / len(spike) == pytest.approx(20 / 36, abs=0.05)
-    ramp = list(arrivals(shape_of("ramp"), 100.0, 100.0, rng))
+    ramp = list(arrivals(find_shape("ramp"), 100.0, 100.0, rng))
     assert sum(at >= 50 for at in ramp) / len(ramp) == pytest.approx(0.75, abs=0.05)
     assert ramp == sorted(ramp)

@@ -1,6 +1,6 @@
-"""Asks Triton itself over gRPC: the ensemble `zero_shot`. Knows no schedule.
+"""Sends requests to Triton itself, past the gateway: the ensemble `zero_shot` over gRPC.
 
-gRPC waits in threads of its own, which would stop every greenlet; so each question is asked in one of gevent's.
+gRPC blocks in native code, where gevent cannot switch, so each call runs in a thread of gevent's pool.
 """
 
 from __future__ import annotations
@@ -9,34 +9,36 @@ import numpy as np
 import tritonclient.grpc as triton
 from gevent.threadpool import ThreadPool
 
-from loadtest.answers import fault_of
-from loadtest.workload import Ask
+from loadtest.answers import check_answer
+from loadtest.workload import Request
 
 THREADS = 64
 TIMEOUT_S = 15.0
 MODEL = "zero_shot"
 
 
-class Direct:
-    """The Triton at `address`, `host:port` of its gRPC."""
+class TritonClient:
+    """The Triton at `address`, `host:port` of its gRPC service."""
 
     def __init__(self, address: str) -> None:
         self._client = triton.InferenceServerClient(address)
         self._threads = ThreadPool(THREADS)
 
-    def ask(self, ask: Ask) -> str | None:
-        """What went wrong, or None."""
-        fault: str | None = self._threads.apply(self._ask, (ask,))
+    def send(self, request: Request) -> str | None:
+        """Wait for the answer; what went wrong, or None."""
+        fault: str | None = self._threads.apply(self._infer, (request,))
         return fault
 
-    def _ask(self, ask: Ask) -> str | None:
-        inputs = [_strings("text", [ask.text]), _strings("labels", ask.labels)]
+    def _infer(self, request: Request) -> str | None:
+        inputs = [_strings("text", [request.text]), _strings("labels", request.labels)]
         try:
             answer = self._client.infer(MODEL, inputs, client_timeout=TIMEOUT_S)
         except triton.InferenceServerException as error:
             return f"Triton: {error.status()}"
         labels = [value.decode() for value in answer.as_numpy("ranked_labels").ravel()]
-        return fault_of(ask.labels, {"labels": labels, "scores": answer.as_numpy("scores").ravel().tolist()})
+        return check_answer(
+            request.labels, {"labels": labels, "scores": answer.as_numpy("scores").ravel().tolist()}
+        )
 
 
 def _strings(name: str, values: tuple[str, ...] | list[str]) -> triton.InferInput:

@@ -1,4 +1,4 @@
-"""A batch from its file to its answers, as one question. Knows no schedule."""
+"""Runs one small batch from upload to completion, as a single request of the load test."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from loadtest.workload import Ask
+from loadtest.workload import Request
 
 LINES = 10
 BOUNDARY = "load-test-lines"
 POLLS, POLL_S = 120, 0.5
 
 Call = Callable[[str, str, bytes | None, str], tuple[int, bytes]]
-"""Method, path, body and its type give status and content."""
+"""Takes method, path, body and content type; returns status and content."""
 
 
-def run_batch(ask: Ask, call: Call, sleep: Callable[[float], None]) -> str | None:
-    """Ask for the answers of `LINES` lines; what went wrong, or None."""
+def run_batch(request: Request, call: Call, sleep: Callable[[float], None]) -> str | None:
+    """Classify `LINES` variants of the request's text as a batch; what went wrong, or None."""
     lines = [
         {
             "custom_id": str(number),
             "method": "POST",
             "url": "/v1/classify",
-            "body": {"text": f"{ask.text}{number}", "labels": ask.labels},
+            "body": {"text": f"{request.text}{number}", "labels": request.labels},
         }
         for number in range(LINES)
     ]
@@ -35,21 +35,21 @@ def run_batch(ask: Ask, call: Call, sleep: Callable[[float], None]) -> str | Non
     ).encode()
     status, content = call("POST", "/v1/files", form, f"multipart/form-data; boundary={BOUNDARY}")
     if status != 200:
-        return f"file: status {status}"
-    wanted = {"input_file_id": json.loads(content)["id"], "endpoint": "/v1/classify", "completion_window": "24h"}
-    status, content = call("POST", "/v1/batches", json.dumps(wanted).encode(), "application/json")
+        return f"upload: status {status}"
+    body = {"input_file_id": json.loads(content)["id"], "endpoint": "/v1/classify", "completion_window": "24h"}
+    status, content = call("POST", "/v1/batches", json.dumps(body).encode(), "application/json")
     if status != 200:
         return f"batch: status {status}"
     path = f"/v1/batches/{json.loads(content)['id']}"
     for _ in range(POLLS):
         status, content = call("GET", path, None, "application/json")
-        found: dict[str, Any] = json.loads(content)
         if status != 200:
             return f"batch: status {status}"
-        if found["status"] == "completed":
-            done = found["request_counts"]["completed"]
-            return None if done == LINES else f"{done} of {LINES} lines were answered"
-        if found["status"] in ("failed", "cancelled", "expired"):
-            return f"batch {found['status']}"
+        batch: dict[str, Any] = json.loads(content)
+        if batch["status"] == "completed":
+            completed = batch["request_counts"]["completed"]
+            return None if completed == LINES else f"batch: {completed} of {LINES} lines completed"
+        if batch["status"] in ("failed", "cancelled", "expired"):
+            return f"batch {batch['status']}"
         sleep(POLL_S)
     return "batch: not completed in time"
