@@ -1,1 +1,1 @@
-"""Measurements that can be redone; results as data."""
+"""Benchmarks that anyone can run again; their results are data in `results/`."""

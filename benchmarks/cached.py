@@ -1,7 +1,7 @@
-"""Cached answers per second of one gateway process, beside an echo in the same server, in one run.
+"""Throughput of one gateway process on cached pairs, compared with a bare echo server in the same run.
 
-`make bench-gateway` with `wanneng serve --require-key` running and Debian's `wrk` installed. Key check, quota,
-metrics and log are on. The machine's cores are shared, so the ratio to the echo means more than the rate.
+`make bench-gateway`, with `wanneng serve --require-key` running and `wrk` installed. Authentication, quotas,
+metrics and the access log are on. Cores are shared with the client, so the ratio says more than the rate.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ uvicorn.run(Starlette(routes=[Route("/v1/classify", echo, methods=["POST"])]), p
 
 
 def main() -> None:
-    """Print the figures and write them as JSON."""
+    """Print the results and write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8080")
-    parser.add_argument("--state", type=Path, default=Path(".state"))
+    parser.add_argument("--state-dir", type=Path, default=Path(".state"))
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results/cached.json")
     options = parser.parse_args()
-    key = (options.state / "local.key").read_text(encoding="utf-8").strip()
-    _set_quota(options.url, (options.state / "admin.key").read_text(encoding="utf-8").strip())
-    rates, echoes = [], []
-    echo = subprocess.Popen([sys.executable, "-c", ECHO % ECHO_PORT])
+    key = (options.state_dir / "local.key").read_text(encoding="utf-8").strip()
+    _set_quota(options.url, (options.state_dir / "admin.key").read_text(encoding="utf-8").strip())
+    rates, echo_rates = [], []
+    echo_server = subprocess.Popen([sys.executable, "-c", ECHO % ECHO_PORT])
     try:
         _wrk(options.url, key, 1, 0)
         time.sleep(1)
         for _ in range(ROUNDS):
             rates.append(_wrk(options.url, key, ROUND_S, 0)[0])
-            echoes.append(_wrk(f"http://127.0.0.1:{ECHO_PORT}", key, ROUND_S, 0)[0])
+            echo_rates.append(_wrk(f"http://127.0.0.1:{ECHO_PORT}", key, ROUND_S, 0)[0])
     finally:
-        echo.terminate()
-        echo.wait()
-    rate, echo_rate = max(rates), max(echoes)
-    half, p99_ms = _wrk(options.url, key, ROUND_S, max(1, round(1_000 * CONNECTIONS / (rate / 2))))
-    figures = {
+        echo_server.terminate()
+        echo_server.wait()
+    rate, echo_rate = max(rates), max(echo_rates)
+    half_rate, half_p99_ms = _wrk(options.url, key, ROUND_S, max(1, round(1_000 * CONNECTIONS / (rate / 2))))
+    results = {
         "cached_per_s": round(rate),
         "echo_per_s": round(echo_rate),
         "cached_to_echo": round(rate / echo_rate, 2),
-        "half_per_s": round(half),
-        "half_p99_ms": p99_ms,
+        "half_per_s": round(half_rate),
+        "half_p99_ms": half_p99_ms,
     }
-    options.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for name, value in figures.items():
+    options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    for name, value in results.items():
         print(f"{name:>16} {value:>10}")
 
 
@@ -77,7 +77,7 @@ def _set_quota(url: str, admin_key: str) -> None:
 
 
 def _wrk(url: str, key: str, seconds: int, delay_ms: int) -> tuple[float, float]:
-    """Answers a second, and the p99 in milliseconds; each connection waits `delay_ms` before it asks again."""
+    """Requests a second and p99 in milliseconds; each connection waits `delay_ms` between requests."""
     script = f"""
         wrk.method = "POST"
         wrk.headers["Content-Type"] = "application/json"
@@ -89,7 +89,7 @@ def _wrk(url: str, key: str, seconds: int, delay_ms: int) -> tuple[float, float]
         file.write(script)
         file.flush()
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", file.name]
-        done = subprocess.run(
+        completed = subprocess.run(
             [*command, f"{url}/v1/classify"],
             check=True,
             capture_output=True,
@@ -97,12 +97,12 @@ def _wrk(url: str, key: str, seconds: int, delay_ms: int) -> tuple[float, float]
             timeout=seconds + 30,
             env={"PATH": os.defpath, "WANNENG_KEY": key},
         )
-    if "Non-2xx" in done.stdout:
-        sys.exit(f"the gateway refused requests:\n{done.stdout}")
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
-    assert rate, done.stdout
-    assert p99, done.stdout
+    if "Non-2xx" in completed.stdout:
+        sys.exit(f"the gateway refused requests; wrk printed:\n{completed.stdout}")
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", completed.stdout)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", completed.stdout)
+    assert rate, completed.stdout
+    assert p99, completed.stdout
     return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
 
 

@@ -1,7 +1,7 @@
-"""Pairs a second of the embedded model at 32 tokens, by precision and number of layers, in one run.
+"""Throughput of the embedded model at 32 tokens, by precision and number of layers.
 
-`make bench-embedded`. Engines of its weights with all layers and with the first three, which speed does not
-depend on; they take turns, since the machine's cores are shared and only ratios within a run mean something.
+`make bench-embedded`. The engines have all layers or the first three; accuracy does not matter here. They run in
+turn, since cores are shared and only ratios within one run are meaningful.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.snapshot import Snapshot, read_snapshot, write_snapshot
 ROOT = Path(__file__).parents[1]
 ROWS, TOKENS, ROUNDS = 64, 32, 40
 PRECISIONS = ("fp32", "w8", "int8")
-FEWER = 3
+FIRST_LAYERS = 3
 
 
 def main() -> None:
@@ -35,11 +35,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = _measure(Path(folder))
     options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(f"{'layers':>6} {'precision':>9} {'pairs/s':>8} {'by the first':>12} {'MB':>5}")
+    print(f"{'layers':>6} {'precision':>9} {'pairs/s':>8} {'over first':>10} {'MB':>5}")
     for row in rows:
-        times = row["pairs_per_s"] / rows[0]["pairs_per_s"]
+        ratio = row["pairs_per_s"] / rows[0]["pairs_per_s"]
         print(
-            f"{row['layers']:>6} {row['precision']:>9} {row['pairs_per_s']:>8.0f} {times:>12.2f} {row['mb']:>5.1f}"
+            f"{row['layers']:>6} {row['precision']:>9} {row['pairs_per_s']:>8.0f} {ratio:>10.2f} {row['mb']:>5.1f}"
         )
 
 
@@ -47,9 +47,9 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
     restore_snapshot(ROOT / "embedded", folder / "all")
     snapshot = read_snapshot(folder / "all")
     layers = int(snapshot.config["num_hidden_layers"])
-    write_snapshot(_with_first_layers(snapshot, FEWER), folder / "fewer")
+    write_snapshot(_with_first_layers(snapshot, FIRST_LAYERS), folder / "first")
     engines = {}
-    for name, count in (("all", layers), ("fewer", FEWER)):
+    for name, count in (("all", layers), ("first", FIRST_LAYERS)):
         for precision in PRECISIONS:
             engine = folder / f"{name}-{precision}"
             build_engine(folder / name, engine, choose_recipe("cpu", precision), name="bench")
@@ -67,9 +67,9 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
     seconds: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
     for _ in range(ROUNDS):
         for key, session in sessions.items():
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             session.run(["logits"], feed)
-            seconds[key].append(time.perf_counter() - began)
+            seconds[key].append(time.perf_counter() - started_at)
     return [
         {
             "layers": count,
@@ -83,8 +83,8 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
 
 def _with_first_layers(snapshot: Snapshot, count: int) -> Snapshot:
     def kept(name: str) -> bool:
-        _, inside, number = name.partition("encoder.layer.")
-        return not inside or int(number.split(".")[0]) < count
+        _, in_layer, number = name.partition("encoder.layer.")
+        return not in_layer or int(number.split(".")[0]) < count
 
     weights = {name: value for name, value in snapshot.weights.items() if kept(name)}
     return Snapshot(

@@ -1,9 +1,9 @@
-"""Latency, memory and size of the ways to run one base-size model, in one run: `make bench-engines`.
+"""Latency, peak memory and file size of one base-size model in several runtimes: `make bench-engines`.
 
-A StructBERT of base size (12 × 768) with random weights, which speed does not depend on. Ways: the real ModelScope
-pipeline, ONNX FP32 and ONNX INT8 (tokenization, engine and scores, as Triton's models do them), and PyTorch FP16
-where there is a GPU. Each way has a process of its own, for its peak memory; they take turns, since the
-machine's cores are shared and only ratios within a run mean something.
+The model is a StructBERT of base size (12 × 768) with random weights, on which speed does not depend. The runtimes
+are the ModelScope pipeline, ONNX FP32 and ONNX INT8 (from tokenization to scores, as Triton's models do it), and
+PyTorch FP16 where there is a GPU. Each runs in a process of its own, for its peak memory. They run in turn, since
+cores are shared and only ratios within one run are meaningful.
 """
 
 from __future__ import annotations
@@ -39,31 +39,33 @@ ROUNDS = 3
 REQUESTS_PER_ROUND = {3: 8, 5: 20, 10: 6, 20: 4}
 WARM_UP = 2
 ROWS = 64
-SECONDS_PER_WAY = 600
+RUN_TIMEOUT_S = 600
 
 Classify = Callable[[Sequence[str]], object]
-"""Scores of `TEXT` for these labels, by one of the ways."""
+"""Scores `TEXT` for the given labels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn of one way: seconds of each request by number of labels."""
+class Run:
+    """One run of one runtime: the seconds of each request, by number of labels."""
 
-    way: str
+    runtime: str
     seconds: dict[int, list[float]]
     peak_memory_bytes: int
     gpu_memory_bytes: int
 
 
 def main() -> None:
-    """Build what is missing, measure all ways in turn, write JSON, table and plot."""
+    """Build what is missing, measure all runtimes in turn, write JSON, table and plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=ROOT / "build/bench")
-    parser.add_argument("--turn", help="one turn of this way; prints JSON")
-    parser.add_argument("--rows-per-second", action="store_true", help="ONNX FP32 and INT8 on the same rows")
+    parser.add_argument("--run", help="run this runtime once and print JSON")
+    parser.add_argument(
+        "--rows-per-second", action="store_true", help="compare ONNX FP32 and INT8 on the same rows and print JSON"
+    )
     options = parser.parse_args()
-    if options.turn:
-        print(json.dumps(asdict(_turn(options.turn, options.work))))
+    if options.run:
+        print(json.dumps(asdict(_run(options.run, options.work))))
     elif options.rows_per_second:
         print(json.dumps(_rows_per_second(options.work)))
     else:
@@ -72,20 +74,20 @@ def main() -> None:
 
 def _measure(work: Path) -> None:
     _build(work)
-    ways = ["modelscope", "onnx-fp32", "onnx-int8"]
+    runtimes = ["modelscope", "onnx-fp32", "onnx-int8"]
     if _has_gpu():
-        ways.append("torch-fp16-cuda")
-    turns: dict[str, list[Turn]] = {way: [] for way in ways}
+        runtimes.append("torch-fp16-cuda")
+    runs: dict[str, list[Run]] = {runtime: [] for runtime in runtimes}
     for round_ in range(ROUNDS):
-        for way in ways:
-            print(f"round {round_ + 1} of {ROUNDS}: {way}", file=sys.stderr)
-            turns[way].append(Turn(**_ask(work, "--turn", way)))
+        for runtime in runtimes:
+            print(f"round {round_ + 1} of {ROUNDS}: {runtime}", file=sys.stderr)
+            runs[runtime].append(Run(**_run_in_process(work, "--run", runtime)))
     results = {
         "machine": {"processor": _processor(), "cores": _cores()},
         "model": "StructBERT base size, random weights",
         "text_characters": len(TEXT),
-        "ways": {way: _summary(way, turns[way], work) for way in ways},
-        "rows_per_s": _ask(work, "--rows-per-second"),
+        "runtimes": {runtime: _summarize(runtime, runs[runtime], work) for runtime in runtimes},
+        "rows_per_s": _run_in_process(work, "--rows-per-second"),
     }
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     DOCS.mkdir(exist_ok=True)
@@ -94,19 +96,20 @@ def _measure(work: Path) -> None:
     print(table(results))
 
 
-def _ask(work: Path, *flags: str) -> Any:
+def _run_in_process(work: Path, *flags: str) -> Any:
+    """The JSON that this module prints with these flags in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.engines", "--work", str(work), *flags]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=SECONDS_PER_WAY, check=True
+    completed = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=RUN_TIMEOUT_S, check=True
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
-def _summary(way: str, turns: Sequence[Turn], work: Path) -> dict[str, Any]:
+def _summarize(runtime: str, runs: Sequence[Run], work: Path) -> dict[str, Any]:
     by_labels = {}
     for count in LABEL_COUNTS:
-        # JSON made strings of the numbers.
-        seconds = [s for turn in turns for s in turn.seconds[str(count)]]  # type: ignore[index]
+        # Keys of JSON are strings.
+        seconds = [s for run in runs for s in run.seconds[str(count)]]  # type: ignore[index]
         by_labels[str(count)] = {
             "mean_ms": round(1e3 * float(np.mean(seconds)), 1),
             "p99_ms": round(1e3 * float(np.quantile(seconds, 0.99)), 1),
@@ -114,42 +117,42 @@ def _summary(way: str, turns: Sequence[Turn], work: Path) -> dict[str, Any]:
         }
     return {
         "labels": by_labels,
-        "peak_memory_bytes": max(turn.peak_memory_bytes for turn in turns),
-        "gpu_memory_bytes": max(turn.gpu_memory_bytes for turn in turns),
-        "file_bytes": _file(way, work).stat().st_size,
+        "peak_memory_bytes": max(run.peak_memory_bytes for run in runs),
+        "gpu_memory_bytes": max(run.gpu_memory_bytes for run in runs),
+        "file_bytes": _weights_file(runtime, work).stat().st_size,
     }
 
 
-def _file(way: str, work: Path) -> Path:
-    folder = {"onnx-fp32": "fp32/model.onnx", "onnx-int8": "int8/model.onnx"}
-    return work / folder.get(way, "snapshot/pytorch_model.bin")
+def _weights_file(runtime: str, work: Path) -> Path:
+    engine_files = {"onnx-fp32": "fp32/model.onnx", "onnx-int8": "int8/model.onnx"}
+    return work / engine_files.get(runtime, "snapshot/pytorch_model.bin")
 
 
-def _turn(way: str, work: Path) -> Turn:
-    # The pipeline prints; the last line of standard output is for the result.
+def _run(runtime: str, work: Path) -> Run:
+    # The pipeline prints to standard output, which is for the result.
     with contextlib.redirect_stdout(sys.stderr):
-        classify, gpu_memory_bytes = _ways()[way](work)
+        classify, gpu_memory_bytes = _runtimes()[runtime](work)
         seconds: dict[int, list[float]] = {}
         for count, requests in REQUESTS_PER_ROUND.items():
             for _ in range(WARM_UP):
                 classify(LABELS[:count])
             seconds[count] = [_timed(classify, LABELS[:count]) for _ in range(requests)]
-    return Turn(way, seconds, _peak_memory_bytes(), gpu_memory_bytes())
+    return Run(runtime, seconds, _peak_memory_bytes(), gpu_memory_bytes())
 
 
 def _peak_memory_bytes() -> int:
-    """Of this program alone: `ru_maxrss` would tell the peak of the process that started it, if that is higher."""
+    """Of this process alone: `ru_maxrss` would include the peak of its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1_024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def _timed(classify: Classify, labels: Sequence[str]) -> float:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     classify(labels)
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
-def _ways() -> dict[str, Callable[[Path], tuple[Classify, Callable[[], int]]]]:
+def _runtimes() -> dict[str, Callable[[Path], tuple[Classify, Callable[[], int]]]]:
     return {
         "modelscope": _modelscope,
         "onnx-fp32": lambda work: (_onnx(work / "fp32"), lambda: 0),
@@ -159,7 +162,7 @@ def _ways() -> dict[str, Callable[[Path], tuple[Classify, Callable[[], int]]]]:
 
 
 def _modelscope(work: Path) -> tuple[Classify, Callable[[], int]]:
-    from modelscope.pipelines import pipeline  # noqa: PLC0415 - a process loads its own way alone
+    from modelscope.pipelines import pipeline  # noqa: PLC0415 - a process loads its own runtime alone
 
     classifier = pipeline("zero-shot-classification", model=str(work / "snapshot"), device="cpu")
     return lambda labels: classifier(TEXT, candidate_labels=list(labels)), lambda: 0
@@ -171,7 +174,7 @@ def _onnx(engine: Path) -> Classify:
     from python_backend.tokenization import PairEncoder, load_tokenizer  # noqa: PLC0415
 
     runner = OnnxEngine(engine)
-    # No hypotheses are kept: the pipeline keeps none either.
+    # No cache of hypotheses, as in the pipeline.
     encoder = PairEncoder(load_tokenizer(engine), max_tokens=512, cached_hypotheses=0)
 
     def classify(labels: Sequence[str]) -> object:
@@ -204,7 +207,7 @@ def _torch_fp16(work: Path) -> tuple[Classify, Callable[[], int]]:
 
 
 def _rows_per_second(work: Path) -> dict[str, float]:
-    """FP32 and INT8 by turns on the same rows of 10 to 60 tokens; the median of each."""
+    """Median rates of FP32 and INT8, run in turn on the same rows of 10 to 60 tokens."""
     from python_backend.engine import OnnxEngine, run_requests  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
@@ -218,14 +221,14 @@ def _rows_per_second(work: Path) -> dict[str, float]:
     rates: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(ROUNDS + 2):
         for name, engine in engines.items():
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             run_requests(engine, requests)
-            rates[name].append(ROWS / (time.perf_counter() - began))
+            rates[name].append(ROWS / (time.perf_counter() - started_at))
     return {name: round(float(np.median(values)), 1) for name, values in rates.items()}
 
 
 def _build(work: Path) -> None:
-    """The snapshot and its two engines, kept in `work` for the next time."""
+    """Build the snapshot and its two engines in `work`, unless they are there."""
     from engine.build import build_engine  # noqa: PLC0415
     from engine.recipe import choose_recipe  # noqa: PLC0415
     from engine.snapshot import write_snapshot  # noqa: PLC0415
@@ -245,7 +248,7 @@ def _random_snapshot() -> Any:
     from engine.snapshot import Snapshot  # noqa: PLC0415
 
     if not VOCABULARY.exists():
-        sys.exit(f"{VOCABULARY} is missing: Google's Chinese BERT vocabulary, 21,128 tokens")
+        sys.exit(f"{VOCABULARY} is missing; put Google's Chinese BERT vocabulary (21,128 tokens) there")
     vocabulary = VOCABULARY.read_text(encoding="utf-8")
     config = {
         "vocab_size": vocabulary.count("\n"),

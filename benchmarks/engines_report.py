@@ -1,4 +1,4 @@
-"""The results of `benchmarks/engines.py` as a table and a plot. Measures nothing."""
+"""Renders the results of `benchmarks/engines.py` as a Markdown table and an SVG plot."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NAMES = {
 
 def table(results: dict[str, Any]) -> str:
     """Markdown: the main table, the curve over numbers of labels, and rows per second."""
-    ways, machine = results["ways"], results["machine"]
-    first = ways["modelscope"]["labels"][str(MAIN_COUNT)]["mean_ms"]
+    runtimes, machine = results["runtimes"], results["machine"]
+    reference_ms = runtimes["modelscope"]["labels"][str(MAIN_COUNT)]["mean_ms"]
     lines = [
         "# Engines, measured",
         "",
@@ -26,34 +26,34 @@ def table(results: dict[str, Any]) -> str:
         "",
         f"{results['model']}; a text of {results['text_characters']} characters.",
         f"{machine['processor']}, {machine['cores']} cores.",
-        "All ways in one run: only ratios mean something on shared cores.",
+        "Measured in one run; on shared cores only the ratios are meaningful.",
         "",
-        f"One text with {MAIN_COUNT} labels, one request after another:",
+        f"One text with {MAIN_COUNT} labels, requests in sequence:",
         "",
-        "| way | mean | p99 | against ModelScope | peak memory | file |",
+        "| runtime | mean | p99 | speed-up over ModelScope | peak memory | file |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for way, facts in ways.items():
-        main = facts["labels"][str(MAIN_COUNT)]
+    for runtime, result in runtimes.items():
+        main = result["labels"][str(MAIN_COUNT)]
         lines.append(
-            f"| {NAMES[way]} | {main['mean_ms']:.0f} ms | {main['p99_ms']:.0f} ms | "
-            f"{first / main['mean_ms']:.1f} × | {facts['peak_memory_bytes'] / 1e6:,.0f} MB | "
-            f"{facts['file_bytes'] / 1e6:,.0f} MB |"
+            f"| {NAMES[runtime]} | {main['mean_ms']:.0f} ms | {main['p99_ms']:.0f} ms | "
+            f"{reference_ms / main['mean_ms']:.1f} × | {result['peak_memory_bytes'] / 1e6:,.0f} MB | "
+            f"{result['file_bytes'] / 1e6:,.0f} MB |"
         )
     lines += ["", "Mean latency by number of labels:", ""]
-    lines += ["| way | " + " | ".join(f"{count} labels" for count in LABEL_COUNTS) + " |"]
+    lines += ["| runtime | " + " | ".join(f"{count} labels" for count in LABEL_COUNTS) + " |"]
     lines += ["| --- |" + " --- |" * len(LABEL_COUNTS)]
-    for way, facts in ways.items():
-        cells = (f"{facts['labels'][str(count)]['mean_ms']:.0f} ms" for count in LABEL_COUNTS)
-        lines.append(f"| {NAMES[way]} | " + " | ".join(cells) + " |")
+    for runtime, result in runtimes.items():
+        cells = (f"{result['labels'][str(count)]['mean_ms']:.0f} ms" for count in LABEL_COUNTS)
+        lines.append(f"| {NAMES[runtime]} | " + " | ".join(cells) + " |")
     rates = results["rows_per_s"]
     lines += [
         "",
         "![latency by number of labels](engines-measured.svg)",
         "",
         (
-            f"Rows/s, 64 rows of 10 to 60 tokens merged as Triton's model merges them: FP32 {rates['fp32']:.0f}, "
-            f"INT8 {rates['int8']:.0f}: {rates['int8'] / rates['fp32']:.2f} times as many."
+            f"Throughput on 64 rows of 10 to 60 tokens, batched as in Triton: FP32 {rates['fp32']:.0f} rows/s, "
+            f"INT8 {rates['int8']:.0f} rows/s, {rates['int8'] / rates['fp32']:.2f} times as many."
         ),
         "",
     ]
@@ -61,7 +61,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """The curve over numbers of labels, as SVG."""
+    """Plot mean latency over the number of labels, as SVG."""
     import matplotlib as mpl  # noqa: PLC0415 - only where the benchmark runs
 
     mpl.use("svg")
@@ -69,9 +69,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    for way, facts in results["ways"].items():
-        means = [facts["labels"][str(count)]["mean_ms"] for count in LABEL_COUNTS]
-        axes.plot(LABEL_COUNTS, means, marker="o", label=NAMES[way])
+    for runtime, result in results["runtimes"].items():
+        means = [result["labels"][str(count)]["mean_ms"] for count in LABEL_COUNTS]
+        axes.plot(LABEL_COUNTS, means, marker="o", label=NAMES[runtime])
     axes.set(xlabel="labels of one text", ylabel="mean latency, ms", yscale="log", xticks=LABEL_COUNTS)
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()

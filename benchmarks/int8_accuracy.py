@@ -1,7 +1,7 @@
-"""What INT8 costs in answers: the embedded model in FP32 and in INT8 on labelled texts. `make bench-int8`.
+"""Accuracy lost to INT8: the embedded model in FP32 and in INT8 on labelled texts. `make bench-int8`.
 
-Texts of the development sets with their task's whole label set; FP32 here is the engine that `make serve` runs.
-`DATA` names the folder of data that `make train` reads.
+Texts come from the development sets, each with all labels of its task; FP32 is the engine that `make serve` runs.
+`DATA` is the folder that `make train` reads.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ def main() -> None:
     for task, examples in _sample(options.data).items():
         labels = sorted({label for _, label in examples})
         requests = [_request(encoder, text, labels) for text, _ in examples]
-        right = np.array([labels.index(label) for _, label in examples])
+        expected = np.array([labels.index(label) for _, label in examples])
         logits = {name: _entailments(engine, requests) for name, engine in engines.items()}
-        best = {name: values.argmax(axis=1) for name, values in logits.items()}
+        predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
         results[task] = {
             "texts": len(examples),
             "labels": len(labels),
-            "fp32_accuracy": float((best["fp32"] == right).mean()),
-            "int8_accuracy": float((best["int8"] == right).mean()),
-            "changed": float((best["fp32"] != best["int8"]).mean()),
+            "fp32_accuracy": float((predicted["fp32"] == expected).mean()),
+            "int8_accuracy": float((predicted["int8"] == expected).mean()),
+            "changed": float((predicted["fp32"] != predicted["int8"]).mean()),
             "max_logit_difference": float(np.abs(logits["fp32"] - logits["int8"]).max()),
         }
         print(task, results[task], file=sys.stderr)

@@ -1,7 +1,7 @@
-"""What merging requests is worth: pairs per second of one client and of 32, in one run against `wanneng serve`.
+"""Throughput gained by dynamic batching: pairs a second of 1, 4 and 32 clients against a running `wanneng serve`.
 
-`make bench` with a server running. Closed loop, texts of 5 to 120 characters, 3 to 8 labels, nothing cached. The
-machine's cores are shared, so only the ratio within a run means something.
+`make bench`. Closed loop, texts of 5 to 120 characters, 3 to 8 labels, no cache. Cores are shared with the
+clients, so only ratios within one run are meaningful.
 """
 
 from __future__ import annotations
@@ -33,29 +33,31 @@ def main() -> None:
     rows = asyncio.run(_measure(options.url, options.triton_url))
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(f"{'clients':>8} {'pairs/s':>9} {'times one':>10} {'pairs per execution':>20}")
+    print(f"{'clients':>8} {'pairs/s':>9} {'over one':>10} {'pairs per execution':>20}")
     for row in rows:
-        rate, times, merged = row["pairs_per_s"], row["times_one"], row["pairs_per_execution"]
-        print(f"{row['clients']:>8} {rate:>9.0f} {times:>10.2f} {merged:>20.1f}")
+        print(
+            f"{row['clients']:>8} {row['pairs_per_s']:>9.0f} {row['times_one']:>10.2f} "
+            f"{row['pairs_per_execution']:>20.1f}"
+        )
 
 
 async def _measure(url: str, triton_url: str) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
     async with httpx.AsyncClient(transport=AiohttpTransport(), timeout=60, trust_env=False) as client:
         for clients in (1, 4, 32):
-            rates, merged = [], []
+            rates, pairs_per_execution = [], []
             for round_ in range(ROUNDS):
                 rate, per_execution = await _round(client, url, triton_url, clients, seed=round_)
                 rates.append(rate)
-                merged.append(per_execution)
-            best = max(rates)
-            first = rows[0]["pairs_per_s"] if rows else best
+                pairs_per_execution.append(per_execution)
+            rate = max(rates)
+            first_rate = rows[0]["pairs_per_s"] if rows else rate
             rows.append(
                 {
                     "clients": clients,
-                    "pairs_per_s": best,
-                    "times_one": best / first,
-                    "pairs_per_execution": sum(merged) / ROUNDS,
+                    "pairs_per_s": rate,
+                    "times_one": rate / first_rate,
+                    "pairs_per_execution": sum(pairs_per_execution) / ROUNDS,
                 }
             )
     return rows
@@ -64,23 +66,24 @@ async def _measure(url: str, triton_url: str) -> list[dict[str, float]]:
 async def _round(
     client: httpx.AsyncClient, url: str, triton_url: str, clients: int, *, seed: int
 ) -> tuple[float, float]:
-    """Pairs per second and pairs per execution of `REQUESTS` requests shared by `clients`."""
+    """Pairs per second and pairs per execution of `REQUESTS` requests that `clients` send."""
     bodies = iter(_bodies(seed))
 
-    async def one_client() -> int:
+    async def send_all() -> int:
+        """Pairs that were answered."""
         pairs = 0
         for body in bodies:
-            answer = await client.post(f"{url}/v1/classify", json=body, headers={"Cache-Control": "no-cache"})
-            answer.raise_for_status()
+            response = await client.post(f"{url}/v1/classify", json=body, headers={"Cache-Control": "no-cache"})
+            response.raise_for_status()
             pairs += len(body["labels"])
         return pairs
 
     before = await _statistics(client, triton_url)
-    began = time.perf_counter()
-    pairs = sum(await asyncio.gather(*(one_client() for _ in range(clients))))
-    took = time.perf_counter() - began
+    started_at = time.perf_counter()
+    pairs = sum(await asyncio.gather(*(send_all() for _ in range(clients))))
+    seconds = time.perf_counter() - started_at
     after = await _statistics(client, triton_url)
-    return pairs / took, (after[0] - before[0]) / (after[1] - before[1])
+    return pairs / seconds, (after[0] - before[0]) / (after[1] - before[1])
 
 
 def _bodies(seed: int) -> list[dict[str, Any]]:
@@ -95,6 +98,7 @@ def _bodies(seed: int) -> list[dict[str, Any]]:
 
 
 async def _statistics(client: httpx.AsyncClient, triton_url: str) -> tuple[int, int]:
+    """Pairs and executions of the engine since it started."""
     (stats,) = (await client.get(f"{triton_url}/v2/models/structbert/stats")).json()["model_stats"]
     return stats["inference_count"], stats["execution_count"]
 
