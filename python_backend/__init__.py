@@ -1,1 +1,1 @@
-"""What runs inside Triton: labels become token pairs, logits become scores. `triton/` alone knows Triton."""
+"""The Python models that Triton runs: tokenization, inference on CPUs, ranking. `triton/` alone imports Triton."""

@@ -1,4 +1,4 @@
-"""Rows of many requests become few runs that waste little padding, and go back to their requests. Pure."""
+"""Groups token rows of different lengths into batches with little padding."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_ROWS = 4
-"""Below this a run costs more in overhead than its padding would."""
-MAX_WASTE = 0.15
-"""A group is closed when padding would be more than this share of its cells."""
+"""Rows up to which a batch may hold any padding: a smaller batch costs more in overhead than it saves."""
+MAX_PADDING_SHARE = 0.15
+"""A larger batch is closed before padding becomes more than this share of its tokens."""
 
 
-def plan_runs(lengths: Sequence[int], *, max_rows: int, max_cells: int) -> list[NDArray[np.int64]]:
-    """Indices of the rows of each run, shortest rows first.
+def plan_batches(lengths: Sequence[int], *, max_rows: int, max_padded_tokens: int) -> list[NDArray[np.int64]]:
+    """Split rows of the given `lengths` (in tokens) into batches, shortest rows first.
 
-    `lengths`: tokens of each row. A run holds at most `max_rows` rows and `max_cells` padded tokens (a single
-    row may be longer than that), and is closed early when its padding would exceed `MAX_WASTE`.
+    Returns the row indices of each batch, int64. A batch holds at most `max_rows` rows and `max_padded_tokens`
+    tokens including padding, unless a single row is longer than that.
     """
     order = np.argsort(np.asarray(lengths), kind="stable")
-    runs: list[NDArray[np.int64]] = []
+    batches: list[NDArray[np.int64]] = []
     start, tokens = 0, 0
-    for place, row in enumerate(order):
+    for position, row in enumerate(order):
         length = int(lengths[row])
-        rows = place - start + 1
-        cells = rows * length
-        padding = cells - tokens - length
-        full = rows > max_rows or (rows > 1 and cells > max_cells)
-        wasteful = rows > MIN_ROWS and padding > MAX_WASTE * cells
+        rows = position - start + 1
+        padded_tokens = rows * length
+        padding = padded_tokens - tokens - length
+        full = rows > max_rows or (rows > 1 and padded_tokens > max_padded_tokens)
+        wasteful = rows > MIN_ROWS and padding > MAX_PADDING_SHARE * padded_tokens
         if full or wasteful:
-            runs.append(order[start:place])
-            start, tokens = place, 0
+            batches.append(order[start:position])
+            start, tokens = position, 0
         tokens += length
     if len(order):
-        runs.append(order[start:])
-    return runs
+        batches.append(order[start:])
+    return batches

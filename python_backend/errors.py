@@ -1,18 +1,40 @@
-"""The refusals of this package. Knows nothing about Triton's error codes.
+"""The errors of the Python models; `triton/requests.py` alone turns them into Triton's error codes.
 
-WannengError
-├── InvalidRequest    the caller's input; the message names the field and the way out
-└── EngineError       the engine folder or the engine itself
+BackendError
+├── InvalidInput             the caller's input; the message names the field and the way out
+│   ├── InvalidTokenLimit    `token_limit`: outside the range that the engine takes
+│   └── PairTooLong          `pair_too_long`: longer than the bucket that the caller chose
+└── EngineError              the engine's folder or the engine itself
+
+A message that another process acts on begins with its code and a colon; everything after that is for people.
 """
 
 
-class WannengError(Exception):
-    """Every error that this package raises on purpose."""
+class BackendError(Exception):
+    """Base class of the errors that this package raises on purpose."""
 
 
-class InvalidRequest(WannengError):
-    """The request cannot be answered as it is."""
+class InvalidInput(BackendError):
+    """The request is invalid; the message begins with the name of the input at fault."""
 
 
-class EngineError(WannengError):
-    """The engine cannot be loaded or failed while it ran."""
+class InvalidTokenLimit(InvalidInput):
+    """The requested token limit is outside the range that the engine takes."""
+
+    code = "token_limit"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{self.code}: {reason}")
+
+
+class PairTooLong(InvalidInput):
+    """A pair has more tokens than the length that its rows are to be padded to."""
+
+    code = "pair_too_long"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{self.code}: {reason}")
+
+
+class EngineError(BackendError):
+    """The engine cannot be loaded, or failed during inference."""

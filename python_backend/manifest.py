@@ -1,4 +1,4 @@
-"""Reads an engine folder's `engine.json`: what the engine is and what it can take. Knows no weights."""
+"""Reads `engine.json`, the manifest of an engine folder."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ LABEL_ORDER = ["entailment", "neutral", "contradiction"]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The facts of one engine."""
+    """What the server needs to know of an engine."""
 
     name: str
     engine_id: str
-    """SHA-256 of the weights and the numeric class: two engines with one id give one answer."""
+    """Hash of the weights, and the precision: two engines with the same id give the same answers."""
     max_tokens: int
-    """Tokens of a pair, special tokens included, that the model was made for."""
+    """Longest pair that the model takes, in tokens, special tokens included."""
     vocabulary: int
-    """Tokens of the vocabulary: ids run from 0 to one less."""
+    """Size of the vocabulary in tokens; ids are below it."""
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """Read and check `engine.json`; every fault is an `EngineError` that names the file."""
+    """Read and validate the manifest of an engine folder; an `EngineError` names the file and what is wrong."""
     path = folder / FILE_NAME
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EngineError(f"{path} is missing: {folder} is not an engine folder") from None
     except ValueError as error:
         raise EngineError(f"{path} is not JSON: {error}") from None
     try:
-        if facts["label_order"] != LABEL_ORDER:
-            raise EngineError(f"{path}: label_order is {facts['label_order']}, {LABEL_ORDER} is needed")
+        if content["label_order"] != LABEL_ORDER:
+            raise EngineError(f"{path}: label_order is {content['label_order']}, expected {LABEL_ORDER}")
         return Manifest(
-            str(facts["name"]), str(facts["engine_id"]), int(facts["max_tokens"]), int(facts["vocabulary"])
+            str(content["name"]),
+            str(content["engine_id"]),
+            int(content["max_tokens"]),
+            int(content["vocabulary"]),
         )
     except (KeyError, TypeError) as error:
-        raise EngineError(f"{path}: {error} is missing or of the wrong type") from None
+        raise EngineError(f"{path}: {error} is missing or has the wrong type") from None

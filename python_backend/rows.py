@@ -1,29 +1,33 @@
-"""Checks token rows before they share a run: one bad row would break its batch mates. Pure."""
+"""Validates token rows before they are batched: an invalid row would fail the whole batch."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from python_backend.errors import InvalidRequest
+from python_backend.errors import InvalidInput
 
 Rows = dict[str, NDArray[np.int64]]
-"""`input_ids`, `attention_mask`, `token_type_ids`, each `[n, s]` int64."""
+"""`input_ids`, `attention_mask` and `token_type_ids`, each `[n, s]` int64."""
 
 
 def check_rows(rows: Rows, *, max_tokens: int, vocabulary: int) -> None:
-    """Refuse rows of unequal shapes, ids outside the vocabulary, masks with holes, and overlong rows."""
+    """Raise `InvalidInput` for rows that the engine cannot take.
+
+    These are rows of different shapes, ids outside a vocabulary of `vocabulary` tokens, masks that are not ones
+    followed by zeros, and rows of more than `max_tokens` tokens.
+    """
     if len({values.shape for values in rows.values()}) != 1:
-        raise InvalidRequest(f"{', '.join(rows)}: shapes differ")
+        raise InvalidInput(f"{', '.join(rows)}: shapes differ")
     ids, mask, types = rows["input_ids"], rows["attention_mask"], rows["token_type_ids"]
     if ids.ndim != 2 or 0 in ids.shape:
-        raise InvalidRequest(f"input_ids: shape {list(ids.shape)}, [pairs, tokens] is needed")
+        raise InvalidInput(f"input_ids: shape {list(ids.shape)}, expected [pairs, tokens]")
     if ids.min() < 0 or ids.max() >= vocabulary:
-        raise InvalidRequest(f"input_ids: an id outside the vocabulary of {vocabulary} tokens")
+        raise InvalidInput(f"input_ids: an id is outside the vocabulary of {vocabulary} tokens")
     if types.min() < 0 or types.max() > 1:
-        raise InvalidRequest("token_type_ids: only 0 and 1 are possible")
+        raise InvalidInput("token_type_ids: every value must be 0 or 1")
     lengths = mask.sum(axis=1, keepdims=True)
     if lengths.min() < 1 or not np.array_equal(mask, np.arange(mask.shape[1]) < lengths):
-        raise InvalidRequest("attention_mask: ones and then zeros are needed, at least one 1")
+        raise InvalidInput("attention_mask: every row must be ones followed by zeros, with at least one 1")
     if lengths.max() > max_tokens:
-        raise InvalidRequest(f"input_ids: a row of {lengths.max()} tokens, at most {max_tokens}")
+        raise InvalidInput(f"input_ids: a row has {lengths.max()} tokens, at most {max_tokens}")

@@ -1,4 +1,4 @@
-"""NLI logits become label scores in ModelScope's order. Knows nothing about tokens."""
+"""Ranks labels by their NLI logits, in ModelScope's order."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
-"""Columns of the logits; fixed by ModelScope's zero_shot_classification_pipeline.py."""
+"""Columns of the logits, as in ModelScope's zero_shot_classification_pipeline.py."""
 
 
 class Ranking(NamedTuple):
-    """`order` (`[n]`, int64): indices of the labels, best first; `scores` (`[n]`, float32) in that order."""
+    """`order` (`[n]`, int64): label indices, best first; `scores` (`[n]`, float32) in that order."""
 
     order: NDArray[np.int64]
     scores: NDArray[np.float32]
 
 
 def rank(logits: NDArray[np.float32], *, multi_label: bool) -> Ranking:
-    """Scores of `logits` (`[n, 3]`, float32).
+    """Rank labels by their logits (`[n, 3]`, float32) with the formulas of ModelScope's pipeline.
 
-    One answer among several labels: softmax over the labels' entailment logits. Multi-label, or a single label:
-    softmax over contradiction and entailment for each label. Ties come in reverse, as
-    `reversed(scores.argsort())` gives them in ModelScope.
+    Single-label: softmax of the entailment logits over the labels. Multi-label, or only one label: softmax of
+    contradiction and entailment for each label. Ties come in reverse, as from ModelScope's
+    `reversed(scores.argsort())`.
     """
     if multi_label or len(logits) == 1:
         scores = _softmax(logits[:, [CONTRADICTION, ENTAILMENT]])[:, 1]

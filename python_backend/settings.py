@@ -1,4 +1,4 @@
-"""The only reader of the environment in Triton's Python models. Knows names and defaults, nothing else."""
+"""Reads the settings of the Python models from the environment."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from python_backend.errors import EngineError
 @dataclass(frozen=True, slots=True)
 class Settings:
     engine_folder: Path
-    """`WANNENG_ENGINE`: the folder of the engine, with weights, vocabulary and manifest."""
+    """`WANNENG_ENGINE`: the engine folder, with weights, vocabulary and manifest."""
     engine_threads: int
-    """`WANNENG_ENGINE_THREADS`: threads of one run of the engine; 0 means all cores."""
+    """`WANNENG_ENGINE_THREADS`: threads of one run of the engine; 0 for one per core."""
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environment` (the process's own by default); a missing or bad one is named."""
+    """Read the settings from `environment`, by default `os.environ`; `EngineError` names an invalid variable."""
     values = os.environ if environment is None else environment
     try:
         folder = Path(values["WANNENG_ENGINE"])
     except KeyError:
-        raise EngineError("WANNENG_ENGINE is not set: it names the engine folder") from None
+        raise EngineError("WANNENG_ENGINE is not set: it must name the engine folder") from None
     threads = values.get("WANNENG_ENGINE_THREADS", "0")
     if not threads.isdigit():
-        raise EngineError(f"WANNENG_ENGINE_THREADS is {threads!r}, a whole number is needed")
+        raise EngineError(f"WANNENG_ENGINE_THREADS is {threads!r}, it must be a whole number")
     return Settings(folder, int(threads))

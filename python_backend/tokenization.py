@@ -1,4 +1,4 @@
-"""Texts and hypotheses become token rows: each encoded once, joined as a pair. Knows no Triton."""
+"""Encodes a text with each of its hypotheses as token rows; each text and each hypothesis is tokenized once."""
 
 from __future__ import annotations
 
@@ -13,54 +13,56 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import NFC, NFD, BertNormalizer, Lowercase, Normalizer, StripAccents
-from tokenizers.normalizers import Sequence as Normalizers
+from tokenizers.normalizers import Sequence as NormalizerSequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from python_backend.errors import EngineError, InvalidRequest
-from python_backend.truncation import SPECIAL_TOKENS, longest_first
+from python_backend.errors import EngineError, PairTooLong
+from python_backend.truncation import PAIR_SPECIAL_TOKENS, truncate_longest_first
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CHARACTERS_PER_WORD = 100
-"""A longer word is `[UNK]`; BERT's WordPiece constant."""
+"""Longer words become `[UNK]`, as in BERT's WordPiece tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """Token rows of one text with each of its hypotheses; `n` pairs, `s` tokens in the longest."""
+    """One text with each of its hypotheses: `n` pairs, padded to `s` tokens."""
 
     input_ids: NDArray[np.int64]
-    """`[n, s]`, padded with the id of `[PAD]`."""
+    """`[n, s]` int64, padded with the id of `[PAD]`."""
     attention_mask: NDArray[np.int64]
-    """`[n, s]`, 1 where a token stands."""
+    """`[n, s]` int64: 1 for tokens, 0 for padding."""
     token_type_ids: NDArray[np.int64]
-    """`[n, s]`, 1 in the hypothesis and the last `[SEP]`."""
+    """`[n, s]` int64: 1 for the hypothesis and its `[SEP]`, 0 elsewhere."""
     tokens: NDArray[np.int32]
-    """`[n, 3]`: tokens of the row, tokens cut from the text, tokens cut from the hypothesis."""
+    """`[n, 3]` int32: tokens of the row, tokens truncated from the text, tokens truncated from the hypothesis."""
     text_tokens: int
-    """Of the text, before any cut."""
+    """Length of the text in tokens before truncation."""
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The slow `BertTokenizer` of a snapshot (`vocab.txt`, `tokenizer_config.json`), as a fast one.
+    """A fast tokenizer with the results of transformers' slow `BertTokenizer`.
 
-    The slow one composes (NFC) before it splits at white space and lower-cases; `BertNormalizer` alone does not.
+    Reads `vocab.txt` and `tokenizer_config.json` in `folder`; an `EngineError` names a file that is missing or
+    invalid. The slow tokenizer applies NFC before it splits at white space and lower-cases, which `BertNormalizer`
+    does not.
     """
     path = folder / "vocab.txt"
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise EngineError(f"{path} is missing: the engine folder needs its vocabulary") from None
+        raise EngineError(f"{path} is missing: the engine folder needs a vocabulary") from None
     if lines and lines[-1] == "":
         lines.pop()
     vocabulary = {token: row for row, token in enumerate(lines)}
-    missing = [token for token in SPECIAL if token not in vocabulary]
+    missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
         raise EngineError(f"{path} lacks {', '.join(missing)}")
     options = {"do_lower_case": True} | _tokenizer_config(folder)
     strip_accents = options.get("strip_accents")
     if strip_accents is None:
         strip_accents = options["do_lower_case"]
-    chain: list[Normalizer] = [
+    normalizers: list[Normalizer] = [
         BertNormalizer(
             clean_text=True,
             handle_chinese_chars=bool(options.get("tokenize_chinese_chars", True)),
@@ -70,50 +72,50 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         NFC(),
     ]
     if options["do_lower_case"]:
-        chain.append(Lowercase())
+        normalizers.append(Lowercase())
     if strip_accents:
-        chain += [NFD(), StripAccents()]
+        normalizers += [NFD(), StripAccents()]
     tokenizer = Tokenizer(
         WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
     )
-    tokenizer.normalizer = Normalizers(chain)
+    tokenizer.normalizer = NormalizerSequence(normalizers)
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return tokenizer
 
 
 class PairEncoder:
-    """Encodes a text once and every hypothesis once; hypotheses are kept, since label sets come again.
+    """Encodes pairs and caches the tokens of hypotheses, since callers send the same labels again.
 
-    `cached_hypotheses` bounds how many; the one longest unused goes first.
+    The cache holds the `cached_hypotheses` most recently used hypotheses.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, cached_hypotheses: int) -> None:
         self.max_tokens = max_tokens
         self._tokenizer = tokenizer
-        self._bound = cached_hypotheses
+        self._max_cached_hypotheses = cached_hypotheses
         self._hypotheses: OrderedDict[str, list[int]] = OrderedDict()
         self._pad, self._cls, self._sep = (tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 
     def encode(
         self, text: str, hypotheses: Sequence[str], max_tokens: int, *, pad_to: int | None = None
     ) -> TokenRows:
-        """Rows of `text` with each hypothesis, every row cut to `max_tokens` as ModelScope cuts.
+        """Rows of `text` with each hypothesis, truncated to `max_tokens` as ModelScope truncates.
 
-        Padded to the longest, or to `pad_to` tokens; `InvalidRequest` when a row is longer than that.
+        Rows are padded to the longest, or to `pad_to` tokens; `PairTooLong` where a row has more than that.
         """
         text_ids = self._ids(text)
-        said = [self._hypothesis_ids(hypothesis) for hypothesis in hypotheses]
-        kept = [longest_first(len(text_ids), len(ids), max_tokens) for ids in said]
-        lengths = [k.text + k.hypothesis + SPECIAL_TOKENS for k in kept]
+        hypothesis_ids = [self._hypothesis_ids(hypothesis) for hypothesis in hypotheses]
+        kept = [truncate_longest_first(len(text_ids), len(ids), max_tokens) for ids in hypothesis_ids]
+        lengths = [k.text + k.hypothesis + PAIR_SPECIAL_TOKENS for k in kept]
         if pad_to is not None and max(lengths) > pad_to:
-            raise InvalidRequest(f"pad_to: a pair has {max(lengths)} tokens, {pad_to} were asked for")
-        shape = (len(said), pad_to or max(lengths))
+            raise PairTooLong(f"a pair has {max(lengths)} tokens, more than the {pad_to} of its bucket")
+        shape = (len(hypotheses), pad_to or max(lengths))
         input_ids = np.full(shape, self._pad, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         types = np.zeros(shape, dtype=np.int64)
-        tokens = np.empty((len(said), 3), dtype=np.int32)
-        for row, (ids, keep, length) in enumerate(zip(said, kept, lengths, strict=True)):
+        tokens = np.empty((len(hypotheses), 3), dtype=np.int32)
+        for row, (ids, keep, length) in enumerate(zip(hypothesis_ids, kept, lengths, strict=True)):
             input_ids[row, :length] = [
                 self._cls,
                 *text_ids[: keep.text],
@@ -134,7 +136,7 @@ class PairEncoder:
         ids = self._hypotheses.get(hypothesis)
         if ids is None:
             ids = self._hypotheses[hypothesis] = self._ids(hypothesis)
-            if len(self._hypotheses) > self._bound:
+            if len(self._hypotheses) > self._max_cached_hypotheses:
                 self._hypotheses.popitem(last=False)
         else:
             self._hypotheses.move_to_end(hypothesis)

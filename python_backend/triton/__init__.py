@@ -1,1 +1,1 @@
-"""The folder that knows Triton: one module a model, and the two edges they share."""
+"""Triton's Python backend: one module per model, and the adapters for requests and tensors that they share."""

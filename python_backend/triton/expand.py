@@ -1,4 +1,4 @@
-"""Triton model `expand`: a text and labels become token rows, one a label."""
+"""Triton model `expand`: encodes a text and its labels as token rows, one per label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from python_backend.errors import InvalidRequest
+from python_backend.errors import InvalidInput, InvalidTokenLimit
 from python_backend.hypotheses import DEFAULT_TEMPLATE, check_labels, hypotheses
 from python_backend.manifest import load_manifest
 from python_backend.settings import load_settings
@@ -15,16 +15,16 @@ from python_backend.triton import tensors
 from python_backend.triton.requests import respond_to_each
 
 MAX_PAIRS = 64
-"""Labels of one request; the `max_batch_size` of `structbert`, which an ensemble cannot exceed."""
+"""Labels per request: the `max_batch_size` of `structbert`, which a request of an ensemble cannot exceed."""
 MAX_TEXT_CHARACTERS = 100_000
 MIN_TOKENS = 8
 MAX_PAD_TO = 512
-"""Tokens of the longest bucket; an engine for fewer is never given longer rows by its gateway."""
+"""Tokens of the longest bucket."""
 CACHED_HYPOTHESES = 50_000
 
 
 class ExpandModel:
-    """Validates, builds hypotheses, encodes, and says which engine's vocabulary it used."""
+    """Validates the request, tokenizes its pairs, and returns the identity of the engine they are for."""
 
     def initialize(self, args: dict[str, str]) -> None:
         settings = load_settings()
@@ -41,19 +41,19 @@ class ExpandModel:
     def _answer(self, request: Any) -> list[Any]:
         text = tensors.string(request, tensors.TEXT)
         if not text.strip():
-            raise InvalidRequest("text: empty")
+            raise InvalidInput("text: empty")
         if len(text) > MAX_TEXT_CHARACTERS:
-            raise InvalidRequest(f"text: {len(text)} characters, at most {MAX_TEXT_CHARACTERS}")
+            raise InvalidInput(f"text: {len(text)} characters, at most {MAX_TEXT_CHARACTERS}")
         labels = tensors.strings(request, tensors.LABELS) or []
-        check_labels(labels, most=MAX_PAIRS)
+        check_labels(labels, max_labels=MAX_PAIRS)
         limit = self._manifest.max_tokens
         max_tokens = tensors.number(request, tensors.MAX_TOKENS, 0) or limit
         if not MIN_TOKENS <= max_tokens <= limit:
-            raise InvalidRequest(f"max_tokens: {max_tokens}, {MIN_TOKENS} to {limit} is possible")
+            raise InvalidTokenLimit(f"{max_tokens} tokens, this engine takes {MIN_TOKENS} to {limit}")
         template = tensors.string(request, tensors.TEMPLATE, DEFAULT_TEMPLATE)
         pad_to = tensors.number(request, tensors.PAD_TO, 0)
         if pad_to and not MIN_TOKENS <= pad_to <= MAX_PAD_TO:
-            raise InvalidRequest(f"pad_to: {pad_to}, {MIN_TOKENS} to {MAX_PAD_TO} is possible")
+            raise InvalidInput(f"pad_to: {pad_to}, it must be {MIN_TOKENS} to {MAX_PAD_TO}")
         rows = self._encoder.encode(text, hypotheses(labels, template), max_tokens, pad_to=pad_to or None)
         return [
             *(tensors.output(name, getattr(rows, name)) for name in tensors.ENGINE_INPUTS),

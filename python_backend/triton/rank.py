@@ -1,17 +1,17 @@
-"""Triton model `rank`: logits become sorted labels and scores, for clients that talk to Triton directly."""
+"""Triton model `rank`: ranks labels by their logits, for clients that call Triton directly."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from python_backend.errors import InvalidRequest
+from python_backend.errors import InvalidInput
 from python_backend.scoring import rank
 from python_backend.triton import tensors
 from python_backend.triton.requests import respond_to_each
 
 
 class RankModel:
-    """Ranks as ModelScope does."""
+    """Ranks labels as ModelScope does."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Nothing to load."""
@@ -24,7 +24,7 @@ def _answer(request: Any) -> list[Any]:
     logits = tensors.array(request, tensors.LOGITS)
     labels = tensors.strings(request, tensors.LABELS) or []
     if logits.shape != (len(labels), 3) or not labels:
-        raise InvalidRequest(f"logits: shape {list(logits.shape)}, one row of 3 a label is needed")
+        raise InvalidInput(f"logits: shape {list(logits.shape)}, expected [{len(labels)}, 3]: one row per label")
     ranking = rank(logits, multi_label=bool(tensors.number(request, tensors.MULTI_LABEL, 0)))
     return [
         tensors.string_output(tensors.RANKED_LABELS, [labels[i] for i in ranking.order]),

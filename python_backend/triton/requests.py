@@ -1,4 +1,4 @@
-"""Triton's contract with a Python model: one response a request, and a bad request fails alone."""
+"""Turns results and errors into Triton responses: one per request, so that an invalid request fails alone."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from python_backend.errors import EngineError, InvalidRequest
+from python_backend.errors import EngineError, InvalidInput
 
 log = logging.getLogger(__name__)
 
 
 def respond_to_each(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
-    """Answer every request by itself; `answer` gives the output tensors or raises."""
+    """One response per request; `answer` returns its output tensors or raises."""
     return [attempt(partial(answer, request)) for request in requests]
 
 
 def attempt(answer: Callable[[], list[Any]]) -> Any:
-    """A response with the output tensors of `answer`, or with an error that tells a client no internals."""
+    """A response with the output tensors of `answer`, or with its error; unexpected ones are logged, not sent."""
     try:
         return pb_utils.InferenceResponse(output_tensors=answer())
-    except InvalidRequest as error:
+    except InvalidInput as error:
         return failure(str(error), pb_utils.TritonError.INVALID_ARG)
     except EngineError as error:
         return failure(str(error), pb_utils.TritonError.INTERNAL)
     except Exception:
         log.exception("a request failed unexpectedly")
-        return failure(
-            "the model failed on this request; the server's log says why", pb_utils.TritonError.INTERNAL
-        )
+        return failure("the model failed on this request; see the server's log", pb_utils.TritonError.INTERNAL)
 
 
 def failure(message: str, code: int) -> Any:

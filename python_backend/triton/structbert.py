@@ -1,4 +1,4 @@
-"""Triton model `structbert`, config `local`: token rows of many requests go through the ONNX engine together."""
+"""Triton model `structbert` on CPUs: runs the token rows of many requests through the ONNX engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from python_backend.engine import OnnxEngine, run_requests
-from python_backend.errors import EngineError, InvalidRequest
+from python_backend.errors import EngineError, InvalidInput
 from python_backend.manifest import load_manifest
 from python_backend.rows import Rows, check_rows
 from python_backend.settings import load_settings
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class StructBertModel:
-    """One execution takes every request that Triton's batcher merged, of any lengths."""
+    """One execution takes all requests that Triton's dynamic batcher merged, with rows of any lengths."""
 
     def initialize(self, args: dict[str, str]) -> None:
         settings = load_settings()
@@ -30,31 +30,31 @@ class StructBertModel:
         self._engine = OnnxEngine(settings.engine_folder, threads=settings.engine_threads)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        checked = [self._checked(request) for request in requests]
-        logits = self._run([rows for rows in checked if not isinstance(rows, InvalidRequest)])
+        checked = [self._valid_rows(request) for request in requests]
+        logits = self._run([rows for rows in checked if not isinstance(rows, InvalidInput)])
         return [attempt(partial(_answer, rows, logits)) for rows in checked]
 
-    def _checked(self, request: Any) -> Rows | InvalidRequest:
+    def _valid_rows(self, request: Any) -> Rows | InvalidInput:
         rows = {name: tensors.array(request, name) for name in tensors.ENGINE_INPUTS}
         try:
             check_rows(rows, max_tokens=self._manifest.max_tokens, vocabulary=self._manifest.vocabulary)
-        except InvalidRequest as error:
+        except InvalidInput as error:
             return error
         return rows
 
     def _run(self, requests: list[Rows]) -> Iterator[NDArray[np.float32] | EngineError]:
-        """Logits of each request in order; after a failed run, the same error for each."""
+        """Logits of each request in order, or the same error for each where the engine failed."""
         if not requests:
             return iter(())
         try:
             return iter(run_requests(self._engine, requests))
         except Exception:
             log.exception("the engine failed on %d requests", len(requests))
-            return iter([EngineError("the engine failed; the server's log says why")] * len(requests))
+            return iter([EngineError("the engine failed; see the server's log")] * len(requests))
 
 
-def _answer(rows: Rows | InvalidRequest, logits: Iterator[NDArray[np.float32] | EngineError]) -> list[Any]:
-    if isinstance(rows, InvalidRequest):
+def _answer(rows: Rows | InvalidInput, logits: Iterator[NDArray[np.float32] | EngineError]) -> list[Any]:
+    if isinstance(rows, InvalidInput):
         raise rows
     result = next(logits)
     if isinstance(result, EngineError):

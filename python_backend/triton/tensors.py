@@ -1,4 +1,4 @@
-"""Triton tensors to Python values and back; every tensor's name stands here once."""
+"""Converts Triton tensors to Python values and back, and names every tensor of the Python models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from python_backend.errors import InvalidRequest
+from python_backend.errors import InvalidInput
 
 TEXT = "text"
 LABELS = "labels"
@@ -29,38 +29,39 @@ SCORES = "scores"
 
 
 def strings(request: Any, name: str) -> list[str] | None:
-    """The UTF-8 strings of an input, in order; None when the request lacks it."""
+    """The strings of an input, flattened; None if the request does not have it. `InvalidInput` unless UTF-8."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     if tensor is None:
         return None
     try:
         return [value.decode("utf-8") for value in tensor.as_numpy().ravel()]
     except UnicodeDecodeError:
-        raise InvalidRequest(f"{name}: not valid UTF-8") from None
+        raise InvalidInput(f"{name}: not valid UTF-8") from None
 
 
 def string(request: Any, name: str, default: str | None = None) -> str:
-    """The one string of an input, or `default` where the request lacks it."""
+    """The only string of an input, or `default` if the request does not have it."""
     values = strings(request, name)
     if values is None and default is not None:
         return default
     if values is None or len(values) != 1:
-        raise InvalidRequest(f"{name}: exactly one string is needed")
+        raise InvalidInput(f"{name}: exactly one string is needed")
     return values[0]
 
 
 def number(request: Any, name: str, default: int) -> int:
-    """The one number of an input, or `default`; a BOOL is 0 or 1."""
+    """The only number of an input, or `default` if the request does not have it; a BOOL is 0 or 1."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     if tensor is None:
         return default
     values = tensor.as_numpy().ravel()
     if len(values) != 1:
-        raise InvalidRequest(f"{name}: exactly one value is needed")
+        raise InvalidInput(f"{name}: exactly one value is needed")
     return int(values[0])
 
 
 def array(request: Any, name: str) -> NDArray[Any]:
+    """The values of an input that every request has."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     return np.asarray(tensor.as_numpy())
 

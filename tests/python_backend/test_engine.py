@@ -12,7 +12,7 @@ ENGINE = Path(__file__).parents[1] / "golden/small"
 
 
 class EchoEngine:
-    """Logits that tell a row's length, its first id and how wide its run was."""
+    """Returns the length, the first id and the sum of ids of each row as its logits; records the batch widths."""
 
     def __init__(self) -> None:
         self.widths: list[int] = []
@@ -24,16 +24,16 @@ class EchoEngine:
         return np.stack([mask.sum(1), ids[:, 0], ids.sum(1)], axis=1).astype(np.float32)
 
 
-def request(lengths: list[int], first: int, width: int) -> Rows:
+def request(lengths: list[int], first_id: int, width: int) -> Rows:
     ids = np.zeros((len(lengths), width), dtype=np.int64)
     mask = np.zeros_like(ids)
     for row, length in enumerate(lengths):
-        ids[row, :length] = first + row
+        ids[row, :length] = first_id + row
         mask[row, :length] = 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
-def test_each_request_gets_its_own_rows_back_in_order() -> None:
+def test_each_request_gets_the_logits_of_its_rows_in_order() -> None:
     engine = EchoEngine()
     results = run_requests(engine, [request([9, 3], 100, 60), request([200], 300, 200), request([4], 500, 4)])
     assert [result[:, :2].tolist() for result in results] == [
@@ -41,13 +41,13 @@ def test_each_request_gets_its_own_rows_back_in_order() -> None:
     ]  # fmt: skip
 
 
-def test_a_rows_padding_inside_its_request_is_dropped() -> None:
+def test_the_padding_of_a_request_is_dropped() -> None:
     engine = EchoEngine()
     run_requests(engine, [request([5, 5, 5, 5, 5], 1, 500)])
     assert engine.widths == [5]
 
 
-def test_a_rows_logits_do_not_depend_on_its_batch_mates() -> None:
+def test_the_logits_of_a_row_do_not_depend_on_its_batch() -> None:
     engine = OnnxEngine(ENGINE, threads=1)
     rng = np.random.default_rng(3)
     lengths = rng.integers(3, 120, 40)
@@ -57,7 +57,7 @@ def test_a_rows_logits_do_not_depend_on_its_batch_mates() -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_missing_and_broken_weights_are_named(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_model_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"model\.onnx is missing"):
         OnnxEngine(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"not a model")

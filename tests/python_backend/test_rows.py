@@ -1,28 +1,30 @@
 import numpy as np
 import pytest
 
-from python_backend.errors import InvalidRequest
+from python_backend.errors import InvalidInput
 from python_backend.rows import Rows, check_rows
 
 
-def good() -> Rows:
+def valid_rows() -> Rows:
     ids = np.array([[2, 7, 3, 0], [2, 8, 9, 3]], dtype=np.int64)
     return {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64), "token_type_ids": np.zeros_like(ids)}
 
 
-def test_good_rows_pass() -> None:
-    check_rows(good(), max_tokens=4, vocabulary=10)
+def test_valid_rows_pass() -> None:
+    check_rows(valid_rows(), max_tokens=4, vocabulary=10)
 
 
 def test_padding_may_be_wider_than_the_model() -> None:
-    """A bucket of 512 tokens in front of a model for fewer."""
+    """As in the bucket of 512 tokens, for a model that takes fewer."""
     check_rows(
-        {name: np.pad(values, ((0, 0), (0, 9))) for name, values in good().items()}, max_tokens=4, vocabulary=10
+        {name: np.pad(values, ((0, 0), (0, 9))) for name, values in valid_rows().items()},
+        max_tokens=4,
+        vocabulary=10,
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value"),
+    ("name", "index", "value"),
     [
         ("input_ids", (0, 1), 10),
         ("input_ids", (1, 3), -1),
@@ -32,19 +34,17 @@ def test_padding_may_be_wider_than_the_model() -> None:
         ("attention_mask", (1, 2), 5),
     ],
 )
-def test_a_row_that_would_break_its_batch_mates_is_refused(
-    name: str, place: tuple[int, int | slice], value: int
-) -> None:
-    rows = good()
-    rows[name][place] = value
-    with pytest.raises(InvalidRequest, match=name):
+def test_a_row_that_would_fail_its_batch_is_refused(name: str, index: tuple[int, int | slice], value: int) -> None:
+    rows = valid_rows()
+    rows[name][index] = value
+    with pytest.raises(InvalidInput, match=name):
         check_rows(rows, max_tokens=4, vocabulary=10)
 
 
 def test_unequal_shapes_and_overlong_rows_are_refused() -> None:
-    rows = good()
-    with pytest.raises(InvalidRequest, match="a row of 4 tokens, at most 3"):
+    rows = valid_rows()
+    with pytest.raises(InvalidInput, match="a row has 4 tokens, at most 3"):
         check_rows(rows, max_tokens=3, vocabulary=10)
     rows["attention_mask"] = rows["attention_mask"][:1]
-    with pytest.raises(InvalidRequest, match="shapes differ"):
+    with pytest.raises(InvalidInput, match="shapes differ"):
         check_rows(rows, max_tokens=4, vocabulary=10)

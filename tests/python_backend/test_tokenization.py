@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.triton import TOO_SHORT
-from python_backend.errors import EngineError, InvalidRequest
+from python_backend.errors import EngineError, PairTooLong
 from python_backend.tokenization import PairEncoder, load_tokenizer
 
 ENGINE = Path(__file__).parents[1] / "golden/small"
@@ -14,12 +13,12 @@ def encoder(max_tokens: int = 512, cached: int = 10) -> PairEncoder:
     return PairEncoder(load_tokenizer(ENGINE), max_tokens=max_tokens, cached_hypotheses=cached)
 
 
-def test_rows_are_what_encoding_each_pair_whole_would_give() -> None:
+def test_rows_equal_those_of_encoding_each_pair_by_itself() -> None:
     tokenizer = load_tokenizer(ENGINE)
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    text, said = "这个手机质量太差", ["投诉", "这是关于咨询的"]
-    rows = encoder().encode(text, said, 512)
-    for row, hypothesis in enumerate(said):
+    text, hypotheses = "这个手机质量太差", ["投诉", "这是关于咨询的"]
+    rows = encoder().encode(text, hypotheses, 512)
+    for row, hypothesis in enumerate(hypotheses):
         first = [cls, *tokenizer.encode(text, add_special_tokens=False).ids, sep]
         second = [*tokenizer.encode(hypothesis, add_special_tokens=False).ids, sep]
         length = len(first) + len(second)
@@ -29,23 +28,23 @@ def test_rows_are_what_encoding_each_pair_whole_would_give() -> None:
         assert not rows.input_ids[row, length:].any()
 
 
-def test_what_is_cut_is_reported_for_each_side() -> None:
+def test_truncated_tokens_are_counted_for_text_and_hypothesis() -> None:
     rows = encoder().encode("手机" * 20, ["投诉", "质" * 40], 16)
     assert rows.tokens.tolist() == [[16, 29, 0], [16, 33, 34]]
     assert rows.input_ids.shape == (2, 16)
 
 
-def test_special_tokens_written_in_a_text_become_special_tokens() -> None:
+def test_special_tokens_in_a_text_are_encoded_as_special_tokens() -> None:
     tokenizer = load_tokenizer(ENGINE)
     assert tokenizer.encode("手[SEP]机[MASK]", add_special_tokens=False).tokens == ["手", "[SEP]", "机", "[MASK]"]
     assert "[SEP]" not in tokenizer.encode("[sep]", add_special_tokens=False).tokens
 
 
-def test_the_bound_on_cached_hypotheses_holds_and_forgets_the_longest_unused() -> None:
-    subject = encoder(cached=2)
+def test_the_cache_evicts_the_least_recently_used_hypothesis() -> None:
+    pair_encoder = encoder(cached=2)
     for hypothesis in ("一", "二", "一", "三"):
-        subject.encode("手机", [hypothesis], 512)
-    assert list(subject._hypotheses) == ["一", "三"]
+        pair_encoder.encode("手机", [hypothesis], 512)
+    assert list(pair_encoder._hypotheses) == ["一", "三"]
 
 
 def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
@@ -59,18 +58,20 @@ def test_a_vocabulary_without_special_tokens_is_refused(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
 
 
-def test_rows_are_64_bit_as_the_engine_wants_them() -> None:
+def test_rows_are_int64_as_the_engine_takes_them() -> None:
     rows = encoder().encode("手机", ["投诉"], 512)
     assert {rows.input_ids.dtype, rows.attention_mask.dtype, rows.token_type_ids.dtype} == {np.dtype(np.int64)}
 
 
-def test_rows_are_padded_to_what_was_asked_for() -> None:
+def test_rows_are_padded_to_the_requested_length() -> None:
     rows = encoder().encode("手机", ["投诉", "咨询"], 512, pad_to=32)
     assert rows.input_ids.shape == rows.attention_mask.shape == rows.token_type_ids.shape == (2, 32)
     assert rows.attention_mask.sum(axis=1).tolist() == [7, 7]
     assert not rows.input_ids[:, 7:].any()
 
 
-def test_a_pair_longer_than_its_bucket_is_refused_in_the_words_that_the_gateway_knows() -> None:
-    with pytest.raises(InvalidRequest, match=f"^{TOO_SHORT} 33 tokens, 32 were asked for"):
+def test_a_pair_longer_than_its_bucket_is_refused_with_a_code() -> None:
+    with pytest.raises(
+        PairTooLong, match=r"^pair_too_long: a pair has 33 tokens, more than the 32 of its bucket$"
+    ):
         encoder().encode("手" * 28, ["投诉"], 512, pad_to=32)
