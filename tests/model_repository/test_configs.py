@@ -1,4 +1,4 @@
-"""Names, limits and shapes that stand in two places are the same in both."""
+"""Names, limits and shapes that are declared in two places agree."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from engine.recipe import MAX_PAIRS, plan_path
 from engine.verification import triton_server
-from gateway import triton as gateway_triton
-from gateway.question import PLACEHOLDER as GATEWAY_PLACEHOLDER
+from gateway.classification.request import PLACEHOLDER as GATEWAY_PLACEHOLDER
 from gateway.settings import Settings
+from gateway.triton import client as gateway_client
 from python_backend import hypotheses, manifest
 
 ROOT = Path(__file__).parents[2]
@@ -36,42 +36,42 @@ def names(tensors: object) -> set[str]:
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.rglob("*.pbtxt")), ids=lambda path: path.parent.name)
-def test_every_config_parses_and_has_its_folders_name(path: Path) -> None:
+def test_every_config_parses_and_is_named_after_its_folder(path: Path) -> None:
     assert config(str(path.relative_to(REPOSITORY))).name == path.relative_to(REPOSITORY).parts[0]
 
 
-def test_the_ensembles_wire_existing_tensors() -> None:
+def test_the_ensembles_connect_existing_tensors() -> None:
     models = {"expand": EXPAND, "structbert": STRUCTBERT, "rank": RANK}
     for ensemble in (ZERO_SHOT, LOGITS_ONLY):
-        known = names(ensemble.input)
+        available = names(ensemble.input)
         for step in ensemble.ensemble_scheduling.step:
-            # Rows of any length: only the buckets' ensembles say how far to pad.
+            # Only the ensembles of the length buckets set the padded length.
             assert set(step.input_map) == names(models[step.model_name].input) - {"pad_to"}
-            assert set(step.input_map.values()) <= known
+            assert set(step.input_map.values()) <= available
             assert set(step.output_map) <= names(models[step.model_name].output)
-            known |= set(step.output_map.values())
-        assert names(ensemble.output) <= known
+            available |= set(step.output_map.values())
+        assert names(ensemble.output) <= available
 
 
-def test_the_engine_merges_requests_of_unequal_lengths() -> None:
+def test_requests_of_different_lengths_share_a_batch() -> None:
     assert names(STRUCTBERT.input) == ROWS
     assert all(tensor.allow_ragged_batch for tensor in STRUCTBERT.input)
     assert STRUCTBERT.HasField("dynamic_batching")
 
 
-def test_a_request_never_has_more_pairs_than_one_engine_batch() -> None:
+def test_a_request_has_no_more_pairs_than_a_batch_of_the_engine() -> None:
     text = (ROOT / "python_backend/triton/expand.py").read_text(encoding="utf-8")
     assert f"MAX_PAIRS = {STRUCTBERT.max_batch_size}\n" in text
     assert Settings().max_pairs_per_call == STRUCTBERT.max_batch_size
 
 
-def test_the_gateway_asks_for_tensors_that_are_there() -> None:
-    assert LOGITS_ONLY.name == gateway_triton.MODEL
-    assert set(gateway_triton.OUTPUTS) <= names(LOGITS_ONLY.output)
+def test_the_gateway_requests_existing_tensors() -> None:
+    assert LOGITS_ONLY.name == gateway_client.MODEL
+    assert set(gateway_client.OUTPUTS) <= names(LOGITS_ONLY.output)
     assert {"text", "labels", "hypothesis_template", "max_tokens"} == names(LOGITS_ONLY.input)
 
 
-def test_the_gateways_limits_are_not_wider_than_expands() -> None:
+def test_the_gateway_and_expand_have_the_same_limits() -> None:
     limits = Settings()
     text = (ROOT / "python_backend/triton/expand.py").read_text(encoding="utf-8")
     assert f"MAX_TEXT_CHARACTERS = {limits.max_text_characters:_}\n" in text
@@ -81,13 +81,13 @@ def test_the_gateways_limits_are_not_wider_than_expands() -> None:
     assert GATEWAY_PLACEHOLDER == hypotheses.PLACEHOLDER
 
 
-def test_the_tensors_of_the_configs_are_the_ones_in_the_code() -> None:
+def test_every_tensor_of_the_configs_is_named_in_the_code() -> None:
     text = (ROOT / "python_backend/triton/tensors.py").read_text(encoding="utf-8")
     for name in names(EXPAND.input) | names(EXPAND.output) | names(RANK.input) | names(RANK.output):
         assert f'"{name}"' in text
 
 
-def test_the_builder_and_the_server_agree_on_the_files_of_an_engine() -> None:
+def test_the_builder_and_the_server_agree_on_the_format_of_an_engine_folder() -> None:
     assert f'MODEL_FILE = "{manifest.MODEL_FILE}"' in (ROOT / "engine/derive.py").read_text(encoding="utf-8")
     text = (ROOT / "engine/manifest.py").read_text(encoding="utf-8")
     assert f'FILE_NAME = "{manifest.FILE_NAME}"' in text
@@ -96,20 +96,20 @@ def test_the_builder_and_the_server_agree_on_the_files_of_an_engine() -> None:
 
 
 BUCKETS = {bucket: REPOSITORY / f"structbert_s{bucket}" for bucket in (32, 64, 128, 256, 512)}
-ONE_MODEL = ("local", "onnx-cpu", "onnx-cuda", "onnx-cuda-a100")
-BY_BUCKET = ("local-padded", "tensorrt-a10", "tensorrt-a100")
-ENGINES = [f"structbert/configs/{name}.pbtxt" for name in ONE_MODEL] + [
-    f"structbert_s{bucket}/configs/{name}.pbtxt" for bucket in BUCKETS for name in BY_BUCKET
+RAGGED = ("local", "onnx-cpu", "onnx-cuda", "onnx-cuda-a100")
+BUCKETED = ("local-padded", "tensorrt-a10", "tensorrt-a100")
+ENGINES = [f"structbert/configs/{name}.pbtxt" for name in RAGGED] + [
+    f"structbert_s{bucket}/configs/{name}.pbtxt" for bucket in BUCKETS for name in BUCKETED
 ]
 
 
-def test_there_are_these_hardware_configs_and_no_others() -> None:
-    assert {path.stem for path in (REPOSITORY / "structbert/configs").iterdir()} == set(ONE_MODEL)
+def test_the_hardware_configs_are_exactly_these() -> None:
+    assert {path.stem for path in (REPOSITORY / "structbert/configs").iterdir()} == set(RAGGED)
     assert {int(path.name.removeprefix("structbert_s")) for path in REPOSITORY.glob("structbert_s*")} == set(
         BUCKETS
     )
     for folder in BUCKETS.values():
-        assert {path.stem for path in (folder / "configs").iterdir()} == set(BY_BUCKET)
+        assert {path.stem for path in (folder / "configs").iterdir()} == set(BUCKETED)
 
 
 @pytest.mark.parametrize("path", ENGINES)
@@ -128,16 +128,16 @@ def test_every_engine_has_the_same_tensors_priorities_and_timeouts(path: str) ->
 
 
 @pytest.mark.parametrize("path", ENGINES)
-def test_queues_are_bounded_by_triton_where_triton_can(path: str) -> None:
-    """Python models run on Triton 24.10 here, which hangs an ensemble whose step's queue is full."""
+def test_triton_bounds_its_queues_where_it_can(path: str) -> None:
+    """The Python models run on Triton 24.10, where an ensemble hangs when the queue of a step is full."""
     engine = config(path)
-    bound = engine.dynamic_batching.default_queue_policy.max_queue_size
-    assert bound == (0 if engine.backend == "python" else 2_048)
+    max_queue_size = engine.dynamic_batching.default_queue_policy.max_queue_size
+    assert max_queue_size == (0 if engine.backend == "python" else 2_048)
     assert bool(engine.model_warmup) == (engine.backend != "python")
 
 
-@pytest.mark.parametrize("name", [name for name in ONE_MODEL if name != "local"])
-def test_the_native_backend_rebuilds_rows_from_their_lengths(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in RAGGED if name != "local"])
+def test_the_onnxruntime_backend_passes_the_row_lengths(name: str) -> None:
     engine = config(f"structbert/configs/{name}.pbtxt")
     assert engine.backend == "onnxruntime"
     assert all(tensor.allow_ragged_batch and list(tensor.dims) == [-1] for tensor in engine.input)
@@ -148,39 +148,39 @@ def test_the_native_backend_rebuilds_rows_from_their_lengths(name: str) -> None:
     assert engine.max_batch_size >= STRUCTBERT.max_batch_size
 
 
-@pytest.mark.parametrize("name", BY_BUCKET)
+@pytest.mark.parametrize("name", BUCKETED)
 @pytest.mark.parametrize("bucket", BUCKETS)
-def test_a_bucket_differs_from_another_in_its_numbers_alone(bucket: int, name: str) -> None:
-    most = MAX_PAIRS[bucket]
+def test_the_configs_of_two_buckets_differ_only_in_their_numbers(bucket: int, name: str) -> None:
+    max_pairs = MAX_PAIRS[bucket]
     text = (BUCKETS[bucket] / "configs" / f"{name}.pbtxt").read_text(encoding="utf-8")
-    model = (BUCKETS[64] / "configs" / f"{name}.pbtxt").read_text(encoding="utf-8")
-    for known, wanted in (
+    expected = (BUCKETS[64] / "configs" / f"{name}.pbtxt").read_text(encoding="utf-8")
+    for of_64, of_bucket in (
         ("structbert_s64", f"structbert_s{bucket}"),
         ("dims: [ 64 ]", f"dims: [ {bucket} ]"),
         ("64 tokens", f"{bucket} tokens"),
-        (f"max_batch_size: {MAX_PAIRS[64]}", f"max_batch_size: {most}"),
-        (f"batch_size: {MAX_PAIRS[64]}", f"batch_size: {most}"),
+        (f"max_batch_size: {MAX_PAIRS[64]}", f"max_batch_size: {max_pairs}"),
+        (f"batch_size: {MAX_PAIRS[64]}", f"batch_size: {max_pairs}"),
     ):
-        model = model.replace(known, wanted)
-    assert text == model
+        expected = expected.replace(of_64, of_bucket)
+    assert text == expected
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
-def test_every_bucket_has_its_ensemble_and_takes_a_whole_call(bucket: int) -> None:
+def test_every_bucket_has_an_ensemble_and_takes_a_whole_request(bucket: int) -> None:
     ensemble = config(f"zero_shot_logits_s{bucket}/config.pbtxt")
     assert ensemble.output == LOGITS_ONLY.output
     assert names(ensemble.input) == names(LOGITS_ONLY.input) | {"pad_to"}
     expand, structbert = ensemble.ensemble_scheduling.step
-    expected, engine = LOGITS_ONLY.ensemble_scheduling.step
-    assert dict(expand.input_map) == dict(expected.input_map) | {"pad_to": "pad_to"}
-    assert expand.output_map == expected.output_map
+    unpadded_expand, unpadded_structbert = LOGITS_ONLY.ensemble_scheduling.step
+    assert dict(expand.input_map) == dict(unpadded_expand.input_map) | {"pad_to": "pad_to"}
+    assert expand.output_map == unpadded_expand.output_map
     assert structbert.model_name == f"structbert_s{bucket}"
-    assert structbert.input_map == engine.input_map
+    assert structbert.input_map == unpadded_structbert.input_map
     assert MAX_PAIRS[bucket] >= Settings().max_pairs_per_call
 
 
 @pytest.mark.parametrize("name", ["tensorrt-a10", "tensorrt-a100"])
-def test_a_plan_is_found_by_the_gpus_compute_capability(name: str) -> None:
+def test_plan_files_are_named_after_the_compute_capability_of_the_gpu(name: str) -> None:
     """8.0 A100, 8.6 A10, 8.9 L4 and L40S, 9.0 H100."""
     for bucket, folder in BUCKETS.items():
         engine = config(str((folder / "configs" / f"{name}.pbtxt").relative_to(REPOSITORY)))
@@ -189,5 +189,5 @@ def test_a_plan_is_found_by_the_gpus_compute_capability(name: str) -> None:
             assert plan_path(Path(), bucket, capability) == Path(f"structbert_s{bucket}/1/{file}")
 
 
-def test_the_verifier_knows_the_buckets() -> None:
+def test_the_verifier_and_the_builder_have_the_same_buckets() -> None:
     assert tuple(BUCKETS) == triton_server.BUCKETS == tuple(MAX_PAIRS)

@@ -1,4 +1,4 @@
-"""Triton loads this file; the model itself is in python_backend/triton/expand.py."""
+"""Triton loads this file; the model is defined in python_backend/triton/expand.py."""
 
 from python_backend.triton.expand import ExpandModel as TritonPythonModel
 

@@ -1,4 +1,4 @@
-"""Triton loads this file; the model itself is in python_backend/triton/rank.py."""
+"""Triton loads this file; the model is defined in python_backend/triton/rank.py."""
 
 from python_backend.triton.rank import RankModel as TritonPythonModel
 

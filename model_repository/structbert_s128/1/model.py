@@ -1,4 +1,4 @@
-"""Triton loads this file; the model itself is in python_backend/triton/structbert.py."""
+"""Triton loads this file; the model is defined in python_backend/triton/structbert.py."""
 
 from python_backend.triton.structbert import StructBertModel as TritonPythonModel
 
