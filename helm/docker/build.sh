@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the images with docker or podman, whichever works here: `build.sh NAME...` of gateway, triton and triton-gpu.
+# Builds images with Docker or Podman: `build.sh NAME...`, where NAME is gateway, triton or triton-gpu.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -15,9 +15,9 @@ elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
 elif command -v podman >/dev/null; then
     tool=podman
 else
-    fail "docker or podman is needed, and docker's daemon must run"
+    fail "neither Docker nor Podman is available; install one of them, or start the Docker daemon"
 fi
-# Health commands are Docker's; podman keeps them in Docker's format alone.
+# Podman keeps HEALTHCHECK in Docker's image format only.
 format=
 [ "$(basename "$tool")" = podman ] && format=--format=docker
 
@@ -30,10 +30,10 @@ for name in "$@"; do
     gateway) file=gateway target= ;;
     triton) file=triton target=--target=cpu ;;
     triton-gpu) file=triton target=--target=gpu ;;
-    *) fail "no image $name; there are gateway, triton and triton-gpu" ;;
+    *) fail "unknown image $name; use gateway, triton or triton-gpu" ;;
     esac
     echo "wanneng: building $prefix-$name:$version with $tool"
-    # shellcheck disable=SC2086 - empty options must vanish
+    # shellcheck disable=SC2086 - empty options must disappear
     "$tool" build $format $target --file "helm/docker/$file.Dockerfile" --tag "$prefix-$name:$version" \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" .
 done

@@ -1,5 +1,5 @@
-# The gateway, its worker and its migration: `gateway`, `gateway.worker` and `gateway.stores` are its commands.
-# Built from the checkout's root: `make images`. Nothing in it is tied to a processor's architecture.
+# Both planes: the command is `gateway`, `control_plane serve`, `control_plane worker` or `control_plane migrate`.
+# Built from the root of the repository by `make images`. Runs on any architecture.
 ARG BASE=docker.io/library/debian:bookworm-slim
 
 FROM ${BASE} AS packages
@@ -18,26 +18,29 @@ FROM ${BASE}
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="wanneng gateway" \
-      org.opencontainers.image.description="Zero-shot classification for tenants, before NVIDIA Triton" \
+      org.opencontainers.image.description="Multi-tenant zero-shot classification: gateway and control plane" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-# One layer of locked packages, with its bill of materials in /opt/venv/sbom.cdx.json.
+# Locked packages, with a software bill of materials in /opt/venv/sbom.cdx.json.
 COPY --from=packages /opt/venv /opt/venv
 COPY LICENSE /opt/wanneng/
 COPY gateway /opt/wanneng/gateway
-# /state is for SQLite where a volume is mounted there: a new volume takes its owner.
+COPY control_plane /opt/wanneng/control_plane
+COPY stores /opt/wanneng/stores
+COPY web /opt/wanneng/web
+# Mount point of a volume for SQLite. A new volume inherits the owner.
 RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng \
     && install --directory --owner=65532 --group=65532 /state
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    WANNENG_HOST=0.0.0.0 WANNENG_PORT=8080 WANNENG_DRAIN_S=5
+    WANNENG_HOST=0.0.0.0 WANNENG_CONTROL_PLANE_HOST=0.0.0.0 WANNENG_DRAIN_S=5
 WORKDIR /opt/wanneng
 USER 65532:65532
-EXPOSE 8080
-# Python is process 1 and heeds SIGTERM itself.
+EXPOSE 8080 8081
+# Python runs as PID 1 and handles SIGTERM.
 ENTRYPOINT ["python3", "-m"]
 CMD ["gateway"]
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \

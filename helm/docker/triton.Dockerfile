@@ -1,7 +1,7 @@
-# Triton with wanneng's models, in two builds: `--target cpu` and `--target gpu`. Engines come from a volume; the CPU
-# image alone carries the small embedded one. Built from the checkout's root: `make images`.
+# Triton with wanneng's models, for CPUs (`--target cpu`) and GPUs (`--target gpu`). Engines come from a volume; only
+# the CPU image includes the small embedded one. Built from the root of the repository by `make images`.
 ARG CPU_BASE=docker.io/library/debian:bookworm-slim
-# 26.04 or newer: earlier ones hang an ensemble whose step's queue is full.
+# 26.04 or newer: in earlier versions an ensemble hangs when the queue of one of its steps is full.
 ARG GPU_BASE=nvcr.io/nvidia/tritonserver:26.04-py3
 
 FROM ${CPU_BASE} AS cpu-packages
@@ -17,7 +17,7 @@ RUN python3 -m venv /opt/venv \
     && python3 -m compileall -q /opt/venv \
     && chmod --recursive a+rX /opt/venv
 
-# The server of the `nvidia-pytriton` wheel, with ONNX Runtime in a Python model: laptops, CI, clusters without GPUs.
+# The server from the `nvidia-pytriton` wheel, with ONNX Runtime in a Python model: for laptops, CI and CPU clusters.
 FROM ${CPU_BASE} AS cpu
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -38,16 +38,16 @@ COPY wanneng /opt/wanneng/wanneng
 COPY embedded /opt/wanneng/embedded
 RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=local
+    WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE_DIR=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=local
 WORKDIR /opt/wanneng
 USER 65532:65532
 EXPOSE 8000 8001 8002
-# Process 1 becomes tritonserver, which heeds SIGTERM itself.
+# PID 1 becomes tritonserver, which handles SIGTERM.
 ENTRYPOINT ["python3", "-m", "wanneng"]
 CMD ["triton"]
 HEALTHCHECK --interval=15s --timeout=12s --start-period=120s CMD ["python3", "-m", "wanneng.serve.probe"]
 
-# NVIDIA's own server, with its TensorRT and onnxruntime backends and TensorRT's builder. x86-64 and NVIDIA alone.
+# NVIDIA's Triton image, with the TensorRT and ONNX Runtime backends and TensorRT's builder. Requires x86-64.
 FROM ${GPU_BASE} AS gpu
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -57,7 +57,7 @@ LABEL org.opencontainers.image.title="wanneng triton (GPU)" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY requirements/plans.txt /tmp/
-# Beside NVIDIA's packages, so that TensorRT's own are found as well.
+# With access to the system packages, which include TensorRT.
 RUN python3 -m venv --system-site-packages /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/plans.txt \
     && chmod --recursive a+rX /opt/venv
@@ -68,7 +68,7 @@ COPY engine /opt/wanneng/engine
 COPY wanneng /opt/wanneng/wanneng
 RUN chmod --recursive a+rX /opt/wanneng
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=onnx-cuda
+    WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE_DIR=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=onnx-cuda
 WORKDIR /opt/wanneng
 USER 65532:65532
 EXPOSE 8000 8001 8002
