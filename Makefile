@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults overload soak golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -34,34 +34,40 @@ LOAD ?= small
 SHAPE ?= steady
 SECONDS_OF_LOAD ?= 60
 GATEWAY ?= http://127.0.0.1:8080
-loadtest: env ## load a running `wanneng serve` with LOAD=small, middle or large, and judge what comes back
+loadtest: env ## load-test a running `wanneng serve` with LOAD=small, middle or large; exit code 1 over budget
 	$(SERVE)/locust --locustfile loadtest/locustfile.py --headless --users 1 --only-summary --host $(GATEWAY) \
 		--load $(LOAD) --shape $(SHAPE) --duration-s $(SECONDS_OF_LOAD)
 
-faults: env ## what fails under load and what clients see of it, promise by promise
+faults: env ## inject faults under load and report what clients see
 	$(SERVE)/python -m pytest -q tests/e2e/test_faults.py tests/e2e/test_faults_beside.py tests/e2e/test_overload.py
 
-overload: env ## measure ten times the capacity, and one tenant against others, as ratios; a minute each
+planes: env ## disturb the control plane under load and compare latency; about five minutes
+	$(SERVE)/python -m benchmarks.planes
+
+overload: env ## measure latency at ten times the capacity, and fairness between tenants; about four minutes
 	$(SERVE)/python -m benchmarks.overload
 
 MINUTES ?= 20
-soak: env ## load a server of its own for MINUTES=20, and see whether anything grows
+soak: env ## load a server of its own for MINUTES=20 and look for resources that grow
 	$(SERVE)/python -m benchmarks.soak --minutes $(MINUTES)
 
-bench: env ## measure what merging requests is worth, against a running `wanneng serve`
+bench: env ## measure the throughput of dynamic batching, against a running `wanneng serve`
 	$(SERVE)/python benchmarks/merging.py
 
-bench-gateway: env ## measure cached answers per second, against a running `wanneng serve --require-key` (needs wrk)
+bench-gateway: env ## measure throughput on cached pairs, against a running `wanneng serve --require-key` (needs wrk)
 	$(SERVE)/python -m benchmarks.cached
 
 bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines
 
-bench-embedded: engine-env ## measure the embedded model by precision, and beside one of three layers
+bench-embedded: engine-env ## measure the embedded model by precision and number of layers
 	$(ENGINE) -m benchmarks.embedded
 
-bench-int8: engine-env ## count the answers that INT8 changes, on the development sets in DATA
+bench-int8: engine-env ## measure the accuracy that INT8 costs, on the development sets in DATA
 	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)
+
+structure: ## count modules, layers and upward imports of the packages
+	@python3 benchmarks/structure.py
 
 golden: engine-env ## ask the real ModelScope pipeline for the golden answers again
 	$(ENGINE) -m tests.golden.make_golden
