@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help docs docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -96,11 +96,23 @@ chart-readme: ## write the chart's table of values from values.yaml
 images-gpu: ## build the image of Triton for GPUs (needs NVIDIA's registry)
 	@helm/docker/build.sh triton-gpu
 
+docs: docs-env ## build the documentation site in build/site, in English and Chinese, and check its links
+	@rm -rf build/site
+	@.venv-docs/bin/python docs/gather.py
+	@.venv-docs/bin/zensical build --strict --config-file zensical.toml
+	@.venv-docs/bin/zensical build --strict --config-file zensical.zh.toml
+
+docs-reference: env ## write the tables of docs/configuration.md, in English and Chinese, from the settings
+	$(SERVE)/python docs/reference.py
+
 serve-env:
 	@sh requirements/environment.sh .venv requirements/serve.txt
 
 env:
 	@sh requirements/environment.sh .venv requirements/dev.txt
+
+docs-env:
+	@sh requirements/environment.sh .venv-docs requirements/docs.txt
 
 engine-env:
 	@sh requirements/environment.sh .venv-engine requirements/engine.txt
@@ -116,3 +128,4 @@ lock: ## choose package versions anew (needs uv)
 	$(COMPILE) pyproject.toml --extra backend --extra plans -o requirements/plans.txt
 	$(COMPILE) pyproject.toml --extra engine --group build --group test -o requirements/engine.txt
 	$(COMPILE) --group sbom -o requirements/sbom.txt
+	$(COMPILE) --group build --group docs -o requirements/docs.txt
