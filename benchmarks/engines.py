@@ -238,7 +238,7 @@ def _build(work: Path) -> None:
     for precision in ("fp32", "int8"):
         if not (work / precision / "engine.json").exists():
             recipe = choose_recipe(precision=precision)
-            build_engine(work / "snapshot", work / precision, recipe, name="random-base", say=_say)
+            build_engine(work / "snapshot", work / precision, recipe, name="random-base", log=_say)
 
 
 def _random_snapshot() -> Any:
