@@ -1,6 +1,6 @@
-"""Recording rules and alerts, run by Prometheus' own promtool on made-up series.
+"""Recording rules and alerts, evaluated by promtool on synthetic series.
 
-That every series which they name exists is tested against a real Prometheus in tests/cluster.
+tests/cluster tests with a real Prometheus that the series exist.
 """
 
 from __future__ import annotations
@@ -15,43 +15,58 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.tools import CHART, PLENTY, ROOT, one, rendered
+from tests.helm.tools import CHART, LONG_TIMEOUT_S, ROOT, find, render
 
 GATEWAY = 'namespace="n",job="w-gateway"'
 TRITON = 'namespace="n",job="w-triton",pool="cpu",model="structbert"'
+CONTROL_PLANE = 'namespace="n",job="w-control-plane"'
 OF = 'namespace="n",release="w"'
-MONITORED = {
+MONITORED: dict[str, Any] = {
     "monitoring": {"enabled": True, "interval": "15s"},
     "redis": {"url": "redis://cache:6379/0"},
-    "networkPolicies": {"egress": [{"ports": [{"port": 6379}]}]},
+    "networkPolicies": {"egress": {name: [{"ports": [{"port": 1}]}] for name in ("database", "redis")}},
     "pools": {"cpu": {"autoscaling": {"queueRatio": 2}}},
 }
+WITH_DATABASE = {**MONITORED, "database": {"url": "postgresql://h/d"}}
 Series = dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not here: apt install prometheus")
-    return found
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("promtool is not installed; run apt install prometheus")
+    return path
 
 
-@pytest.fixture(scope="module")
-def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    groups = one(rendered(MONITORED), "PrometheusRule", "w")["spec"]
-    path = tmp_path_factory.mktemp("rules") / "rules.yaml"
+def write_rules(values: dict[str, Any], folder: Path) -> Path:
+    path = folder / "rules.yaml"
+    groups = find(render(values), "PrometheusRule", "w")["spec"]
     path.write_text(yaml.safe_dump(groups, allow_unicode=True), encoding="utf-8")
     return path
 
 
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a release that has its tenants in a file."""
+    return write_rules(MONITORED, tmp_path_factory.mktemp("rules"))
+
+
+@pytest.fixture(scope="module")
+def database_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a release with a database."""
+    return write_rules(WITH_DATABASE, tmp_path_factory.mktemp("rules"))
+
+
 def run(promtool: str, *arguments: str) -> None:
-    done = subprocess.run([promtool, *arguments], check=False, capture_output=True, text=True, timeout=PLENTY)
+    done = subprocess.run(
+        [promtool, *arguments], check=False, capture_output=True, text=True, timeout=LONG_TIMEOUT_S
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def check(promtool: str, rules: Path, series: Series, **expected: Any) -> None:
-    """promtool's own test of `rules`: what the series give at a time."""
+    """Run a promtool test: `expected` must follow from `rules` and `series`."""
     test = {
         "interval": "15s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
@@ -64,12 +79,12 @@ def check(promtool: str, rules: Path, series: Series, **expected: Any) -> None:
 
 
 def value(expr: str, at: str, *samples: tuple[str, float]) -> dict[str, Any]:
-    found = [{"labels": labels, "value": number} for labels, number in samples]
-    return {"promql_expr_test": [{"expr": expr, "eval_time": at, "exp_samples": found}]}
+    expected = [{"labels": labels, "value": number} for labels, number in samples]
+    return {"promql_expr_test": [{"expr": expr, "eval_time": at, "exp_samples": expected}]}
 
 
-def test_promtool_accepts_the_rules(promtool: str, rules: Path) -> None:
-    run(promtool, "check", "rules", str(rules))
+def test_promtool_accepts_the_rules(promtool: str, rules: Path, database_rules: Path) -> None:
+    run(promtool, "check", "rules", str(rules), str(database_rules))
 
 
 CAPACITY = {
@@ -84,8 +99,8 @@ IN_FLIGHT = {
 }
 
 
-def test_demand_is_what_all_gateways_have_in_flight(promtool: str, rules: Path) -> None:
-    """Nothing is refused, and no counter of refusals need be there for that."""
+def test_demand_is_the_sum_of_the_pairs_in_flight(promtool: str, rules: Path) -> None:
+    """While no pair is refused."""
     series = IN_FLIGHT | {
         f'wanneng_pairs_refused_total{{{GATEWAY},pod="g1"}}': "0x40",
         f'wanneng_pairs_total{{{GATEWAY},pod="g1",source="computed"}}': "0+150x40",
@@ -94,8 +109,8 @@ def test_demand_is_what_all_gateways_have_in_flight(promtool: str, rules: Path) 
     check(promtool, rules, series, **value("wanneng:pairs_demanded", "5m", (demanded, 80)))
 
 
-def test_refused_pairs_are_demand_too(promtool: str, rules: Path) -> None:
-    """10 pairs a second are computed and 30 refused, so four times what is in flight was asked for."""
+def test_refused_pairs_count_as_demand(promtool: str, rules: Path) -> None:
+    """10 pairs per second are computed and 30 refused, so demand is four times what is in flight."""
     series = IN_FLIGHT | {
         f'wanneng_pairs_refused_total{{{GATEWAY},pod="g1"}}': "0+450x40",
         f'wanneng_pairs_total{{{GATEWAY},pod="g1",source="computed"}}': "0+150x40",
@@ -105,7 +120,7 @@ def test_refused_pairs_are_demand_too(promtool: str, rules: Path) -> None:
     check(promtool, rules, series, **value("wanneng:pairs_demanded", "5m", (demanded, 320)))
 
 
-def test_each_pool_has_its_share_of_demand_however_many_gateways_look(promtool: str, rules: Path) -> None:
+def test_each_pool_has_a_share_of_the_demand_for_any_number_of_gateways(promtool: str, rules: Path) -> None:
     series = (
         IN_FLIGHT
         | CAPACITY
@@ -118,8 +133,10 @@ def test_each_pool_has_its_share_of_demand_however_many_gateways_look(promtool: 
     check(promtool, rules, series, **value("wanneng:pool_pairs_demanded", "5m", *shares))
 
 
-def test_queueing_is_time_waited_by_time_computed_over_all_pods(promtool: str, rules: Path) -> None:
-    """A pod that does little does not count as much as one that does all the work."""
+def test_the_queue_ratio_is_time_in_the_queue_relative_to_time_in_the_engine_over_all_pods(
+    promtool: str, rules: Path
+) -> None:
+    """A busy Pod weighs more than an idle one."""
     series = {
         f'nv_inference_queue_duration_us{{{TRITON},pod="t1"}}': "0+3000000x40",
         f'nv_inference_compute_infer_duration_us{{{TRITON},pod="t1"}}': "0+1000000x40",
@@ -140,45 +157,47 @@ def test_an_idle_pool_does_not_queue(promtool: str, rules: Path) -> None:
 
 
 HEALTHY = {
+    f'up{{{CONTROL_PLANE},pod="c1"}}': "1x600",
+    f'up{{{CONTROL_PLANE},pod="c2"}}': "1x600",
     f'wanneng_ready{{{GATEWAY},pod="g1"}}': "1x600",
     f'wanneng_pool_replicas{{{GATEWAY},pod="g1",pool="cpu",state="answering"}}': "2x600",
     f'wanneng_pool_replicas{{{GATEWAY},pod="g1",pool="cpu",state="ejected"}}': "0x600",
     f'wanneng_pool_engines{{{GATEWAY},pod="g1",pool="cpu",engine="one"}}': "2x600",
-    f'wanneng_shared_up{{{GATEWAY},pod="g1"}}': "1x600",
-    f'wanneng_declaration_sound{{{GATEWAY},pod="g1"}}': "1x600",
+    f'wanneng_redis_up{{{GATEWAY},pod="g1"}}': "1x600",
+    f'wanneng_tenants_file_valid{{{GATEWAY},pod="g1"}}': "1x600",
     f'wanneng_pairs_refused_total{{{GATEWAY},pod="g1"}}': "0x600",
     f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="200"}}': "0+150x600",
     f'wanneng_request_seconds_count{{{GATEWAY},pod="g1",route="/v1/classify"}}': "0+150x600",
     f'wanneng_request_seconds_bucket{{{GATEWAY},pod="g1",route="/v1/classify",le="0.3"}}': "0+150x600",
 }
 ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
-    # What is wrong, when it must have fired, and its labels.
-    "WannengErrorsBurnFast": (
+    # The series of the failure, when the alert must be firing, and its labels.
+    "WannengErrorBudgetBurnFast": (
         {f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="502"}}': "0+15x600"},
         "70m",
         {"severity": "critical", "namespace": "n", "release": "w"},
     ),
-    "WannengErrorsBurnSlow": (
+    "WannengErrorBudgetBurnSlow": (
         {f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="502"}}': "0+1.2x600"},
         "140m",
         {"severity": "warning", "namespace": "n", "release": "w"},
     ),
-    "WannengSlowBurnFast": (
+    "WannengLatencyBudgetBurnFast": (
         {f'wanneng_request_seconds_bucket{{{GATEWAY},pod="g1",route="/v1/classify",le="0.3"}}': "0+120x600"},
         "70m",
         {"severity": "critical", "namespace": "n", "release": "w"},
     ),
-    "WannengSlowBurnSlow": (
+    "WannengLatencyBudgetBurnSlow": (
         {f'wanneng_request_seconds_bucket{{{GATEWAY},pod="g1",route="/v1/classify",le="0.3"}}': "0+148.8x600"},
         "140m",
         {"severity": "warning", "namespace": "n", "release": "w"},
     ),
-    "WannengPoolWithoutEngine": (
+    "WannengPoolDown": (
         {f'wanneng_pool_replicas{{{GATEWAY},pod="g1",pool="cpu",state="answering"}}': "0x600"},
         "10m",
         {"severity": "critical", "pool": "cpu"},
     ),
-    "WannengQueueing": (
+    "WannengPoolSaturated": (
         {
             f'nv_inference_queue_duration_us{{{TRITON},pod="t1"}}': "0+5000000x600",
             f'nv_inference_compute_infer_duration_us{{{TRITON},pod="t1"}}': "0+1000000x600",
@@ -191,7 +210,7 @@ ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
         "10m",
         {"severity": "warning", "pool": "cpu"},
     ),
-    "WannengTwoEngines": (
+    "WannengRolloutStuck": (
         {f'wanneng_pool_engines{{{GATEWAY},pod="g1",pool="cpu",engine="two"}}': "1x600"},
         "65m",
         {"severity": "warning"},
@@ -206,58 +225,121 @@ ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
         "35m",
         {"severity": "info"},
     ),
-    "WannengCacheDown": ({f'wanneng_shared_up{{{GATEWAY},pod="g1"}}': "0x600"}, "10m", {"severity": "warning"}),
-    "WannengDeclarationBroken": (
-        {f'wanneng_declaration_sound{{{GATEWAY},pod="g1"}}': "0x600"},
+    "WannengRedisDown": ({f'wanneng_redis_up{{{GATEWAY},pod="g1"}}': "0x600"}, "10m", {"severity": "warning"}),
+    "WannengTenantsFileInvalid": (
+        {f'wanneng_tenants_file_valid{{{GATEWAY},pod="g1"}}': "0x600"},
         "10m",
         {"severity": "warning"},
     ),
 }
+WITH_DATABASE_ONLY: dict[str, tuple[Series, str, dict[str, str]]] = {
+    "WannengControlPlaneDown": (
+        {f'up{{{CONTROL_PLANE},pod="{pod}"}}': "0x600" for pod in ("c1", "c2")},
+        "10m",
+        {"severity": "warning"},
+    ),
+}
+WITHOUT_DATABASE_ONLY = {"WannengTenantsFileInvalid"}
+
+
+def alerts(rules: Path) -> list[dict[str, Any]]:
+    groups = yaml.safe_load(rules.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
 def names(rules: Path) -> set[str]:
-    groups = yaml.safe_load(rules.read_text(encoding="utf-8"))["groups"]
-    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    return {rule["alert"] for rule in alerts(rules)}
 
 
-def firing(alert: str, at: str) -> str:
-    return f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
-
-
-def test_every_alert_is_tested_and_explained(rules: Path) -> None:
+def test_every_alert_is_tested_and_documented(rules: Path, database_rules: Path) -> None:
     page = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
-    assert names(rules) == ALERTS.keys() == set(re.findall(r"`(Wanneng\w+)`", page))
+    documented = set(re.findall(r"`(Wanneng\w+)`", page))
+    assert names(rules) == ALERTS.keys()
+    assert names(database_rules) == (ALERTS.keys() | WITH_DATABASE_ONLY.keys()) - WITHOUT_DATABASE_ONLY
+    assert documented == names(rules) | names(database_rules)
+
+
+def firing(alert: str, at: str, labels: dict[str, str] | None) -> dict[str, Any]:
+    """A promtool test: at this time the alert fires with these labels, or does not fire."""
+    expr = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
+    if labels is None:
+        return value(expr, at)
+    pairs = ",".join(f'{name}="{text}"' for name, text in labels.items())
+    return value(expr, at, (f'ALERTS{{alertname="{alert}",alertstate="firing",{pairs}}}', 1.0))
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_fires_when_its_ill_is_there_and_not_without(alert: str, promtool: str, rules: Path) -> None:
-    ill, at, labels = ALERTS[alert]
-    fired = ",".join(f'{name}="{text}"' for name, text in labels.items())
-    expected = (f'ALERTS{{alertname="{alert}",alertstate="firing",{fired}}}', 1.0)
-    check(promtool, rules, HEALTHY | ill, **value(firing(alert, at), at, expected))
-    check(promtool, rules, HEALTHY, **value(firing(alert, at), at))
+def test_an_alert_fires_on_its_failure_only(alert: str, promtool: str, rules: Path) -> None:
+    failure, at, labels = ALERTS[alert]
+    check(promtool, rules, HEALTHY | failure, **firing(alert, at, labels))
+    check(promtool, rules, HEALTHY, **firing(alert, at, None))
 
 
-def test_a_pool_that_no_gateway_has_ever_seen_has_no_engine(promtool: str, rules: Path) -> None:
+@pytest.mark.parametrize("alert", WITH_DATABASE_ONLY)
+def test_an_alert_on_the_control_plane_fires_on_its_failure_only(
+    alert: str, promtool: str, database_rules: Path
+) -> None:
+    failure, at, labels = WITH_DATABASE_ONLY[alert]
+    check(promtool, database_rules, HEALTHY | failure, **firing(alert, at, labels))
+    check(promtool, database_rules, HEALTHY, **firing(alert, at, None))
+
+
+def test_the_control_plane_is_up_while_one_of_its_pods_is(promtool: str, database_rules: Path) -> None:
+    series = HEALTHY | {f'up{{{CONTROL_PLANE},pod="c1"}}': "0x600"}
+    check(promtool, database_rules, series, **firing("WannengControlPlaneDown", "10m", None))
+
+
+def test_the_control_plane_is_down_when_it_has_no_pods(promtool: str, database_rules: Path) -> None:
+    series = {name: values for name, values in HEALTHY.items() if CONTROL_PLANE not in name}
+    check(promtool, database_rules, series, **firing("WannengControlPlaneDown", "10m", {"severity": "warning"}))
+
+
+def test_a_pool_that_no_gateway_has_ever_seen_is_down(promtool: str, rules: Path) -> None:
     series = {f'wanneng_ready{{{GATEWAY},pod="g1"}}': "0x600"}
-    fired = 'ALERTS{alertname="WannengPoolWithoutEngine",alertstate="firing",severity="critical",pool="cpu"}'
-    check(promtool, rules, series, **value(firing("WannengPoolWithoutEngine", "10m"), "10m", (fired, 1.0)))
+    check(promtool, rules, series, **firing("WannengPoolDown", "10m", {"severity": "critical", "pool": "cpu"}))
 
 
-def test_every_alert_says_what_is_wrong_and_what_to_do(rules: Path) -> None:
-    groups = yaml.safe_load(rules.read_text(encoding="utf-8"))["groups"]
-    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+def test_requests_for_what_a_release_does_not_have_are_no_errors(promtool: str, rules: Path) -> None:
+    """A load balancer that asks for `/` of a release without a page must not page anybody."""
+    for status, ratio in (("501", 0.0), ("503", 0.5)):
+        series = HEALTHY | {
+            f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/",status="{status}"}}': "0+150x600"
+        }
+        expected = (f"wanneng:errors:ratio_1h{{{OF}}}", ratio)
+        check(promtool, rules, series, **value("wanneng:errors:ratio_1h", "70m", expected))
+
+
+def test_every_alert_has_a_summary_a_description_and_a_severity(rules: Path, database_rules: Path) -> None:
+    for rule in (*alerts(rules), *alerts(database_rules)):
         assert rule["annotations"].keys() == {"summary", "description"}
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
 
 
-def test_the_dashboard_is_delivered_as_it_is() -> None:
-    objects = rendered({"monitoring": {"dashboard": {"enabled": True}}})
-    config = one(objects, "ConfigMap", "w-dashboard")
+def test_panels_that_an_alert_refers_to_exist(rules: Path) -> None:
+    board = json.loads((CHART / "files/dashboard.json").read_text(encoding="utf-8"))
+    titles = {panel["title"] for panel in board["panels"]}
+    mentioned = re.findall(r"panels (\w+) and (\w+)", str(alerts(rules)))
+    assert mentioned
+    assert {title for pair in mentioned for title in pair} <= titles
+
+
+def test_the_dashboard_is_in_a_config_map() -> None:
+    objects = render({"monitoring": {"dashboard": {"enabled": True}}})
+    config = find(objects, "ConfigMap", "w-dashboard")
     board = json.loads(config["data"]["wanneng.json"])
     assert board == json.loads((CHART / "files/dashboard.json").read_text(encoding="utf-8"))
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_panels_do_not_overlap() -> None:
+    board = json.loads((CHART / "files/dashboard.json").read_text(encoding="utf-8"))
     titles = [panel["title"] for panel in board["panels"]]
     assert len(set(titles)) == len(titles)
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
-    assert len(set(places)) == len(places)
+    cells = [
+        (x, y)
+        for position in (panel["gridPos"] for panel in board["panels"])
+        for x in range(position["x"], position["x"] + position["w"])
+        for y in range(position["y"], position["y"] + position["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24
