@@ -1,4 +1,6 @@
-"""What `helm test` runs: one real classification, by a tenant of its own where the operator's key is known."""
+"""`helm test`: sends one real classification request, as a temporary tenant if the admin key is known."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -6,27 +8,28 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
+from typing import Any
 
 URL, KEY, ADMIN_KEY = os.environ["URL"], os.environ.get("KEY"), os.environ.get("ADMIN_KEY")
 
 
-def call(method, path, key, body=None):
+def call(method: str, path: str, key: str, body: dict[str, Any] | None = None) -> Any:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(URL + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.loads(answer.read() or b"null")
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.loads(response.read() or b"null")
 
 
-def classify(key):
+def classify(key: str) -> None:
     body = {"text": "这个手机质量太差，要求退款", "labels": ["投诉", "咨询", "建议"]}
-    answer = call("POST", "/v1/classify", key, body)
-    print(json.dumps(answer, ensure_ascii=False))
-    if sorted(answer["labels"]) != sorted(body["labels"]) or abs(sum(answer["scores"]) - 1) > 1e-3:
-        sys.exit("the answer is not one score for each label")
+    response = call("POST", "/v1/classify", key, body)
+    print(json.dumps(response, ensure_ascii=False))
+    if sorted(response["labels"]) != sorted(body["labels"]) or abs(sum(response["scores"]) - 1) > 1e-3:
+        sys.exit("the response does not have one score per label, with a sum of 1")
 
 
-def main():
+def main() -> None:
     if ADMIN_KEY:
         tenant = call("POST", "/v1/tenants", ADMIN_KEY, {"name": f"helm-test-{uuid.uuid4().hex[:12]}"})
         try:
@@ -36,12 +39,12 @@ def main():
     elif KEY:
         classify(KEY)
     else:
-        sys.exit("no key is known here: name one in testKeySecret")
+        sys.exit("no API key is known; set testKeySecret")
 
 
 try:
     main()
 except urllib.error.HTTPError as error:
-    sys.exit(f"{error.url} answered {error.code}: {error.read(1000).decode(errors='replace')}")
+    sys.exit(f"{error.url} returned {error.code}: {error.read(1000).decode(errors='replace')}")
 except OSError as error:
-    sys.exit(f"{URL} does not answer: {error}")
+    sys.exit(f"{URL} does not respond: {error}")
