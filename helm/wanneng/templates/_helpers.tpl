@@ -1,4 +1,4 @@
-{{/* Names, labels and the parts that several objects share. */}}
+{{/* Names, labels and parts of specs that several objects share. */}}
 
 {{- define "wanneng.fullname" -}}
 {{- default .Release.Name .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
@@ -25,7 +25,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{ $image.repository }}:{{ default .root.Chart.AppVersion $image.tag }}
 {{- end -}}
 
-{{/* What every pod starts with. The API server is nobody's business here, so no token. */}}
+{{/* Start of every Pod spec. No Pod uses the Kubernetes API, so none gets a token. */}}
 {{- define "wanneng.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -50,7 +50,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* Nodes first, then zones; a pod that cannot be spread runs all the same. */}}
+{{/* Spreads Pods over nodes and zones where possible. */}}
 {{- define "wanneng.spread" -}}
 {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
 - maxSkew: 1
@@ -63,15 +63,16 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 
 {{/*
-Every pool with its defaults, the facts of its config, and its engine, as YAML: {pools: {name: {...}}}.
-An engine is known by what decides it: its source, its kind, the image that builds it, and a plan's architecture.
+All pools, merged with their defaults, the facts of their configuration and the ID of their engine, as YAML:
+{pools: {name: {...}}}. The ID is a hash of everything that determines the engine: source, target, precision, batching,
+the image that builds it and, for TensorRT, the compute capability.
 */}}
 {{- define "wanneng.pools" -}}
 {{- $configs := .Files.Get "files/configs.yaml" | fromYaml -}}
 {{- $pools := dict -}}
 {{- range $name, $given := .Values.pools -}}
 {{- $pool := mustMergeOverwrite (deepCopy $.Values.poolDefaults) (deepCopy (default dict $given)) -}}
-{{- /* An unknown config is refused in checks.yaml, which needs the rest to be rendered. */ -}}
+{{- /* checks.yaml rejects unknown configurations. Until then the template needs some facts to render. */ -}}
 {{- $facts := get $configs $pool.config | default (dict "image" "tritonCpu" "precisions" list "buckets" list "unknown" true) -}}
 {{- $kind := list $.Values.model.source $facts.target $.Values.model.precision $facts.front -}}
 {{- if eq (toString $facts.target) "tensorrt" -}}
@@ -89,7 +90,7 @@ An engine is known by what decides it: its source, its kind, the image that buil
 {{- if . -}}/engines/built/{{ . }}{{- else -}}/opt/wanneng/embedded{{- end -}}
 {{- end -}}
 
-{{/* Name and entry of a Secret: the user's own (`given`) if it has a name, the chart's (`name`, `key`) otherwise. */}}
+{{/* Reference to a Secret: the existing one (`given`) if it has a name, otherwise the chart's (`name`, `key`). */}}
 {{- define "wanneng.secretKeyRef" -}}
 name: {{ .given.name | default .name }}
 key: {{ ternary .given.key .key (not (empty .given.name)) }}
@@ -101,9 +102,14 @@ key: {{ ternary .given.key .key (not (empty .given.name)) }}
     secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .root.Values.database.existingSecret "name" .secret "key" "url") | nindent 6 }}
 {{- end -}}
 
-{{/* The operator's key. */}}
 {{- define "wanneng.adminKeyRef" -}}
 {{- include "wanneng.secretKeyRef" (dict "given" .Values.database.adminKeySecret "name" (printf "%s-admin" (include "wanneng.fullname" .)) "key" "admin-key") -}}
+{{- end -}}
+
+{{- define "wanneng.workerKeyEnv" -}}
+- name: WANNENG_WORKER_KEY
+  valueFrom:
+    secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .Values.worker.keySecret "name" (printf "%s-worker" (include "wanneng.fullname" .)) "key" "worker-key") | nindent 6 }}
 {{- end -}}
 
 {{- define "wanneng.hasDatabase" -}}
@@ -114,34 +120,36 @@ key: {{ ternary .given.key .key (not (empty .given.name)) }}
 {{- if or .Values.redis.url .Values.redis.existingSecret.name }}true{{ end -}}
 {{- end -}}
 
-{{/* Settings that gateway and worker share. */}}
-{{- define "wanneng.gatewayEnv" -}}
+{{/* Addresses of the pools and their length buckets. */}}
+{{- define "wanneng.tritonEnv" -}}
 {{- $full := include "wanneng.fullname" . -}}
-{{- $pools := (include "wanneng.pools" . | fromYaml).pools -}}
 {{- $urls := list -}}
 {{- $buckets := list -}}
-{{- range $name, $pool := $pools -}}
+{{- range $name, $pool := (include "wanneng.pools" . | fromYaml).pools -}}
 {{- $urls = append $urls (printf "dns+http://%s-triton-%s:8000#pool=%s&weight=%v" $full $name $name $pool.weight) -}}
 {{- $buckets = $pool.facts.buckets -}}
 {{- end -}}
 - name: WANNENG_TRITON_URL
   value: {{ join "," $urls | quote }}
 {{- if $buckets }}
-- name: WANNENG_BUCKETS
+- name: WANNENG_LENGTH_BUCKETS
   value: {{ join "," $buckets | quote }}
 {{- end }}
-{{- if include "wanneng.hasDatabase" . }}
-{{ include "wanneng.databaseEnv" (dict "root" . "secret" (printf "%s-database" $full)) }}
-{{- end }}
-{{- if include "wanneng.hasRedis" . }}
-- name: WANNENG_REDIS_URL
-  valueFrom:
-    secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .Values.redis.existingSecret "name" (printf "%s-redis" $full) "key" "url") | nindent 6 }}
-{{- end }}
-{{- range $name, $value := .Values.gateway.settings }}
+{{- end -}}
+
+{{/* The user's settings for `process`. Those of the gateway also apply to other processes that know them. */}}
+{{- define "wanneng.settingsEnv" -}}
+{{- $known := index (.root.Files.Get "files/settings.yaml" | fromYaml) .process -}}
+{{- $settings := deepCopy .root.Values.gateway.settings -}}
+{{- if ne .process "gateway" -}}
+{{- $settings = mergeOverwrite $settings .root.Values.controlPlane.settings -}}
+{{- end -}}
+{{- range $name, $value := $settings }}
+{{- if has $name $known }}
 - name: {{ $name }}
-  {{- /* Numbers come as floats, which Go writes as 6.4e+07. */}}
+  {{- /* Helm parses numbers as floats, which Go prints as 6.4e+07. */}}
   value: {{ ternary (printf "%.0f" (float64 $value)) (toString $value) (and (kindIs "float64" $value) (eq (toString (floor $value)) (toString $value))) | quote }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -149,23 +157,38 @@ key: {{ ternary .given.key .key (not (empty .given.name)) }}
 {{- .Values.existingTenantsSecret | default (printf "%s-tenants" (include "wanneng.fullname" .)) -}}
 {{- end -}}
 
-{{/* Names are asked of the cluster's DNS, pairs of Triton, and the rest is what `networkPolicies.egress` names. */}}
+{{/* ID of the first tenant whose API key the chart generates. */}}
+{{- define "wanneng.tenantWithKey" -}}
+{{- $ids := list -}}
+{{- range .Values.tenants -}}
+{{- if not (hasKey . "keys") -}}
+{{- $ids = append $ids .id -}}
+{{- end -}}
+{{- end -}}
+{{- if and $ids (empty .Values.existingTenantsSecret) -}}{{ first $ids }}{{- end -}}
+{{- end -}}
+
+{{/* Egress to DNS, to components of this release (`pods`: component and port) and to services outside (`external`). */}}
 {{- define "wanneng.egress" -}}
 - to:
     - namespaceSelector: {}
   ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
+{{- range .pods }}
 - to:
     - podSelector:
-        matchLabels: {{- include "wanneng.selector" (dict "root" . "component" "triton") | nindent 10 }}
-  ports: [{port: 8000}]
-{{- with .Values.networkPolicies.egress }}
+        matchLabels: {{- include "wanneng.selector" (dict "root" $.root "component" .component) | nindent 10 }}
+  ports: [{port: {{ .port }}}]
+{{- end }}
+{{- range .external }}
+{{- with index $.root.Values.networkPolicies.egress . }}
 {{ toYaml . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Up at once, down slowly: a pod that was sent away takes long to come back. */}}
+{{/* Scales up immediately and down slowly, since a new Pod takes long to start. */}}
 {{- define "wanneng.scaling" -}}
 scaleUp:
   stabilizationWindowSeconds: 0
@@ -175,7 +198,7 @@ scaleDown:
   policies: [{type: Pods, value: 1, periodSeconds: {{ max 1 (min 1800 (int .scaleDownSeconds)) }}}]
 {{- end -}}
 
-{{/* A container's resources, with `count` of the pool's GPUs among requests and limits. */}}
+{{/* A container's resources with `count` GPUs added to requests and limits. */}}
 {{- define "wanneng.withGpus" -}}
 {{- $resources := deepCopy .resources -}}
 {{- $gpus := dict .pool.gpuResource .count -}}

@@ -1,0 +1,50 @@
+"""What pools and gateways scale on."""
+
+from __future__ import annotations
+
+from tests.helm.tools import CHART, find, names, render
+
+
+def test_pools_scale_on_demand_and_queueing_and_slowly_down() -> None:
+    objects = render({"pools": {"cpu": {"weight": 2.5}}}, CHART / "ci/autoscaling.yaml")
+    deployment = find(objects, "Deployment", "w-triton-cpu")
+    assert "replicas" not in deployment["spec"], "an upgrade must not reset the autoscaler's number"
+    scaler = find(objects, "HorizontalPodAutoscaler", "w-triton-cpu")["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 3)
+    demand, queue = (metric["external"] for metric in scaler["metrics"])
+    labels = {"matchLabels": {"namespace": "n", "release": "w", "pool": "cpu"}}
+    assert demand == {
+        "metric": {"name": "wanneng:pool_pairs_demanded", "selector": labels},
+        "target": {"type": "AverageValue", "averageValue": "160"},
+    }
+    assert queue["metric"] == {"name": "wanneng:pool_queue_ratio", "selector": labels}
+    assert queue["target"] == {"type": "Value", "value": "2"}
+    assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+
+
+def test_keda_queries_the_same_series() -> None:
+    objects = render(None, CHART / "ci/keda.yaml")
+    assert names(objects, "HorizontalPodAutoscaler") == []
+    scaled = find(objects, "ScaledObject", "w-triton-cpu")["spec"]
+    series = '{namespace="n",release="w",pool="cpu"}'
+    assert [trigger["metadata"]["query"] for trigger in scaled["triggers"]] == [
+        f"wanneng:pool_pairs_demanded{series}",
+        f"wanneng:pool_queue_ratio{series}",
+    ]
+
+
+def test_nothing_scales_on_gpu_utilization() -> None:
+    """The only utilization that anything scales on is a gateway's CPU."""
+    for path in (CHART / "templates").glob("triton-*.yaml"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        assert "utili" not in "".join(lines).lower(), path.name
+
+
+def test_gateways_scale_on_their_cpu() -> None:
+    objects = render({"gateway": {"autoscaling": {"enabled": True}}})
+    scaler = find(objects, "HorizontalPodAutoscaler", "w-gateway")["spec"]
+    assert scaler["metrics"][0]["resource"] == {
+        "name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": 70},
+    }
+    assert "replicas" not in find(objects, "Deployment", "w-gateway")["spec"]

@@ -1,0 +1,101 @@
+"""Values that contradict each other are rejected with a message that says how to fix them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helm.test_triton import INT8
+from tests.helm.tools import CHART, refusal
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"pools": {"cpu": None}}, "pools: at least one pool is required"),
+    ({"pools": {"cpu": {"config": "h100"}}}, "pools.cpu.config: unknown configuration h100; use one of local"),
+    (
+        {"pools": {"a10": {"config": "onnx-cuda"}}},
+        "pools.a10.config: onnx-cuda cannot run the embedded model; set model.source",
+    ),
+    (
+        {**INT8, "pools": {"a10": {"config": "onnx-cuda"}}},
+        "pools.a10.config: onnx-cuda supports fp16, fp32 but model.precision is int8",
+    ),
+    (
+        {**INT8, "model": {"source": "a", "precision": "fp16"}},
+        "pools.cpu.config: local supports fp32, int8 but model.precision is fp16",
+    ),
+    (
+        {**INT8, "pools": {"z": {"config": "local-padded"}}},
+        "pools.z.config: local-padded and the configuration of pool cpu have different length buckets",
+    ),
+    (
+        {**INT8, "model": {"source": "a", "precision": "fp16"}, "pools": {"cpu": {"config": "tensorrt-a10"}}},
+        "pools.cpu.computeCapability: required for TensorRT",
+    ),
+    (
+        {"model": {"source": "sources/a"}},
+        "engines.volume: required, because model.source is a path on this volume",
+    ),
+    ({"pools": {"cpu": {"autoscaling": {"enabled": True}}}}, "set monitoring.enabled to true"),
+    (
+        {"monitoring": {"enabled": True}, "pools": {"cpu": {"autoscaling": {"enabled": True, "minReplicas": 9}}}},
+        "pools.cpu.autoscaling: minReplicas is greater than maxReplicas",
+    ),
+    (
+        {
+            "monitoring": {"enabled": True},
+            "autoscaling": {"provider": "keda"},
+            "pools": {"cpu": {"autoscaling": {"enabled": True}}},
+        },
+        "autoscaling.prometheusUrl: required for KEDA",
+    ),
+    (
+        {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 99}}},
+        "gateway.autoscaling: minReplicas is greater than maxReplicas",
+    ),
+    ({"database": {"url": "sqlite:///data/wanneng.db"}}, "database.url: SQLite cannot be shared between Pods"),
+    ({"database": {"url": "mysql://host/db"}}, "database.url: must start with postgresql://"),
+    (
+        {"database": {"url": "postgresql://h/d", "existingSecret": {"name": "pg"}}},
+        "database: url and existingSecret are mutually exclusive",
+    ),
+    (
+        {"redis": {"url": "redis://h", "existingSecret": {"name": "r"}}},
+        "redis: url and existingSecret are mutually exclusive",
+    ),
+    ({"database": {"url": "postgresql://h/d"}}, "networkPolicies.egress.database: the network policies block"),
+    ({"redis": {"url": "redis://h"}}, "networkPolicies.egress.redis: the network policies block"),
+    (
+        {"gateway": {"settings": {"WANNENG_OTLP_ENDPOINT": "http://c:4318"}}},
+        "networkPolicies.egress.collector: the network policies block",
+    ),
+    (
+        {"gateway": {"settings": {"WANNENG_PORT": 1}}},
+        "gateway.settings.WANNENG_PORT: the gateway has no such setting, or the chart sets it itself",
+    ),
+    (
+        {"gateway": {"settings": {"WANNENG_BATCH_LINES_AT_ONCE": 4}}},
+        "gateway.settings.WANNENG_BATCH_LINES_AT_ONCE: this is a setting of the control plane",
+    ),
+    (
+        {"controlPlane": {"settings": {"WANNENG_ADMIN_KEY": "x"}}},
+        "controlPlane.settings.WANNENG_ADMIN_KEY: the control plane has no such setting, or the chart sets it",
+    ),
+    (
+        {"controlPlane": {"settings": {"WANNENG_CACHE_BYTES": 1}}},
+        "controlPlane.settings.WANNENG_CACHE_BYTES: this is a setting of the gateway",
+    ),
+    ({"ingress": {"enabled": True}}, "ingress.hosts: at least one host is required"),
+    ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: at least one Gateway is required"),
+    ({"tenants": []}, "tenants: at least one tenant is required without a database"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_contradictory_values_are_rejected(values: dict[str, Any], words: str) -> None:
+    assert words in refusal(values)
+
+
+def test_every_message_is_tested() -> None:
+    text = (CHART / "templates/checks.yaml").read_text(encoding="utf-8")
+    assert text.count("{{- fail ") <= len(REFUSED)

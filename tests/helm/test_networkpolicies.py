@@ -1,0 +1,115 @@
+"""Which connections the network policies allow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helm.tools import CHART, Object, find, render
+
+DATABASE = CHART / "ci/database.yaml"
+PROMETHEUS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+
+
+def policy(objects: list[Object], component: str) -> dict[str, Any]:
+    spec: dict[str, Any] = find(objects, "NetworkPolicy", f"w-{component}")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    return spec
+
+
+def components(peers: list[Object]) -> list[str]:
+    """Components of this release and namespace."""
+    assert all(peer.keys() == {"podSelector"} for peer in peers)
+    labels = [peer["podSelector"]["matchLabels"] for peer in peers]
+    assert all(each["app.kubernetes.io/instance"] == "w" for each in labels)
+    return [each["app.kubernetes.io/component"] for each in labels]
+
+
+def egress(objects: list[Object], component: str) -> list[tuple[str, int]]:
+    """Where `component` may connect to besides DNS: a component or a namespace, and a port."""
+    dns, *rules = policy(objects, component)["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    allowed = []
+    for rule in rules:
+        (peer,), (port,) = rule["to"], rule["ports"]
+        if "namespaceSelector" in peer:
+            target = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        else:
+            (target,) = components([peer])
+        allowed.append((target, port["port"]))
+    return allowed
+
+
+def test_only_gateways_and_prometheus_connect_to_triton_which_connects_to_nothing() -> None:
+    triton = policy(render(None, DATABASE), "triton")
+    assert triton["egress"] == []
+    inference, metrics = triton["ingress"]
+    assert inference["ports"] == [{"port": 8000}]
+    assert components(inference["from"]) == ["gateway"]
+    assert metrics == {"from": [PROMETHEUS], "ports": [{"port": 8002}]}
+
+
+def test_only_gateways_and_prometheus_connect_to_the_control_plane() -> None:
+    (rule,) = policy(render(None, DATABASE), "control-plane")["ingress"]
+    assert rule["ports"] == [{"port": 8081}]
+    *gateways, prometheus = rule["from"]
+    assert components(gateways) == ["gateway"]
+    assert prometheus == PROMETHEUS
+
+
+def test_without_prometheus_nothing_but_gateways_connects_to_triton_and_the_control_plane() -> None:
+    """An empty `from` would allow everybody."""
+    objects = render({"networkPolicies": {"prometheusFrom": []}}, DATABASE)
+    for component, port in (("triton", 8000), ("control-plane", 8081)):
+        (rule,) = policy(objects, component)["ingress"]
+        assert rule["ports"] == [{"port": port}]
+        assert components(rule["from"]) == ["gateway"]
+
+
+@pytest.mark.parametrize(
+    ("component", "allowed"),
+    [
+        ("gateway", [("triton", 8000), ("control-plane", 8081), ("databases", 5432), ("databases", 6379)]),
+        ("control-plane", [("databases", 5432)]),
+        ("worker", [("gateway", 8080), ("databases", 5432)]),
+        ("migration", [("databases", 5432)]),
+    ],
+)
+def test_each_component_connects_only_to_what_it_needs(component: str, allowed: list[tuple[str, int]]) -> None:
+    """Redis, on port 6379, is for gateways alone."""
+    assert egress(render(None, DATABASE), component) == allowed
+
+
+def test_both_planes_and_the_worker_connect_to_the_collector() -> None:
+    rule = {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}],
+        "ports": [{"port": 4318}],
+    }
+    objects = render({"networkPolicies": {"egress": {"collector": [rule]}}}, DATABASE)
+    for component in ("gateway", "control-plane", "worker"):
+        assert ("tracing", 4318) in egress(objects, component)
+    assert ("tracing", 4318) not in egress(objects, "migration")
+
+
+def test_without_a_database_a_gateway_connects_to_triton_alone() -> None:
+    assert egress(render(), "gateway") == [("triton", 8000)]
+
+
+def test_nothing_connects_to_the_worker_and_the_migration() -> None:
+    objects = render(None, DATABASE)
+    assert "ingress" not in policy(objects, "worker")
+    assert "ingress" not in policy(objects, "migration")
+
+
+def test_clients_of_the_gateway_can_be_restricted_while_prometheus_and_the_worker_keep_access() -> None:
+    restricted = {"networkPolicies": {"gatewayFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}}
+    (rule,) = policy(render(restricted), "gateway")["ingress"]
+    assert rule["from"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}, PROMETHEUS]
+    assert rule["ports"] == [{"port": 8080}]
+    (rule,) = policy(render(restricted, DATABASE), "gateway")["ingress"]
+    client, prometheus, *others = rule["from"]
+    assert (client, prometheus) == ({"ipBlock": {"cidr": "10.0.0.0/8"}}, PROMETHEUS)
+    assert components(others) == ["worker"]
+    (unrestricted,) = policy(render(), "gateway")["ingress"]
+    assert "from" not in unrestricted

@@ -1,0 +1,119 @@
+"""Pools of Triton Pods, and the engines that they serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.helm.tools import CHART, containers, environment, find, names, pod_of, render
+
+GPUS = CHART / "ci/gpus.yaml"
+INT8: dict[str, Any] = {
+    "model": {"source": "sources/a", "precision": "int8"},
+    "engines": {"volume": {"persistentVolumeClaim": {"claimName": "engines"}}},
+}
+
+
+def test_each_pool_has_its_own_nodes_gpus_and_rollout_strategy() -> None:
+    objects = render(None, GPUS)
+    assert names(objects, "Deployment") == ["w-gateway", "w-triton-a10", "w-triton-a100"]
+    small, large = (find(objects, "Deployment", f"w-triton-{pool}") for pool in ("a10", "a100"))
+    assert (small["spec"]["replicas"], large["spec"]["replicas"]) == (4, 6)
+    assert pod_of(small)["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A10"}
+    for deployment in (small, large):
+        triton = pod_of(deployment)["containers"][0]
+        assert triton["resources"]["limits"]["nvidia.com/gpu"] == 1
+        assert triton["resources"]["requests"]["nvidia.com/gpu"] == 1
+        assert triton["image"] == "localhost/wanneng-triton-gpu:0.1.0"
+        assert pod_of(deployment)["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert small["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert large["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+def test_pods_may_request_mig_slices_or_several_gpus() -> None:
+    objects = render(None, CHART / "ci/mig.yaml")
+    slices, whole = (find(objects, "Deployment", f"w-triton-{pool}") for pool in ("slices", "whole"))
+    assert pod_of(slices)["containers"][0]["resources"]["limits"]["nvidia.com/mig-1g.10gb"] == 1
+    assert pod_of(whole)["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 8
+    assert pod_of(whole)["priorityClassName"] == "system-cluster-critical"
+    shm = [volume for volume in pod_of(whole)["volumes"] if volume["name"] == "shm"]
+    assert shm == [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]
+
+
+def test_a_pod_on_cpus_requests_no_gpu() -> None:
+    triton = pod_of(find(render(), "Deployment", "w-triton-cpu"))["containers"][0]
+    assert not [name for name in triton["resources"]["limits"] if "gpu" in name]
+    assert environment(triton)["WANNENG_ENGINE"] == "/opt/wanneng/embedded"
+
+
+def test_lifecycle_of_a_triton_pod() -> None:
+    """It is ready after a real inference, is probed without any afterwards, and outlives its own drain."""
+    pool = {"drainSeconds": 20, "exitSeconds": 40, "startSeconds": 600}
+    pod = pod_of(find(render({"pools": {"cpu": pool}}), "Deployment", "w-triton-cpu"))
+    triton = pod["containers"][0]
+    assert triton["startupProbe"]["exec"]["command"] == ["python3", "-m", "wanneng.serve.probe"]
+    assert triton["startupProbe"]["failureThreshold"] * triton["startupProbe"]["periodSeconds"] == 600
+    assert triton["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    assert triton["livenessProbe"]["exec"]["command"] == ["python3", "-m", "wanneng.serve.alive"]
+    assert triton["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
+    assert triton["args"] == ["triton", "--exit-timeout-s=40"]
+    assert pod["terminationGracePeriodSeconds"] > 60
+
+
+def test_engines_are_built_for_each_architecture_before_any_pod_is_replaced() -> None:
+    objects = render(None, GPUS)
+    jobs = [o for o in objects if o["kind"] == "Job"]
+    assert len(jobs) == 2, "an A100 cannot run the engine of an A10"
+    for job in jobs:
+        assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        arguments = containers(job)[0]["args"]
+        pool = job["metadata"]["annotations"]["wanneng.io/pool"]
+        deployment = find(objects, "Deployment", f"w-triton-{pool}")
+        folder = environment(pod_of(deployment)["containers"][0])["WANNENG_ENGINE"]
+        assert arguments[:3] == ["engine", "build", "/engines/sources/structbert"]
+        assert {f"--output={folder}", "--target=tensorrt", "--precision=fp16", "--if-missing"} <= set(arguments)
+        assert pod_of(job)["nodeSelector"] == pod_of(deployment)["nodeSelector"]
+        assert containers(job)[0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+        (wait,) = pod_of(deployment)["initContainers"]
+        assert wait["args"][:3] == ["engine", "wait", folder]
+        assert wait["volumeMounts"] == [{"name": "engines", "mountPath": "/engines", "readOnly": True}]
+
+
+def engine_of(values: dict[str, Any], pool: str = "cpu") -> str:
+    triton = pod_of(find(render(values), "Deployment", f"w-triton-{pool}"))["containers"][0]
+    return str(environment(triton)["WANNENG_ENGINE"])
+
+
+def test_an_engines_directory_depends_on_everything_that_determines_the_engine_and_nothing_else() -> None:
+    first = engine_of(INT8)
+    assert engine_of(INT8 | {"pools": {"cpu": {"replicas": 7, "weight": 2}}}) == first
+    others = [
+        INT8 | {"model": {"source": "sources/b", "precision": "int8"}},
+        INT8 | {"model": {"source": "sources/a", "precision": "fp32"}},
+        INT8 | {"images": {"tritonCpu": {"tag": "0.2.0"}}},
+        INT8 | {"pools": {"cpu": {"config": "onnx-cpu"}}},
+    ]
+    assert len({first, *(engine_of(values) for values in others)}) == 5
+    tensorrt = {"model": {"source": "a", "precision": "fp16"}, "engines": INT8["engines"]}
+    directories = {
+        engine_of(tensorrt | {"pools": {"cpu": {"config": "tensorrt-a10", "computeCapability": capability}}})
+        for capability in ("8.0", "8.6")
+    }
+    assert len(directories) == 2
+
+
+def test_pools_with_the_same_engine_share_it_and_its_job() -> None:
+    objects = render(INT8 | {"pools": {"second": {"weight": 2}}})
+    assert names(objects, "Deployment") == ["w-gateway", "w-triton-cpu", "w-triton-second"]
+    assert len(names(objects, "Job")) == 1
+
+
+def test_engines_may_be_built_elsewhere() -> None:
+    objects = render(INT8 | {"engines": {**INT8["engines"], "build": {"enabled": False}}})
+    assert names(objects, "Job") == []
+    assert pod_of(find(objects, "Deployment", "w-triton-cpu"))["initContainers"]
+
+
+def test_the_embedded_model_needs_no_volume_and_no_job() -> None:
+    objects = render()
+    assert names(objects, "Job") == []
+    assert "initContainers" not in pod_of(find(objects, "Deployment", "w-triton-cpu"))
