@@ -1,1 +1,1 @@
-"""The HTTP process in front of Triton: validates, asks Triton for logits, ranks, reports."""
+"""The data plane: authenticates, validates, caches, queues, asks Triton, answers and counts."""

@@ -1,122 +1,64 @@
-"""The refusals of the gateway. Knows codes; `api/problems.py` alone turns them into statuses.
+"""The errors that the gateway adds to those of `stores/errors.py`; `api/statuses.py` has their HTTP statuses.
 
-GatewayError
-├── InvalidRequest          the caller's input; `field` says which
-│   ├── NotJson
-│   └── BodyTooLarge
-├── BodyTooSlow             the body did not arrive in time
-├── Unauthorized            no key, or one that does not work; why is not told
-├── MissingScope            the key does not allow this
-├── NotFound                what the path names is not there
-├── Conflict                something there stands against it
-├── PreconditionNeeded      somebody else wrote since the writer looked
-├── QuotaExceeded           the tenant has asked for more than it may in a minute
-├── NotAvailable            this gateway is not set up for it
-├── StoreUnavailable        the database does not answer
-├── ClientGone              nobody waits for the answer any more
-├── DeadlineExceeded        no answer within the request's time
-├── Overloaded              more pairs are in flight than the bound, or than are done in time
-├── TritonUnavailable       nobody answers there, or it does not serve yet
-└── TritonFailed            Triton answered with an error or with nonsense
+ServiceError
+├── QuotaExceeded             the tenant has asked for more than its quota
+├── DeadlineExceeded          no answer within the request's time
+├── Overloaded                more is in flight than the bound, or than is done in time
+├── ControlPlaneUnavailable   the control plane does not answer
+├── TritonUnavailable         no replica answers, or none serves the model yet
+│   └── ModelNotLoaded        this replica does not have the model (a 404); its health check decides the rest
+└── TritonFailed              Triton answered with an error, or with something unreadable
+    └── TritonRejected        Triton rejected the request itself (a 4xx): no replica is at fault
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from stores.errors import ServiceError
 
 
-class GatewayError(Exception):
-    """`code` is for programs, the message for people; neither carries a text or a label."""
-
-    code: ClassVar[str] = "internal_error"
-    retry_after_s: int | None = None
-
-
-class InvalidRequest(GatewayError):
-    code = "invalid_request"
-
-    def __init__(self, detail: str, *, field: str | None = None) -> None:
-        super().__init__(f"{field}: {detail}" if field else detail)
-        self.field = field
-
-
-class NotJson(InvalidRequest):
-    code = "not_json"
-
-
-class BodyTooLarge(InvalidRequest):
-    code = "body_too_large"
-
-
-class BodyTooSlow(GatewayError):
-    code = "body_too_slow"
-
-
-class Unauthorized(GatewayError):
-    code = "unauthorized"
-
-    def __init__(self) -> None:
-        # One sentence for all causes: a reason would tell a stranger which keys exist.
-        super().__init__("a valid key is needed: Authorization: Bearer wn_…")
-
-
-class MissingScope(GatewayError):
-    code = "missing_scope"
-
-
-class NotFound(GatewayError):
-    code = "not_found"
-
-
-class QuotaExceeded(GatewayError):
-    """`retry_after_s`: when it would be there; None: never, for it is more than a minute's worth."""
+class QuotaExceeded(ServiceError):
+    """`retry_after_s`: when the quota allows it; None: never, for it is more than the whole quota."""
 
     code = "quota_exceeded"
 
-    def __init__(self, detail: str, retry_after_s: int | None) -> None:
+    def __init__(self, detail: str, retry_after_s: int | None, *, pairs_refused: int = 0) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.pairs_refused = pairs_refused
 
 
-class Conflict(GatewayError):
-    code = "conflict"
-
-
-class PreconditionNeeded(GatewayError):
-    code = "precondition_failed"
-
-
-class NotAvailable(GatewayError):
-    code = "not_available"
-
-
-class StoreUnavailable(GatewayError):
-    code = "store_unavailable"
-    retry_after_s = 1
-
-
-class ClientGone(GatewayError):
-    code = "client_disconnected"
-
-
-class DeadlineExceeded(GatewayError):
+class DeadlineExceeded(ServiceError):
     code = "deadline_exceeded"
 
 
-class Overloaded(GatewayError):
+class Overloaded(ServiceError):
     """`retry_after_s`: when there may be room."""
 
     code = "overloaded"
 
-    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+    def __init__(self, detail: str, retry_after_s: int = 1, *, pairs_refused: int = 0) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.pairs_refused = pairs_refused
 
 
-class TritonUnavailable(GatewayError):
+class ControlPlaneUnavailable(ServiceError):
+    code = "control_plane_unavailable"
+    retry_after_s = 2
+
+
+class TritonUnavailable(ServiceError):
     code = "triton_unavailable"
     retry_after_s = 2
 
 
-class TritonFailed(GatewayError):
+class ModelNotLoaded(TritonUnavailable):
+    pass
+
+
+class TritonFailed(ServiceError):
     code = "triton_failed"
+
+
+class TritonRejected(TritonFailed):
+    pass

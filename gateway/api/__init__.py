@@ -1,1 +1,1 @@
-"""HTTP at the edge: paths, bodies, statuses. Every endpoint translates, delegates, translates."""
+"""The gateway's HTTP API. Every endpoint translates, delegates and translates back."""

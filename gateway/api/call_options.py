@@ -1,0 +1,52 @@
+"""The caller's options, from the headers of its request."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from starlette.requests import Request
+
+from gateway.classification.service import CallOptions
+from stores.errors import InvalidRequest
+from web.bodies import DISCONNECT
+from web.openapi import header
+
+TIMEOUT_HEADER = "X-Request-Timeout"
+MIN_TIMEOUT_S, MAX_TIMEOUT_S = 0.01, 3_600.0
+"""Less is a mistake, such as seconds given as milliseconds; more is longer than anything here lasts."""
+
+TIMEOUT = header(
+    TIMEOUT_HEADER,
+    "Seconds that the caller waits.",
+    type="number",
+    minimum=MIN_TIMEOUT_S,
+    maximum=MAX_TIMEOUT_S,
+)
+FRESH = header("Cache-Control", "`no-cache`: compute every pair anew.")
+
+
+def call_options(request: Request) -> CallOptions:
+    """`InvalidRequest` for a timeout out of bounds. The body has been read before."""
+    fresh = "no-cache" in request.headers.get("Cache-Control", "")
+    return CallOptions(fresh, _timeout_s(request), partial(_wait_for_disconnect, request))
+
+
+def _timeout_s(request: Request) -> float | None:
+    value = request.headers.get(TIMEOUT_HEADER)
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not MIN_TIMEOUT_S <= seconds <= MAX_TIMEOUT_S:
+        raise InvalidRequest(
+            f"must be {MIN_TIMEOUT_S:g} to {MAX_TIMEOUT_S:g} seconds, as 2.5", field=TIMEOUT_HEADER
+        )
+    return seconds
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != DISCONNECT:
+        pass

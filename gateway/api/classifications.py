@@ -1,0 +1,56 @@
+"""Runs the classification service for an endpoint, and fills in the context of its request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from gateway.api.call_options import call_options
+from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
+from gateway.classification.scoring import Logits
+from gateway.classification.service import ClassificationService, Outcome, PairValues
+from gateway.observability.request_context import GatewayContext
+from stores.errors import ServiceError
+from web.operations import Call
+
+
+class Classifications:
+    def __init__(self, service: ClassificationService) -> None:
+        self._service = service
+
+    async def classify(self, call: Call, body: ClassifyBody) -> Outcome:
+        with self._reported(call) as context:
+            outcome = await self._service.classify(body, call.caller, call_options(call.request))
+            context.labels = len(outcome.request.names)
+            context.truncated_texts = sum(result.truncated for result in outcome.results)
+            _report(context, outcome.values)
+        return outcome
+
+    async def relate(self, call: Call, pairs: Sequence[tuple[str, str]]) -> list[Logits]:
+        with self._reported(call) as context:
+            logits, values = await self._service.relate(pairs, call.caller, call_options(call.request))
+            _report(context, values)
+        return logits
+
+    async def count_tokens(self, call: Call, body: TokenizeBody) -> TokenizeAnswer:
+        with self._reported(call):
+            return await self._service.count_tokens(body, call.caller)
+
+    @contextmanager
+    def _reported(self, call: Call) -> Iterator[GatewayContext]:
+        """What is left of the quota is told with every answer, a refusal included."""
+        context = call.context
+        assert isinstance(context, GatewayContext)
+        try:
+            yield context
+        except ServiceError as error:
+            context.pairs_refused = getattr(error, "pairs_refused", 0)
+            raise
+        finally:
+            context.quota = self._service.quota_status(call.caller)
+
+
+def _report(context: GatewayContext, values: PairValues) -> None:
+    context.texts = len(values.rows)
+    context.pairs_computed, context.pairs_cached = values.computed, values.cached
+    context.triton_s, context.engine_id = values.triton_s, values.engine.id

@@ -1,0 +1,85 @@
+"""`/v1/classify` and `/v1/tokenize`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+from starlette.responses import Response
+
+from gateway.api.call_options import FRESH, TIMEOUT
+from gateway.api.classifications import Classifications
+from gateway.classification.schema import (
+    ClassifyAnswer,
+    ClassifyAnswers,
+    ClassifyBody,
+    PairCounts,
+    TokenizeAnswer,
+    TokenizeBody,
+)
+from gateway.classification.service import Outcome
+from stores.tenants import CLASSIFY
+from web.operations import Call, Operation
+from web.responses import json_response
+
+TEXT = "这个手机质量太差，要求退款"
+
+
+class ClassifyEndpoints:
+    def __init__(self, classifications: Classifications) -> None:
+        self._classifications = classifications
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation(
+                "POST",
+                "/v1/classify",
+                self.classify,
+                "Score labels for one text or several",
+                CLASSIFY,
+                ClassifyBody,
+                answers=(ClassifyAnswer, ClassifyAnswers),
+                parameters=(TIMEOUT, FRESH),
+                example={"text": TEXT, "labels": "投诉,咨询,建议"},
+            ),
+            Operation(
+                "POST",
+                "/v1/tokenize",
+                self.tokenize,
+                "Count tokens",
+                CLASSIFY,
+                TokenizeBody,
+                answers=(TokenizeAnswer,),
+                example={"text": TEXT, "labels": ["投诉", "咨询"]},
+            ),
+        ]
+
+    async def classify(self, call: Call) -> Response:
+        outcome = await self._classifications.classify(call, call.body)
+        return json_response(classify_answer(outcome, call.context.request_id))
+
+    async def tokenize(self, call: Call) -> Response:
+        return json_response(await self._classifications.count_tokens(call, call.body))
+
+
+def classify_answer(outcome: Outcome, request_id: str) -> ClassifyAnswer | ClassifyAnswers:
+    """One answer for `text`, a list for `texts`."""
+    request, values = outcome.request, outcome.values
+    pairs = PairCounts(values.computed, values.cached)
+    engine, label_set = values.engine, request.label_set or UNSET
+    if not request.single:
+        return ClassifyAnswers(outcome.results, pairs, engine.name, engine.id, request_id, label_set)
+    (result,) = outcome.results
+    return ClassifyAnswer(
+        result.labels,
+        result.scores,
+        result.truncated,
+        pairs,
+        engine.name,
+        engine.id,
+        request_id,
+        result.cut,
+        result.none_of_these,
+        result.entailment,
+        label_set,
+    )

@@ -1,0 +1,151 @@
+"""KServe v2 at the gateway, JSON and binary, so that `tritonclient.http` works against it with a key header.
+
+One model, `zero_shot`, with the inputs and outputs of the ensemble of that name at Triton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+from starlette.responses import Response
+
+from gateway.api.classifications import Classifications
+from gateway.classification.schema import ClassifyBody
+from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_infer, encode_answer
+from gateway.triton.load_balancer import LoadBalancer
+from stores.errors import InvalidRequest, NotFound
+from stores.tenants import CLASSIFY
+from web.operations import Call, Operation
+from web.responses import json_response
+
+MODEL, VERSION = "zero_shot", "1"
+MODEL_PATH = "/v2/models/{model}"
+RANKED_LABELS, SCORES = "ranked_labels", "scores"
+INPUTS = {
+    "text": ("BYTES", [1]),
+    "labels": ("BYTES", [-1]),
+    "hypothesis_template": ("BYTES", [1]),
+    "multi_label": ("BOOL", [1]),
+    "max_tokens": ("INT32", [1]),
+}
+OUTPUTS = {RANKED_LABELS: ("BYTES", [-1]), SCORES: ("FP32", [-1])}
+TENSOR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": list(INPUTS)},
+        "datatype": {"enum": ["BYTES", "BOOL", "INT32"]},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array"},
+    },
+    "required": ["name", "datatype", "shape", "data"],
+}
+INFER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"inputs": {"type": "array", "items": TENSOR, "minItems": 2}},
+    "required": ["inputs"],
+    "examples": [
+        {
+            "inputs": [
+                {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["要求退款"]},
+                {"name": "labels", "datatype": "BYTES", "shape": [2], "data": ["投诉", "咨询"]},
+            ]
+        }
+    ],
+}
+"""KServe v2 as JSON; binary tensors may follow it (gateway/triton/kserve.py)."""
+
+
+class KserveEndpoints:
+    def __init__(self, classifications: Classifications, load_balancer: LoadBalancer) -> None:
+        self._classifications = classifications
+        self._load_balancer = load_balancer
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation("GET", "/v2", self.server, "KServe v2: the server"),
+            Operation("GET", "/v2/health/live", self.live, "KServe v2: whether the process is alive"),
+            Operation("GET", "/v2/health/ready", self.ready, "KServe v2: whether it can answer"),
+            Operation("GET", MODEL_PATH, self.model, "KServe v2: the model `zero_shot`"),
+            Operation("GET", MODEL_PATH + "/ready", self.model_ready, "KServe v2: whether it can answer"),
+            Operation(
+                "POST",
+                MODEL_PATH + "/infer",
+                self.infer,
+                "KServe v2: classify one text, in JSON or binary",
+                CLASSIFY,
+                body_schema=("application/json", INFER_SCHEMA),
+            ),
+        ]
+
+    async def server(self, call: Call) -> Response:
+        return json_response({"name": "wanneng", "version": VERSION, "extensions": ["binary_tensor_data"]})
+
+    async def live(self, call: Call) -> Response:
+        return Response()
+
+    async def ready(self, call: Call) -> Response:
+        return Response(status_code=200 if self._load_balancer.ready else 503)
+
+    async def model(self, call: Call) -> Response:
+        _check_model(call)
+        return json_response(
+            {
+                "name": MODEL,
+                "versions": [VERSION],
+                "platform": "ensemble",
+                "inputs": [{"name": n, "datatype": d, "shape": s} for n, (d, s) in INPUTS.items()],
+                "outputs": [{"name": n, "datatype": d, "shape": s} for n, (d, s) in OUTPUTS.items()],
+            }
+        )
+
+    async def model_ready(self, call: Call) -> Response:
+        _check_model(call)
+        return await self.ready(call)
+
+    async def infer(self, call: Call) -> Response:
+        _check_model(call)
+        raw = await call.read_body()
+        try:
+            request = decode_infer(call.request.headers.get(HEADER_LENGTH), raw)
+        except ProtocolError as error:
+            raise InvalidRequest(str(error), field="inputs") from None
+        (result,) = (await self._classifications.classify(call, _classify_body(request.inputs))).results
+        scores = np.array(result.scores, dtype=np.float32)
+        outputs: dict[str, Values] = {RANKED_LABELS: result.labels, SCORES: scores}
+        try:
+            header_length, encoded = encode_answer(MODEL, VERSION, request, outputs)
+        except ProtocolError as error:
+            raise InvalidRequest(str(error), field="outputs") from None
+        if header_length is None:
+            return Response(encoded, media_type="application/json")
+        headers = {HEADER_LENGTH: str(header_length)}
+        return Response(encoded, headers=headers, media_type="application/octet-stream")
+
+
+def _check_model(call: Call) -> None:
+    if call.path("model") != MODEL:
+        raise NotFound(f"no such model; there is one, {MODEL}")
+
+
+def _classify_body(inputs: Mapping[str, list[Any]]) -> ClassifyBody:
+    unknown = sorted(inputs.keys() - INPUTS.keys())
+    if unknown:
+        raise InvalidRequest(f"the model has no input {unknown[0][:100]!r}", field="inputs")
+    if "text" not in inputs or "labels" not in inputs:
+        raise InvalidRequest("the inputs text and labels are required", field="inputs")
+    for name, values in inputs.items():
+        datatype, shape = INPUTS[name]
+        kind = {"BYTES": str, "BOOL": bool, "INT32": int}[datatype]
+        if (name != "labels" and len(values) != 1) or any(type(value) is not kind for value in values):
+            raise InvalidRequest(f"must be {datatype} of shape {shape}", field=name)
+    body = ClassifyBody(inputs["labels"], UNSET, inputs["text"][0])
+    if "hypothesis_template" in inputs:
+        body.hypothesis_template = inputs["hypothesis_template"][0]
+    if "multi_label" in inputs:
+        body.multi_label = inputs["multi_label"][0]
+    if "max_tokens" in inputs:
+        body.max_tokens = inputs["max_tokens"][0] or None
+    return body

@@ -1,0 +1,201 @@
+"""The composition root of the gateway: the only place where its parts meet. Importing it does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from starlette.routing import Router
+
+from gateway.api.classifications import Classifications
+from gateway.api.classify import ClassifyEndpoints
+from gateway.api.compat.huggingface import HuggingFaceEndpoints
+from gateway.api.compat.kserve import KserveEndpoints
+from gateway.api.compat.tei import TeiEndpoints
+from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
+from gateway.api.forwarding import IDLE_TIMEOUT_S, Forwarding
+from gateway.api.health import HealthEndpoints
+from gateway.api.openapi import OpenApiEndpoint
+from gateway.api.statuses import STATUSES
+from gateway.cache.pair_cache import MemoryPairCache
+from gateway.classification.service import ClassificationService
+from gateway.observability.metrics import GatewayMetrics
+from gateway.observability.request_context import GatewayContext
+from gateway.redis.connection import RedisConnection
+from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
+from gateway.redis.quotas import RedisQuotas
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.settings import Settings
+from gateway.tenancy.authentication import GatewayAuthentication
+from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.quotas import Quotas
+from gateway.tenancy.usage import UsageCounter
+from gateway.triton.backend import Backend
+from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
+from gateway.triton.discovery import discovery_of
+from gateway.triton.load_balancer import LoadBalancer
+from stores.clock import Clock, SystemClock
+from stores.database import Database
+from stores.errors import ServiceError
+from stores.factory import Stores, file_stores, sql_stores
+from stores.tenants import Quota
+from web.access_log import AccessLog
+from web.authentication import Authenticator
+from web.middleware import Middleware
+from web.operations import routes_of
+from web.problems import Problems
+from web.server import Draining
+from web.tracing import Tracing
+
+MAX_TRITON_CONNECTIONS = 128
+PATIENCE = 0.3
+"""Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
+RESTART_S = 1.0
+logger = logging.getLogger(__name__)
+
+
+def open_stores(settings: Settings) -> Stores:
+    """The tenants file or the database of the settings; nothing is read before the first use."""
+    if settings.tenants_file:
+        return file_stores(Path(settings.tenants_file), settings)
+    return sql_stores(Database(settings.database_url))
+
+
+def create_app(
+    settings: Settings,
+    *,
+    backend: Backend | None = None,
+    stores: Stores | None = None,
+    clock: Clock | None = None,
+    log: AccessLog | None = None,
+    draining: Draining | None = None,
+) -> Middleware:
+    """The ASGI application; tests give a `backend` in place of Triton, `stores`, a `clock` and a `log`."""
+    stores = stores or open_stores(settings)
+    clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
+    tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
+
+    triton_http, forward_http = _triton_http(settings), _forward_http(settings)
+    load_balancer = LoadBalancer(
+        discovery_of(settings.triton_url),
+        lambda url: backend or TritonClient(triton_http, url, settings.length_buckets, tracing),
+        patience_s=PATIENCE * settings.deadline_s,
+    )
+    queue = FairQueue(
+        settings.max_pairs_in_flight,
+        lambda: round(load_balancer.capacity * settings.pairs_per_replica),
+        settings.max_queue_delay_s,
+    )
+    cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
+    redis = RedisConnection(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
+    shared_quotas = None if redis is None else RedisQuotas(redis)
+
+    label_sets = LabelSetReader(stores.label_sets, clock, settings.key_cache_ttl_s)
+    usage = UsageCounter(stores.usage, clock)
+    keys = Authenticator(stores.api_keys, clock, require_key=settings.keys_needed, ttl_s=settings.key_cache_ttl_s)
+    authentication = GatewayAuthentication(
+        keys, stores.tenants, clock, ttl_s=settings.key_cache_ttl_s, worker_key=settings.worker_key
+    )
+    service = ClassificationService(
+        load_balancer,
+        cache if redis is None else TieredPairCache(cache, RedisPairCache(redis, settings.cache_ttl_s)),
+        queue,
+        Quotas(time.monotonic, settings.cached_pair_cost, _default_quota(settings), shared_quotas),
+        label_sets,
+        usage,
+        settings,
+    )
+
+    metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, stores.tenants_file)
+    classifications = Classifications(service)
+    openapi = OpenApiEndpoint(forward_http, settings)
+    operations = [
+        *ClassifyEndpoints(classifications).operations(),
+        *HuggingFaceEndpoints(classifications).operations(),
+        *TeiEndpoints(classifications).operations(),
+        *KserveEndpoints(classifications, load_balancer).operations(),
+        *HealthEndpoints(load_balancer, draining, metrics).operations(),
+        *openapi.operations(),
+    ]
+    openapi.describe(operations)
+
+    def forget() -> None:
+        authentication.forget()
+        label_sets.forget()
+
+    routes = [
+        *routes_of(operations, authentication, settings),
+        *Forwarding(forward_http, settings, forget).routes(),
+    ]
+    background = [load_balancer.keep_healthy, load_balancer.keep_ready, keys.keep_last_used, usage.keep_stored]
+    if stores.tenants_file is not None:
+        background.append(stores.tenants_file.watch)
+    if shared_quotas is not None:
+        background.append(shared_quotas.keep_announced)
+
+    @asynccontextmanager
+    async def lifespan(app: Middleware) -> AsyncIterator[None]:
+        running = [asyncio.create_task(run_forever(work)) for work in background]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            with suppress(ServiceError):
+                await keys.store_last_used()
+            with suppress(ServiceError):
+                await usage.store()
+            await triton_http.aclose()
+            await forward_http.aclose()
+            await asyncio.to_thread(tracing.close)
+            if redis is not None:
+                await redis.close()
+            await stores.close()
+            log.flush()
+
+    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    return Middleware(router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext)
+
+
+async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
+    """Background work must not end with an error that nobody thought of: it is started again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("%s ended and is started again", work.__qualname__)
+        await asyncio.sleep(RESTART_S)
+
+
+def _default_quota(settings: Settings) -> Quota:
+    return Quota(
+        settings.requests_per_minute or None,
+        settings.pairs_per_minute or None,
+        settings.tenant_pairs_in_flight or None,
+    )
+
+
+def _triton_http(settings: Settings) -> httpx.AsyncClient:
+    # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
+    limits = httpx.Limits(max_connections=MAX_TRITON_CONNECTIONS, max_keepalive_connections=MAX_TRITON_CONNECTIONS)
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(limits=limits),
+        timeout=httpx.Timeout(settings.deadline_s, connect=CONNECT_TIMEOUT_S),
+        trust_env=False,
+    )
+
+
+def _forward_http(settings: Settings) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=settings.max_forwarded_requests)
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(limits=limits, trust_env=False),
+        timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=FORWARD_CONNECT_TIMEOUT_S),
+        trust_env=False,
+    )

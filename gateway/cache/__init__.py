@@ -1,0 +1,1 @@
+"""Pairs that were computed before, and pairs that are being computed."""

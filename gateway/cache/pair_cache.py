@@ -1,0 +1,85 @@
+"""Cached pairs: their keys, their packed values, and a cache in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from cachetools import TTLCache
+from numpy.typing import NDArray
+
+VALUE = np.dtype([("logits", "<f4", 3), ("tokens", "<i4", 3)])
+"""24 bytes a pair: its logits; its tokens, tokens truncated from the text, tokens truncated from the hypothesis.
+
+Logits and not scores, which depend on the other labels; and what was truncated, which a cached answer tells too.
+"""
+_VALUE = struct.Struct("<3f3i")
+PairLogitValues = tuple[float, float, float]
+PairTokens = tuple[int, int, int]
+ENTRY_BYTES = 420
+"""Memory of an entry, measured: key, value, and the cache's own link and time."""
+
+
+class PairCache(Protocol):
+    """Packed values by key; None where there is none."""
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
+
+    async def put(self, values: Mapping[bytes, bytes]) -> None: ...
+
+
+class MemoryPairCache:
+    """In this process: at most `max_bytes`, each entry for `ttl_s`; the one longest unused is evicted first."""
+
+    def __init__(self, max_bytes: int, ttl_s: float) -> None:
+        self._entries: TTLCache[bytes, bytes] = TTLCache(max_bytes // ENTRY_BYTES, ttl_s)
+
+    @property
+    def entries(self) -> int:
+        return len(self._entries)
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._entries.get(key) for key in keys]
+
+    async def put(self, values: Mapping[bytes, bytes]) -> None:
+        if self._entries.maxsize:
+            self._entries.update(values)
+
+
+def pair_keys(
+    tenant_id: str, engine_id: str, template: str, max_tokens: int | None, text: str, labels: Sequence[str]
+) -> list[bytes]:
+    """SHA-256 over the tenant and all that decides a pair's logits.
+
+    Every field is preceded by its length, so that no two lists of fields have one encoding.
+    """
+    fields = (tenant_id, engine_id, template, str(max_tokens or 0), text)
+    common = hashlib.sha256(b"".join(map(_with_length, fields)))
+    keys = []
+    for label in labels:
+        key = common.copy()
+        key.update(_with_length(label))
+        keys.append(key.digest())
+    return keys
+
+
+def pack(logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> list[bytes]:
+    """Values of n pairs, from `[n, 3]` float32 logits and `[n, 3]` int32 tokens."""
+    values = np.empty(len(logits), dtype=VALUE)
+    values["logits"], values["tokens"] = logits, tokens
+    packed = values.tobytes()
+    return [packed[start : start + VALUE.itemsize] for start in range(0, len(packed), VALUE.itemsize)]
+
+
+def unpack(values: Sequence[bytes]) -> tuple[list[PairLogitValues], list[PairTokens]]:
+    """Logits and tokens of each pair."""
+    pairs = [_VALUE.unpack(value) for value in values]
+    return [pair[:3] for pair in pairs], [pair[3:] for pair in pairs]
+
+
+def _with_length(field: str) -> bytes:
+    encoded = field.encode("utf-8", "surrogatepass")
+    return len(encoded).to_bytes(8, "little") + encoded

@@ -1,0 +1,134 @@
+"""The unit of work, a list of pairs of a text and a hypothesis; and the plan of where each value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from gateway.cache.pair_cache import pair_keys
+from gateway.cache.single_flight import Flight, SingleFlight
+from gateway.triton.backend import Engine
+
+
+class Row(NamedTuple):
+    """One text with the labels that it is paired with."""
+
+    text: str
+    labels: tuple[str, ...]
+
+
+class PairList(Struct, frozen=True):
+    """Pairs, row by row; the hypothesis of a label is the template with `{}` replaced by it."""
+
+    rows: tuple[Row, ...]
+    template: str
+    max_tokens: int | None
+    """The caller's token limit; None: the engine's."""
+
+    def __len__(self) -> int:
+        return sum(len(row.labels) for row in self.rows)
+
+
+class RowValues(Struct):
+    """What is known of one row's pairs, in the order of its labels."""
+
+    row: Row
+    keys: list[bytes]
+    """Of the cache; empty while no engine is known."""
+    values: list[bytes | None]
+
+    def missing(self) -> Iterator[int]:
+        return (index for index, value in enumerate(self.values) if value is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The result of a flight: packed values of its pairs, and the engine that computed them."""
+
+    values: list[bytes]
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """Pairs of one row that one call to Triton computes."""
+
+    row: RowValues
+    indices: list[int]
+
+    @property
+    def labels(self) -> list[str]:
+        return [self.row.row.labels[index] for index in self.indices]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pairs of one row that a flight computes: their indices in the row, and in the flight's result."""
+
+    row: RowValues
+    flight: Flight[Computed]
+    indices: list[int]
+    result_indices: list[int]
+
+    async def fill(self) -> Engine:
+        """Wait for the flight, and put its values where they belong; the engine that they are from."""
+        computed = await self.flight.result()
+        for index, result_index in zip(self.indices, self.result_indices, strict=True):
+            self.row.values[index] = computed.values[result_index]
+        return computed.engine
+
+
+def rows_of(pairs: PairList, tenant_id: str, engine: Engine | None) -> list[RowValues]:
+    """Rows of which nothing is known yet, with their keys under `engine`."""
+    rows = []
+    for row in pairs.rows:
+        keys = []
+        if engine is not None:
+            keys = pair_keys(tenant_id, engine.id, pairs.template, pairs.max_tokens, row.text, row.labels)
+        rows.append(RowValues(row, keys, [None] * len(row.labels)))
+    return rows
+
+
+def plan_calls(
+    rows: Sequence[RowValues], flights: SingleFlight[Computed], max_pairs_per_call: int, *, fresh: bool
+) -> list[PlannedCall]:
+    """Calls for the pairs that are not known and that nobody computes; each pair once.
+
+    `fresh`: nothing is joined, for the caller wants its pairs computed anew.
+    """
+    planned: set[bytes] = set()
+    calls = []
+    for row in rows:
+        indices = []
+        for index in row.missing():
+            if row.keys and not fresh:
+                key = row.keys[index]
+                if key in planned or flights.find(key) is not None:
+                    continue
+                planned.add(key)
+            indices.append(index)
+        starts = range(0, len(indices), max_pairs_per_call)
+        calls += [PlannedCall(row, indices[start : start + max_pairs_per_call]) for start in starts]
+    return calls
+
+
+def plan_joins(
+    rows: Sequence[RowValues], calls: Sequence[PlannedCall], flights: SingleFlight[Computed]
+) -> list[Part]:
+    """Missing pairs beside those of `calls`: flights compute them, another request's or ours for an equal text."""
+    own = {(id(call.row), index) for call in calls for index in call.indices}
+    parts: dict[tuple[int, int], Part] = {}
+    for row in rows:
+        for index in row.missing():
+            if (id(row), index) in own:
+                continue
+            found = flights.find(row.keys[index])
+            assert found is not None, "planned or under way, and nothing was awaited in between"
+            flight, result_index = found
+            part = parts.setdefault((id(row), id(flight)), Part(row, flight, [], []))
+            part.indices.append(index)
+            part.result_indices.append(result_index)
+    return list(parts.values())

@@ -1,0 +1,154 @@
+"""Validation: the body of a request becomes a `ClassificationRequest`, or is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET, Struct
+
+from gateway.classification.pairs import PairList, Row
+from gateway.classification.schema import ClassifyBody
+from gateway.settings import Settings
+from stores.errors import InvalidRequest
+from stores.label_sets import PLACEHOLDER, LabelSet
+
+
+class ClassificationRequest(Struct, frozen=True):
+    """Every text with every label, within the limits."""
+
+    pairs: PairList
+    names: tuple[str, ...]
+    """What the answer calls the labels: a label set may have hypotheses of its own."""
+    multi_label: bool
+    single: bool
+    """The caller gave `text`, and wants one answer instead of a list."""
+    threshold: float | None = None
+    """Least probability of entailment of the best label; below it the answer is none of these."""
+    label_set: str | None = None
+    """`name@version`, where the labels are from one."""
+    entailment: bool = False
+    """Tell each label's own probability of entailment."""
+
+
+def validate(body: ClassifyBody, settings: Settings, label_set: LabelSet | None = None) -> ClassificationRequest:
+    """Check everything that can be checked without a tokenizer; `InvalidRequest` names the field.
+
+    `label_set` is the one that the body names; it was validated when it was stored.
+    """
+    texts = _texts(body, settings)
+    if label_set is not None:
+        return _with_label_set(body, texts, label_set, settings)
+    if body.labels is UNSET:
+        raise InvalidRequest("give either labels or label_set", field="labels")
+    assert isinstance(body.labels, str | list)
+    labels = _labels(body.labels, settings)
+    if body.hypothesis_template.count(PLACEHOLDER) != 1:
+        raise InvalidRequest("needs exactly one {}, where the label goes", field="hypothesis_template")
+    _check_length(body.hypothesis_template, settings.max_template_characters, "hypothesis_template")
+    if body.max_tokens is not None and not settings.min_tokens <= body.max_tokens <= settings.max_tokens:
+        raise InvalidRequest(
+            f"{body.max_tokens} is outside {settings.min_tokens} to {settings.max_tokens}", field="max_tokens"
+        )
+    return ClassificationRequest(
+        _pairs(texts, labels, body.hypothesis_template, body.max_tokens, settings),
+        labels,
+        body.multi_label,
+        body.text is not UNSET,
+        entailment=body.entailment,
+    )
+
+
+def validate_pairs(pairs: Sequence[tuple[str, str]], settings: Settings) -> PairList:
+    """Unrelated pairs of a text and a hypothesis; equal texts share a row."""
+    if not 1 <= len(pairs) <= settings.max_texts:
+        raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field="inputs")
+    hypotheses_of: dict[str, dict[str, None]] = {}
+    for position, (text, hypothesis) in enumerate(pairs):
+        _check_text(text, settings, f"inputs[{position}]")
+        _check_label(hypothesis, settings, f"inputs[{position}]")
+        hypotheses_of.setdefault(text, {})[hypothesis] = None
+    return PairList(
+        tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items()), PLACEHOLDER, None
+    )
+
+
+def split_labels(labels: str) -> list[str]:
+    """Labels of one string, split at `,` and `，` as ModelScope's `_parse_labels` does."""
+    return [label.strip() for label in labels.replace("，", ",").split(",") if label.strip()]
+
+
+def _with_label_set(
+    body: ClassifyBody, texts: tuple[str, ...], label_set: LabelSet, settings: Settings
+) -> ClassificationRequest:
+    for name, default in (("hypothesis_template", PLACEHOLDER), ("multi_label", False), ("max_tokens", None)):
+        if getattr(body, name) != default:
+            raise InvalidRequest("the label set determines it; leave it out", field=name)
+    content = label_set.content
+    return ClassificationRequest(
+        _pairs(texts, content.hypotheses, PLACEHOLDER, content.max_tokens, settings),
+        content.names,
+        content.multi_label,
+        body.text is not UNSET,
+        content.threshold,
+        label_set.reference,
+        body.entailment,
+    )
+
+
+def _pairs(
+    texts: tuple[str, ...], labels: tuple[str, ...], template: str, max_tokens: int | None, settings: Settings
+) -> PairList:
+    count = len(texts) * len(labels)
+    if count > settings.max_pairs:
+        raise InvalidRequest(
+            f"{len(texts)} texts with {len(labels)} labels are {count} pairs, at most {settings.max_pairs} are "
+            "allowed in one request",
+            field="texts",
+        )
+    return PairList(tuple(Row(text, labels) for text in texts), template, max_tokens)
+
+
+def _texts(body: ClassifyBody, settings: Settings) -> tuple[str, ...]:
+    if (body.text is UNSET) == (body.texts is UNSET):
+        raise InvalidRequest("give either text or texts", field="text")
+    if isinstance(body.text, str):
+        _check_text(body.text, settings, "text")
+        return (body.text,)
+    assert isinstance(body.texts, list)
+    if not 1 <= len(body.texts) <= settings.max_texts:
+        raise InvalidRequest(f"{len(body.texts)} texts; 1 to {settings.max_texts} are allowed", field="texts")
+    for position, text in enumerate(body.texts):
+        _check_text(text, settings, f"texts[{position}]")
+    return tuple(body.texts)
+
+
+def _labels(given: str | list[str], settings: Settings) -> tuple[str, ...]:
+    labels = split_labels(given) if isinstance(given, str) else given
+    if not labels:
+        raise InvalidRequest("at least one label is needed", field="labels")
+    if len(labels) > settings.max_labels:
+        raise InvalidRequest(f"{len(labels)} labels, at most {settings.max_labels} are allowed", field="labels")
+    seen: set[str] = set()
+    for position, label in enumerate(labels):
+        _check_label(label, settings, f"labels[{position}]")
+        if label in seen:
+            raise InvalidRequest("duplicate label", field=f"labels[{position}]")
+        seen.add(label)
+    return tuple(labels)
+
+
+def _check_text(text: str, settings: Settings, field: str) -> None:
+    if not text.strip():
+        raise InvalidRequest("empty", field=field)
+    _check_length(text, settings.max_text_characters, field)
+
+
+def _check_label(label: str, settings: Settings, field: str) -> None:
+    if not label.strip():
+        raise InvalidRequest("empty", field=field)
+    _check_length(label, settings.max_label_characters, field)
+
+
+def _check_length(value: str, max_characters: int, field: str) -> None:
+    if len(value) > max_characters:
+        raise InvalidRequest(f"{len(value)} characters, at most {max_characters} are allowed", field=field)

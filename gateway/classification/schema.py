@@ -1,0 +1,103 @@
+"""The bodies and answers of `/v1/classify` and `/v1/tokenize`, as they travel."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class ClassifyBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/classify`."""
+
+    labels: str | list[str] | UnsetType = UNSET
+    """A list, or one string with labels separated by `,` or `，`."""
+    label_set: str | UnsetType = UNSET
+    """In place of labels: a label set of the tenant, its newest version (`tickets`) or another (`tickets@3`)."""
+    text: str | UnsetType = UNSET
+    texts: list[str] | UnsetType = UNSET
+    hypothesis_template: str = "{}"
+    multi_label: bool = False
+    max_tokens: int | None = None
+    entailment: bool = False
+    """Tell each label's own probability of entailment as well, which thresholds are compared with."""
+
+
+class TokenizeBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tokenize`: a text alone, or with labels as in `ClassifyBody`."""
+
+    text: str
+    labels: str | list[str] | UnsetType = UNSET
+    label_set: str | UnsetType = UNSET
+    hypothesis_template: str = "{}"
+    max_tokens: int | None = None
+
+
+class Truncation(Struct, frozen=True):
+    """How many tokens the limit cut off: the maximum over the pairs of a text."""
+
+    max_tokens: int
+    text_tokens: int
+    label_tokens: int
+
+
+class TextResult(Struct, frozen=True):
+    """The answer for one text: labels by score, best first."""
+
+    labels: list[str]
+    scores: list[float]
+    truncated: bool
+    cut: Truncation | UnsetType = UNSET
+    none_of_these: bool | UnsetType = UNSET
+    """Whether the best label's probability of entailment is below the set's threshold; absent without one."""
+    entailment: list[float] | UnsetType = UNSET
+    """In the order of `labels`; only where asked for."""
+
+
+class PairCounts(Struct, frozen=True):
+    """How many pairs were computed for this answer, and how many were known."""
+
+    computed: int
+    cached: int
+
+
+class ClassifyAnswer(Struct, frozen=True):
+    """The answer for `text`."""
+
+    labels: list[str]
+    scores: list[float]
+    truncated: bool
+    pairs: PairCounts
+    model: str
+    model_version: str
+    request_id: str
+    cut: Truncation | UnsetType = UNSET
+    none_of_these: bool | UnsetType = UNSET
+    entailment: list[float] | UnsetType = UNSET
+    label_set: str | UnsetType = UNSET
+
+
+class ClassifyAnswers(Struct, frozen=True):
+    """The answer for `texts`, in their order."""
+
+    results: list[TextResult]
+    pairs: PairCounts
+    model: str
+    model_version: str
+    request_id: str
+    label_set: str | UnsetType = UNSET
+
+
+class LabelTokens(Struct, frozen=True):
+    """How long the pair of the text and this label is, and how much the limit cuts from each."""
+
+    label: str
+    tokens: int
+    text_cut: int
+    label_cut: int
+
+
+class TokenizeAnswer(Struct, frozen=True):
+    max_tokens: int
+    text_tokens: int
+    """Before truncation."""
+    labels: list[LabelTokens]
+    truncated: bool

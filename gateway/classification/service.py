@@ -1,0 +1,336 @@
+"""The classification service: one request from its body to its outcome, top to bottom.
+
+validate → look up → plan → admit → charge → compute → rank. Admission and charge follow from the plan: a request
+whose pairs are all known, or are being computed for somebody else, needs no room in the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from gateway.cache.pair_cache import PairCache, pack, pair_keys, unpack
+from gateway.cache.single_flight import SingleFlight
+from gateway.classification.pairs import (
+    Computed,
+    PairList,
+    Part,
+    PlannedCall,
+    RowValues,
+    plan_calls,
+    plan_joins,
+    rows_of,
+)
+from gateway.classification.request import ClassificationRequest, validate, validate_pairs
+from gateway.classification.result import text_result
+from gateway.classification.schema import ClassifyBody, LabelTokens, TextResult, TokenizeAnswer, TokenizeBody
+from gateway.classification.scoring import Logits
+from gateway.errors import DeadlineExceeded, TritonUnavailable
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.settings import Settings
+from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.quotas import Charge, Quotas, QuotaStatus
+from gateway.tenancy.usage import UsageCounter
+from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall
+from gateway.triton.load_balancer import LoadBalancer
+from stores.errors import ClientDisconnected, InvalidRequest, ServiceError
+from stores.tenants import Quota
+from web.authentication import Caller
+
+ENGINE_ATTEMPTS = 2
+"""An engine changes once in a roll-out; a request that meets two changes is asked again by its caller."""
+LOW_PRIORITY_DEADLINE_S = 60.0
+"""Of batch lines, which wait behind everybody else."""
+ANY_LABEL = "?"
+"""Stands for the labels where the tokens of a text alone are counted."""
+
+
+class CallOptions(Struct, frozen=True):
+    """How the caller wants its answer."""
+
+    fresh: bool = False
+    """Compute every pair, though it may be cached."""
+    timeout_s: float | None = None
+    """How long the caller waits, up to the gateway's own deadline."""
+    disconnected: Callable[[], Awaitable[None]] | None = None
+    """Returns when nobody waits for the answer any more; awaited while something is computed."""
+
+
+DEFAULT_OPTIONS = CallOptions()
+
+
+class PairValues(Struct, frozen=True):
+    """Packed values of every pair, row by row, all from one engine; and what they cost."""
+
+    rows: list[RowValues]
+    engine: Engine
+    computed: int
+    cached: int
+    triton_s: float
+
+    def unpack(self, row: RowValues) -> tuple[list[Logits], list[tuple[int, int, int]]]:
+        return unpack([value for value in row.values if value is not None])
+
+
+class Outcome(Struct, frozen=True):
+    """The results of a request, in the order of its texts."""
+
+    request: ClassificationRequest
+    results: list[TextResult]
+    values: PairValues
+
+
+class EngineChanged(Exception):
+    """Pairs of one request came from two engines; asked again, they come from one."""
+
+
+class ClassificationService:
+    def __init__(
+        self,
+        load_balancer: LoadBalancer,
+        cache: PairCache,
+        queue: FairQueue,
+        quotas: Quotas,
+        label_sets: LabelSetReader,
+        usage: UsageCounter,
+        settings: Settings,
+    ) -> None:
+        self._load_balancer = load_balancer
+        self._cache = cache
+        self._queue = queue
+        self._quotas = quotas
+        self._label_sets = label_sets
+        self._usage = usage
+        self._settings = settings
+        self._flights: SingleFlight[Computed] = SingleFlight()
+
+    async def classify(
+        self, body: ClassifyBody, caller: Caller, options: CallOptions = DEFAULT_OPTIONS
+    ) -> Outcome:
+        """Every text with every label, or a `ServiceError`."""
+        request = await self._validate(body, caller)
+        values = await self._obtain(request.pairs, caller, options)
+        results = [text_result(request, *values.unpack(row)) for row in values.rows]
+        return Outcome(request, results, values)
+
+    async def relate(
+        self, pairs: Sequence[tuple[str, str]], caller: Caller, options: CallOptions = DEFAULT_OPTIONS
+    ) -> tuple[list[Logits], PairValues]:
+        """The logits of unrelated pairs of a text and a hypothesis, in order; equal pairs are computed once."""
+        values = await self._obtain(validate_pairs(pairs, self._settings), caller, options)
+        logits_of = {
+            (row.row.text, label): logits
+            for row in values.rows
+            for label, logits in zip(row.row.labels, values.unpack(row)[0], strict=True)
+        }
+        return [logits_of[pair] for pair in pairs], values
+
+    async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
+        """How long the text is, and with each label; it takes a request from the quota, and no pairs."""
+        text_alone = body.labels is UNSET and body.label_set is UNSET
+        labels = [ANY_LABEL] if text_alone else body.labels
+        request = await self._validate(
+            ClassifyBody(
+                labels,
+                body.label_set,
+                body.text,
+                hypothesis_template=body.hypothesis_template,
+                max_tokens=body.max_tokens,
+            ),
+            caller,
+        )
+        await self._quotas.open_charge(caller.tenant_id, self.limits_of(caller), 0)
+        (row,) = request.pairs.rows
+        lengths: list[tuple[int, int, int]] = []
+        size, limit, text_tokens = self._settings.max_pairs_per_call, 0, 0
+        deadline = time.monotonic() + self._settings.deadline_s
+        for start in range(0, len(row.labels), size):
+            chunk = row.labels[start : start + size]
+            counts = await self._load_balancer.count_tokens(
+                InferenceCall(row.text, chunk, request.pairs.template, request.pairs.max_tokens, deadline)
+            )
+            limit, text_tokens = counts.limit, counts.text
+            lengths += [tuple(pair) for pair in counts.pairs.tolist()]
+        tokens = [LabelTokens(name, *length) for name, length in zip(request.names, lengths, strict=True)]
+        truncated = any(label.text_cut or label.label_cut for label in tokens)
+        return TokenizeAnswer(limit, text_tokens, [] if text_alone else tokens, truncated)
+
+    def limits_of(self, caller: Caller) -> Quota:
+        return self._quotas.limits_of(caller.quota)
+
+    def quota_status(self, caller: Caller) -> QuotaStatus | None:
+        """What is left of the caller's pairs; None where they are unlimited."""
+        return self._quotas.status(caller.tenant_id, self.limits_of(caller))
+
+    async def _validate(self, body: ClassifyBody, caller: Caller) -> ClassificationRequest:
+        if not isinstance(body.label_set, str):
+            return validate(body, self._settings)
+        if body.labels is not UNSET:
+            raise InvalidRequest("give either labels or label_set", field="label_set")
+        label_set = await self._label_sets.get(caller.tenant_id, body.label_set)
+        return validate(body, self._settings, label_set)
+
+    async def _obtain(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
+        """The values of all pairs by the deadline, each from where it is cheapest."""
+        limits = self.limits_of(caller)
+        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs))
+        work = _Work(pairs, caller, options, charge, limits.pairs_in_flight, self._deadline(caller, options))
+        for _ in range(ENGINE_ATTEMPTS):
+            engine = self._load_balancer.choose_engine()
+            rows = rows_of(pairs, caller.tenant_id, engine)
+            await self._look_up(rows, fresh=options.fresh)
+            calls = plan_calls(rows, self._flights, self._settings.max_pairs_per_call, fresh=options.fresh)
+            self._admit(work, sum(len(call.indices) for call in calls))
+            try:
+                if not engine or any(None in row.values for row in rows):
+                    engine = await self._compute(work, rows, calls, engine)
+            except EngineChanged:
+                continue
+            values = PairValues(rows, engine, work.computed, len(pairs) - work.computed, work.triton_s)
+            self._usage.count(caller.tenant_id, computed=values.computed, cached=values.cached)
+            return values
+        raise TritonUnavailable("the engine changed while this request ran; try again")
+
+    async def _look_up(self, rows: Sequence[RowValues], *, fresh: bool) -> None:
+        keys = [key for row in rows for key in row.keys]
+        if fresh or not keys:
+            return
+        cached = iter(await self._cache.get(keys))
+        for row in rows:
+            row.values = [next(cached) for _ in row.keys]
+
+    def _admit(self, work: _Work, new_pairs: int) -> None:
+        """Room in the queue for pairs that nobody computes yet, then the charge; both or neither."""
+        work.computed = new_pairs
+        self._take_room(work, new_pairs)
+        try:
+            work.charge.settle(new_pairs)
+        except ServiceError:
+            self._release(work, new_pairs)
+            raise
+
+    async def _compute(
+        self, work: _Work, rows: Sequence[RowValues], calls: Sequence[PlannedCall], engine: Engine | None
+    ) -> Engine:
+        """Fill in the missing values, by flights of our own and of others; returns the engine of all of them."""
+        at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
+        own = [self._start(work, call, engine, at_once) for call in calls]
+        joined = plan_joins(rows, calls, self._flights)
+        fills = [part.fill() for part in own] + [self._fill_joined(work, part, engine) for part in joined]
+        try:
+            async with asyncio.timeout_at(work.deadline):
+                engines = await _gather(fills, work.options.disconnected)
+        except TimeoutError:
+            raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
+        known = {engine.id: engine for engine in ([engine] if engine is not None else []) + engines}
+        if len(known) > 1:
+            raise EngineChanged
+        return next(iter(known.values()))
+
+    def _start(self, work: _Work, call: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore) -> Part:
+        """A flight for the pairs of `call`, which have room in the queue and leave it when the flight ends."""
+        keys = [call.row.keys[index] for index in call.indices] if call.row.keys and not work.options.fresh else []
+        flight = self._flights.start(
+            keys,
+            self._ask_triton(work, call.row.row.text, call.labels, engine, at_once),
+            lambda: self._release(work, len(call.indices)),
+        )
+        return Part(call.row, flight, call.indices, list(range(len(call.indices))))
+
+    async def _ask_triton(
+        self, work: _Work, text: str, labels: list[str], engine: Engine | None, at_once: asyncio.Semaphore
+    ) -> Computed:
+        pairs, tenant_id, low = work.pairs, work.caller.tenant_id, work.caller.low_priority
+        priority = LOWEST_PRIORITY if low else DEFAULT_PRIORITY
+        call = InferenceCall(text, labels, pairs.template, pairs.max_tokens, work.deadline, priority)
+        async with at_once, self._queue.turn(tenant_id, len(labels), low_priority=low):
+            began = time.monotonic()
+            try:
+                answer = await self._load_balancer.logits(call, engine.id if engine else None)
+            finally:
+                work.triton_s += time.monotonic() - began
+        values = pack(answer.logits, answer.tokens)
+        keys = pair_keys(tenant_id, answer.engine.id, pairs.template, pairs.max_tokens, text, labels)
+        await self._cache.put(dict(zip(keys, values, strict=True)))
+        return Computed(values, answer.engine)
+
+    async def _fill_joined(self, work: _Work, part: Part, engine: Engine | None) -> Engine:
+        """What another request computes; where that fails it was the other's failure, and we compute it."""
+        try:
+            return await part.fill()
+        except (ServiceError, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._take_room(work, len(part.indices))
+            try:
+                work.charge.settle_more(len(part.indices))
+            except ServiceError:
+                self._release(work, len(part.indices))
+                raise
+            work.computed += len(part.indices)
+            call = PlannedCall(part.row, part.indices)
+            return await self._start(work, call, engine, asyncio.Semaphore(1)).fill()
+
+    def _take_room(self, work: _Work, pairs: int) -> None:
+        """`Overloaded` or `QuotaExceeded` when there is none."""
+        if pairs:
+            caller = work.caller
+            self._queue.admit(caller.tenant_id, pairs, work.max_in_flight, low_priority=caller.low_priority)
+
+    def _release(self, work: _Work, pairs: int) -> None:
+        if pairs:
+            self._queue.release(work.caller.tenant_id, pairs, low_priority=work.caller.low_priority)
+
+    def _deadline(self, caller: Caller, options: CallOptions) -> float:
+        max_s = self._settings.deadline_s
+        if caller.low_priority:
+            max_s = max(max_s, LOW_PRIORITY_DEADLINE_S)
+        return asyncio.get_running_loop().time() + min(options.timeout_s or max_s, max_s)
+
+
+class _Work(Struct):
+    """One request under way."""
+
+    pairs: PairList
+    caller: Caller
+    options: CallOptions
+    charge: Charge
+    max_in_flight: int | None
+    deadline: float
+    """On the event loop's clock."""
+    computed: int = 0
+    triton_s: float = 0.0
+
+
+async def _gather(
+    fills: Sequence[Coroutine[Any, Any, Engine]], disconnected: Callable[[], Awaitable[None]] | None
+) -> list[Engine]:
+    """All at once; the first failure ends the others, and so does a caller that disconnects."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            filling = [group.create_task(fill) for fill in fills]
+            if disconnected is not None and filling:
+                watching = group.create_task(_raise_when(disconnected))
+                await asyncio.wait(filling)
+                watching.cancel()
+    except ExceptionGroup as errors:
+        refusals = errors.subgroup(ServiceError)
+        if refusals is None:
+            raise
+        raise _first(refusals) from None
+    return [task.result() for task in filling]
+
+
+async def _raise_when(disconnected: Callable[[], Awaitable[None]]) -> None:
+    await disconnected()
+    raise ClientDisconnected
+
+
+def _first(errors: ExceptionGroup[ServiceError]) -> ServiceError:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

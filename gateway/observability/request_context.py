@@ -1,0 +1,39 @@
+"""The context of a request to the gateway: its pairs, its quota, and what answered it."""
+
+from __future__ import annotations
+
+from gateway.tenancy.quotas import WINDOW_S, QuotaStatus
+from web.request_context import RequestContext
+
+
+class GatewayContext(RequestContext):
+    """Filled in by `api/classifications.py` from the service's outcome."""
+
+    texts: int = 0
+    labels: int = 0
+    pairs_computed: int = 0
+    pairs_cached: int = 0
+    pairs_refused: int = 0
+    """Because too many were in flight."""
+    truncated_texts: int = 0
+    triton_s: float = 0.0
+    """Time spent waiting for Triton, summed over the request's calls."""
+    quota: QuotaStatus | None = None
+    """What is left of the tenant's pairs; None where they are unlimited."""
+    engine_id: str | None = None
+
+    def response_headers(self) -> dict[str, str]:
+        """What is left of the quota of pairs (draft-ietf-httpapi-ratelimit-headers-10); none if unlimited."""
+        quota = self.quota
+        if quota is None:
+            return {}
+        return {
+            "RateLimit-Policy": f'"pairs";q={quota.limit};w={WINDOW_S:.0f}',
+            "RateLimit": f'"pairs";r={quota.remaining};t={quota.full_in_s}',
+        }
+
+    def span_attributes(self) -> dict[str, str | int | None]:
+        return super().span_attributes() | {
+            "wanneng.pairs_computed": self.pairs_computed,
+            "wanneng.pairs_cached": self.pairs_cached,
+        }

@@ -1,0 +1,61 @@
+"""The connection to Redis: each call has a short deadline, and a failure opens a circuit breaker for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+BREAK_S = 1.0
+"""How long Redis is not asked after a failure; then a call finds out whether it is back."""
+MAX_CONNECTIONS = 32
+
+_Answer = TypeVar("_Answer")
+log = logging.getLogger(__name__)
+
+
+class RedisConnection:
+    """Redis at `url`; no call waits longer than `timeout_s`."""
+
+    def __init__(self, url: str, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._redis: Redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            max_connections=MAX_CONNECTIONS,
+        )
+        self._timeout_s = timeout_s
+        self._now = now
+        self._broken_until = float("-inf")
+        self.failures = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether the last call was answered, or enough time has passed to try again."""
+        return self._now() >= self._broken_until
+
+    async def call(self, command: Callable[[Redis], Awaitable[_Answer]]) -> _Answer | None:
+        """What `command` returns; None when Redis is away, slow or answers nonsense, or was so a moment ago."""
+        if not self.up:
+            return None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await command(self._redis)
+        except (RedisError, OSError, TimeoutError, TypeError, ValueError) as error:
+            if self.up:
+                log.warning("Redis does not answer (%s); going on without it", type(error).__name__)
+            self.failures += 1
+            self._broken_until = self._now() + BREAK_S
+            return None
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    def script(self, text: str) -> Any:
+        """A Lua script, sent once and called by its hash from then on."""
+        return self._redis.register_script(text)

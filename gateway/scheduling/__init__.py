@@ -1,0 +1,1 @@
+"""Whose pairs go to Triton next, and at what throughput."""

@@ -1,0 +1,50 @@
+"""How many pairs a second Triton has done lately."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+HALF_LIFE_S = 1.0
+"""Of busy time: what was measured that long ago counts half."""
+MIN_BUSY_S = 0.1
+"""Busy time below which the throughput is not known."""
+
+
+class Throughput:
+    """Pairs done, by the time in which something was at Triton; `now` never goes back.
+
+    Triton may be able to do more than it is given, so below its capacity this is less than that.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._pairs = 0.0
+        self._busy_s = 0.0
+        self._busy_since: float | None = None
+
+    def begin(self) -> None:
+        """Something is at Triton from now on."""
+        if self._busy_since is None:
+            self._busy_since = self._now()
+
+    def done(self, pairs: int, *, idle: bool) -> None:
+        """`pairs` were answered; `idle`: nothing is left at Triton."""
+        self._decay()
+        self._pairs += pairs
+        if idle:
+            self._busy_since = None
+
+    @property
+    def pairs_per_s(self) -> float:
+        """Infinite as long as it is not known."""
+        self._decay()
+        return self._pairs / self._busy_s if self._busy_s >= MIN_BUSY_S else float("inf")
+
+    def _decay(self) -> None:
+        if self._busy_since is None:
+            return
+        now = self._now()
+        passed_s, self._busy_since = now - self._busy_since, now
+        kept = 0.5 ** (passed_s / HALF_LIFE_S)
+        self._pairs *= kept
+        self._busy_s = self._busy_s * kept + passed_s

@@ -1,1 +1,0 @@
-"""What many gateways share through Redis or Valkey, and do without while it does not answer."""

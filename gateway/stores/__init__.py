@@ -1,1 +1,0 @@
-"""Where tenants and keys are kept: SQLite on one machine, PostgreSQL where gateways are many."""

@@ -1,0 +1,50 @@
+"""Counts what each tenant uses in this process, and adds it to the store every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import date
+
+from stores.clock import Clock
+from stores.errors import StoreUnavailable
+from stores.usage import DailyUsage, UsageStore
+
+STORE_INTERVAL_S = 5.0
+"""A killed process loses so much of what it has counted."""
+
+
+class UsageCounter:
+    def __init__(self, store: UsageStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._counts: dict[tuple[str, date], list[int]] = {}
+
+    def count(self, tenant_id: str, *, computed: int, cached: int) -> None:
+        """One answered request."""
+        counts = self._counts.setdefault((tenant_id, self._clock.now().date()), [0, 0, 0])
+        counts[0] += 1
+        counts[1] += computed
+        counts[2] += cached
+
+    async def store(self) -> None:
+        """Add what was counted to the store; it stays counted here when that fails."""
+        counted, self._counts = self._counts, {}
+        if not counted:
+            return
+        try:
+            await self._store.add(
+                [DailyUsage(tenant_id, day, *counts) for (tenant_id, day), counts in counted.items()]
+            )
+        except StoreUnavailable:
+            for key, counts in counted.items():
+                newer = self._counts.get(key, [0, 0, 0])
+                self._counts[key] = [old + new for old, new in zip(counts, newer, strict=True)]
+            raise
+
+    async def keep_stored(self) -> None:
+        """Store every `STORE_INTERVAL_S`, until cancelled."""
+        while True:
+            await asyncio.sleep(STORE_INTERVAL_S)
+            with suppress(StoreUnavailable):
+                await self.store()

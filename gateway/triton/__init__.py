@@ -1,0 +1,1 @@
+"""Triton: its protocol, one server, and many of them behind a load balancer."""

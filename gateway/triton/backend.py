@@ -1,0 +1,83 @@
+"""What computes logits, as a port: its calls and its answers. `client.py` is the real one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY = 0, 1, 3
+"""In Triton's queue: 1 before 2 before 3; 0: Triton's default, which is 2."""
+
+
+class InferenceCall(Struct, frozen=True):
+    """The pairs of one text with some labels, which share a template and a token limit, and until when."""
+
+    text: str
+    labels: Sequence[str]
+    template: str
+    max_tokens: int | None
+    """None: the engine's own limit."""
+    deadline: float
+    """On `time.monotonic`, which is the event loop's clock as well."""
+    priority: int = DEFAULT_PRIORITY
+
+    def remaining_s(self) -> float:
+        """Never 0, which Triton takes for no timeout."""
+        return max(0.001, self.deadline - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What computed an answer."""
+
+    id: str
+    """Two engines with one id give the same answers."""
+    name: str
+    """What answers call the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairLogits:
+    """The answer to a call, in the order of its labels."""
+
+    logits: NDArray[np.float32]
+    """`[labels, 3]` float32: entailment, neutral, contradiction."""
+    tokens: NDArray[np.int32]
+    """`[labels, 3]` int32: tokens of the pair, tokens truncated from the text, and from the hypothesis."""
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """How long one text is with some labels; nothing was classified."""
+
+    limit: int
+    """Maximum tokens of a pair."""
+    text: int
+    """Tokens of the text, before truncation."""
+    pairs: NDArray[np.int32]
+    """`[labels, 3]` int32, as in `PairLogits`."""
+
+
+class Backend(Protocol):
+    """Each call raises `TritonUnavailable`, `DeadlineExceeded` or `TritonFailed` when there is no good answer."""
+
+    async def logits(self, call: InferenceCall) -> PairLogits: ...
+
+    async def count_tokens(self, call: InferenceCall) -> TokenCounts:
+        """Lengths of the call's pairs; no engine runs for it."""
+        ...
+
+    async def engine(self, timeout_s: float) -> Engine:
+        """The engine that is loaded; no engine runs for it."""
+        ...
+
+    async def probe(self, timeout_s: float) -> Engine:
+        """The engine that has just computed one pair, ahead of everything in Triton's queue."""
+        ...

@@ -1,0 +1,221 @@
+"""The KServe v2 protocol with binary tensors, as codec of both sides: bytes in, bytes out.
+
+Format: a JSON header, then the tensors' bytes one after another
+(https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md).
+`tritonclient.http` has the same codec, but imports gevent, which has no place in an asyncio process.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+Values = Sequence[str] | NDArray[Any]
+_DATATYPES = {"INT32": np.int32, "FP32": np.float32}
+_NAMES = {np.dtype(kind): name for name, kind in _DATATYPES.items()}
+
+
+class ProtocolError(Exception):
+    """The bytes are not what the protocol says."""
+
+
+class _Parameters(msgspec.Struct):
+    binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class _Output(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: _Parameters
+
+
+class _Answer(msgspec.Struct):
+    outputs: list[_Output]
+
+
+class _Input(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Any = None
+    parameters: _Parameters = msgspec.field(default_factory=_Parameters)
+
+
+class _RequestedOutputParameters(msgspec.Struct):
+    binary_data: bool | None = None
+
+
+class _RequestedOutput(msgspec.Struct):
+    name: str
+    parameters: _RequestedOutputParameters = msgspec.field(default_factory=_RequestedOutputParameters)
+
+
+class _InferParameters(msgspec.Struct):
+    binary_data_output: bool = False
+
+
+class _Infer(msgspec.Struct):
+    inputs: list[_Input]
+    outputs: list[_RequestedOutput] = []
+    id: str = ""
+    parameters: _InferParameters = msgspec.field(default_factory=_InferParameters)
+
+
+class InferRequest(msgspec.Struct, frozen=True):
+    """A decoded inference request."""
+
+    inputs: dict[str, list[Any]]
+    """Strings, numbers or booleans by input, flattened."""
+    outputs: dict[str, bool]
+    """Requested outputs, and whether in binary; empty: all."""
+    binary: bool
+    """Of outputs that do not say."""
+    id: str
+
+
+_infer_decoder = msgspec.json.Decoder(_Infer)
+_answer_decoder = msgspec.json.Decoder(_Answer)
+
+
+def encode_request(
+    inputs: Mapping[str, Values], outputs: Sequence[str], *, timeout_s: float, priority: int = 0
+) -> tuple[int, bytes]:
+    """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32.
+
+    `timeout_s`: how long the request may wait in Triton's queue; `priority`: in that queue, 0 for the default.
+    """
+    described, blobs = [], []
+    for name, values in inputs.items():
+        description, blob = _tensor(name, values)
+        described.append(description | {"parameters": {"binary_data_size": len(blob)}})
+        blobs.append(blob)
+    requested = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    parameters = {"timeout": int(timeout_s * 1e6)} | ({"priority": priority} if priority else {})
+    header = msgspec.json.encode({"inputs": described, "outputs": requested, "parameters": parameters})
+    return len(header), b"".join([header, *blobs])
+
+
+def decode_response(header_length: int, body: bytes) -> dict[str, Values]:
+    """Outputs by name: BYTES as a list of strings, INT32 and FP32 as arrays; `ProtocolError` otherwise."""
+    try:
+        answer = _answer_decoder.decode(body[:header_length])
+        outputs: dict[str, Values] = {}
+        start = header_length
+        for output in answer.outputs:
+            size = output.parameters.binary_data_size
+            if size is None or start + size > len(body):
+                raise ProtocolError(f"output {output.name} lacks its {size} bytes")
+            blob = body[start : start + size]
+            start += size
+            if output.datatype == "BYTES":
+                outputs[output.name] = _unpack_strings(blob)
+            else:
+                kind = _DATATYPES[output.datatype]
+                outputs[output.name] = np.frombuffer(blob, dtype=kind).reshape(output.shape)
+    except (msgspec.MsgspecError, KeyError, ValueError, struct.error) as error:
+        raise ProtocolError(f"{type(error).__name__}: {error}") from None
+    return outputs
+
+
+def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
+    """A request as `tritonclient.http` or anyone else sends it; `ProtocolError` otherwise.
+
+    Data stands in the JSON, or in binary after it, where `header_length` says how long the JSON is.
+    """
+    try:
+        start = len(body) if header_length is None else int(header_length)
+        if not 0 <= start <= len(body):
+            raise ProtocolError(f"{HEADER_LENGTH} is {start}, but the body has {len(body)} bytes")
+        request = _infer_decoder.decode(body[:start])
+        inputs: dict[str, list[Any]] = {}
+        for tensor in request.inputs:
+            size = tensor.parameters.binary_data_size
+            if size is None:
+                inputs[tensor.name] = _flat(tensor.data)
+            else:
+                if start + size > len(body):
+                    raise ProtocolError(f"input {tensor.name[:100]!r} lacks its {size} bytes")
+                inputs[tensor.name] = _from_binary(tensor.datatype, body[start : start + size])
+                start += size
+            if len(inputs[tensor.name]) != math.prod(tensor.shape):
+                raise ProtocolError(f"input {tensor.name[:100]!r} has another size than its shape says")
+    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError, struct.error) as error:
+        raise ProtocolError(f"the request cannot be read: {type(error).__name__}") from None
+    binary = request.parameters.binary_data_output
+    outputs = {}
+    for output in request.outputs:
+        choice = output.parameters.binary_data
+        outputs[output.name] = binary if choice is None else choice
+    return InferRequest(inputs, outputs, binary, request.id)
+
+
+def encode_answer(
+    model: str, version: str, request: InferRequest, outputs: Mapping[str, Values]
+) -> tuple[int | None, bytes]:
+    """Length of the JSON (None: there is nothing after it) and the body; `ProtocolError` for an unknown output."""
+    unknown = sorted(request.outputs.keys() - outputs.keys())
+    if unknown:
+        raise ProtocolError(f"the model has no output {unknown[0][:100]!r}")
+    described: list[dict[str, Any]] = []
+    blobs = []
+    for name, values in outputs.items():
+        if request.outputs and name not in request.outputs:
+            continue
+        description, blob = _tensor(name, values)
+        if request.outputs.get(name, request.binary):
+            blobs.append(blob)
+            description["parameters"] = {"binary_data_size": len(blob)}
+        else:
+            description["data"] = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        described.append(description)
+    answer = {"model_name": model, "model_version": version, "outputs": described}
+    header = msgspec.json.encode(answer | ({"id": request.id} if request.id else {}))
+    return (len(header), b"".join([header, *blobs])) if blobs else (None, header)
+
+
+def _tensor(name: str, values: Values) -> tuple[dict[str, Any], bytes]:
+    """What the JSON says of a tensor, and its bytes."""
+    if isinstance(values, np.ndarray):
+        return {"name": name, "datatype": _NAMES[values.dtype], "shape": list(values.shape)}, values.tobytes()
+    return {"name": name, "datatype": "BYTES", "shape": [len(values)]}, _pack_strings(values)
+
+
+def _flat(data: Any) -> list[Any]:
+    """Values of a JSON tensor, which may be nested as its shape is."""
+    if not isinstance(data, list):
+        raise ValueError("not a list")
+    return [value for item in data for value in (_flat(item) if isinstance(item, list) else [item])]
+
+
+def _from_binary(datatype: str, blob: bytes) -> list[Any]:
+    if datatype == "BYTES":
+        return list(_unpack_strings(blob))
+    values: list[Any] = np.frombuffer(blob, dtype={"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype]).tolist()
+    return values
+
+
+def _pack_strings(values: Sequence[str]) -> bytes:
+    packed = bytearray()
+    for value in values:
+        encoded = value.encode()
+        packed += struct.pack("<I", len(encoded)) + encoded
+    return bytes(packed)
+
+
+def _unpack_strings(blob: bytes) -> list[str]:
+    values, start = [], 0
+    while start < len(blob):
+        (length,) = struct.unpack_from("<I", blob, start)
+        start += 4
+        values.append(blob[start : start + length].decode())
+        start += length
+    return values

@@ -1,0 +1,215 @@
+"""The load balancer over Triton's replicas: two random choices, ejection, health checks, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from gateway.errors import ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
+from gateway.triton.backend import Backend, Engine, InferenceCall, PairLogits, TokenCounts
+from gateway.triton.discovery import Discovery
+from gateway.triton.replica import Replica
+from stores.errors import ServiceError
+
+CHECK_INTERVAL_S = 1.0
+"""How often a replica's health is checked when no answer of it has told."""
+CERTAIN_S = 3.0
+"""How long an engine that was heard of is taken as loaded: for so long an old score may be given."""
+MAX_ATTEMPTS = 3
+"""Replicas that are tried for one answer, each once: the next when one is gone, lost or answers with an error.
+
+Logits are a pure function of their inputs, so a retry changes nothing.
+"""
+PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
+PROBE_TIMEOUT_S = 10.0
+PROBE_RETRY_S = 0.25
+
+_Answer = TypeVar("_Answer")
+log = logging.getLogger(__name__)
+
+
+class LoadBalancer:
+    """All replicas that `discovery` names; `connect` makes the client of a URL, `now` never goes back.
+
+    A replica that is silent while a call waits there is probed with an inference that goes before all others; one
+    that leaves it unanswered for `patience_s` is lost. Its calls then go elsewhere if another replica answers: a
+    lone replica may just be busy, so calls there wait until their own deadline.
+    """
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        connect: Callable[[str], Backend],
+        now: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        patience_s: float = CERTAIN_S,
+    ) -> None:
+        self._discovery = discovery
+        self._connect = connect
+        self._now = now
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._patience_s = patience_s
+        self._replicas: dict[str, Replica] = {}
+        self._lost = asyncio.Event()
+        self._lost.set()
+        self.ready = False
+        """After a real classification; not while no replica answers. A busy Triton stays ready."""
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """All that may get work, now or after their ejection."""
+        return tuple(self._replicas.values())
+
+    @property
+    def capacity(self) -> float:
+        """The weights of those that answer; while none does, of the one that has to be tried."""
+        weights = [replica.address.weight for replica in self._replicas.values() if replica.engine is not None]
+        return sum(weights) or 1.0
+
+    def choose_engine(self) -> Engine | None:
+        """The engine for a new request: as likely as its replicas' share of work; None while none is certain.
+
+        During a roll-out both engines answer, each request from one of them.
+        """
+        now = self._now()
+        certain = [r for r in self._replicas.values() if r.engine and now - r.heard_at <= CERTAIN_S]
+        return self._draw(certain).engine if certain else None
+
+    async def logits(self, call: InferenceCall, engine_id: str | None = None) -> PairLogits:
+        """From a replica with the engine `engine_id`, if there is one; `TritonUnavailable` when none answers."""
+        try:
+            answer, replica = await self._try(lambda backend: backend.logits(call), len(call.labels), engine_id)
+        except TritonUnavailable:
+            self.ready = False
+            self._lost.set()
+            raise
+        replica.answered(answer.engine, self._now())
+        self.ready = True
+        return answer
+
+    async def count_tokens(self, call: InferenceCall) -> TokenCounts:
+        """From any replica."""
+        answer, _ = await self._try(lambda backend: backend.count_tokens(call), 0, None)
+        return answer
+
+    async def keep_ready(self) -> None:
+        """While no replica answers, try a classification until one does; runs for the life of the process."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    deadline = time.monotonic() + PROBE_TIMEOUT_S
+                    await self.logits(InferenceCall(PROBE_TEXT, PROBE_LABELS, "{}", None, deadline))
+            except Exception as error:  # noqa: BLE001 - whatever a probe meets, the next one must come
+                log.debug("Triton does not answer yet: %r", error)
+                self._lost.set()
+                await asyncio.sleep(PROBE_RETRY_S)
+
+    async def keep_healthy(self) -> None:
+        """Follow the addresses and check whoever was not heard of; runs for the life of the process."""
+        async with asyncio.TaskGroup() as checks:
+            while True:
+                await self.refresh()
+                for replica in self._unheard():
+                    # On its own: a silent replica does not delay the checks of the others.
+                    checks.create_task(self._check(replica))
+                await asyncio.sleep(CHECK_INTERVAL_S)
+
+    async def refresh(self) -> None:
+        """New addresses get work, those that are gone get no more of it; what they have under way goes on."""
+        addresses = {address.url: address for address in await self._discovery.all()}
+        for url, address in addresses.items():
+            if url not in self._replicas:
+                self._replicas[url] = Replica(address, self._connect(url))
+        for url in self._replicas.keys() - addresses.keys():
+            log.info("%s is gone", url)
+            del self._replicas[url]
+
+    async def check(self) -> None:
+        """Check every replica that was not heard of for `CHECK_INTERVAL_S`, all at once."""
+        await asyncio.gather(*(self._check(replica) for replica in self._unheard()))
+
+    async def _try(
+        self, send: Callable[[Backend], Awaitable[_Answer]], pairs: int, engine_id: str | None
+    ) -> tuple[_Answer, Replica]:
+        """A replica's answer, and which it was; another is tried when one has no good answer."""
+        tried: set[str] = set()
+        if not self._replicas:
+            await self.refresh()
+        while True:
+            replica = self._pick(engine_id, tried)
+            tried.add(replica.url)
+            try:
+                async with replica.carrying(pairs, self._now()):
+                    return await send(replica.backend), replica
+            except TritonRejected:
+                raise
+            except ModelNotLoaded:
+                replica.suspect = True
+                if self._was_last(tried):
+                    raise
+            except TritonUnavailable as error:
+                replica.eject(error)
+                if self._was_last(tried):
+                    raise
+            except TritonFailed as error:
+                replica.failed(error)
+                if self._was_last(tried):
+                    raise
+
+    def _was_last(self, tried: set[str]) -> bool:
+        return len(tried) == MAX_ATTEMPTS or self._replicas.keys() <= tried
+
+    def _unheard(self) -> list[Replica]:
+        now = self._now()
+        return [
+            replica
+            for replica in self._replicas.values()
+            if (replica.suspect or now - replica.heard_at >= CHECK_INTERVAL_S) and not replica.in_check
+        ]
+
+    async def _check(self, replica: Replica) -> None:
+        """Its engine's name where all seems well, one real inference where something may be wrong."""
+        waits = any(self._now() - since >= CHECK_INTERVAL_S for since in replica.calls.values())
+        in_doubt = replica.engine is None or replica.suspect or waits
+        ask = replica.backend.probe if in_doubt else replica.backend.engine
+        replica.in_check = True
+        try:
+            async with asyncio.timeout(self._patience_s):
+                engine = await ask(self._patience_s)
+        except TimeoutError:
+            replica.eject(TritonUnavailable(f"no answer to a probe within {self._patience_s:g} s"))
+        except ServiceError as error:
+            replica.eject(error)
+        else:
+            replica.answered(engine, self._now())
+        finally:
+            replica.in_check = False
+        if replica.engine is None and any(other.engine is not None for other in self._replicas.values()):
+            replica.give_up_calls()
+
+    def _pick(self, engine_id: str | None, tried: set[str]) -> Replica:
+        """The less busy of two random choices, among those that answer with the engine if there are any.
+
+        Replicas with more weight are drawn more often: among many small replicas and a large one, the large one
+        would rarely be one of two that are drawn evenly.
+        """
+        candidates = [replica for replica in self._replicas.values() if replica.url not in tried]
+        if not candidates:
+            raise TritonUnavailable("no replica of Triton is known; its address has none")
+        answering = [r for r in candidates if r.engine is not None] or candidates
+        matching = [
+            r for r in answering if engine_id is None or (r.engine and r.engine.id == engine_id)
+        ] or answering
+        first = self._draw(matching)
+        others = [replica for replica in matching if replica is not first]
+        second = self._draw(others) if others else first
+        return min(first, second, key=lambda replica: replica.load)
+
+    def _draw(self, replicas: Sequence[Replica]) -> Replica:
+        return self._rng.choices(replicas, [replica.address.weight for replica in replicas])[0]

@@ -1,1 +1,0 @@
-"""The process that answers batches, beside the one that answers people."""

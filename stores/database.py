@@ -1,0 +1,142 @@
+"""The connection pool, and the migrations that bring a database to the newest revision."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from stores.errors import StoreUnavailable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+MAX_CONNECTIONS = 5
+TIMEOUT_S = 5.0
+"""Longest wait for a connection, for SQLite's lock, and for an answer of PostgreSQL."""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used as it is; the message never has the URL, which has a password."""
+
+
+class Database:
+    """A pool of connections; `transaction()` is the only way in."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _with_driver(url)
+        self._engine = _open(self._url)
+
+    @property
+    def is_local(self) -> bool:
+        """A file of this machine, which nobody else writes."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Committed at the end of the block, undone when it raises; `StoreUnavailable` when nobody answers."""
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            # SQLite says what is wrong with its file or its disk; an address or a password is not among it.
+            reason = f"the database: {_reason(error)}" if self.is_local else "the database does not answer"
+            raise StoreUnavailable(reason) from None
+
+    async def prepare(self) -> None:
+        """SQLite: migrate, as one process owns the file. PostgreSQL: `DatabaseError` unless it is migrated."""
+        if self.is_local:
+            await migrate(self._url)
+        await self.check()
+
+    async def check(self) -> None:
+        """`DatabaseError` unless the database is at the revision that this code knows."""
+        async with self.transaction() as connection:
+            revision = await connection.run_sync(_revision)
+        newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        if revision != newest:
+            raise DatabaseError(
+                f"the database is at revision {revision or 'none'}, this release needs {newest}: "
+                "run `python -m control_plane migrate` once"
+            )
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+async def migrate(url: URL | str) -> None:
+    """Bring the database to the newest revision; nothing happens when it is there."""
+    engine = _open(_with_driver(url) if isinstance(url, str) else url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    except (DBAPIError, OSError, TimeoutError) as error:
+        raise DatabaseError(f"the database cannot be migrated: {_reason(error)}") from None
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _with_driver(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        return parsed.set(drivername=DRIVERS[parsed.get_backend_name()])
+    except (ArgumentError, KeyError):
+        raise DatabaseError("WANNENG_DATABASE_URL must begin with sqlite:/// or postgresql://") from None
+
+
+def _open(url: URL) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        connect = {"timeout": TIMEOUT_S, "command_timeout": TIMEOUT_S}
+        return create_async_engine(
+            url, pool_size=MAX_CONNECTIONS, pool_timeout=TIMEOUT_S, pool_pre_ping=True, connect_args=connect
+        )
+    if url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{url.database} cannot be made: {error.strerror}") from None
+    engine = create_async_engine(url, connect_args={"timeout": TIMEOUT_S})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    # Readers beside a writer; synced at every commit, so that what was acknowledged survives a loss of power.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _reason(error: Exception) -> str:
+    """The driver's words, which name no URL, without SQLAlchemy's around them."""
+    cause = getattr(error, "orig", None) or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+
+
+def run_migration(url: str) -> None:
+    """`migrate` for a process of its own."""
+    asyncio.run(migrate(url))

@@ -1,0 +1,86 @@
+"""The errors that both planes answer with. `web/problems.py` alone turns them into HTTP statuses.
+
+ServiceError
+├── InvalidRequest          the caller's input; `field` says which
+│   ├── NotJson
+│   └── BodyTooLarge
+├── BodyTooSlow             the body did not arrive in time
+├── Unauthorized            no key, or one that does not work; the reason is not told
+├── MissingScope            the key does not allow this
+├── NotFound                what the path names does not exist
+├── Conflict                the state of the resource does not allow it
+├── PreconditionFailed      somebody else wrote since the writer read
+├── NotAvailable            this deployment is not set up for it
+├── StoreUnavailable        the database does not answer
+└── ClientDisconnected      nobody waits for the answer any more
+
+The gateway adds its own (`gateway/errors.py`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """`code` is for programs, the message for people; neither carries a text or a label."""
+
+    code: ClassVar[str] = "internal_error"
+    retry_after_s: int | None = None
+
+
+class InvalidRequest(ServiceError):
+    code = "invalid_request"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.field = field
+
+
+class NotJson(InvalidRequest):
+    code = "not_json"
+
+
+class BodyTooLarge(InvalidRequest):
+    code = "body_too_large"
+
+
+class BodyTooSlow(ServiceError):
+    code = "body_too_slow"
+
+
+class Unauthorized(ServiceError):
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        # One sentence for every cause: a reason would tell a stranger which keys exist.
+        super().__init__("a valid key is needed: Authorization: Bearer wn_…")
+
+
+class MissingScope(ServiceError):
+    code = "missing_scope"
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+
+
+class Conflict(ServiceError):
+    code = "conflict"
+
+
+class PreconditionFailed(ServiceError):
+    code = "precondition_failed"
+
+
+class NotAvailable(ServiceError):
+    code = "not_available"
+
+
+class StoreUnavailable(ServiceError):
+    code = "store_unavailable"
+    retry_after_s = 1
+
+
+class ClientDisconnected(ServiceError):
+    code = "client_disconnected"

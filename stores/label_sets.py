@@ -1,0 +1,141 @@
+"""Label sets: a tenant's labels under a name, in versions that never change; and the port of what keeps them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Protocol
+
+from msgspec import Meta, Struct
+
+from stores.errors import InvalidRequest
+
+PLACEHOLDER = "{}"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+REFERENCE = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})(?:@([1-9][0-9]{0,8}))?")
+"""`tickets`, the newest version, or `tickets@3`."""
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class LabelLimits(Struct, frozen=True, kw_only=True):
+    """Bounds of labels, templates and token limits, in a label set as in a request."""
+
+    max_labels: Count = 256
+    """Labels of one request or label set."""
+    max_label_characters: Count = 1_024
+    """Characters of one label or hypothesis."""
+    max_template_characters: Count = 1_024
+    """Characters of a hypothesis template."""
+    min_tokens: Count = 8
+    """Smallest token limit that a request may ask for."""
+    max_tokens: Count = 512
+    """Largest token limit that a request may ask for; the engine's own limit applies as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetLabel:
+    """A label, and the hypothesis that replaces the template's, if there is one."""
+
+    label: str
+    hypothesis: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSetContent:
+    """What a version says."""
+
+    labels: tuple[SetLabel, ...]
+    hypothesis_template: str = PLACEHOLDER
+    multi_label: bool = False
+    max_tokens: int | None = None
+    threshold: float | None = None
+    """Least probability of entailment of the best label; below it the answer is none of these."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(label.label for label in self.labels)
+
+    @property
+    def hypotheses(self) -> tuple[str, ...]:
+        template = self.hypothesis_template
+        return tuple(label.hypothesis or template.replace(PLACEHOLDER, label.label) for label in self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """One version."""
+
+    tenant_id: str
+    name: str
+    version: int
+    content: LabelSetContent
+    created_at: datetime
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class LabelSetStore(Protocol):
+    """Versions; numbers go on after a deletion, so that one number never means two things."""
+
+    async def add(self, label_set: LabelSet, latest: int) -> None:
+        """Keep `label_set`; `PreconditionFailed` when the newest version is not `latest` (0: there is none).
+
+        `NotFound` when the tenant does not exist.
+        """
+        ...
+
+    async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
+        """The highest version that there ever was (0: none), and whether the set exists now."""
+        ...
+
+    async def get(self, tenant_id: str, name: str, version: int) -> LabelSet | None: ...
+
+    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+        """The newest version of each set by name, or every version of one, newest first."""
+        ...
+
+    async def remove(self, tenant_id: str, name: str) -> None:
+        """`NotFound` when it does not exist."""
+        ...
+
+
+async def find_label_set(store: LabelSetStore, tenant_id: str, reference: str) -> LabelSet | None:
+    """The version that `reference` names, or None."""
+    match = REFERENCE.fullmatch(reference)
+    if match is None:
+        return None
+    name, version = match[1], match[2]
+    latest, exists = await store.latest(tenant_id, name)
+    return await store.get(tenant_id, name, int(version or latest)) if exists else None
+
+
+def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
+    """`InvalidRequest` for what an inline request would be refused for, and for two equal hypotheses."""
+    if not 1 <= len(content.labels) <= limits.max_labels:
+        raise InvalidRequest(f"{len(content.labels)} labels; 1 to {limits.max_labels} are allowed", field="labels")
+    template = content.hypothesis_template
+    if template.count(PLACEHOLDER) != 1 or len(template) > limits.max_template_characters:
+        raise InvalidRequest(
+            f"the template needs exactly one {{}}, in at most {limits.max_template_characters} characters",
+            field="hypothesis_template",
+        )
+    for kind, values in (("label", content.names), ("hypothesis", content.hypotheses)):
+        seen: set[str] = set()
+        for position, value in enumerate(values):
+            if not value.strip() or len(value) > limits.max_label_characters or value in seen:
+                raise InvalidRequest(
+                    f"the {kind} must have 1 to {limits.max_label_characters} characters and be unique",
+                    field=f"labels[{position}]",
+                )
+            seen.add(value)
+    if content.max_tokens is not None and not limits.min_tokens <= content.max_tokens <= limits.max_tokens:
+        raise InvalidRequest(
+            f"{content.max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"
+        )
+    if content.threshold is not None and not 0 < content.threshold < 1:
+        raise InvalidRequest("the threshold must be a probability between 0 and 1", field="threshold")

@@ -1,0 +1,1 @@
+"""The ports of `stores` in SQLite and PostgreSQL."""

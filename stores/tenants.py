@@ -1,0 +1,101 @@
+"""Tenants, their quotas and their API keys: the records, and the ports of whatever keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+ACTIVE, SUSPENDED = "active", "suspended"
+CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "label_sets:write"
+READ_USAGE = "usage:read"
+SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE)
+"""What a key may be allowed to do."""
+LOCAL_TENANT_ID = "local"
+"""The tenant of this machine, as which a caller without a key is served on loopback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Limits of one tenant; None: the gateway's default."""
+
+    requests_per_minute: int | None = None
+    pairs_per_minute: int | None = None
+    pairs_in_flight: int | None = None
+    """At one gateway, at a time."""
+
+
+NO_QUOTA = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    id: str
+    name: str
+    status: str
+    """`active` or `suspended`: a suspended tenant's keys are refused, and nothing of it is lost."""
+    created_at: datetime
+    quota: Quota = NO_QUOTA
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key: everything but the key."""
+
+    id: str
+    tenant_id: str
+    digest: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"ApiKey(id={self.id!r}, tenant_id={self.tenant_id!r})"
+
+
+class TenantStore(Protocol):
+    """Tenants; a name is unique."""
+
+    async def add(self, tenant: Tenant) -> None:
+        """`Conflict` when the name is taken."""
+        ...
+
+    async def get(self, tenant_id: str) -> Tenant | None: ...
+
+    async def all(self) -> Sequence[Tenant]:
+        """By name."""
+        ...
+
+    async def change(self, tenant: Tenant) -> None:
+        """`NotFound` when the tenant does not exist, `Conflict` when the name is taken."""
+        ...
+
+    async def remove(self, tenant_id: str) -> None:
+        """With everything that is the tenant's; `NotFound` when it does not exist."""
+        ...
+
+
+class ApiKeyStore(Protocol):
+    """API keys; each belongs to a tenant."""
+
+    async def add(self, key: ApiKey) -> None:
+        """`NotFound` when the tenant does not exist."""
+        ...
+
+    async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None: ...
+
+    async def of(self, tenant_id: str) -> Sequence[ApiKey]:
+        """In the order of their creation."""
+        ...
+
+    async def change(
+        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
+    ) -> None:
+        """Only what is given; `NotFound` when the key does not exist."""
+        ...
+
+    async def remove(self, tenant_id: str, key_id: str) -> None:
+        """`NotFound` when the tenant has no such key."""
+        ...

@@ -1,0 +1,146 @@
+"""The ports of `stores` on the tenants file, which is read again when it changes.
+
+A file that cannot be used is refused as a whole: the last good one stays in force, the log says what is wrong, and
+the metric `wanneng_tenants_file_valid` is 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from stores.label_sets import LabelLimits, LabelSet
+from stores.tenants import ApiKey, Tenant
+from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
+from stores.tenants_file.unavailable import refuse
+
+RELOAD_S = 1.0
+"""How often the file is read."""
+
+log = logging.getLogger(__name__)
+
+
+class TenantsFile:
+    """The newest good content of the file at `path`."""
+
+    def __init__(self, path: Path, limits: LabelLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._bytes: bytes | None = None
+        self._current: TenantsFileContent | None = None
+        self.valid = True
+
+    @property
+    def current(self) -> TenantsFileContent:
+        """What is in force; read at the first use, `TenantsFileError` when that fails."""
+        if self._current is None:
+            self._current = self._read()
+        return self._current
+
+    def reload(self) -> None:
+        """Take a changed file if it can be used."""
+        try:
+            content = self._path.read_bytes()
+            if content == self._bytes and self.valid:
+                return
+            self._current, self._bytes = TenantsFileContent(content, self._limits), content
+            log.info("%s has changed and is in force", self._path)
+            self.valid = True
+        except (TenantsFileError, OSError) as error:
+            if self.valid:
+                log.error("%s cannot be used, its last good content stays in force: %s", self._path, error)
+            self.valid = False
+
+    async def watch(self) -> None:
+        """Reload every `RELOAD_S`, until cancelled."""
+        while True:
+            self.reload()
+            await asyncio.sleep(RELOAD_S)
+
+    def _read(self) -> TenantsFileContent:
+        try:
+            self._bytes = self._path.read_bytes()
+            return TenantsFileContent(self._bytes, self._limits)
+        except OSError as error:
+            raise TenantsFileError(f"{self._path} cannot be read: {error.strerror}") from None
+        except TenantsFileError as error:
+            raise TenantsFileError(f"{self._path}: {error}") from None
+
+
+class FileTenants:
+    """A read-only `TenantStore`."""
+
+    def __init__(self, file: TenantsFile) -> None:
+        self._file = file
+
+    async def add(self, tenant: Tenant) -> None:
+        refuse()
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        return self._file.current.tenants.get(tenant_id)
+
+    async def all(self) -> Sequence[Tenant]:
+        return sorted(self._file.current.tenants.values(), key=lambda tenant: tenant.name)
+
+    async def change(self, tenant: Tenant) -> None:
+        refuse()
+
+    async def remove(self, tenant_id: str) -> None:
+        refuse()
+
+
+class FileApiKeys:
+    """A read-only `ApiKeyStore`; when keys were last used is not kept."""
+
+    def __init__(self, file: TenantsFile) -> None:
+        self._file = file
+
+    async def add(self, key: ApiKey) -> None:
+        refuse()
+
+    async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
+        key = self._file.current.keys.get(key_id)
+        return None if key is None else (key, self._file.current.tenants[key.tenant_id])
+
+    async def of(self, tenant_id: str) -> Sequence[ApiKey]:
+        return [key for key in self._file.current.keys.values() if key.tenant_id == tenant_id]
+
+    async def change(
+        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
+    ) -> None:
+        if expires_at is not None:
+            refuse()
+
+    async def remove(self, tenant_id: str, key_id: str) -> None:
+        refuse()
+
+
+class FileLabelSets:
+    """A read-only `LabelSetStore`."""
+
+    def __init__(self, file: TenantsFile) -> None:
+        self._file = file
+
+    async def add(self, label_set: LabelSet, latest: int) -> None:
+        refuse()
+
+    async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
+        latest = max((label_set.version for label_set in await self.all(tenant_id, name)), default=0)
+        return latest, latest > 0
+
+    async def get(self, tenant_id: str, name: str, version: int) -> LabelSet | None:
+        return self._file.current.label_sets.get((tenant_id, name, version))
+
+    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+        all_sets = self._file.current.label_sets.values()
+        versions = [version for version in all_sets if version.tenant_id == tenant_id]
+        versions.sort(key=lambda version: (version.name, -version.version))
+        if name is not None:
+            return [version for version in versions if version.name == name]
+        return list({version.name: version for version in reversed(versions)}.values())[::-1]
+
+    async def remove(self, tenant_id: str, name: str) -> None:
+        refuse()

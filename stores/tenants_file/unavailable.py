@@ -1,0 +1,63 @@
+"""What a tenants file cannot keep: files, batches and usage."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime
+from typing import NoReturn
+
+from stores.batches import Batch
+from stores.errors import NotAvailable
+from stores.files import File
+from stores.usage import DailyUsage
+
+REASON = "tenants are declared in WANNENG_TENANTS_FILE here: change that file, or use a database"
+
+
+class NoFiles:
+    """A `FileStore` that refuses everything."""
+
+    async def add(self, file: File, chunks: AsyncIterator[bytes]) -> File:
+        refuse()
+
+    async def get(self, tenant_id: str, file_id: str) -> File | None:
+        refuse()
+
+    async def all(self, tenant_id: str) -> Sequence[File]:
+        refuse()
+
+    async def chunk(self, file_id: str, index: int) -> bytes | None:
+        refuse()
+
+    async def remove(self, tenant_id: str, file_id: str) -> None:
+        refuse()
+
+
+class NoBatches:
+    """A `BatchStore` that refuses everything."""
+
+    async def add(self, batch: Batch, idempotency_key: str | None, digest: str) -> Batch:
+        refuse()
+
+    async def get(self, tenant_id: str, batch_id: str) -> Batch | None:
+        refuse()
+
+    async def all(self, tenant_id: str) -> Sequence[Batch]:
+        refuse()
+
+    async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
+        refuse()
+
+
+class NoUsage:
+    """A `UsageStore` that keeps nothing; metrics still count."""
+
+    async def add(self, usage: Sequence[DailyUsage]) -> None:
+        pass
+
+    async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
+        refuse()
+
+
+def refuse() -> NoReturn:
+    raise NotAvailable(REASON)

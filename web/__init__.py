@@ -1,0 +1,1 @@
+"""The HTTP edge that both planes share: settings, server, middleware, operations, problems, authentication."""

@@ -1,0 +1,102 @@
+"""Authentication: an Authorization header becomes a caller with scopes, or one and the same refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from stores.api_keys import key_id_of, matches
+from stores.clock import Clock
+from stores.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
+from stores.record_cache import RecordCache
+from stores.tenants import ACTIVE, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, ApiKey, ApiKeyStore, Quota, Tenant
+
+LAST_USED_INTERVAL_S = 60.0
+SCHEME = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a tenant, and what its key allows."""
+
+    tenant_id: str
+    scopes: tuple[str, ...]
+    quota: Quota = NO_QUOTA
+    """The tenant's own."""
+    low_priority: bool = False
+    """Served when nobody else waits: a batch's lines."""
+
+    def require(self, scope: str) -> None:
+        """`MissingScope` when the key does not allow it."""
+        if scope not in self.scopes:
+            raise MissingScope(f"the key lacks the scope {scope!r}")
+
+
+LOCAL = Caller(LOCAL_TENANT_ID, SCOPES)
+
+
+class Authenticator:
+    """Looks keys up in a store, and trusts a record for `ttl_s`: a revoked key works that long at most."""
+
+    def __init__(
+        self, api_keys: ApiKeyStore, clock: Clock, *, require_key: bool, ttl_s: float, admin_key: str = ""
+    ) -> None:
+        self._api_keys = api_keys
+        self._clock = clock
+        self._require_key = require_key
+        self._admin_key = admin_key
+        self._records: RecordCache[str, tuple[ApiKey, Tenant] | None] = RecordCache(api_keys.find, clock, ttl_s)
+        self._last_used: dict[str, datetime] = {}
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """`Unauthorized`, in the same words whatever is wrong with the key."""
+        if authorization is None:
+            if self._require_key:
+                raise Unauthorized
+            return LOCAL
+        key = bearer_token(authorization)
+        key_id = key_id_of(key)
+        record = await self._records.get(key_id) if key_id is not None else None
+        is_right = matches(key, record[0].digest if record else None)
+        if not is_right or record is None or not self._is_valid(*record):
+            raise Unauthorized
+        self._last_used[record[0].id] = self._clock.now()
+        return Caller(record[1].id, record[0].scopes, record[1].quota)
+
+    def require_operator(self, authorization: str | None) -> None:
+        """`NotFound` where tenants are not managed, `Unauthorized` without the admin key."""
+        if not self._admin_key:
+            raise NotFound("tenants are managed only where WANNENG_ADMIN_KEY is set")
+        if not hmac.compare_digest(bearer_token(authorization or "").encode(), self._admin_key.encode()):
+            raise Unauthorized
+
+    def forget(self) -> None:
+        """Look every key up again: a tenant or a key has changed."""
+        self._records.clear()
+
+    async def store_last_used(self) -> None:
+        """Write when keys were last used; all at once, for one at a time would be a write for each request."""
+        last_used, self._last_used = self._last_used, {}
+        for key_id, used_at in last_used.items():
+            with suppress(NotFound):
+                await self._api_keys.change(key_id, last_used_at=used_at)
+
+    async def keep_last_used(self) -> None:
+        """Store it every `LAST_USED_INTERVAL_S`, until cancelled; a loss of power loses the last interval."""
+        while True:
+            await asyncio.sleep(LAST_USED_INTERVAL_S)
+            with suppress(StoreUnavailable):
+                await self.store_last_used()
+
+    def _is_valid(self, key: ApiKey, tenant: Tenant) -> bool:
+        expired = key.expires_at is not None and key.expires_at <= self._clock.now()
+        return tenant.status == ACTIVE and not expired
+
+
+def bearer_token(authorization: str) -> str:
+    """The token of `Bearer <token>`; empty, which no key is, for any other scheme."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == SCHEME else ""

@@ -1,0 +1,53 @@
+"""Reads a request's body within its bounds of size and time, and decodes it into a struct."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+from starlette.requests import Request
+
+from stores.errors import BodyTooLarge, BodyTooSlow, ClientDisconnected, InvalidRequest, NotJson
+from web.settings import ServerSettings
+
+DISCONNECT = "http.disconnect"
+
+_Body = TypeVar("_Body", bound=Struct)
+_decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
+
+
+async def read_body(request: Request, settings: ServerSettings) -> bytes:
+    """The whole body; `BodyTooLarge` as soon as that is known, `BodyTooSlow` when it does not arrive in time."""
+    max_bytes = settings.max_body_bytes
+    declared = request.headers.get("Content-Length", "0")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise BodyTooLarge(f"the body has {declared} bytes, at most {max_bytes} are allowed")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == DISCONNECT:
+                    raise ClientDisconnected
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > max_bytes:
+                    raise BodyTooLarge(f"the body has more than {max_bytes} bytes")
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not arrive within {settings.body_timeout_s:g} s") from None
+    return bytes(body)
+
+
+def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
+    """The body as a struct; `NotJson`, or `InvalidRequest` with the path and the reason."""
+    try:
+        decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+        decoded: _Body = decoder.decode(body)
+        return decoded
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(f"the body is not JSON: {error}") from None

@@ -1,0 +1,135 @@
+"""An operation of the API: its path, scope, body and answers, declared once beside its handler.
+
+The route is made of it, and so is its part of the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from web.authentication import Caller
+from web.bodies import decode, read_body
+from web.request_context import RequestContext
+from web.settings import ServerSettings
+
+OPERATOR = "operator"
+"""The scope of the admin key."""
+
+
+class Call:
+    """One request to an operation, authenticated."""
+
+    __slots__ = ("_caller", "body", "context", "request", "settings")
+
+    def __init__(self, request: Request, settings: ServerSettings, caller: Caller | None, body: Any) -> None:
+        self.request = request
+        self.settings = settings
+        self.context: RequestContext = request.scope["context"]
+        self.body = body
+        """The decoded body, of the operation's type; None where it has none."""
+        self._caller = caller
+
+    @property
+    def caller(self) -> Caller:
+        """The tenant's caller; only operations with a tenant's scope have one."""
+        assert self._caller is not None, "the operation needs no key"
+        return self._caller
+
+    @property
+    def tenant_id(self) -> str:
+        return self.caller.tenant_id
+
+    def path(self, name: str) -> str:
+        value: str = self.request.path_params[name]
+        return value
+
+    async def read_body(self) -> bytes:
+        """The raw body, where no struct describes it."""
+        return await read_body(self.request, self.settings)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    scope: str | None = None
+    """What the caller's key must allow; None: anybody may ask."""
+    body: type[Struct] | None = None
+    body_schema: tuple[str, dict[str, Any]] | None = None
+    """Media type and JSON schema of a body that no struct describes, and that the handler reads."""
+    body_optional: bool = False
+    answers: Sequence[Any] = ()
+    """Structs, or lists of them."""
+    status: int = 200
+    also_status: int | None = None
+    parameters: Sequence[dict[str, Any]] = ()
+    media_type: str = "application/json"
+    example: Any = None
+    """Of the body."""
+
+
+class Authentication(Protocol):
+    """Who may ask for what."""
+
+    async def caller_of(self, request: Request) -> Caller:
+        """`Unauthorized` without a key that works."""
+        ...
+
+    def require_operator(self, request: Request) -> None:
+        """`Unauthorized` without the admin key."""
+        ...
+
+
+def routes_of(
+    operations: Sequence[Operation], authentication: Authentication, settings: ServerSettings
+) -> list[Route]:
+    return [
+        Route(operation.path, _Endpoint(operation, authentication, settings), methods=[operation.method])
+        for operation in operations
+    ]
+
+
+class _Endpoint:
+    """An operation as an ASGI application; Starlette's own wrapper adds error handlers, which `Middleware` has."""
+
+    def __init__(self, operation: Operation, authentication: Authentication, settings: ServerSettings) -> None:
+        self._operation = operation
+        self._authentication = authentication
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation, request = self._operation, Request(scope, receive)
+        caller = await self._authorize(request)
+        body = None
+        if operation.body is not None:
+            raw = await read_body(request, self._settings)
+            body = decode(operation.body, b"{}" if operation.body_optional and not raw else raw)
+        response = await operation.handler(Call(request, self._settings, caller, body))
+        await response(scope, receive, send)
+
+    async def _authorize(self, request: Request) -> Caller | None:
+        needed = self._operation.scope
+        if needed is None:
+            return None
+        if needed == OPERATOR:
+            self._authentication.require_operator(request)
+            return None
+        caller = await self._authentication.caller_of(request)
+        request.scope["context"].tenant_id = caller.tenant_id
+        caller.require(needed)
+        return caller

@@ -1,0 +1,82 @@
+"""Errors as RFC 9457 problem documents; with the statuses of `stores/errors.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stores import errors
+from stores.errors import ServiceError
+from web.request_context import RequestContext
+
+CONTENT_TYPE = "application/problem+json"
+
+Statuses = Mapping[type[ServiceError], tuple[int, str]]
+"""Status and title of each error."""
+STATUSES: Statuses = {
+    errors.InvalidRequest: (422, "Invalid request"),
+    errors.NotJson: (400, "The body is not JSON"),
+    errors.BodyTooLarge: (413, "The body is too large"),
+    errors.BodyTooSlow: (408, "The body did not arrive in time"),
+    errors.Unauthorized: (401, "Unauthorized"),
+    errors.MissingScope: (403, "The key lacks a scope"),
+    errors.NotFound: (404, "Not found"),
+    errors.Conflict: (409, "Conflict"),
+    errors.PreconditionFailed: (412, "Precondition failed"),
+    errors.NotAvailable: (501, "Not available in this deployment"),
+    errors.StoreUnavailable: (503, "The database is not available"),
+    # nginx's number; nobody receives it.
+    errors.ClientDisconnected: (499, "The client disconnected"),
+}
+HTTP_TITLES = {404: "Not found", 405: "Method not allowed"}
+
+
+class Problems:
+    """Turns errors into responses, and is the only place that knows their statuses."""
+
+    def __init__(self, *statuses: Statuses) -> None:
+        self._statuses = {kind: status for table in (STATUSES, *statuses) for kind, status in table.items()}
+
+    def of_error(self, request: Request, error: ServiceError) -> Response:
+        context: RequestContext = request.scope["context"]
+        context.error_code = error.code
+        status, title = self._statuses[type(error)]
+        document = _document(status, title, error.code, str(error), request)
+        if isinstance(error, errors.InvalidRequest) and error.field:
+            document["field"] = error.field
+        headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+        if isinstance(error, errors.Unauthorized):
+            headers["WWW-Authenticate"] = 'Bearer realm="wanneng"'
+        return _response(status, document, headers)
+
+    def of_http(self, request: Request, error: HTTPException) -> Response:
+        """Starlette's own: unknown path, wrong method."""
+        title = HTTP_TITLES.get(error.status_code, error.detail)
+        document = _document(error.status_code, title, "http_error", error.detail, request)
+        return _response(error.status_code, document, dict(error.headers or {}))
+
+    def of_defect(self, request: Request) -> Response:
+        """Anything unforeseen; the caller has logged its traceback."""
+        request.scope["context"].error_code = ServiceError.code
+        detail = "an unexpected error; the log has it under this request_id"
+        return _response(500, _document(500, "Internal error", ServiceError.code, detail, request), {})
+
+
+def _document(status: int, title: str, code: str, detail: str, request: Request) -> dict[str, object]:
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": code,
+        "request_id": request.scope["context"].request_id,
+    }
+
+
+def _response(status: int, document: dict[str, object], headers: dict[str, str]) -> Response:
+    return Response(msgspec.json.encode(document), status, headers, media_type=CONTENT_TYPE)

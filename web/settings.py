@@ -1,0 +1,97 @@
+"""Settings of a server: a frozen struct whose fields are `WANNENG_<FIELD>` in the environment, with bounds."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from stores.label_sets import LabelLimits
+
+PREFIX = "WANNENG_"
+SECRETS = frozenset({"admin_key", "database_url", "redis_url", "worker_key"})
+"""Fields that are shown nowhere."""
+
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+Count = Annotated[int, Meta(ge=1)]
+CountOrNone = Annotated[int, Meta(ge=0)]
+"""0 stands for "no limit" or "off", as the field says."""
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=1e9)]
+Text = Annotated[str, Meta(min_length=1)]
+Secret = Annotated[str, Meta(min_length=32)]
+"""Shared by processes, chosen at random; empty by default, which switches off what it opens."""
+
+
+class SettingsError(Exception):
+    """A variable of the environment has a value that cannot be used; the message names it."""
+
+
+class ServerSettings(LabelLimits, frozen=True, kw_only=True):
+    """What both planes read."""
+
+    database_url: Text = "sqlite:///.state/wanneng.db"
+    """Database of tenants, label sets, files and batches: `sqlite:///PATH`, or `postgresql://…` to share it."""
+    require_key: bool = False
+    """Ask for a key on loopback too; on every other address one is always needed."""
+    key_cache_ttl_s: Seconds = 5.0
+    """How long a key or label set that was read is trusted: a change acts everywhere within this time."""
+    drain_s: SecondsOrNone = 0.0
+    """How long after SIGTERM requests are still answered, each with `Connection: close`."""
+    body_timeout_s: Seconds = 10.0
+    """Longest time for a request body to arrive."""
+    max_body_bytes: Count = 4_000_000
+    """Size of a request body."""
+    otlp_endpoint: str = ""
+    """OpenTelemetry collector for traces, such as `http://collector:4318`; empty: no tracing."""
+
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in msgspec.structs.asdict(self).items() if name not in SECRETS}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+_Settings = TypeVar("_Settings", bound=Struct)
+
+
+def load_settings(kind: type[_Settings], environment: Mapping[str, str] | None = None) -> _Settings:
+    """Settings from `environment` (the process's own by default); `SettingsError` names the bad variable."""
+    variables = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        variable = PREFIX + field.name.upper()
+        text = variables.get(variable)
+        if text is None:
+            continue
+        if not text.strip():
+            # An empty address would mean every interface of the machine.
+            raise SettingsError(f"{variable} is empty; give it a value or unset it")
+        try:
+            values[field.name] = _convert(text.strip(), field.type)
+        except msgspec.ValidationError as error:
+            shown = "" if field.name in SECRETS else f" is {text!r}"
+            raise SettingsError(f"{variable}{shown}: {error}") from None
+    return kind(**values)
+
+
+def _convert(text: str, kind: Any) -> Any:
+    if kind is Path:
+        return Path(text)
+    plain = getattr(kind, "__origin__", kind)
+    if get_origin(kind) is tuple or get_origin(plain) is tuple:
+        return msgspec.convert([part.strip() for part in text.split(",") if part.strip()], kind, strict=False)
+    if plain is bool:
+        text = {"yes": "true", "no": "false"}.get(text.lower(), text)
+    return msgspec.convert(text, kind, strict=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
