@@ -1,1 +1,1 @@
-"""Builds engines: a StructBERT snapshot becomes ONNX and INT8. Knows nothing about Triton or HTTP."""
+"""Builds inference engines from StructBERT snapshots, and verifies them against PyTorch."""

@@ -1,4 +1,4 @@
-"""A snapshot becomes an engine folder: export, the steps of derive.py, proof, publication. Knows no Triton."""
+"""Builds an engine folder from a snapshot: export, rewrite, verification, publication."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from transformers import BertForSequenceClassification
 
 from engine.derive import CONFIG_FILES, MODEL_FILE, rewrite
 from engine.errors import SnapshotError
-from engine.export import OPSET, export_onnx
-from engine.manifest import Source, digest_of, file_sha256, read_manifest, write_manifest
-from engine.publish import published
+from engine.graph.export import OPSET, export_onnx
+from engine.graph.w8 import quantize_dequantize, read_weights, store_weights_in_8_bits
+from engine.manifest import WeightsSource, digest_of, file_sha256, read_manifest, write_manifest
+from engine.publish import publishing
 from engine.recipe import Recipe
-from engine.reference import make_reference, rows_of
-from engine.samples import Sample, own_samples
+from engine.reference import encode_samples, make_reference
+from engine.samples import Sample, builtin_samples
 from engine.snapshot import (
     WEIGHTS_FILE,
     Snapshot,
@@ -32,12 +33,11 @@ from engine.verification import compare
 from engine.verification.onnx_file import OnnxFile
 from engine.verification.reference import CALIBRATION_FILE, Row, save_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
-from engine.weights8 import read_weights, round_to_8_bits, store_weights_in_8_bits
 
 DISK_FACTOR = 3
-"""Bytes needed while building, for each byte of the snapshot's weights: the export, its rewrite, and some room."""
+"""Disk space for a build, as a multiple of the snapshot's weights: the export, its rewrite, and a margin."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def build_engine(
@@ -47,60 +47,63 @@ def build_engine(
     *,
     name: str,
     samples: Sequence[Sample] | None = None,
-    say: Say = lambda _line: None,
+    log: Log = lambda _line: None,
 ) -> compare.Report:
-    """Build the snapshot `source` into the new folder `target`, prove it, and publish it.
+    """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
 
-    `samples` calibrate INT8; the package's own by default. Nothing is at `target` unless the engine's logits are
-    PyTorch's within the precision's tolerance (`VerificationError`).
+    `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8. Unless the
+    engine's logits equal PyTorch's within the tolerance of its precision, nothing is published and
+    `VerificationError` is raised.
     """
-    say(f"reading {source}")
+    log(f"reading {source}")
     snapshot = read_snapshot(source)
     network = network_of(snapshot)
-    with published(target, needed_bytes=DISK_FACTOR * (source / WEIGHTS_FILE).stat().st_size) as work:
+    with publishing(target, needed_bytes=DISK_FACTOR * (source / WEIGHTS_FILE).stat().st_size) as work:
         for file in CONFIG_FILES:
             if (source / file).exists():
                 shutil.copyfile(source / file, work / file)
-        say("asking PyTorch for the reference")
+        log("running PyTorch for the reference")
         weights_sha256 = digest_of(arrays_of(network))
-        reference = make_reference(snapshot, network, own_samples("reference"), weights_sha256)
+        reference = make_reference(snapshot, network, builtin_samples("reference"), weights_sha256)
         reference.save(work / REFERENCE_FILE)
-        say(f"building {recipe.target}/{recipe.precision}, {recipe.front}")
+        log(f"building {recipe}")
         calibration: list[Row] = []
         if recipe.is_source or recipe.precision == "int8":
             calibration = [
-                row for rows in rows_of(snapshot, samples or own_samples("calibration")) for row in rows
+                row for rows in encode_samples(snapshot, samples or builtin_samples("calibration")) for row in rows
             ]
-        extra = _write_model(work / MODEL_FILE, snapshot, network, recipe, calibration)
+        details = _write_model(work / MODEL_FILE, snapshot, network, recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)
-        origin = Source(name, file_sha256(source / WEIGHTS_FILE))
+        origin = WeightsSource(name, file_sha256(source / WEIGHTS_FILE))
         write_manifest(
             work,
             recipe,
             origin,
             config=snapshot.config,
             weights_sha256=weights_sha256,
-            identity_sha256=extra.pop("identity_sha256", weights_sha256),
-            extra={"opset": OPSET, **extra},
+            identity_sha256=details.pop("identity_sha256", weights_sha256),
+            details={"opset": OPSET, **details},
         )
-        say("comparing with the reference")
+        log("comparing the engine with the reference")
         logits = OnnxFile(work / MODEL_FILE).logits(reference.rows)
-        return compare.prove(
+        return compare.require_agreement(
             work, reference, logits, name=name, precision=recipe.precision, tolerance=recipe.tolerance
         )
 
 
 def restore_snapshot(engine: Path, target: Path) -> None:
-    """Write the ModelScope snapshot whose FP32 logits are those of the `w8` engine in the folder `engine`."""
+    """Write the ModelScope snapshot with the weights of the `w8` engine in the folder `engine` to `target`."""
     precision = read_manifest(engine).get("precision")
     if precision != "w8":
-        raise SnapshotError(f"{engine} holds a {precision} engine; only a w8 engine keeps the snapshot's weights")
+        raise SnapshotError(
+            f"{engine} is a {precision} engine; only a w8 engine keeps the weights of its snapshot"
+        )
     config = json.loads((engine / "config.json").read_text(encoding="utf-8"))
     weights = {name: torch.from_numpy(value.copy()) for name, value in read_weights(engine / MODEL_FILE).items()}
     vocabulary = (engine / "vocab.txt").read_text(encoding="utf-8")
     needed_bytes = DISK_FACTOR * sum(value.nbytes for value in weights.values())
-    with published(target, needed_bytes=needed_bytes) as work:
+    with publishing(target, needed_bytes=needed_bytes) as work:
         write_snapshot(Snapshot(config, weights, vocabulary, lower_case(engine)), work)
 
 
@@ -111,14 +114,14 @@ def _write_model(
     recipe: Recipe,
     calibration: Sequence[Row],
 ) -> dict[str, Any]:
-    """Write the graph; returns what the manifest should say besides."""
-    extra: dict[str, Any] = {}
+    """Write the graph to `path`; returns further entries for the manifest."""
+    details: dict[str, Any] = {}
     weights = arrays_of(network)
     if recipe.precision == "w8":
-        weights = round_to_8_bits(weights)
+        weights = quantize_dequantize(weights)
         network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()}, strict=False)
-        extra["identity_sha256"] = digest_of(weights)
+        details["identity_sha256"] = digest_of(weights)
     export_onnx(network, path)
     if recipe.precision == "w8":
         store_weights_in_8_bits(path, weights, path)
-    return extra | rewrite(path, snapshot.config, recipe, calibration)
+    return details | rewrite(path, snapshot.config, recipe, calibration)

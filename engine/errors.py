@@ -1,23 +1,23 @@
-"""The refusals of this package.
+"""The errors of this package; every message names the thing, the cause and the way out.
 
-BuildError                every error raised here on purpose; its message names the thing and the way out
-├── SnapshotError         the source cannot become an engine
-├── VerificationError     the engine's answers are not the reference's; nothing is published
-└── TargetError           what should be verified cannot be asked
+BuildError
+├── SnapshotError         the source is incomplete or of another kind
+├── VerificationError     the engine's logits differ from the reference's; nothing is published
+└── TargetError           the target of a verification cannot be run, or its reference cannot be read
 """
 
 
 class BuildError(Exception):
-    """An engine cannot be built."""
+    """Base class of the errors that this package raises on purpose."""
 
 
 class SnapshotError(BuildError):
-    """A ModelScope snapshot is incomplete or of another kind."""
+    """The source of an engine, a snapshot or another engine, is incomplete or of another kind."""
 
 
 class VerificationError(BuildError):
-    """An engine answers otherwise than PyTorch does."""
+    """The logits of an engine differ from PyTorch's by more than its tolerance."""
 
 
 class TargetError(BuildError):
-    """An ONNX file or a Triton server does not answer."""
+    """The target of a verification, an ONNX file or a Triton server, or its reference cannot be used."""

@@ -1,4 +1,4 @@
-"""Writes and reads `engine.json`, which says what an engine is. Knows nothing about graphs."""
+"""Writes and reads `engine.json`, the manifest of an engine folder."""
 
 from __future__ import annotations
 
@@ -17,30 +17,35 @@ from engine.errors import SnapshotError
 from engine.recipe import Recipe
 
 FILE_NAME = "engine.json"
-VERSIONS_OF = ("torch", "transformers", "onnx", "onnxruntime", "tensorrt")
+PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tensorrt")
+"""Packages whose versions the manifest records."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where the weights came from."""
+class WeightsSource:
+    """The snapshot that the weights come from."""
 
     name: str
-    """What answers call the model."""
+    """The model name in answers."""
     sha256: str
-    """Of the file of weights, as it was read."""
+    """Of the file `pytorch_model.bin`."""
 
 
 def write_manifest(
     folder: Path,
     recipe: Recipe,
-    source: Source,
+    source: WeightsSource,
     *,
     config: Mapping[str, Any],
     weights_sha256: str,
     identity_sha256: str,
-    extra: Mapping[str, Any],
+    details: Mapping[str, Any],
 ) -> None:
-    """`identity_sha256` covers every number that decides an answer: weights, and scales where there are some."""
+    """Write `engine.json` into `folder`.
+
+    `config` is the network's `config.json`; `weights_sha256` covers the FP32 weights, `identity_sha256` all
+    numbers that answers depend on, for INT8 the scales too; `details` are further entries.
+    """
     manifest = {
         "name": source.name,
         "engine_id": f"{identity_sha256[:16]}-{recipe.precision}",
@@ -52,26 +57,27 @@ def write_manifest(
         "max_tokens": config["max_position_embeddings"],
         "vocabulary": config["vocab_size"],
         "label_order": ["entailment", "neutral", "contradiction"],
-        "versions": {name: version for name in VERSIONS_OF if (version := _version(name))},
-        **extra,
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        **details,
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / FILE_NAME).write_text(text, encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
+    """The content of `engine.json` in `folder`; `SnapshotError` if it cannot be read."""
     path = folder / FILE_NAME
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SnapshotError(f"{path} cannot be read: {error}") from None
-    if not isinstance(facts, dict):
+    if not isinstance(manifest, dict):
         raise SnapshotError(f"{path} is not a JSON object")
-    return facts
+    return manifest
 
 
 def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over names, shapes and values in the order of the names."""
+    """SHA-256 over names, shapes and values, sorted by name."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         digest.update(f"{len(key)}:{key}{arrays[key].shape}".encode())
@@ -80,6 +86,7 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

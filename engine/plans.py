@@ -1,4 +1,4 @@
-"""A padded FP32 engine becomes TensorRT plans, one for each length bucket. Reaches TensorRT by a port."""
+"""Builds TensorRT plans from a padded FP32 engine, one per length bucket."""
 
 from __future__ import annotations
 
@@ -12,53 +12,60 @@ import onnx
 from numpy.typing import NDArray
 
 from engine.derive import MODEL_FILE, read_source
-from engine.fuse import halve
+from engine.graph.fusion import convert_to_fp16
 from engine.manifest import FILE_NAME as MANIFEST_FILE
-from engine.manifest import Source, write_manifest
-from engine.publish import published
+from engine.manifest import WeightsSource, write_manifest
+from engine.publish import publishing
 from engine.recipe import INPUTS, MAX_PAIRS, Recipe, plan_path
 from engine.verification import compare
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.reference import Row, load_reference
 
 DISK_FACTOR = 8
-"""Bytes needed for each byte of the ONNX file: five plans in FP16, its own rewrite, and some room."""
+"""Disk space for a build, as a multiple of the ONNX file: five FP16 plans, the rewritten graph, and a margin."""
 
-Say = Callable[[str], None]
-AskTriton = Callable[[Path, Sequence[Row]], NDArray[np.float32]]
-"""Starts a Triton on the plans in a folder and gives the logits of the rows, `[n, 3]`."""
+Log = Callable[[str], None]
+RunPlans = Callable[[Path, Sequence[Row]], NDArray[np.float32]]
+"""Serves the plans in a folder with Triton and returns the logits `[n, 3]` of the rows."""
 
 
 class PlanBuilder(Protocol):
-    """TensorRT, or its double."""
+    """TensorRT on the GPU of this machine, or a fake."""
 
     @property
     def version(self) -> str: ...
 
-    def compute_capability(self) -> str: ...
+    def compute_capability(self) -> str:
+        """Of the GPU, such as `8.6`."""
+        ...
 
-    def build_plan(self, onnx: Path, *, inputs: tuple[str, ...], tokens: int, max_pairs: int) -> bytes: ...
+    def build_plan(self, onnx: Path, *, inputs: tuple[str, ...], tokens: int, max_pairs: int) -> bytes:
+        """The plan of the graph `onnx` for inputs `[1 … max_pairs, tokens]`."""
+        ...
 
 
 def build_plans(
-    source: Path, target: Path, recipe: Recipe, builder: PlanBuilder, ask_triton: AskTriton, *, say: Say
+    source: Path, target: Path, recipe: Recipe, builder: PlanBuilder, run_plans: RunPlans, *, log: Log
 ) -> compare.Report:
-    """Build the engine folder `source` (cpu, fp32, padded) into the new folder `target`, prove it, publish it.
+    """Build plans from the engine `source` (cpu fp32 padded), verify them, and publish them as `target`.
 
-    `target` holds `structbert_s<bucket>/1/model.sm<capability>.plan`, which the chart mounts into Triton's models.
+    The plans are `structbert_s<bucket>/1/model.sm<capability>.plan`, which the chart mounts into Triton's model
+    repository. `SnapshotError` for another source. Unless the logits of the plans equal PyTorch's within the
+    tolerance of their precision, nothing is published and `VerificationError` is raised.
     """
-    facts = read_source(source)
+    source_manifest = read_source(source)
     reference = load_reference(source / REFERENCE_FILE)
     capability = builder.compute_capability()
-    with published(target, needed_bytes=DISK_FACTOR * (source / MODEL_FILE).stat().st_size) as work:
+    with publishing(target, needed_bytes=DISK_FACTOR * (source / MODEL_FILE).stat().st_size) as work:
         for file in source.iterdir():
-            if file.name not in (MODEL_FILE, MANIFEST_FILE, compare.FILE_NAME):
+            if file.name not in (MODEL_FILE, MANIFEST_FILE, compare.REPORT_FILE):
                 shutil.copyfile(file, work / file.name)
         graph = onnx.load(source / MODEL_FILE)
         onnx_file = work / MODEL_FILE
-        onnx.save(halve(graph) if recipe.precision == "fp16" else graph, onnx_file)
-        for place, (tokens, max_pairs) in enumerate(_buckets(facts["max_tokens"]).items(), start=1):
-            say(f"building plan {place} for {tokens} tokens, compute capability {capability}")
+        onnx.save(convert_to_fp16(graph) if recipe.precision == "fp16" else graph, onnx_file)
+        buckets = _buckets(source_manifest["max_tokens"])
+        for number, (tokens, max_pairs) in enumerate(buckets.items(), start=1):
+            log(f"building plan {number} of {len(buckets)}: {tokens} tokens, compute capability {capability}")
             plan = builder.build_plan(onnx_file, inputs=INPUTS, tokens=tokens, max_pairs=max_pairs)
             path = plan_path(work, tokens, capability)
             path.parent.mkdir(parents=True)
@@ -66,25 +73,33 @@ def build_plans(
         write_manifest(
             work,
             recipe,
-            Source(facts["name"], facts["source_sha256"]),
-            config={"max_position_embeddings": facts["max_tokens"], "vocab_size": facts["vocabulary"]},
-            weights_sha256=facts["weights_sha256"],
-            identity_sha256=facts["weights_sha256"],
-            extra={
-                "opset": facts["opset"],
+            WeightsSource(source_manifest["name"], source_manifest["source_sha256"]),
+            config={
+                "max_position_embeddings": source_manifest["max_tokens"],
+                "vocab_size": source_manifest["vocabulary"],
+            },
+            weights_sha256=source_manifest["weights_sha256"],
+            identity_sha256=source_manifest["weights_sha256"],
+            details={
+                "opset": source_manifest["opset"],
                 "compute_capability": capability,
                 "tensorrt": builder.version,
-                "buckets": list(_buckets(facts["max_tokens"])),
+                "buckets": list(buckets),
             },
         )
-        say("comparing a Triton on these plans with the reference")
-        logits = ask_triton(work, reference.rows)
-        return compare.prove(
-            work, reference, logits, name=facts["name"], precision=recipe.precision, tolerance=recipe.tolerance
+        log("comparing the plans, served by Triton, with the reference")
+        logits = run_plans(work, reference.rows)
+        return compare.require_agreement(
+            work,
+            reference,
+            logits,
+            name=source_manifest["name"],
+            precision=recipe.precision,
+            tolerance=recipe.tolerance,
         )
 
 
 def _buckets(max_tokens: int) -> dict[int, int]:
-    """Buckets that a model of this many tokens needs: up to the first that holds them all."""
-    first = min((tokens for tokens in MAX_PAIRS if tokens >= max_tokens), default=max(MAX_PAIRS))
-    return {tokens: pairs for tokens, pairs in MAX_PAIRS.items() if tokens <= first}
+    """The buckets that a model of `max_tokens` needs, with their maximum pairs."""
+    longest = min((tokens for tokens in MAX_PAIRS if tokens >= max_tokens), default=max(MAX_PAIRS))
+    return {tokens: pairs for tokens, pairs in MAX_PAIRS.items() if tokens <= longest}

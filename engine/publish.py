@@ -1,4 +1,4 @@
-"""A folder appears whole or not at all, and others wait for it. Knows nothing about what is in it."""
+"""Publishes a folder atomically, and waits for one to be published."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from pathlib import Path
 
 from engine.errors import BuildError
 
-POLL_S, TELL_S = 1.0, 30.0
+POLL_INTERVAL_S = 1.0
+LOG_INTERVAL_S = 30.0
 
 
 @contextmanager
-def published(target: Path, *, needed_bytes: int) -> Iterator[Path]:
-    """A work folder beside `target` that becomes `target` when the block ends well, and vanishes when it fails.
+def publishing(target: Path, *, needed_bytes: int) -> Iterator[Path]:
+    """A temporary folder beside `target`, renamed to `target` if the block succeeds and deleted if it raises.
 
-    Refuses a target with something in it, and a disk with less than `needed_bytes` left. A failed write is a
-    `BuildError` that names the file.
+    `BuildError` if `target` is not empty, if the disk has less than `needed_bytes` left, and, with the name of the
+    file, if a write fails.
     """
     try:
         if target.exists() and any(target.iterdir()):
-            raise BuildError(f"{target} is not empty: name a new folder")
+            raise BuildError(f"{target} is not empty; name a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(target.parent).free
         if free < needed_bytes:
             raise BuildError(
-                f"{target.parent} has {free / 1e6:,.0f} MB left, {needed_bytes / 1e6:,.0f} MB are needed: "
-                "make room or name a folder elsewhere"
+                f"{target.parent} has {free / 1e6:,.0f} MB left, {needed_bytes / 1e6:,.0f} MB are needed; "
+                "free disk space or name a folder on another disk"
             )
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
@@ -42,21 +43,21 @@ def published(target: Path, *, needed_bytes: int) -> Iterator[Path]:
         work.replace(target)
     except OSError as error:
         shutil.rmtree(work, ignore_errors=True)
-        what = error.filename or "the engine"
-        raise BuildError(f"{what} cannot be written: {error.strerror}; {target} was not touched") from error
+        file = error.filename or "the engine"
+        raise BuildError(f"{file} cannot be written: {error.strerror}; {target} is unchanged") from error
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
 
 
-def await_published(folder: Path, *, timeout_s: float, say: Callable[[str], None]) -> None:
-    """Return when something is published at `folder`; `BuildError` when nothing is within `timeout_s`."""
-    ends, told = time.monotonic() + timeout_s, float("-inf")
+def await_published(folder: Path, *, timeout_s: float, log: Callable[[str], None]) -> None:
+    """Wait until `folder` exists; `BuildError` if it does not within `timeout_s`. Logs every `LOG_INTERVAL_S`."""
+    deadline, last_logged = time.monotonic() + timeout_s, float("-inf")
     while not folder.is_dir():
         now = time.monotonic()
-        if now >= ends:
+        if now >= deadline:
             raise BuildError(f"{folder} was not published within {timeout_s:.0f} s")
-        if now - told >= TELL_S:
-            say(f"waiting for {folder}, which is not published yet")
-            told = now
-        time.sleep(min(POLL_S, max(0.0, ends - now)))
+        if now - last_logged >= LOG_INTERVAL_S:
+            log(f"waiting for {folder}, which is not published yet")
+            last_logged = now
+        time.sleep(min(POLL_INTERVAL_S, max(0.0, deadline - now)))

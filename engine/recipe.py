@@ -1,4 +1,4 @@
-"""What kinds of engine there are, and what they have in common. Builds nothing."""
+"""The kinds of engine that can be built, and the inputs, outputs and file names that they share."""
 
 from __future__ import annotations
 
@@ -13,38 +13,43 @@ PRECISIONS = {
     "cuda": ("fp16", "fp32"),
     "tensorrt": ("fp16", "fp32"),
 }
-"""By target; the first is the default. `w8` stores 8-bit weights and computes in FP32.
+"""Precisions per target, the default first. `w8` has 8-bit weights and FP32 arithmetic.
 
-No fp16 on the CPU, which widens every product; no int8 on GPUs, where nobody has measured it here.
+There is no fp16 for CPUs, where ONNX Runtime would convert every product to FP32, and no int8 for GPUs, where it
+has not been measured.
 """
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""Of every engine, in this order; `[n, s]` int64, or flat where the front is ragged."""
+"""Inputs of every engine, in this order: `[n, s]` int64, or flat if they are ragged."""
 OUTPUT = "logits"
-"""`[n, 3]` float32."""
+"""Output of every engine, `[n, 3]` float32: entailment, neutral, contradiction."""
 MAX_PAIRS = {32: 256, 64: 128, 128: 64, 256: 64, 512: 64}
-"""Length buckets in tokens, and the most pairs of a run: 8,192 cells, but no less than a call's 64 pairs."""
+"""Length buckets in tokens, and their maximum pairs per batch: 8,192 tokens, but at least a request's 64 pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One kind of engine."""
+    """A kind of engine."""
 
     target: str
-    """`cpu`: ONNX Runtime; `cuda`: ONNX Runtime on a GPU; `tensorrt`: a plan for each length bucket."""
+    """`cpu`: ONNX Runtime on CPUs; `cuda`: ONNX Runtime on GPUs; `tensorrt`: a TensorRT plan per length bucket."""
     precision: str
     ragged: bool
-    """Flat rows in, for Triton's own onnxruntime backend; otherwise `[n, s]` with padding."""
+    """Whether inputs are flat, for Triton's onnxruntime backend, or `[n, s]` with padding."""
 
     tolerance: Tolerance
-    """How far from PyTorch its logits may be."""
+    """Largest accepted difference from PyTorch."""
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision} {self.front}"
 
     @property
     def is_source(self) -> bool:
-        """Whether others are made of it: engines of other precisions and fronts, and plans."""
+        """Whether engines of other kinds can be built from it."""
         return (self.target, self.precision, self.ragged) == ("cpu", "fp32", False)
 
     @property
     def front(self) -> str:
+        """Layout of the inputs: `ragged` or `padded`."""
         return "ragged" if self.ragged else "padded"
 
 
@@ -54,19 +59,24 @@ def choose_recipe(
     ragged: bool | None = None,
     max_logit_difference: float | None = None,
 ) -> Recipe:
-    """Defaults filled in: the target's first precision and its tolerance, a ragged front for `cuda` alone."""
+    """The recipe for these options of `wanneng engine build`; `BuildError` for a kind that does not exist.
+
+    By default an engine has the first precision of its target, the tolerance of its precision, and ragged inputs
+    for `cuda` only.
+    """
     if target not in PRECISIONS:
-        raise BuildError(f"--target {target}: {', '.join(PRECISIONS)} are possible")
-    chosen = precision or PRECISIONS[target][0]
-    if chosen not in PRECISIONS[target]:
-        possible = ", ".join(PRECISIONS[target])
-        raise BuildError(f"--precision {chosen} does not exist for --target {target}: {possible} do")
+        raise BuildError(f"--target {target} does not exist; choose {', '.join(PRECISIONS)}")
+    precision = precision or PRECISIONS[target][0]
+    if precision not in PRECISIONS[target]:
+        raise BuildError(
+            f"--precision {precision} does not exist for --target {target}; choose {', '.join(PRECISIONS[target])}"
+        )
     if ragged and target == "tensorrt":
-        raise BuildError("--ragged: TensorRT takes padded rows, one plan for each length bucket")
-    tolerance = tolerance_of(chosen, max_logit_difference)
-    return Recipe(target, chosen, target == "cuda" if ragged is None else ragged, tolerance)
+        raise BuildError("--ragged does not exist for --target tensorrt, whose plans take padded inputs")
+    tolerance = tolerance_of(precision, max_logit_difference)
+    return Recipe(target, precision, target == "cuda" if ragged is None else ragged, tolerance)
 
 
 def plan_path(engine: Path, tokens: int, capability: str) -> Path:
-    """Where a bucket's plan stands; `cc_model_filenames` of the model's config names the file."""
+    """File of a bucket's plan for a compute capability, as `cc_model_filenames` in the model's config names it."""
     return engine / f"structbert_s{tokens}" / "1" / f"model.sm{capability.replace('.', '')}.plan"

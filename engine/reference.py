@@ -1,4 +1,4 @@
-"""Asks PyTorch: samples become token rows, and rows become FP32 logits. Knows nothing about ONNX."""
+"""Makes references: tokenizes samples as ModelScope does, and runs PyTorch for their FP32 logits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from engine.errors import BuildError
 from engine.manifest import digest_of
 from engine.samples import Sample
 from engine.snapshot import Snapshot, arrays_of, network_of, read_snapshot
-from engine.verification.reference import Reference, Row, padded
+from engine.verification.reference import Reference, Row, pad_rows
 
 
 def make_reference(
     snapshot: Snapshot, network: BertForSequenceClassification, samples: Sequence[Sample], weights_sha256: str
 ) -> Reference:
-    """The samples' rows, cut as ModelScope cuts them, and the network's logits for each row alone."""
+    """The rows of the samples, truncated as ModelScope truncates them, and the logits of each row run by itself.
+
+    `weights_sha256`: digest of the network's weights, recorded in the reference.
+    """
     rows, texts, logits = [], [], []
-    for text, (sample, sample_rows) in enumerate(zip(samples, rows_of(snapshot, samples), strict=True)):
+    for text, (sample, sample_rows) in enumerate(zip(samples, encode_samples(snapshot, samples), strict=True)):
         for row in sample_rows:
             rows.append(row)
             texts.append(text)
@@ -32,9 +35,9 @@ def make_reference(
     return Reference(rows, np.array(texts), np.concatenate(logits), weights_sha256)
 
 
-def rows_of(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[list[Row]]:
-    """Token rows of each sample, one for each label; longest-first truncation at the model's limit."""
-    logging.set_verbosity_error()  # It warns at every cut pair that it does not return what was cut.
+def encode_samples(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[list[Row]]:
+    """The token rows of each sample, one per label, truncated longest first to the model's maximum."""
+    logging.set_verbosity_error()  # The tokenizer warns of every truncated pair.
     with tempfile.TemporaryDirectory() as folder:
         vocabulary = Path(folder) / "vocab.txt"
         vocabulary.write_text(snapshot.vocabulary, encoding="utf-8")
@@ -53,14 +56,14 @@ def rows_of(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[list[Row]
 
 
 def _logits(network: BertForSequenceClassification, row: Row) -> np.ndarray:
-    tensors = {name: torch.from_numpy(values) for name, values in padded([row]).items()}
+    tensors = {name: torch.from_numpy(values) for name, values in pad_rows([row]).items()}
     with torch.inference_mode():
         logits: np.ndarray = network(**tensors).logits.numpy()
     return logits
 
 
 def write_reference(source: Path, samples: Sequence[Sample], target: Path) -> int:
-    """Ask the network of the snapshot `source` and write the file `target`; the number of pairs."""
+    """Write the reference of the snapshot `source` for `samples` to the file `target`; return its pair count."""
     snapshot = read_snapshot(source)
     network = network_of(snapshot)
     reference = make_reference(snapshot, network, samples, digest_of(arrays_of(network)))

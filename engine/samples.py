@@ -1,4 +1,4 @@
-"""Texts with labels: what a reference is asked, and what INT8 is calibrated on. Knows nothing about tokens."""
+"""Texts with labels, for references and for INT8 calibration."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from pathlib import Path
 
 from engine.errors import BuildError
 
-OWN = Path(__file__).parent / "samples.json"
+BUILTIN_FILE = Path(__file__).parent / "samples.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A text and its hypotheses."""
+    """A text and its labels, which are used as hypotheses."""
 
     text: str
     labels: tuple[str, ...]
 
 
-def own_samples(part: str) -> list[Sample]:
-    """`calibration` or `reference`: short texts of many kinds, and long ones joined from them."""
+def builtin_samples(part: str) -> list[Sample]:
+    """The samples of this package for `calibration` or `reference`: short texts, and long ones made of them."""
     short = [
-        Sample(item["text"], tuple(item["labels"])) for item in json.loads(OWN.read_text(encoding="utf-8"))[part]
+        Sample(item["text"], tuple(item["labels"]))
+        for item in json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))[part]
     ]
     texts = [sample.text for sample in short]
     return short + [
@@ -32,7 +33,7 @@ def own_samples(part: str) -> list[Sample]:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """JSON lines `{"text": …, "labels": […]}`, such as a day of real requests; a bad line is named."""
+    """Read JSON lines `{"text": …, "labels": […]}`, such as logged requests; `BuildError` names a bad line."""
     samples = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -43,9 +44,9 @@ def read_samples(path: Path) -> list[Sample]:
             item = json.loads(line)
             sample = Sample(str(item["text"]), tuple(map(str, item["labels"])))
         except (ValueError, KeyError, TypeError):
-            raise BuildError(f'{path}, line {number}: {{"text": "…", "labels": ["…"]}} is needed') from None
+            raise BuildError(f'{path}, line {number}: expected {{"text": "…", "labels": ["…"]}}') from None
         if sample.labels:
             samples.append(sample)
     if not samples:
-        raise BuildError(f"{path} has no samples")
+        raise BuildError(f"{path} contains no samples")
     return samples

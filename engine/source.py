@@ -1,4 +1,4 @@
-"""Finds the snapshot that a user means: a folder, or a ModelScope id to download. Reads no weights."""
+"""Locates the snapshot that a user names: a folder, or a ModelScope id, which is downloaded."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ MODEL_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def snapshot_folder(source: str, revision: str | None = None) -> Path:
-    """The folder of `source`; an id is downloaded into ModelScope's cache with its progress bars, resumably."""
+    """The folder of `source`; a ModelScope id is downloaded to ModelScope's cache first.
+
+    ModelScope shows the progress and resumes interrupted downloads. `revision` is that of a ModelScope id.
+    `SnapshotError` if `source` is neither a folder nor an id, or cannot be downloaded.
+    """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
     if not MODEL_ID.fullmatch(source):
         raise SnapshotError(f"{source} is neither a folder nor a ModelScope id such as owner/name")
-    # Here and not above: its import takes seconds, which a local snapshot need not wait for.
+    # Imported here, because it takes seconds and a local snapshot does not need it.
     from modelscope.hub.snapshot_download import snapshot_download  # noqa: PLC0415
 
     try:
         return Path(snapshot_download(source, revision=revision))
-    except Exception as error:  # noqa: BLE001 - ModelScope raises requests' errors and a dozen of its own
+    except Exception as error:  # noqa: BLE001 - ModelScope raises errors of requests and many of its own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SnapshotError(
-            f"{source} is no folder here and could not be downloaded from ModelScope: {reason}"
+            f"{source} is not a folder here and could not be downloaded from ModelScope: {reason}"
         ) from None

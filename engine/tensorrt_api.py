@@ -1,7 +1,7 @@
-"""The only module that calls TensorRT: an ONNX file becomes a plan. Knows no folders, no buckets, no Triton.
+"""Builds a plan from an ONNX file with TensorRT, which no other module imports.
 
-Runs inside NVIDIA's Triton image, whose TensorRT reads the plan later. Networks are strongly typed: what runs in
-FP16 is written in the ONNX file (`engine.fuse.halve`), since TensorRT 11 has no FP16 flag any more.
+Runs inside NVIDIA's Triton image, whose TensorRT loads the plan later. Networks are strongly typed, because
+TensorRT 11 has no FP16 flag any more: the types in the ONNX file decide (`engine.graph.fusion.convert_to_fp16`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ import tensorrt as trt
 from engine.errors import BuildError
 
 WORKSPACE_BYTES = 4 * 1024**3
+"""GPU memory that TensorRT may use for temporary tensors."""
 NVIDIA_SMI_TIMEOUT_S = 30
 
 
 class TensorRt:
-    """TensorRT on the GPU of this machine; timings of kernels are kept in `timing_cache`."""
+    """TensorRT on the GPU of this machine.
+
+    `timing_cache`: file that keeps kernel timings between builds; `hardware_compatible`: build plans that run on
+    every GPU from Ampere on, somewhat slower.
+    """
 
     def __init__(self, timing_cache: Path | None, *, hardware_compatible: bool) -> None:
         self._logger = trt.Logger(trt.Logger.WARNING)
@@ -30,26 +35,26 @@ class TensorRt:
         return str(trt.__version__)
 
     def compute_capability(self) -> str:
-        """Such as `8.6`, of the first GPU."""
+        """Compute capability of the first GPU, such as `8.6`."""
         command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
         try:
-            told = subprocess.run(
+            done = subprocess.run(
                 command, check=True, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise BuildError(
-                f"no GPU can be asked (nvidia-smi: {error}): plans are built on the GPU they run on"
+                f"nvidia-smi finds no GPU ({error}); build plans on a machine with the GPU that will run them"
             ) from None
-        return told.stdout.split()[0]
+        return done.stdout.split()[0]
 
     def build_plan(self, onnx: Path, *, inputs: tuple[str, ...], tokens: int, max_pairs: int) -> bytes:
-        """A plan for `[1 to max_pairs, tokens]`, tuned at `max_pairs`."""
+        """The plan of the graph `onnx` for inputs `[1 … max_pairs, tokens]`, optimized for `max_pairs`."""
         builder = trt.Builder(self._logger)
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self._logger)
         if not parser.parse_from_file(str(onnx)):
-            faults = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
-            raise BuildError(f"TensorRT cannot read {onnx}: {faults}")
+            faults = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
+            raise BuildError(f"TensorRT cannot parse {onnx}: {faults}")
         config = builder.create_builder_config()
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
         if self._hardware_compatible:
@@ -58,16 +63,16 @@ class TensorRt:
         for name in inputs:
             profile.set_shape(name, (1, tokens), (max_pairs, tokens), (max_pairs, tokens))
         config.add_optimization_profile(profile)
-        cache = config.create_timing_cache(self._read_timings())
+        cache = config.create_timing_cache(self._read_timing_cache())
         config.set_timing_cache(cache, ignore_mismatch=False)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
-            raise BuildError(f"TensorRT built no plan for {max_pairs} pairs of {tokens} tokens; its log says why")
+            raise BuildError(f"TensorRT built no plan for {max_pairs} pairs of {tokens} tokens; see its log")
         if self._timing_cache is not None:
             self._timing_cache.write_bytes(memoryview(cache.serialize()))
         return bytes(memoryview(plan))
 
-    def _read_timings(self) -> bytes:
+    def _read_timing_cache(self) -> bytes:
         if self._timing_cache is None or not self._timing_cache.exists():
             return b""
         return self._timing_cache.read_bytes()

@@ -1,1 +1,1 @@
-"""Is an engine what PyTorch says? Runs where engines are served: no torch, no transformers."""
+"""Compares engines with PyTorch's logits; needs no torch, so that it runs where engines are served."""

@@ -1,4 +1,4 @@
-"""Compares an engine's logits with the reference's and gives a verdict. Knows nothing about engines or servers."""
+"""Compares the logits of an engine with those of the reference."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from engine.errors import VerificationError
 from engine.verification.reference import Reference
 
-FILE_NAME = "verification.json"
+REPORT_FILE = "verification.json"
 ENTAILMENT = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an engine of one precision may be off."""
+    """Largest accepted difference between an engine of a precision and the reference."""
 
     max_logit_difference: float
     decided_agreement: float
-    """Least share of decided texts whose best label is the reference's."""
+    """Minimum share of decided texts whose best label is that of the reference."""
 
 
 TOLERANCES = {
@@ -31,13 +31,13 @@ TOLERANCES = {
     "w8": Tolerance(0.5, 0.95),
     "int8": Tolerance(0.5, 0.95),
 }
-"""By precision. Seen on the embedded model and on a random base-size one: fp32 1e-5, fp16 0.003, int8 0.07 to 0.2
-with 0.3 to 0.7% of top labels changed on 1,200 texts."""
+"""Tolerance by precision. Measured on the embedded model and on a base-size model with random weights: fp32 1e-5,
+fp16 0.003, int8 0.07 to 0.2 with 0.3 to 0.7% of the best labels changed on 1,200 texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was compared, what was found, and whether that will do."""
+    """Result of a comparison; differences are absolute, in logits."""
 
     target: str
     precision: str
@@ -46,23 +46,25 @@ class Report:
     max_logit_difference: float
     mean_logit_difference: float
     top1_agreement: float
-    """Over all texts; near-ties of the reference count, so it is told and not judged."""
+    """Share of all texts whose best label is that of the reference; near-ties count, so it is only reported."""
     decided_texts: int
-    """Texts whose best label leads the second by more than the tolerated difference in the reference."""
+    """Texts whose best label leads the second by more than the tolerance in the reference."""
     decided_agreement: float
-    """Top-1 agreement over those; 1 when there are none."""
+    """Top-1 agreement over the decided texts; 1 if there are none."""
     worst_pair: int
-    """Place of the pair with the largest difference in the reference."""
+    """Index, in the reference, of the pair with the largest difference."""
     tolerance: Tolerance
     passed: bool
 
     def save(self, path: Path) -> None:
+        """Write the report as JSON."""
         path.write_text(self.json() + "\n", encoding="utf-8")
 
     def json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
     def sentence(self) -> str:
+        """The result for people, on one line."""
         return (
             f"{self.target} ({self.precision}): max |Δlogit| {self.max_logit_difference:.2g} "
             f"(at most {self.tolerance.max_logit_difference:g}), top-1 agreement {self.decided_agreement:.3f} "
@@ -75,39 +77,41 @@ class Report:
 def compare(
     reference: Reference, logits: NDArray[np.float32], *, target: str, precision: str, tolerance: Tolerance
 ) -> Report:
-    """The verdict on `logits` `[n, 3]`, in the order of the reference's rows. NaN never passes."""
+    """Compare `logits` (`[n, 3]`, in the order of the reference's rows) with the reference; NaN never passes.
+
+    `target` names what was run.
+    """
     differences = np.abs(logits - reference.logits)
-    # The largest number stands for what is none, which JSON cannot write.
+    # JSON has no NaN and no infinity.
     differences[~np.isfinite(differences)] = np.finfo(np.float32).max
-    agreed, decided = [], []
+    agreed, agreed_if_decided = [], []
     for text in np.unique(reference.texts):
-        got, known = (
-            logits[reference.texts == text, ENTAILMENT],
-            reference.logits[reference.texts == text, ENTAILMENT],
-        )
-        first, *others = sorted(known, reverse=True)
-        agreed.append(bool(np.argmax(got) == np.argmax(known)))
-        decided.append(not others or first - others[0] > tolerance.max_logit_difference)
-    worst = float(differences.max())
-    certain = [agreement for agreement, is_decided in zip(agreed, decided, strict=True) if is_decided]
-    agreement = float(np.mean(certain)) if certain else 1.0
+        entailment = logits[reference.texts == text, ENTAILMENT]
+        expected = reference.logits[reference.texts == text, ENTAILMENT]
+        agreed.append(bool(np.argmax(entailment) == np.argmax(expected)))
+        best, *others = sorted(expected, reverse=True)
+        if not others or best - others[0] > tolerance.max_logit_difference:
+            agreed_if_decided.append(agreed[-1])
+    max_difference = float(differences.max())
+    decided_agreement = float(np.mean(agreed_if_decided)) if agreed_if_decided else 1.0
     return Report(
         target=target,
         precision=precision,
         texts=len(agreed),
         pairs=len(logits),
-        max_logit_difference=worst,
+        max_logit_difference=max_difference,
         mean_logit_difference=float(differences.mean()),
         top1_agreement=float(np.mean(agreed)),
-        decided_texts=len(certain),
-        decided_agreement=agreement,
+        decided_texts=len(agreed_if_decided),
+        decided_agreement=decided_agreement,
         worst_pair=int(differences.max(axis=1).argmax()),
         tolerance=tolerance,
-        passed=worst <= tolerance.max_logit_difference and agreement >= tolerance.decided_agreement,
+        passed=max_difference <= tolerance.max_logit_difference
+        and decided_agreement >= tolerance.decided_agreement,
     )
 
 
-def prove(
+def require_agreement(
     folder: Path,
     reference: Reference,
     logits: NDArray[np.float32],
@@ -116,15 +120,20 @@ def prove(
     precision: str,
     tolerance: Tolerance,
 ) -> Report:
-    """Compare, write the report beside the engine in `folder`, and refuse to go on when it failed."""
+    """Compare, write the report to `folder`, and raise `VerificationError` if the comparison failed.
+
+    `name` is the name of the engine; the other arguments are those of `compare`.
+    """
     report = compare(reference, logits, target=name, precision=precision, tolerance=tolerance)
-    report.save(folder / FILE_NAME)
+    report.save(folder / REPORT_FILE)
     if not report.passed:
         raise VerificationError(f"{report.sentence()}; nothing was published")
     return report
 
 
 def tolerance_of(precision: str, max_logit_difference: float | None = None) -> Tolerance:
-    """The precision's own, with another largest difference where one is given."""
-    own = TOLERANCES[precision]
-    return own if max_logit_difference is None else replace(own, max_logit_difference=max_logit_difference)
+    """The tolerance of a precision, with another `max_logit_difference` if one is given."""
+    tolerance = TOLERANCES[precision]
+    if max_logit_difference is None:
+        return tolerance
+    return replace(tolerance, max_logit_difference=max_logit_difference)

@@ -1,4 +1,4 @@
-"""Starts a Triton on models in a folder, asks it, and stops it: the proof of plans, which only a GPU can run."""
+"""Runs rows through a Triton server that is started for them, to verify TensorRT plans on their GPU."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.5
 LOG_LINES = 15
+"""Last lines of Triton's log that an error shows."""
 
 
 def ask_local_triton(
@@ -31,12 +32,13 @@ def ask_local_triton(
     command: Sequence[str] = ("tritonserver",),
     environment: Mapping[str, str] | None = None,
 ) -> NDArray[np.float32]:
-    """Logits `[n, 3]` of a Triton that serves the model repository `models` while this runs.
+    """Logits `[n, 3]` of `rows` from a Triton server on the model repository `models`, stopped afterwards.
 
-    `TargetError` with the server's last lines when it does not start within `START_TIMEOUT_S`.
+    `command` starts Triton, in `environment`. `TargetError`, with the last lines of Triton's log, if it does not
+    start within `START_TIMEOUT_S` or fails.
     """
     if shutil.which(command[0]) is None:
-        raise TargetError(f"{command[0]} is not installed here: plans are proved inside NVIDIA's Triton image")
+        raise TargetError(f"{command[0]} is not installed here; plans are verified inside NVIDIA's Triton image")
     port = _free_port()
     options = [
         f"--model-repository={models}",
@@ -50,7 +52,7 @@ def ask_local_triton(
             [*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment and dict(environment)
         )
         try:
-            client = _connected(server, f"127.0.0.1:{port}")
+            client = _connect(server, f"127.0.0.1:{port}")
             try:
                 return client.logits(rows)
             finally:
@@ -58,7 +60,7 @@ def ask_local_triton(
         except TargetError as error:
             log.seek(0)
             lines = "".join(log.readlines()[-LOG_LINES:])
-            raise TargetError(f"{error}\nTriton's last lines:\n{lines}") from None
+            raise TargetError(f"{error}\nLast lines of Triton's log:\n{lines}") from None
         finally:
             _stop(server)
 
@@ -71,7 +73,10 @@ def ask_plans(
     command: Sequence[str] = ("tritonserver",),
     environment: Mapping[str, str] | None = None,
 ) -> NDArray[np.float32]:
-    """Logits `[n, 3]` of the length buckets in the folder `engine`, served with the checkout's configs."""
+    """Logits `[n, 3]` of `rows` from the plans in the folder `engine`, served with the configs of this checkout.
+
+    `config_name`: which of the configs of each bucket; `command` and `environment` as for `ask_local_triton`.
+    """
     with tempfile.TemporaryDirectory(prefix="wanneng-plans-") as models:
         for version in sorted(engine.resolve().glob("structbert_s*/1")):
             model = Path(models) / version.parent.name
@@ -82,7 +87,7 @@ def ask_plans(
         return ask_local_triton(Path(models), rows, command=command, environment=environment)
 
 
-def _connected(server: subprocess.Popen[bytes], address: str) -> TritonServer:
+def _connect(server: subprocess.Popen[bytes], address: str) -> TritonServer:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:

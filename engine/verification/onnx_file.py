@@ -1,4 +1,4 @@
-"""Asks an ONNX file, padded or ragged, on the CPU. Knows nothing about how it was built."""
+"""Runs rows through an ONNX file, with padded or ragged inputs, on the CPU."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from engine.errors import TargetError
-from engine.verification.reference import Row, padded
+from engine.verification.reference import Row, pad_rows
 
 ITEM_SHAPE = "item_shape"
+"""Additional input of a graph with ragged inputs: the length of each row."""
 ROWS_PER_RUN = 8
 
 
@@ -25,22 +26,22 @@ class OnnxFile:
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base for its errors
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base class for its errors
             raise TargetError(f"{self._path} cannot be loaded: {error}") from None
         self._ragged = ITEM_SHAPE in {i.name for i in self._session.get_inputs()}
 
     def logits(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        """`[n, 3]`; rows run in groups of mixed lengths, as a server merges them."""
-        groups = [rows[i : i + ROWS_PER_RUN] for i in range(0, len(rows), ROWS_PER_RUN)]
-        inputs = [_flat(group) if self._ragged else padded(group) for group in groups]
+        """Logits `[n, 3]`, float32; rows of different lengths share a batch, as on a server."""
+        batches = [rows[i : i + ROWS_PER_RUN] for i in range(0, len(rows), ROWS_PER_RUN)]
+        inputs = [_flatten(batch) if self._ragged else pad_rows(batch) for batch in batches]
         try:
-            answers = [self._session.run(["logits"], group)[0] for group in inputs]
+            logits = [self._session.run(["logits"], batch)[0] for batch in inputs]
         except Exception as error:  # noqa: BLE001 - as above
             raise TargetError(f"{self._path} fails on the reference's rows: {error}") from None
-        return np.concatenate(answers).astype(np.float32)
+        return np.concatenate(logits).astype(np.float32)
 
 
-def _flat(rows: Sequence[Row]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
+def _flatten(rows: Sequence[Row]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
     ids = np.concatenate([row.ids for row in rows])
     return {
         "input_ids": ids,

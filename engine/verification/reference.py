@@ -1,4 +1,4 @@
-"""The reference: token rows, and the FP32 logits that PyTorch gave for them. One `.npz` file."""
+"""References: token rows with the FP32 logits that PyTorch computed for them, in an `.npz` file."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from engine.errors import TargetError
 
 FILE_NAME = "reference.npz"
 CALIBRATION_FILE = "calibration.npz"
-"""Rows beside an fp32 engine on which the scales of an INT8 engine made of it are chosen."""
-WRITERS = {CALIBRATION_FILE: "build --precision fp32"}
-"""Which command writes a file, but for `reference`."""
+"""Rows in the folder of an fp32 engine for the calibration of an INT8 engine built from it."""
+COMMANDS = {CALIBRATION_FILE: "build --precision fp32"}
+"""Command of `wanneng engine` that writes a file; `reference` for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pair, without padding."""
+    """The tokens of a pair, without padding."""
 
     ids: NDArray[np.int64]
-    """`[s]`: `[CLS] text [SEP] hypothesis [SEP]`."""
+    """`[s]` int64: ids of `[CLS] text [SEP] hypothesis [SEP]`."""
     types: NDArray[np.int64]
-    """`[s]`: 0 for the text, 1 for the hypothesis."""
+    """`[s]` int64, token types: 0 for the text, 1 for the hypothesis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Rows in the order of their texts, and PyTorch's answer to each."""
+    """Rows, ordered by their texts, and PyTorch's logits of each."""
 
     rows: Sequence[Row]
     texts: NDArray[np.int64]
-    """`[n]`: the row's text; rows of one text are its labels."""
+    """`[n]` int64: number of the row's text; the rows of a text are its labels."""
     logits: NDArray[np.float32]
-    """`[n, 3]`: entailment, neutral, contradiction."""
+    """`[n, 3]` float32: entailment, neutral, contradiction."""
     weights_sha256: str
-    """Of the weights that PyTorch ran."""
+    """Digest of the weights that PyTorch ran."""
 
     def save(self, path: Path) -> None:
+        """Write the reference to an `.npz` file."""
         with path.open("wb") as file:
             np.savez_compressed(
                 file,
-                **_joined(self.rows),
+                **_concatenate_rows(self.rows),
                 texts=self.texts,
                 logits=self.logits,
                 weights_sha256=np.array(self.weights_sha256),
@@ -55,38 +56,38 @@ class Reference:
 
 
 def load_reference(path: Path) -> Reference:
-    """Read a file that `Reference.save` wrote; `TargetError` names one that is missing or of another kind."""
-    with _stored(path) as stored:
-        rows = _split(stored)
-        return Reference(rows, stored["texts"], stored["logits"], str(stored["weights_sha256"]))
+    """Read a file of `Reference.save`; `TargetError` if it is missing or of another kind."""
+    with _open_arrays(path) as arrays:
+        rows = _split_rows(arrays)
+        return Reference(rows, arrays["texts"], arrays["logits"], str(arrays["weights_sha256"]))
 
 
 def save_rows(rows: Sequence[Row], path: Path) -> None:
-    """Rows alone, such as those that INT8 is calibrated on."""
+    """Write rows without logits, such as those for INT8 calibration, to an `.npz` file."""
     with path.open("wb") as file:
-        np.savez_compressed(file, **_joined(rows))
+        np.savez_compressed(file, **_concatenate_rows(rows))
 
 
 def load_rows(path: Path) -> list[Row]:
-    """Read a file that `save_rows` wrote; `TargetError` as `load_reference`."""
-    with _stored(path) as stored:
-        return _split(stored)
+    """Read a file of `save_rows`; `TargetError` if it is missing or of another kind."""
+    with _open_arrays(path) as arrays:
+        return _split_rows(arrays)
 
 
 @contextmanager
-def _stored(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
-    writer = f"`wanneng engine {WRITERS.get(path.name, 'reference')}`"
+def _open_arrays(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    command = f"`wanneng engine {COMMANDS.get(path.name, 'reference')}`"
     try:
-        # Opened here: numpy leaves a file open that turns out not to be one of its own.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            yield stored
+        # Opened here, because numpy does not close a file that is not an archive of its own.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            yield arrays
     except FileNotFoundError:
-        raise TargetError(f"{path} is missing: {writer} writes one") from None
+        raise TargetError(f"{path} is missing: {command} writes it") from None
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise TargetError(f"{path} is not what {writer} writes: {error}") from None
+        raise TargetError(f"{path} is not a file of {command}: {error}") from None
 
 
-def _joined(rows: Sequence[Row]) -> dict[str, NDArray[np.int64]]:
+def _concatenate_rows(rows: Sequence[Row]) -> dict[str, NDArray[np.int64]]:
     return {
         "ids": np.concatenate([row.ids for row in rows]),
         "types": np.concatenate([row.types for row in rows]),
@@ -94,19 +95,18 @@ def _joined(rows: Sequence[Row]) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def _split(stored: Mapping[str, NDArray[Any]]) -> list[Row]:
-    ends = np.cumsum(stored["lengths"])[:-1]
-    ids, types = np.split(stored["ids"], ends), np.split(stored["types"], ends)
+def _split_rows(arrays: Mapping[str, NDArray[Any]]) -> list[Row]:
+    ends = np.cumsum(arrays["lengths"])[:-1]
+    ids, types = np.split(arrays["ids"], ends), np.split(arrays["types"], ends)
     return [Row(*pair) for pair in zip(ids, types, strict=True)]
 
 
-def padded(rows: Sequence[Row], tokens: int | None = None) -> dict[str, NDArray[np.int64]]:
-    """The engine's inputs `[n, s]` for these rows; `s` is `tokens`, or the longest row's."""
-    longest = tokens or max(len(row.ids) for row in rows)
-    shape = (len(rows), longest)
+def pad_rows(rows: Sequence[Row], tokens: int | None = None) -> dict[str, NDArray[np.int64]]:
+    """An engine's padded inputs, `[n, s]` int64, for `rows`; `s` is `tokens`, by default the longest row."""
+    shape = (len(rows), tokens or max(len(row.ids) for row in rows))
     arrays = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
-    for place, row in enumerate(rows):
-        arrays["input_ids"][place, : len(row.ids)] = row.ids
-        arrays["attention_mask"][place, : len(row.ids)] = 1
-        arrays["token_type_ids"][place, : len(row.types)] = row.types
+    for index, row in enumerate(rows):
+        arrays["input_ids"][index, : len(row.ids)] = row.ids
+        arrays["attention_mask"][index, : len(row.ids)] = 1
+        arrays["token_type_ids"][index, : len(row.types)] = row.types
     return arrays

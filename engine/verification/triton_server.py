@@ -1,4 +1,4 @@
-"""Asks a running Triton over gRPC: `structbert`, or the models of its length buckets."""
+"""Runs rows through a Triton server over gRPC: its model `structbert`, or those of its length buckets."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
 from engine.errors import TargetError
-from engine.verification.reference import Row, padded
+from engine.verification.reference import Row, pad_rows
 
 MODEL = "structbert"
 BUCKETS = (32, 64, 128, 256, 512)
-ROWS_PER_CALL = 8
+ROWS_PER_REQUEST = 8
 TIMEOUT_S = 60.0
 ADDRESS = re.compile(r"(?:grpc://)?([^/\s]+:\d+)/?")
 
 
 class TritonServer:
-    """The engine as the server answers, batching and all."""
+    """The engine as a Triton server serves it.
+
+    `url`: address of its gRPC port, such as 127.0.0.1:8001; `TargetError` if no Triton with an engine answers.
+    """
 
     def __init__(self, url: str) -> None:
         address = ADDRESS.fullmatch(url)
@@ -36,29 +39,29 @@ class TritonServer:
             raise TargetError(f"no Triton answers at {url}: {error.message()}") from None
 
     def logits(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        """`[n, 3]`, each row from the shortest bucket that holds it (from `structbert` where there are none)."""
-        results = np.empty((len(rows), 3), dtype=np.float32)
-        places: dict[int | None, list[int]] = {}
-        for place, row in enumerate(rows):
-            places.setdefault(self._bucket(len(row.ids)), []).append(place)
-        for bucket, members in places.items():
-            for start in range(0, len(members), ROWS_PER_CALL):
-                group = members[start : start + ROWS_PER_CALL]
-                results[group] = self._ask(bucket, [rows[i] for i in group])
-        return results
+        """Logits `[n, 3]`, float32, each row from the shortest bucket that holds it, or from `structbert`."""
+        logits = np.empty((len(rows), 3), dtype=np.float32)
+        rows_by_bucket: dict[int | None, list[int]] = {}
+        for index, row in enumerate(rows):
+            rows_by_bucket.setdefault(self._bucket(len(row.ids)), []).append(index)
+        for bucket, indices in rows_by_bucket.items():
+            for start in range(0, len(indices), ROWS_PER_REQUEST):
+                batch = indices[start : start + ROWS_PER_REQUEST]
+                logits[batch] = self._infer(bucket, [rows[i] for i in batch])
+        return logits
 
     def close(self) -> None:
         self._client.close()
 
     def _served_buckets(self) -> tuple[int, ...]:
-        """Empty where one model takes every length."""
+        """The buckets whose models are ready; empty if the model `structbert` takes rows of any length."""
         if self._client.is_model_ready(MODEL, client_timeout=TIMEOUT_S):
             return ()
         served = tuple(
             b for b in BUCKETS if self._client.is_model_ready(f"{MODEL}_s{b}", client_timeout=TIMEOUT_S)
         )
         if not served:
-            raise TargetError(f"Triton at {self._url} has neither a model {MODEL} nor one of its buckets ready")
+            raise TargetError(f"Triton at {self._url} has no model ready: neither {MODEL} nor one of its buckets")
         return served
 
     def _bucket(self, tokens: int) -> int | None:
@@ -69,15 +72,15 @@ class TritonServer:
             raise TargetError(f"Triton at {self._url} has no bucket for {tokens} tokens")
         return fitting[0]
 
-    def _ask(self, bucket: int | None, rows: Sequence[Row]) -> NDArray[np.float32]:
+    def _infer(self, bucket: int | None, rows: Sequence[Row]) -> NDArray[np.float32]:
         model = MODEL if bucket is None else f"{MODEL}_s{bucket}"
         inputs = []
-        for name, values in padded(rows, bucket).items():
+        for name, values in pad_rows(rows, bucket).items():
             tensor = triton.InferInput(name, values.shape, "INT64")
             tensor.set_data_from_numpy(values)
             inputs.append(tensor)
         try:
-            answer = self._client.infer(model, inputs, client_timeout=TIMEOUT_S)
+            result = self._client.infer(model, inputs, client_timeout=TIMEOUT_S)
         except triton.InferenceServerException as error:
             raise TargetError(f"{model} at {self._url} fails on the reference's rows: {error.message()}") from None
-        return np.asarray(answer.as_numpy("logits"), dtype=np.float32)
+        return np.asarray(result.as_numpy("logits"), dtype=np.float32)

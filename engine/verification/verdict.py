@@ -1,4 +1,4 @@
-"""Verifies what a user names: an engine's folder, an ONNX file, a running Triton."""
+"""Verifies a target that a user names: an engine's folder, an ONNX file or a running Triton."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ MANIFEST_FILE = "engine.json"
 def verify(
     target: str, reference: Path | None, precision: str | None, max_logit_difference: float | None = None
 ) -> Report:
-    """`TargetError` when nothing can be compared; otherwise a report, passed or not."""
+    """Compare `target` with a reference, and return the report, whether or not it passed.
+
+    By default an engine's folder has its own reference and precision, and the precision is `fp32` elsewhere;
+    `max_logit_difference` replaces that of the precision's tolerance. `TargetError` if nothing can be compared.
+    """
     path = Path(target)
-    wanted = precision or _precision(path)
-    if wanted not in TOLERANCES:
-        raise TargetError(f"--precision {wanted}: {', '.join(TOLERANCES)} are possible")
-    known = _reference(path, reference)
-    tolerance = tolerance_of(wanted, max_logit_difference)
+    precision = precision or _precision(path)
+    if precision not in TOLERANCES:
+        raise TargetError(f"--precision {precision} does not exist; choose {', '.join(TOLERANCES)}")
+    loaded_reference = _reference(path, reference)
+    tolerance = tolerance_of(precision, max_logit_difference)
     if path.exists():
-        logits = OnnxFile(path).logits(known.rows)
+        logits = OnnxFile(path).logits(loaded_reference.rows)
     else:
         server = TritonServer(target)
         try:
-            logits = server.logits(known.rows)
+            logits = server.logits(loaded_reference.rows)
         finally:
             server.close()
-    return compare(known, logits, target=target, precision=wanted, tolerance=tolerance)
+    return compare(loaded_reference, logits, target=target, precision=precision, tolerance=tolerance)
 
 
-def _reference(path: Path, given: Path | None) -> Reference:
-    if given is None and not path.is_dir():
+def _reference(path: Path, file: Path | None) -> Reference:
+    if file is None and not path.is_dir():
         raise TargetError("--reference FILE is needed: only an engine's folder has its own")
-    return load_reference(given or path / REFERENCE_FILE)
+    return load_reference(file or path / REFERENCE_FILE)
 
 
 def _precision(path: Path) -> str:
-    """The engine's own where its folder says it, the strictest otherwise."""
+    """The precision in the manifest of an engine's folder; otherwise the strictest."""
     try:
         return str(json.loads((path / MANIFEST_FILE).read_text(encoding="utf-8"))["precision"])
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""Small random snapshots, and rows for the engines made from them."""
+"""Small snapshots with random weights, and random rows for the engines built from them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ VOCABULARY = (
 )
 
 
-def snapshot(seed: int = 1, **changes: int) -> Snapshot:
-    """Weights that make logits of about 1: PyTorch's own start gives rows that hardly differ."""
+def random_snapshot(seed: int = 1, **changes: int) -> Snapshot:
+    """A snapshot with logits of about 1: with PyTorch's initialization all rows would have nearly the same."""
     torch.manual_seed(seed)
     config: dict[str, Any] = CONFIG | changes
     network = BertForSequenceClassification(BertConfig(**config, num_labels=3))
@@ -38,36 +38,33 @@ def snapshot(seed: int = 1, **changes: int) -> Snapshot:
     return Snapshot(config, network.state_dict(), VOCABULARY, lower_case=True)
 
 
-def rows(seed: int, count: int, longest: int = 60) -> list[dict[str, np.ndarray]]:
-    """Rows of random lengths, each `[1, s]`."""
+def random_rows(seed: int, count: int, max_length: int = 60) -> list[dict[str, np.ndarray]]:
+    """Rows of random lengths, each `[1, s]` int64."""
     rng = np.random.default_rng(seed)
-    made = []
-    for length in rng.integers(4, longest, count):
+    rows = []
+    for length in rng.integers(4, max_length, count):
         ids = rng.integers(5, 40, (1, int(length)))
         types = (np.arange(length) > length // 2).astype(np.int64)[np.newaxis]
-        made.append({"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types})
-    return made
+        rows.append({"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types})
+    return rows
 
 
-def together(some: list[dict[str, np.ndarray]], tokens: int | None = None) -> dict[str, np.ndarray]:
-    """The rows as one batch, padded to `tokens` or the longest."""
-    longest = tokens or max(row["input_ids"].shape[1] for row in some)
+def as_batch(rows: list[dict[str, np.ndarray]], tokens: int | None = None) -> dict[str, np.ndarray]:
+    """The rows as one batch `[n, s]`, padded to `tokens`, by default to the longest row."""
+    length = tokens or max(row["input_ids"].shape[1] for row in rows)
     return {
-        name: np.concatenate([np.pad(row[name], ((0, 0), (0, longest - row[name].shape[1]))) for row in some])
-        for name in some[0]
+        name: np.concatenate([np.pad(row[name], ((0, 0), (0, length - row[name].shape[1]))) for row in rows])
+        for name in rows[0]
     }
 
 
-def session(path: Path) -> ort.InferenceSession:
-    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-
-def logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(session(path).run(["logits"], inputs)[0])
+def onnx_logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["logits"], inputs)[0])
 
 
 def network_logits(folder: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
     tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
     with torch.inference_mode():
-        answer: np.ndarray = network_of(read_snapshot(folder))(**tensors).logits.numpy()
-    return answer
+        logits: np.ndarray = network_of(read_snapshot(folder))(**tensors).logits.numpy()
+    return logits

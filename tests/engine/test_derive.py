@@ -1,4 +1,4 @@
-"""Engines made of an fp32 engine are those made of its snapshot."""
+"""Engines derived from an FP32 engine equal those built from its snapshot."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from engine.samples import Sample
 from engine.snapshot import write_snapshot
 from engine.verification.compare import Tolerance
 from engine.verification.reference import load_rows
-from tests.engine.snapshots import logits, rows, snapshot, together
+from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
 
 ROOT = Path(__file__).parents[2]
-BATCH = together(rows(5, 6))
+BATCH = as_batch(random_rows(5, 6))
 SAMPLES = [Sample("甲乙丙丁", ("甲", "乙丙")), Sample("戊己庚", ("丁",))]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A snapshot and its fp32 engine."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a snapshot, `snapshot`, and the FP32 engine built from it, `fp32`."""
     folder = tmp_path_factory.mktemp("derive")
-    write_snapshot(snapshot(), folder / "snapshot")
+    write_snapshot(random_snapshot(), folder / "snapshot")
     build_engine(folder / "snapshot", folder / "fp32", choose_recipe(), name="tiny")
     return folder
 
@@ -50,58 +50,58 @@ def manifest(folder: Path) -> dict[str, object]:
     ],
     ids=lambda recipe: f"{recipe.target}-{recipe.precision}-{recipe.front}",
 )
-def test_the_same_engine_comes_from_the_snapshot_and_from_its_fp32_engine(
-    recipe: Recipe, made: Path, tmp_path: Path
+def test_a_derived_engine_equals_the_engine_built_from_the_snapshot(
+    recipe: Recipe, sources: Path, tmp_path: Path
 ) -> None:
-    build_engine(made / "snapshot", tmp_path / "built", recipe, name="tiny")
-    report = derive_engine(made / "fp32", tmp_path / "derived", recipe)
+    build_engine(sources / "snapshot", tmp_path / "built", recipe, name="tiny")
+    report = derive_engine(sources / "fp32", tmp_path / "derived", recipe)
     assert report.passed
     assert manifest(tmp_path / "derived") == manifest(tmp_path / "built")
     assert {p.name for p in (tmp_path / "derived").iterdir()} == {p.name for p in (tmp_path / "built").iterdir()}
     if not recipe.ragged:
-        graphs = [logits(tmp_path / name / "model.onnx", BATCH) for name in ("built", "derived")]
-        np.testing.assert_array_equal(*graphs)
+        logits = [onnx_logits(tmp_path / name / "model.onnx", BATCH) for name in ("built", "derived")]
+        np.testing.assert_array_equal(*logits)
 
 
-def test_its_own_samples_travel_with_an_fp32_engine(made: Path, tmp_path: Path) -> None:
-    build_engine(made / "snapshot", tmp_path / "fp32", choose_recipe(), name="tiny", samples=SAMPLES)
+def test_an_fp32_engine_carries_the_calibration_samples_of_its_build(sources: Path, tmp_path: Path) -> None:
+    build_engine(sources / "snapshot", tmp_path / "fp32", choose_recipe(), name="tiny", samples=SAMPLES)
     assert len(load_rows(tmp_path / "fp32/calibration.npz")) == 3
     int8 = choose_recipe(precision="int8")
-    derive_engine(tmp_path / "fp32", tmp_path / "own", int8)
-    derive_engine(made / "fp32", tmp_path / "others", int8)
-    build_engine(made / "snapshot", tmp_path / "direct", int8, name="tiny", samples=SAMPLES)
-    own, others, direct = (manifest(tmp_path / name)["engine_id"] for name in ("own", "others", "direct"))
-    assert own == direct != others
+    derive_engine(tmp_path / "fp32", tmp_path / "derived", int8)
+    derive_engine(sources / "fp32", tmp_path / "builtin", int8)
+    build_engine(sources / "snapshot", tmp_path / "built", int8, name="tiny", samples=SAMPLES)
+    derived, builtin, built = (manifest(tmp_path / name)["engine_id"] for name in ("derived", "builtin", "built"))
+    assert derived == built != builtin
 
 
-def test_an_engine_that_gives_other_answers_is_not_published(made: Path, tmp_path: Path) -> None:
+def test_an_engine_that_differs_from_its_reference_is_not_published(sources: Path, tmp_path: Path) -> None:
     strict = Recipe("cpu", "int8", False, Tolerance(0.0, 1.0))
     with pytest.raises(VerificationError):
-        derive_engine(made / "fp32", tmp_path / "engine", strict)
+        derive_engine(sources / "fp32", tmp_path / "engine", strict)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_a_padded_fp32_engine_is_a_source(made: Path, tmp_path: Path) -> None:
-    derive_engine(made / "fp32", tmp_path / "int8", choose_recipe(precision="int8"))
-    with pytest.raises(SnapshotError, match="holds a cpu int8 padded engine; others are made of"):
+def test_only_a_padded_fp32_engine_is_a_source(sources: Path, tmp_path: Path) -> None:
+    derive_engine(sources / "fp32", tmp_path / "int8", choose_recipe(precision="int8"))
+    with pytest.raises(SnapshotError, match="is a cpu int8 padded engine; others are built from"):
         derive_engine(tmp_path / "int8", tmp_path / "again", choose_recipe(precision="int8"))
     with pytest.raises(SnapshotError, match="w8 engine is built from a snapshot"):
-        derive_engine(made / "fp32", tmp_path / "w8", choose_recipe(precision="w8"))
+        derive_engine(sources / "fp32", tmp_path / "w8", choose_recipe(precision="w8"))
 
 
-def test_a_source_without_its_rows_is_named(made: Path, tmp_path: Path) -> None:
-    shutil.copytree(made / "fp32", tmp_path / "fp32")
+def test_missing_calibration_rows_are_named(sources: Path, tmp_path: Path) -> None:
+    shutil.copytree(sources / "fp32", tmp_path / "fp32")
     (tmp_path / "fp32/calibration.npz").unlink()
     with pytest.raises(TargetError, match=r"calibration.npz is missing: `wanneng engine build --precision fp32`"):
         derive_engine(tmp_path / "fp32", tmp_path / "int8", choose_recipe(precision="int8"))
     assert not (tmp_path / "int8").exists()
 
 
-def test_whoever_needs_an_engine_waits_for_it(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_waiting_for_an_engine_ends_when_it_is_published(tmp_path: Path) -> None:
+    lines: list[str] = []
     with pytest.raises(BuildError, match=r"engine was not published within 0 s"):
-        await_published(tmp_path / "engine", timeout_s=0.01, say=said.append)
-    assert said == [f"waiting for {tmp_path / 'engine'}, which is not published yet"]
+        await_published(tmp_path / "engine", timeout_s=0.01, log=lines.append)
+    assert lines == [f"waiting for {tmp_path / 'engine'}, which is not published yet"]
     command = [sys.executable, "-m", "wanneng", "engine", "wait", str(tmp_path / "engine"), "--built-by", "Job x"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as waiting:
         assert waiting.stderr is not None
@@ -111,12 +111,20 @@ def test_whoever_needs_an_engine_waits_for_it(tmp_path: Path) -> None:
     assert waiting.returncode == 0
 
 
-def test_deriving_needs_no_torch(made: Path, tmp_path: Path) -> None:
+def test_deriving_needs_no_torch(sources: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nsys.modules['torch'] = sys.modules['transformers'] = None\n"
         "from wanneng.__main__ import main\nmain()"
     )
-    arguments = ["engine", "build", str(made / "fp32"), "--output", str(tmp_path / "int8"), "--precision", "int8"]
+    arguments = [
+        "engine",
+        "build",
+        str(sources / "fp32"),
+        "--output",
+        str(tmp_path / "int8"),
+        "--precision",
+        "int8",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
@@ -138,22 +146,22 @@ def test_deriving_needs_no_torch(made: Path, tmp_path: Path) -> None:
     assert again.returncode == 1
 
 
-def test_what_is_published_is_left_if_it_is_of_the_same_weights(made: Path, tmp_path: Path) -> None:
-    """A job that runs again finds its work done; one for another model under the same name does not."""
-    write_snapshot(snapshot(seed=7), tmp_path / "snapshot")
+def test_if_missing_accepts_an_engine_of_the_same_weights_only(sources: Path, tmp_path: Path) -> None:
+    """A job that runs again succeeds; a job for another model with the same folder fails."""
+    write_snapshot(random_snapshot(seed=7), tmp_path / "snapshot")
     build_engine(tmp_path / "snapshot", tmp_path / "other", choose_recipe(), name="other")
 
-    def build(source: Path, *more: str) -> subprocess.CompletedProcess[str]:
-        options = ["--output", str(tmp_path / "engine"), "--ragged", "--if-missing", *more]
-        command = [sys.executable, "-m", "wanneng", "engine", "build", str(source), *options]
+    def build(source: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        arguments = [str(source), "--output", str(tmp_path / "engine"), "--ragged", "--if-missing", *options]
+        command = [sys.executable, "-m", "wanneng", "engine", "build", *arguments]
         return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
 
-    assert build(made / "fp32").returncode == 0
-    written = (tmp_path / "engine/model.onnx").stat().st_mtime_ns
-    again = build(made / "fp32")
+    assert build(sources / "fp32").returncode == 0
+    modified = (tmp_path / "engine/model.onnx").stat().st_mtime_ns
+    again = build(sources / "fp32")
     assert again.returncode == 0
     assert "is there already" in again.stderr
-    assert (tmp_path / "engine/model.onnx").stat().st_mtime_ns == written
-    for refused in (build(tmp_path / "other"), build(made / "fp32", "--precision", "int8")):
+    assert (tmp_path / "engine/model.onnx").stat().st_mtime_ns == modified
+    for refused in (build(tmp_path / "other"), build(sources / "fp32", "--precision", "int8")):
         assert refused.returncode == 1
         assert "of another kind or of other weights" in refused.stderr

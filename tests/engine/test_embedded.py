@@ -1,4 +1,4 @@
-"""The embedded engine turns back into a snapshot that the real ModelScope loads, with the same answers."""
+"""The embedded engine is restored to a snapshot that ModelScope loads, with the same logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = json.loads((ROOT / "tests/data/everyday_examples.json").read_text(encoding="utf-8"))
-ASK_MODELSCOPE = """
+RUN_MODELSCOPE = """
 import json, sys, torch
 from modelscope.pipelines import pipeline
 classify = pipeline("zero-shot-classification", model=sys.argv[1], device="cpu")
@@ -29,14 +29,14 @@ json.dump(answers, open(sys.argv[2], "w"))
 """
 
 
-def test_the_restored_snapshot_gives_the_engines_logits_in_modelscope(tmp_path: Path) -> None:
-    """In a process of its own: ModelScope changes global state and prints."""
+def test_the_restored_snapshot_has_the_logits_of_the_engine_in_modelscope(tmp_path: Path) -> None:
+    """In a process of its own, since ModelScope changes global state and prints."""
     wanneng = [sys.executable, "-m", "wanneng", "engine"]
     restore = [*wanneng, "snapshot", "embedded", "--output", str(tmp_path / "snapshot")]
     subprocess.run(restore, cwd=ROOT, check=True, timeout=120)
-    ask = [sys.executable, "-c", ASK_MODELSCOPE, str(tmp_path / "snapshot"), str(tmp_path / "answers.json")]
+    run = [sys.executable, "-c", RUN_MODELSCOPE, str(tmp_path / "snapshot"), str(tmp_path / "answers.json")]
     done = subprocess.run(
-        ask, input=json.dumps(EXAMPLES), capture_output=True, text=True, timeout=300, check=False
+        run, input=json.dumps(EXAMPLES), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     answers = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))
@@ -52,5 +52,5 @@ def test_the_embedded_model_stays_small() -> None:
 
 
 @pytest.mark.parametrize("word", ["Data", "licence", "accuracy", "not for"])
-def test_the_model_card_says_what_must_be_said(word: str) -> None:
+def test_the_model_card_has_every_section(word: str) -> None:
     assert word in (ROOT / "embedded/MODEL_CARD.md").read_text(encoding="utf-8")

@@ -8,30 +8,30 @@ import torch
 
 from engine.errors import SnapshotError
 from engine.snapshot import network_of, read_snapshot, write_snapshot
-from tests.engine.snapshots import snapshot
+from tests.engine.snapshots import random_snapshot
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_snapshot(snapshot(), tmp_path / "snapshot")
+    write_snapshot(random_snapshot(), tmp_path / "snapshot")
     return tmp_path / "snapshot"
 
 
 @pytest.mark.parametrize("prefix", ["bert.", "encoder."])
 def test_both_key_prefixes_give_the_same_network(prefix: str, tmp_path: Path) -> None:
-    write_snapshot(snapshot(), tmp_path, prefix=prefix)
+    write_snapshot(random_snapshot(), tmp_path, prefix=prefix)
     stored = torch.load(tmp_path / "pytorch_model.bin", weights_only=True)
     assert f"{prefix}embeddings.word_embeddings.weight" in stored
     ids = torch.tensor([[2, 7, 9, 3, 8, 3]])
-    got = network_of(read_snapshot(tmp_path))(input_ids=ids).logits
-    torch.testing.assert_close(got, network_of(snapshot())(input_ids=ids).logits)
+    logits = network_of(read_snapshot(tmp_path))(input_ids=ids).logits
+    torch.testing.assert_close(logits, network_of(random_snapshot())(input_ids=ids).logits)
 
 
-def change(path: Path, **facts: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | facts), encoding="utf-8")
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
-def test_another_task_or_model_is_refused_by_name(folder: Path) -> None:
+def test_another_task_or_model_type_is_refused(folder: Path) -> None:
     change(folder / "configuration.json", task="fill-mask")
     with pytest.raises(SnapshotError, match=r"configuration\.json: task is 'fill-mask'"):
         read_snapshot(folder)
@@ -53,22 +53,22 @@ def test_corrupted_weights_are_named(folder: Path) -> None:
         read_snapshot(folder)
 
 
-def test_a_model_of_two_labels_is_refused(folder: Path) -> None:
+def test_a_model_with_two_labels_is_refused(folder: Path) -> None:
     weights = torch.load(folder / "pytorch_model.bin", weights_only=True)
     weights["classifier.weight"] = weights["classifier.weight"][:2]
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(SnapshotError, match=r"labels .* is 2, 3 is needed"):
+    with pytest.raises(SnapshotError, match=r"labels .* is 2, expected 3"):
         read_snapshot(folder)
 
 
 def test_missing_and_misshapen_weights_are_named_one_by_one() -> None:
-    whole = snapshot()
-    del whole.weights["bert.pooler.dense.bias"]
-    whole.weights["bert.embeddings.word_embeddings.weight"] = torch.zeros(3, 16)
-    with pytest.raises(SnapshotError) as refusal:
-        network_of(whole)
-    assert "bert.pooler.dense.bias is missing" in str(refusal.value)
-    assert "bert.embeddings.word_embeddings.weight has shape [3, 16], [40, 16] is needed" in str(refusal.value)
+    snapshot = random_snapshot()
+    del snapshot.weights["bert.pooler.dense.bias"]
+    snapshot.weights["bert.embeddings.word_embeddings.weight"] = torch.zeros(3, 16)
+    with pytest.raises(SnapshotError) as raised:
+        network_of(snapshot)
+    assert "bert.pooler.dense.bias is missing" in str(raised.value)
+    assert "bert.embeddings.word_embeddings.weight has shape [3, 16], expected [40, 16]" in str(raised.value)
 
 
 def test_labels_in_another_order_are_refused(folder: Path) -> None:
@@ -85,11 +85,11 @@ def test_labels_in_another_order_are_refused(folder: Path) -> None:
 def test_a_vocabulary_larger_than_the_model_is_refused(folder: Path) -> None:
     with (folder / "vocab.txt").open("a", encoding="utf-8") as file:
         file.write("多\n")
-    with pytest.raises(SnapshotError, match=r"vocab\.txt has 41 tokens, the model knows 40"):
+    with pytest.raises(SnapshotError, match=r"vocab\.txt has 41 tokens, the model has 40"):
         read_snapshot(folder)
 
 
 def test_a_config_without_its_sizes_is_refused(folder: Path) -> None:
     change(folder / "config.json", hidden_size="wide")
-    with pytest.raises(SnapshotError, match=r"hidden_size is 'wide', a whole number is needed"):
+    with pytest.raises(SnapshotError, match=r"hidden_size is 'wide', it must be a whole number"):
         read_snapshot(folder)

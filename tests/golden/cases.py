@@ -1,4 +1,4 @@
-"""The cases of the parity test: texts, labels and templates that a zero-shot classifier can stumble over. Pure."""
+"""The cases of the parity test: texts, labels and templates with edge cases of tokenization and truncation."""
 
 from __future__ import annotations
 
@@ -69,40 +69,42 @@ TEMPLATES = (
 )
 LONG_LABEL = "这是一个特别特别长的标签，用来描述用户在购买商品之后遇到的各种各样的问题以及希望得到的解决办法"
 
-ANSWERS_PER_SNAPSHOT = 120
+MIN_CASES = 120
 
 
 def cases() -> list[dict[str, Any]]:
-    """`text`, `labels` (a list, or one string with commas), `hypothesis_template`, `multi_label`."""
+    """Arguments of ModelScope's pipeline; `labels` is a list, or a string with commas between the labels."""
     rng = random.Random(20_241)
-    made: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
 
     def add(text: str, labels: list[str] | str, template: str = "{}", multi_label: bool = False) -> None:
-        made.append({"text": text, "labels": labels, "hypothesis_template": template, "multi_label": multi_label})
+        result.append(
+            {"text": text, "labels": labels, "hypothesis_template": template, "multi_label": multi_label}
+        )
 
     for text in TEXTS:
         add(text, rng.sample(LABELS, 3))
         add(text, rng.sample(LABELS, rng.randint(2, 8)), rng.choice(TEMPLATES), rng.random() < 0.5)
         add(text, [rng.choice(LABELS)], rng.choice(TEMPLATES), rng.random() < 0.5)
-    # Far past the limit of 512 tokens, alone and beside labels of hundreds of characters.
+    # Around and beyond the limit of 512 tokens, with short labels and with labels of hundreds of characters.
     for length in (480, 505, 509, 510, 511, 512, 600, 1_100, 2_500):
         text = _long_text(rng, length)
         add(text, rng.sample(LABELS, 4), rng.choice(TEMPLATES))
         add(text, [LONG_LABEL * n for n in (1, 5, 6, 11, 12)] + ["短"], "{}", length % 2 == 0)
     for short in TEXTS[:5]:
         add(short, [LONG_LABEL * 12, LONG_LABEL * 3, "短"], "这是关于{}的")
-    # Ties: labels that become the same tokens.
+    # Ties: labels with the same tokens.
     add(TEXTS[0], ["投诉", "投诉 ", " 投诉"])
     add(TEXTS[1], ["Technology", "technology", "TECHNOLOGY", "咨询"])
     add(TEXTS[2], ["体育", "体\u200b育", "体育\u0000"], "{}", True)
-    # One string of labels.
+    # Labels in one string.
     for labels in ("投诉，咨询,建议", "正面,负面", "，体育，， 财经 ,科技,", "单独一个", "a,b，c d,ｅ"):
         add(rng.choice(TEXTS), labels, rng.choice(TEMPLATES), rng.random() < 0.3)
-    while len(made) < ANSWERS_PER_SNAPSHOT:
+    while len(result) < MIN_CASES:
         text = "".join(rng.sample(TEXTS, 2))[: rng.randint(3, 90)]
         if text.strip():
             add(text, rng.sample(LABELS, rng.randint(1, 12)), rng.choice(TEMPLATES), rng.random() < 0.3)
-    return made
+    return result
 
 
 def _long_text(rng: random.Random, characters: int) -> str:

@@ -1,6 +1,6 @@
-"""Writes the golden data: random small snapshots, answered by the real ModelScope pipeline.
+"""Writes the golden data: small snapshots with random weights, and the answers of ModelScope's pipeline for them.
 
-Run by `make golden`. Each snapshot becomes an engine folder (FP32 ONNX) and `answers.json` beside this script.
+Run by `make golden`. Each snapshot becomes an engine folder (FP32 ONNX); all answers go to `answers.json`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ HERE = Path(__file__).parent
 SNAPSHOTS: dict[str, dict[str, Any]] = {
     "small": {"prefix": "bert.", "hidden": 32, "layers": 2, "heads": 2, "lower_case": True},
     "cased": {"prefix": "bert.", "hidden": 64, "layers": 1, "heads": 4, "lower_case": False},
-    # The last: ModelScope keeps this prefix on its class for whatever it loads afterwards.
+    # Must be last: ModelScope keeps this prefix for all models that it loads afterwards.
     "deep": {"prefix": "encoder.", "hidden": 48, "layers": 4, "heads": 4, "lower_case": True},
 }
-WEIGHT_SPREAD = 0.2
-"""Wider than BERT's 0.02, so that random weights give scores far apart."""
+WEIGHT_STANDARD_DEVIATION = 0.2
+"""Larger than BERT's 0.02, so that random weights give different scores."""
 LATIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-PIECES = [
+LATIN_TOKENS = [
     "the",
     "quick",
     "tech",
@@ -48,29 +48,29 @@ PIECES = [
 
 
 def main() -> None:
-    """Write everything below the folder given (this script's by default)."""
+    """Write the golden data to the folder of the command line, by default the folder of this script."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
-    answers = {name: _answers(name, facts, target / name) for name, facts in SNAPSHOTS.items()}
+    answers = {name: _answers(name, options, target / name) for name, options in SNAPSHOTS.items()}
     text = json.dumps(answers, ensure_ascii=False, indent=0) + "\n"
     (target / "answers.json").write_text(text, encoding="utf-8")
 
 
 def vocabulary() -> list[str]:
-    """Characters of the cases, one in nine left out so that `[UNK]` comes up, and Latin pieces."""
+    """Latin letters and tokens, and the characters of the cases except one in nine, which become `[UNK]`."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    seen = "".join([*(c["text"] for c in cases()), *LABELS, *TEMPLATES])
-    characters = sorted({c for c in seen if not c.isspace() and c.isprintable()} - set(LATIN))
-    kept = [c for place, c in enumerate(characters) if place % 9]
-    return [*special, *LATIN, *(f"##{c}" for c in LATIN), *PIECES, *kept]
+    all_text = "".join([*(c["text"] for c in cases()), *LABELS, *TEMPLATES])
+    characters = sorted({c for c in all_text if not c.isspace() and c.isprintable()} - set(LATIN))
+    known_characters = [c for index, c in enumerate(characters) if index % 9]
+    return [*special, *LATIN, *(f"##{c}" for c in LATIN), *LATIN_TOKENS, *known_characters]
 
 
-def _answers(name: str, facts: dict[str, Any], engine: Path) -> list[dict[str, Any]]:
-    # Here, because importing ModelScope takes seconds and prints.
+def _answers(name: str, options: dict[str, Any], engine: Path) -> list[dict[str, Any]]:
+    # Imported here, because ModelScope takes seconds and prints.
     from modelscope.pipelines import pipeline
 
     with tempfile.TemporaryDirectory() as folder:
         snapshot = Path(folder) / "snapshot"
-        write_snapshot(_random_snapshot(name, facts), snapshot, prefix=facts["prefix"])
+        write_snapshot(_random_snapshot(name, options), snapshot, prefix=options["prefix"])
         classify = pipeline("zero-shot-classification", model=str(snapshot), device="cpu")
         answers = []
         for case in cases():
@@ -86,14 +86,14 @@ def _answers(name: str, facts: dict[str, Any], engine: Path) -> list[dict[str, A
     return answers
 
 
-def _random_snapshot(name: str, facts: dict[str, Any]) -> Snapshot:
+def _random_snapshot(name: str, options: dict[str, Any]) -> Snapshot:
     tokens = vocabulary()
     config = {
         "vocab_size": len(tokens),
-        "hidden_size": facts["hidden"],
-        "num_hidden_layers": facts["layers"],
-        "num_attention_heads": facts["heads"],
-        "intermediate_size": 2 * facts["hidden"],
+        "hidden_size": options["hidden"],
+        "num_hidden_layers": options["layers"],
+        "num_attention_heads": options["heads"],
+        "intermediate_size": 2 * options["hidden"],
         "hidden_act": "gelu",
         "max_position_embeddings": 512,
         "type_vocab_size": 2,
@@ -104,9 +104,9 @@ def _random_snapshot(name: str, facts: dict[str, Any]) -> Snapshot:
     network = BertForSequenceClassification(BertConfig(**config, num_labels=3))
     for parameter in network.parameters():
         if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, 0.0, WEIGHT_SPREAD)
+            torch.nn.init.normal_(parameter, 0.0, WEIGHT_STANDARD_DEVIATION)
     weights = {key: value for key, value in network.state_dict().items() if value.is_floating_point()}
-    return Snapshot(config, weights, "\n".join(tokens) + "\n", facts["lower_case"])
+    return Snapshot(config, weights, "\n".join(tokens) + "\n", options["lower_case"])
 
 
 if __name__ == "__main__":

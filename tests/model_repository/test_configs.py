@@ -144,7 +144,7 @@ def test_the_onnxruntime_backend_passes_the_row_lengths(name: str) -> None:
     (lengths,) = engine.batch_input
     assert (lengths.kind, list(lengths.target_name)) == (lengths.BATCH_ITEM_SHAPE, ["item_shape"])
     assert list(lengths.source_input) == ["input_ids"]
-    assert 'ITEM_SHAPE = "item_shape"' in (ROOT / "engine/ragged.py").read_text(encoding="utf-8")
+    assert 'ITEM_SHAPE = "item_shape"' in (ROOT / "engine/graph/ragged_inputs.py").read_text(encoding="utf-8")
     assert engine.max_batch_size >= STRUCTBERT.max_batch_size
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from engine.errors import TargetError, VerificationError
-from engine.verification.compare import Report, Tolerance, compare, prove, tolerance_of
-from engine.verification.reference import Reference, Row, load_reference, padded
+from engine.verification.compare import Report, Tolerance, compare, require_agreement, tolerance_of
+from engine.verification.reference import Reference, Row, load_reference, pad_rows
 
-# Two texts with two labels each; the first label of each leads by 2.
+# Two texts with two labels each; the first label leads by 2.
 LOGITS = np.array([[3, 0, 0], [1, 0, 0], [5, 0, 0], [3, 0, 0]], dtype=np.float32)
 ROWS = [Row(np.arange(length), np.zeros(length, dtype=np.int64)) for length in (3, 5, 2, 4)]
 REFERENCE = Reference(ROWS, np.array([0, 0, 1, 1]), LOGITS, "abc")
@@ -21,83 +21,84 @@ def report(logits: np.ndarray, reference: Reference = REFERENCE) -> Report:
     return compare(reference, logits, target="x", precision="int8", tolerance=TOLERANCE)
 
 
-def off(place: tuple[int, int], by: float) -> np.ndarray:
+def with_difference(index: tuple[int, int], difference: float) -> np.ndarray:
     logits = LOGITS.copy()
-    logits[place] += by
+    logits[index] += difference
     return logits
 
 
 def test_equal_logits_pass() -> None:
-    found = report(LOGITS)
-    assert found.passed
-    assert (found.max_logit_difference, found.top1_agreement, found.decided_texts) == (0, 1, 2)
+    result = report(LOGITS)
+    assert result.passed
+    assert (result.max_logit_difference, result.top1_agreement, result.decided_texts) == (0, 1, 2)
 
 
-def test_one_logit_beyond_the_tolerance_fails_and_is_named() -> None:
-    found = report(off((2, 1), 1.6))
-    assert not found.passed
-    assert found.worst_pair == 2
-    assert "FAILED" in found.sentence()
+def test_a_logit_beyond_the_tolerance_fails_and_is_located() -> None:
+    result = report(with_difference((2, 1), 1.6))
+    assert not result.passed
+    assert result.worst_pair == 2
+    assert "FAILED" in result.sentence()
 
 
-def test_a_changed_answer_fails_though_every_logit_is_near() -> None:
-    """Both labels of the first text move by less than the tolerance, towards and past each other."""
+def test_a_changed_best_label_fails_although_every_logit_is_within_the_tolerance() -> None:
+    """The logits of the first text's labels change by less than the tolerance, and change places."""
     logits = LOGITS.copy()
     logits[0, 0] -= 1.2
     logits[1, 0] += 1.2
-    found = report(logits)
-    assert found.max_logit_difference < TOLERANCE.max_logit_difference
-    assert found.decided_agreement == 0.5
-    assert not found.passed
+    result = report(logits)
+    assert result.max_logit_difference < TOLERANCE.max_logit_difference
+    assert result.decided_agreement == 0.5
+    assert not result.passed
 
 
-def test_a_near_tie_of_the_reference_is_told_and_not_judged() -> None:
+def test_a_near_tie_of_the_reference_is_reported_but_does_not_fail() -> None:
     near = LOGITS.copy()
     near[0, 0] = 1.1
     reference = Reference(ROWS, REFERENCE.texts, near, "abc")
     changed = near.copy()
     changed[1, 0] = 1.3
-    found = report(changed, reference)
-    assert (found.top1_agreement, found.decided_texts, found.decided_agreement) == (0.5, 1, 1)
-    assert found.passed
+    result = report(changed, reference)
+    assert (result.top1_agreement, result.decided_texts, result.decided_agreement) == (0.5, 1, 1)
+    assert result.passed
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_a_number_never_passes(value: float) -> None:
-    found = report(off((3, 2), value))
-    assert not found.passed
-    assert json.loads(found.json(), parse_constant=float.fromhex)["max_logit_difference"] > 1e38
+def test_nan_and_infinity_never_pass(value: float) -> None:
+    result = report(with_difference((3, 2), value))
+    assert not result.passed
+    assert json.loads(result.json(), parse_constant=float.fromhex)["max_logit_difference"] > 1e38
 
 
-def test_a_failed_proof_leaves_its_report_and_raises(tmp_path: Path) -> None:
+def test_a_failed_comparison_writes_its_report_and_raises(tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="nothing was published"):
-        prove(tmp_path, REFERENCE, off((0, 0), -9), name="x", precision="int8", tolerance=TOLERANCE)
+        require_agreement(
+            tmp_path, REFERENCE, with_difference((0, 0), -9), name="x", precision="int8", tolerance=TOLERANCE
+        )
     assert json.loads((tmp_path / "verification.json").read_text(encoding="utf-8"))["passed"] is False
 
 
-def test_a_users_tolerance_replaces_the_difference_alone() -> None:
-    own = tolerance_of("int8")
-    assert tolerance_of("int8", 0.9) == Tolerance(0.9, own.decided_agreement)
+def test_a_given_tolerance_replaces_the_logit_difference_only() -> None:
+    assert tolerance_of("int8", 0.9) == Tolerance(0.9, tolerance_of("int8").decided_agreement)
 
 
-def test_a_reference_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_a_saved_reference_is_loaded_unchanged(tmp_path: Path) -> None:
     REFERENCE.save(tmp_path / "r.npz")
-    again = load_reference(tmp_path / "r.npz")
-    assert [row.ids.tolist() for row in again.rows] == [row.ids.tolist() for row in ROWS]
-    np.testing.assert_array_equal(again.logits, LOGITS)
-    np.testing.assert_array_equal(again.texts, REFERENCE.texts)
-    assert again.weights_sha256 == "abc"
+    loaded = load_reference(tmp_path / "r.npz")
+    assert [row.ids.tolist() for row in loaded.rows] == [row.ids.tolist() for row in ROWS]
+    np.testing.assert_array_equal(loaded.logits, LOGITS)
+    np.testing.assert_array_equal(loaded.texts, REFERENCE.texts)
+    assert loaded.weights_sha256 == "abc"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04broken"])
-def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+def test_an_invalid_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.npz").write_bytes(content)
-    with pytest.raises(TargetError, match=r"r\.npz is not what"):
+    with pytest.raises(TargetError, match=r"r\.npz is not a file of"):
         load_reference(tmp_path / "r.npz")
 
 
 def test_padding_is_masked() -> None:
-    arrays = padded(ROWS, 8)
+    arrays = pad_rows(ROWS, 8)
     assert arrays["attention_mask"].sum(axis=1).tolist() == [3, 5, 2, 4]
     assert arrays["input_ids"].shape == (4, 8)
     assert not arrays["input_ids"][arrays["attention_mask"] == 0].any()

@@ -1,4 +1,4 @@
-"""A network becomes an ONNX graph with dynamic batch and length. Knows nothing about quantization."""
+"""Exports a PyTorch network as an ONNX graph with dynamic batch size and sequence length."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from transformers import BertForSequenceClassification
 from engine.recipe import INPUTS, OUTPUT
 
 OPSET = 18
+"""ONNX operator set of every exported graph."""
 
 
 class _LogitsOnly(torch.nn.Module):
-    """The exporter wants tensors in and tensors out, in the order of `INPUTS`."""
+    """Adapts the network to the exporter: takes tensors in the order of `INPUTS`, returns a tensor."""
 
     def __init__(self, network: BertForSequenceClassification) -> None:
         super().__init__()
@@ -31,12 +32,12 @@ class _LogitsOnly(torch.nn.Module):
 
 
 def export_onnx(network: BertForSequenceClassification, path: Path) -> None:
-    """Write FP32 ONNX: inputs `[n, s]` int64 (`INPUTS`), output `logits` `[n, 3]` float32."""
+    """Write `network` to `path` in FP32: inputs `[n, s]` int64 (`INPUTS`), output `logits` `[n, 3]` float32."""
     ids = torch.ones((2, 16), dtype=torch.int64)
     example = (ids, torch.ones_like(ids), torch.zeros_like(ids))
     with warnings.catch_warnings(), torch.inference_mode():
-        # The TorchScript exporter announces its successor at every call; its graphs are what the
-        # transformers optimizer of ONNX Runtime knows how to fuse.
+        # The TorchScript exporter warns that it is deprecated; the transformers optimizer of ONNX Runtime
+        # recognizes the patterns of its graphs.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _LogitsOnly(network.eval()),

@@ -1,7 +1,7 @@
-"""Puts a ragged front before a padded graph, for Triton's native onnxruntime backend. Knows no weights.
+"""Gives a graph ragged inputs, as Triton's onnxruntime backend passes them.
 
-That backend hands over the rows of all merged requests as one flat tensor, and their lengths as the batch input
-`BATCH_ITEM_SHAPE`: one `[length]` for each row.
+That backend concatenates the rows of all requests of a batch into one flat tensor per input, and passes the length
+of each row as the batch input `BATCH_ITEM_SHAPE`.
 """
 
 from __future__ import annotations
@@ -13,32 +13,35 @@ from engine.recipe import INPUTS
 
 ITEM_SHAPE = "item_shape"
 PADDED = "padded_"
+"""Prefix of the padded tensors that the graph computes from its ragged inputs."""
 
 
-def add_ragged_front(graph: onnx.ModelProto, *, vocabulary: int, max_tokens: int) -> onnx.ModelProto:
-    """Replace inputs `[n, s]` by flat `[sum of lengths]` int64 and `item_shape` `[n, 1]` int32.
+def add_ragged_inputs(graph: onnx.ModelProto, *, vocabulary: int, max_tokens: int) -> onnx.ModelProto:
+    """Replace the inputs `[n, s]` by flat ones, `[sum of lengths]` int64, and `item_shape`, `[n, 1]` int32.
 
-    Ids are clipped into the vocabulary, masks and types to 0 and 1, rows cut at `max_tokens`: what one request
-    sends cannot make the run of its batch mates fail. (Three inputs of one request that differ in shape still
-    shift the rows after it; only `expand` may feed the engine.)
+    Ids are clipped to the vocabulary, masks and token types to 0 and 1, and rows are truncated to `max_tokens`, so
+    that an invalid request cannot fail the others of its batch. (A request whose inputs differ in shape still
+    shifts the rows after it: only `expand` may feed the engine.)
     """
     body = graph.graph
     for node in body.node:
-        for place, name in enumerate(node.input):
+        for index, name in enumerate(node.input):
             if name in INPUTS:
-                node.input[place] = PADDED + name
+                node.input[index] = PADDED + name
     nodes = list(body.node)
-    limits = {"input_ids": vocabulary - 1, "attention_mask": 1, "token_type_ids": 1}
+    max_values = {"input_ids": vocabulary - 1, "attention_mask": 1, "token_type_ids": 1}
     del body.node[:], body.input[:]
     body.input.extend(helper.make_tensor_value_info(name, TensorProto.INT64, ["cells"]) for name in INPUTS)
     body.input.append(helper.make_tensor_value_info(ITEM_SHAPE, TensorProto.INT32, ["pairs", 1]))
-    body.node.extend([*_places(max_tokens), *(n for name in INPUTS for n in _padded(name, limits[name])), *nodes])
+    body.node.extend(
+        [*_token_positions(max_tokens), *(n for name in INPUTS for n in _padded(name, max_values[name])), *nodes]
+    )
     onnx.checker.check_model(graph)
     return graph
 
 
-def _places(max_tokens: int) -> list[onnx.NodeProto]:
-    """`ragged_inside` `[n, s]`: is there a token; `ragged_index` `[n, s]`: where in the flat input it stands."""
+def _token_positions(max_tokens: int) -> list[onnx.NodeProto]:
+    """`ragged_inside`, `[n, s]`: is there a token? `ragged_index`, `[n, s]`: its index in the flat inputs."""
     return [
         _constant("ragged_zero", 0),
         _constant("ragged_one", 1),
@@ -57,10 +60,10 @@ def _places(max_tokens: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _padded(name: str, highest: int) -> list[onnx.NodeProto]:
-    """`PADDED + name` `[n, s]`: the flat input's values where a row has a token, 0 elsewhere, none too large."""
+def _padded(name: str, max_value: int) -> list[onnx.NodeProto]:
+    """`PADDED + name`, `[n, s]`: the values of a flat input, clipped to 0 … `max_value`, and 0 for padding."""
     return [
-        _constant(f"ragged_highest_{name}", highest),
+        _constant(f"ragged_highest_{name}", max_value),
         helper.make_node("Clip", [name, "ragged_zero", f"ragged_highest_{name}"], [f"ragged_clipped_{name}"]),
         helper.make_node("Gather", [f"ragged_clipped_{name}", "ragged_index"], [f"ragged_rows_{name}"]),
         helper.make_node("Where", ["ragged_inside", f"ragged_rows_{name}", "ragged_zero"], [PADDED + name]),

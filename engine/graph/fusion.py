@@ -1,4 +1,4 @@
-"""Rewrites an exported graph: fused attention and layers, half precision. Knows nothing about quantization."""
+"""Rewrites an exported graph with fused operators or in half precision."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from onnx import helper
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-KEPT_IN_FP32 = ("LayerNormalization",)
-"""Sums of squares over the hidden size, which half precision blurs; the fused layers sum in FP32 by themselves."""
+FP32_OPERATORS = ("LayerNormalization",)
+"""Sums squares over the hidden size, for which FP16 is too coarse; the fused operators accumulate in FP32."""
 
 
 def fuse(path: Path, config: dict[str, Any]) -> onnx.ModelProto:
     """The graph at `path` with ONNX Runtime's `Attention`, `SkipLayerNormalization` and `BiasGelu`.
 
-    Needed where attention is quantized or runs on CUDA. FP32 on the CPU is not fused here: ONNX Runtime's own
-    fusions at load time were 5% faster than these (base size, 16 rows of 32 tokens, DECISIONS 7).
+    Attention that is quantized or runs on CUDA needs them. An FP32 graph for CPUs is left as it is: the fusions
+    that ONNX Runtime applies while loading were 5% faster (base size, 16 rows of 32 tokens, DECISIONS 7).
+    `config` is the network's `config.json`.
     """
     fused = optimizer.optimize_model(
         str(path),
@@ -34,7 +35,7 @@ def fuse(path: Path, config: dict[str, Any]) -> onnx.ModelProto:
     return graph
 
 
-def halve(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """FP16 weights and products, FP32 layer norms; inputs and logits keep their types."""
-    halved: onnx.ModelProto = convert_float_to_float16(graph, keep_io_types=True, op_block_list=KEPT_IN_FP32)
-    return halved
+def convert_to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with FP16 weights and arithmetic, but FP32 layer norms; inputs and logits keep their types."""
+    converted: onnx.ModelProto = convert_float_to_float16(graph, keep_io_types=True, op_block_list=FP32_OPERATORS)
+    return converted

@@ -1,0 +1,1 @@
+"""Exports a network as an ONNX graph and rewrites it: fusion, half precision, quantization, ragged inputs."""

@@ -1,0 +1,124 @@
+"""INT8: the logits of a row do not depend on its batch, and outliers do not cost precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from engine.graph.export import export_onnx
+from engine.graph.fusion import fuse
+from engine.graph.int8 import Range, quantize
+from engine.snapshot import Snapshot, network_of
+from tests.engine.snapshots import as_batch, random_rows, random_snapshot
+
+WIDER = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 3}
+SAMPLES = [as_batch(random_rows(seed, 8)) for seed in range(6)]
+
+
+def graphs(tmp_path: Path, snapshot: Snapshot) -> tuple[onnx.ModelProto, onnx.ModelProto, tuple[str, ...]]:
+    """The fused FP32 graph, the INT8 graph, and the products that stayed in FP32."""
+    export_onnx(network_of(snapshot), tmp_path / "fp32.onnx")
+    fp32 = fuse(tmp_path / "fp32.onnx", snapshot.config)
+    quantized = quantize(fp32, SAMPLES)
+    return fp32, quantized.graph, quantized.fp32_products
+
+
+def session(graph: onnx.ModelProto) -> ort.InferenceSession:
+    return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def relative_error(logits: np.ndarray, exact: np.ndarray) -> float:
+    """Root mean square of the differences, relative to the standard deviation of the exact logits."""
+    return float(np.sqrt(np.square(logits - exact).mean()) / exact.std())
+
+
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
+    _, graph, fp32_products = graphs(tmp_path_factory.mktemp("int8"), random_snapshot(3, **WIDER))
+    assert not fp32_products
+    return session(graph)
+
+
+def test_every_product_with_weights_is_quantized(tmp_path: Path) -> None:
+    fp32, int8, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
+    before = [node.op_type for node in fp32.graph.node]
+    after = [node.op_type for node in int8.graph.node]
+    assert before.count("Attention") == after.count("QAttention") == 3
+    assert before.count("MatMul") == after.count("MatMulIntegerToFloat") == 9
+    assert "MatMul" not in after
+
+
+def test_a_row_has_the_same_logits_alone_and_in_100_random_batches(
+    int8: ort.InferenceSession,
+) -> None:
+    pool = random_rows(11, 64)
+    alone = np.concatenate([int8.run(["logits"], row)[0] for row in pool])
+    assert alone.std() > 0.3, "rows must differ, or the test could not fail"
+    rng = np.random.default_rng(12)
+    for _ in range(100):
+        chosen = rng.choice(len(pool), size=int(rng.integers(2, 33)), replace=False)
+        batch = as_batch([pool[i] for i in chosen], tokens=int(rng.integers(60, 65)))
+        np.testing.assert_allclose(int8.run(["logits"], batch)[0], alone[chosen], atol=1e-4)
+
+
+def test_dynamic_quantization_does_not_have_this_property(tmp_path: Path) -> None:
+    """The reason for static scales: with dynamic ones, the logits of a row depend on its batch."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    export_onnx(network_of(random_snapshot(3, **WIDER)), tmp_path / "fp32.onnx")
+    extra = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+    quantize_dynamic(
+        tmp_path / "fp32.onnx",
+        tmp_path / "dynamic.onnx",
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        extra_options=extra,
+    )
+    dynamic = session(onnx.load(tmp_path / "dynamic.onnx"))
+    pool = random_rows(11, 16)
+    alone = np.concatenate([dynamic.run(["logits"], row)[0] for row in pool])
+    assert np.abs(dynamic.run(["logits"], as_batch(pool))[0] - alone).max() > 1e-3
+
+
+def test_logits_stay_near_fp32(tmp_path: Path) -> None:
+    fp32, int8, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
+    batch = as_batch(random_rows(21, 40))
+    exact, logits = (session(graph).run(["logits"], batch)[0] for graph in (fp32, int8))
+    assert relative_error(logits, exact) < 0.1
+
+
+def with_outliers(size: float) -> Snapshot:
+    """A snapshot in which three channels of a layer norm are `size` times as large, as in trained BERTs.
+
+    The weights of the next layer are smaller by the same factor.
+    """
+    snapshot = random_snapshot(3, **WIDER)
+    layer, channels = "bert.encoder.layer.0", torch.tensor([5, 17, 40])
+    norm, next_layer = f"{layer}.attention.output.LayerNorm.weight", f"{layer}.intermediate.dense.weight"
+    weights = {name: snapshot.weights[name].clone() for name in (norm, next_layer)}
+    weights[norm][channels] *= size
+    weights[next_layer][:, channels] /= size
+    return Snapshot(snapshot.config, snapshot.weights | weights, snapshot.vocabulary, snapshot.lower_case)
+
+
+def test_a_product_that_8_bits_cannot_represent_stays_in_fp32_with_8_bit_weights(tmp_path: Path) -> None:
+    fp32, int8, fp32_products = graphs(tmp_path, with_outliers(60.0))
+    assert any("layer.0/intermediate" in name for name in fp32_products), fp32_products
+    assert len(fp32_products) < 6
+    batch = as_batch(random_rows(21, 40))
+    exact, logits = (session(graph).run(["logits"], batch)[0] for graph in (fp32, int8))
+    assert relative_error(logits, exact) < 0.1
+    assert len(int8.SerializeToString()) < 0.45 * len(fp32.SerializeToString())
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 5.0), (-4.0, 0.0), (0.0, 0.0)])
+def test_a_range_represents_zero_exactly_and_others_within_half_a_step(low: float, high: float) -> None:
+    value_range = Range(low, high)
+    values = np.linspace(low, high, 1_001, dtype=np.float32)
+    assert value_range.quantize_dequantize(np.zeros(1, np.float32))[0] == 0
+    assert np.abs(value_range.quantize_dequantize(values) - values).max() <= value_range.scale * 1.01
