@@ -147,14 +147,6 @@ def listings(seconds: float) -> Disturbance:
     return Disturbance("everything listed in a loop", list_everything)
 
 
-def nothing(seconds: float) -> Disturbance:
-    async def wait(_: Subject) -> Counter[str]:
-        await asyncio.sleep(seconds)
-        return Counter()
-
-    return Disturbance("nothing, afterwards", wait)
-
-
 async def probe(subject: Subject, responses: Counter[str]) -> None:
     """Ask the control plane for something every `PROBE_S`, until cancelled; count responses by status or error."""
 

@@ -36,7 +36,6 @@ from benchmarks.disturbances import (
     database_stopped,
     killed,
     listings,
-    nothing,
     probe,
     stopped,
     uploads,
@@ -62,6 +61,7 @@ class Scale:
 
     warm_up_s: float = 5.0
     undisturbed_s: float = 20.0
+    """Before each disturbance and at the end."""
     disturbed_s: float = 20.0
     """Minimum duration of a disturbance."""
     stopped_s: float = 15.0
@@ -145,7 +145,6 @@ def measure_planes(folder: Path, scale: Scale, engine: Path | None = None) -> li
             stopped(scale.stopped_s),
             uploads(scale.uploads, file),
             listings(scale.disturbed_s),
-            nothing(scale.undisturbed_s),
         ]
         measurements = asyncio.run(_measure(subject, scale, disturbances))
     with (
@@ -155,8 +154,7 @@ def measure_planes(folder: Path, scale: Scale, engine: Path | None = None) -> li
         ) as server,
     ):
         subject = create_subject(server, folder / "postgresql")
-        disturbances = [database_stopped(postgresql, scale.stopped_s), nothing(scale.undisturbed_s)]
-        measurements += asyncio.run(_measure(subject, scale, disturbances))
+        measurements += asyncio.run(_measure(subject, scale, [database_stopped(postgresql, scale.stopped_s)]))
     return measurements
 
 
@@ -166,7 +164,10 @@ def p99_s(samples: Sequence[Sample]) -> float:
 
 
 async def _measure(subject: Subject, scale: Scale, disturbances: Sequence[Disturbance]) -> list[Measurement]:
-    """Measure the server undisturbed, then during each disturbance, on the same connections."""
+    """Measure each disturbance against the undisturbed server right before it, all on the same connections.
+
+    The end is measured against the beginning, to show lasting harm, or how much the machine itself varies.
+    """
     async with httpx.AsyncClient(
         transport=AiohttpTransport(),
         base_url=subject.server.url,
@@ -176,10 +177,7 @@ async def _measure(subject: Subject, scale: Scale, disturbances: Sequence[Distur
     ) as http:
         texts = count()
         await classify_until(http, texts, scale.warm_up_s)
-        undisturbed = await classify_until(http, texts, scale.undisturbed_s)
-        faults = Counter(sample.fault for sample in undisturbed if sample.fault is not None)
-        if faults:
-            raise DisturbanceError(f"requests fail on the undisturbed server: {dict(faults)}")
+        first = undisturbed = await _measure_undisturbed(http, texts, scale)
         measurements = []
         for disturbance in disturbances:
             probes: Counter[str] = Counter()
@@ -193,7 +191,16 @@ async def _measure(subject: Subject, scale: Scale, disturbances: Sequence[Distur
             measurements.append(
                 Measurement(disturbance.name, samples, p99_s(undisturbed), probes, running.result())
             )
-    return measurements
+            undisturbed = await _measure_undisturbed(http, texts, scale)
+        return [*measurements, Measurement("undisturbed, at the end", undisturbed, p99_s(first))]
+
+
+async def _measure_undisturbed(http: httpx.AsyncClient, texts: count[int], scale: Scale) -> list[Sample]:
+    samples = await classify_until(http, texts, scale.undisturbed_s)
+    faults = Counter(sample.fault for sample in samples if sample.fault is not None)
+    if faults:
+        raise DisturbanceError(f"requests fail while nothing is disturbed: {dict(faults)}")
+    return samples
 
 
 async def classify_until(
