@@ -1,8 +1,8 @@
 """Collects the pages of the documentation site in `build/site-sources`, for `make docs`.
 
-A link in a page is relative to the file in the repository, as GitHub resolves it. In the site it leads to a page, to a
-page in the other language, or to a copy of the file below `files/`. A link to a folder becomes plain text. A link to
-nothing fails the build.
+A link in a page is relative to the file in the repository, as GitHub resolves it. In the site it leads to a page,
+to a page in the other language, or to a copy of the file below `files/`. A link to a folder becomes plain text. A
+link to nothing fails the build.
 """
 
 from __future__ import annotations
