@@ -18,7 +18,7 @@ test: env engine-env ## run every test; those of engine/ and training/ in their 
 cluster-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
 	$(SERVE)/python -m pytest tests/cluster
 
-check: lint test ## everything that must hold before a change lands
+check: lint docs test ## everything that must hold before a change lands
 
 format: env ## format the code
 	$(SERVE)/ruff format .
@@ -101,6 +101,8 @@ docs: docs-env ## build the documentation site in build/site, in English and Chi
 	@.venv-docs/bin/python docs/gather.py
 	@.venv-docs/bin/zensical build --strict --config-file zensical.toml
 	@.venv-docs/bin/zensical build --strict --config-file zensical.zh.toml
+	@! grep -rEl --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' build/site \
+		|| { echo "docs: these pages load something from another host" >&2; exit 1; }
 
 docs-reference: env ## write the tables of docs/configuration.md, in English and Chinese, from the settings
 	$(SERVE)/python docs/reference.py
