@@ -63,6 +63,11 @@ class PlannedCall:
     def labels(self) -> list[str]:
         return [self.row.row.labels[index] for index in self.indices]
 
+    @property
+    def keys(self) -> list[bytes]:
+        """Empty while no engine is known."""
+        return [self.row.keys[index] for index in self.indices] if self.row.keys else []
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

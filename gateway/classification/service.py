@@ -183,13 +183,15 @@ class ClassificationService:
             engine = self._load_balancer.choose_engine()
             rows = rows_of(pairs, caller.tenant_id, engine)
             await self._look_up(rows, fresh=options.fresh)
-            calls = plan_calls(rows, self._flights, self._settings.max_pairs_per_call, fresh=options.fresh)
-            self._admit(work, sum(len(call.indices) for call in calls))
-            try:
-                if not engine or any(None in row.values for row in rows):
+            if engine is not None and not any(None in row.values for row in rows):
+                charge.settle(0)
+            else:
+                calls = plan_calls(rows, self._flights, self._settings.max_pairs_per_call, fresh=options.fresh)
+                self._admit(work, sum(len(call.indices) for call in calls))
+                try:
                     engine = await self._compute(work, rows, calls, engine)
-            except EngineChanged:
-                continue
+                except EngineChanged:
+                    continue
             values = PairValues(rows, engine, work.computed, len(pairs) - work.computed, work.triton_s)
             self._usage.count(caller.tenant_id, computed=values.computed, cached=values.cached)
             return values
@@ -233,18 +235,19 @@ class ClassificationService:
 
     def _start(self, work: _Work, call: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore) -> Part:
         """A flight for the pairs of `call`, which have room in the queue and leave it when the flight ends."""
-        keys = [call.row.keys[index] for index in call.indices] if call.row.keys and not work.options.fresh else []
+        keys = [] if work.options.fresh else call.keys
         flight = self._flights.start(
             keys,
-            self._ask_triton(work, call.row.row.text, call.labels, engine, at_once),
+            self._ask_triton(work, call, engine, at_once),
             lambda: self._release(work, len(call.indices)),
         )
         return Part(call.row, flight, call.indices, list(range(len(call.indices))))
 
     async def _ask_triton(
-        self, work: _Work, text: str, labels: list[str], engine: Engine | None, at_once: asyncio.Semaphore
+        self, work: _Work, planned: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore
     ) -> Computed:
         pairs, tenant_id, low = work.pairs, work.caller.tenant_id, work.caller.low_priority
+        text, labels = planned.row.row.text, planned.labels
         priority = LOWEST_PRIORITY if low else DEFAULT_PRIORITY
         call = InferenceCall(text, labels, pairs.template, pairs.max_tokens, work.deadline, priority)
         async with at_once, self._queue.turn(tenant_id, len(labels), low_priority=low):
@@ -254,7 +257,10 @@ class ClassificationService:
             finally:
                 work.triton_s += time.monotonic() - began
         values = pack(answer.logits, answer.tokens)
-        keys = pair_keys(tenant_id, answer.engine.id, pairs.template, pairs.max_tokens, text, labels)
+        if engine is not None and answer.engine.id == engine.id:
+            keys = planned.keys
+        else:
+            keys = pair_keys(tenant_id, answer.engine.id, pairs.template, pairs.max_tokens, text, labels)
         await self._cache.put(dict(zip(keys, values, strict=True)))
         return Computed(values, answer.engine)
 

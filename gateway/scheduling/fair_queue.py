@@ -21,8 +21,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 
-from cachetools import LRUCache
-
 from gateway.errors import Overloaded, QuotaExceeded
 from gateway.scheduling.throughput import Throughput
 
@@ -43,10 +41,18 @@ class _Lane:
         self.pairs_of: dict[str, int] = {}
         """Pairs in flight, by tenant."""
         self.virtual_time = 0.0
-        self.finish_times: LRUCache[str, float] = LRUCache(MAX_TENANTS)
-        """Virtual time at which all that a tenant has asked for so far would be done."""
+        self.finish_times: dict[str, float] = {}
+        """Virtual time at which all that a tenant has asked for so far would be done; who asked last is last."""
         self.waiting: list[tuple[float, int, int, asyncio.Future[None]]] = []
         """A heap of virtual start, order of arrival, pairs, and what is told when they are granted."""
+
+    def schedule(self, tenant_id: str, pairs: int) -> float:
+        """The virtual time at which the tenant's next call starts."""
+        start = max(self.virtual_time, self.finish_times.pop(tenant_id, 0.0))
+        self.finish_times[tenant_id] = start + pairs
+        if len(self.finish_times) > MAX_TENANTS:
+            del self.finish_times[next(iter(self.finish_times))]
+        return start
 
     def discard_cancelled(self) -> None:
         while self.waiting and self.waiting[0][3].cancelled():
@@ -123,8 +129,7 @@ class FairQueue:
     async def turn(self, tenant_id: str, pairs: int, *, low_priority: bool = False) -> AsyncIterator[None]:
         """Wait until `pairs` may go to Triton; they are there until the block ends."""
         lane = self._lane(low_priority)
-        start = max(lane.virtual_time, lane.finish_times.get(tenant_id, 0.0))
-        lane.finish_times[tenant_id] = start + pairs
+        start = lane.schedule(tenant_id, pairs)
         granted = asyncio.get_running_loop().create_future()
         heapq.heappush(lane.waiting, (start, next(self._order), pairs, granted))
         self._grant()
@@ -173,20 +178,22 @@ class FairQueue:
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""
-        self._grant_lane(self._normal, lambda: self._normal.pairs_at_triton)
-        if not self._normal.waiting:
-            self._grant_lane(self._low, lambda: self.pairs_at_triton)
+        self._grant_lane(self._normal, beside=0)
+        if not self._normal.waiting and self._low.waiting:
+            self._grant_lane(self._low, beside=self._normal.pairs_at_triton)
         for lane in (self._normal, self._low):
             if lane.pairs_at_triton == 0 and not lane.waiting:
                 # Nobody waits: the shares of the past are forgotten.
                 lane.virtual_time = 0.0
                 lane.finish_times.clear()
 
-    def _grant_lane(self, lane: _Lane, pairs_ahead: Callable[[], int]) -> None:
+    def _grant_lane(self, lane: _Lane, *, beside: int) -> None:
+        """`beside`: pairs at Triton that take of the window though they are not the lane's."""
         lane.discard_cancelled()
         while lane.waiting:
             start, _, pairs, granted = lane.waiting[0]
-            if pairs_ahead() and pairs_ahead() + pairs > self._window():
+            at_triton = lane.pairs_at_triton + beside
+            if at_triton and at_triton + pairs > self._window():
                 return
             heapq.heappop(lane.waiting)
             lane.virtual_time = start
