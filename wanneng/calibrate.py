@@ -1,4 +1,4 @@
-"""Finds a label set's threshold from labelled texts, and says what precision and recall it gives. Prints nothing.
+"""`wanneng calibrate`: finds a label set's threshold from labelled texts.
 
 A text is accepted when its best label's own probability of entailment reaches the threshold. Precision is the
 share of accepted texts whose best label is theirs; recall the share of labelled texts that are accepted with
@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wanneng.calls import Calls
+from wanneng.client import Client
 from wanneng.errors import CommandError
-
-TEXTS_PER_CALL = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +25,24 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The best label's own probability, and whether it was the right one."""
+class Prediction:
+    """The best label's own probability of entailment, and whether it is the text's label."""
 
     probability: float
-    right: bool
+    correct: bool
     labelled: bool
+    """Whether the text has a label of the set."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Threshold:
     """A threshold and what it gives."""
 
-    threshold: float
+    value: float
     precision: float
     recall: float
     accepted: int
+    """Texts."""
 
     @property
     def f1(self) -> float:
@@ -64,57 +64,60 @@ def read_examples(path: Path) -> list[Example]:
     return examples
 
 
-def judge(calls: Calls, label_set: str, examples: Sequence[Example]) -> Iterator[Judged]:
-    """Ask the gateway about every text, some at a time."""
-    for start in range(0, len(examples), TEXTS_PER_CALL):
-        group = examples[start : start + TEXTS_PER_CALL]
-        body = {"texts": [example.text for example in group], "label_set": label_set, "entailment": True}
-        for example, result in zip(group, calls.call("POST", "/v1/classify", body)["results"], strict=True):
-            best = result["labels"][0]
-            labelled = example.label is not None
-            yield Judged(max(result["entailment"]), labelled and best == example.label, labelled)
+def predict(client: Client, label_set: str, examples: Sequence[Example]) -> Iterator[Prediction]:
+    """Classify every text, some at a time."""
+    answers = client.stream([example.text for example in examples], label_set=label_set, entailment=True)
+    for example, answer in zip(examples, answers, strict=True):
+        labelled = example.label is not None
+        yield Prediction(max(answer.entailment or ()), labelled and answer.best == example.label, labelled)
 
 
-def choices(judged: Sequence[Judged]) -> list[Choice]:
+def thresholds(predictions: Sequence[Prediction]) -> list[Threshold]:
     """Every threshold that makes a difference, the lowest first; each lies between two probabilities."""
-    falling = sorted(judged, key=lambda one: -one.probability)
-    labelled = sum(one.labelled for one in judged)
-    found, right = [], 0
-    for place, one in enumerate(falling):
-        right += one.right
-        below = falling[place + 1].probability if place + 1 < len(falling) else 0.0
-        if below == one.probability:
+    falling = sorted(predictions, key=lambda prediction: -prediction.probability)
+    labelled = sum(prediction.labelled for prediction in predictions)
+    candidates, correct = [], 0
+    for accepted, prediction in enumerate(falling, 1):
+        correct += prediction.correct
+        next_probability = falling[accepted].probability if accepted < len(falling) else 0.0
+        if next_probability == prediction.probability:
             continue
-        middle = (one.probability + below) / 2
-        found.append(Choice(middle, right / (place + 1), right / labelled if labelled else 0.0, place + 1))
-    return found[::-1]
+        value = (prediction.probability + next_probability) / 2
+        recall = correct / labelled if labelled else 0.0
+        candidates.append(Threshold(value, correct / accepted, recall, accepted))
+    return candidates[::-1]
 
 
-def choose(found: Sequence[Choice], precision: float | None = None) -> Choice:
+def choose(candidates: Sequence[Threshold], precision: float | None = None) -> Threshold:
     """The best F1; or, of those with at least `precision`, the one with the best recall."""
     if precision is None:
-        return max(found, key=lambda choice: choice.f1)
-    good = [choice for choice in found if choice.precision >= precision]
-    if not good:
-        best = max(choice.precision for choice in found)
+        return max(candidates, key=lambda threshold: threshold.f1)
+    precise = [threshold for threshold in candidates if threshold.precision >= precision]
+    if not precise:
+        best = max(threshold.precision for threshold in candidates)
         raise CommandError(f"no threshold has a precision of {precision:g} here; the best has {best:.3f}")
-    return max(good, key=lambda choice: (choice.recall, choice.precision))
+    return max(precise, key=lambda threshold: (threshold.recall, threshold.precision))
 
 
-def keep_threshold(calls: Calls, name: str, threshold: float) -> str:
-    """A new version of the set with the threshold; its reference."""
-    path = f"/v1/label-sets/{name}"
-    old = calls.call("GET", path)
-    body = {key: old[key] for key in ("labels", "hypothesis_template", "multi_label", "max_tokens")}
-    etag = {"If-Match": f'"{old["version"]}"'}
-    made = calls.call("PUT", path, body | {"threshold": threshold}, etag)
-    return f"{made['name']}@{made['version']}"
+def store_threshold(client: Client, name: str, threshold: float) -> str:
+    """Make a version of the set with the threshold; its reference."""
+    newest = client.label_sets.get(name)
+    stored = client.label_sets.put(
+        name,
+        newest.labels,
+        hypothesis_template=newest.hypothesis_template,
+        multi_label=newest.multi_label,
+        max_tokens=newest.max_tokens,
+        threshold=threshold,
+        replaces=newest.version,
+    )
+    return stored.reference
 
 
-def _example(line: Any, place: str) -> Example:
+def _example(line: Any, location: str) -> Example:
     if not isinstance(line, dict) or not isinstance(line.get("text"), str):
-        raise CommandError(f"{place}: an object with a text and a label is needed")
+        raise CommandError(f"{location}: an object with a text and a label is needed")
     label = line.get("label")
     if label is not None and not isinstance(label, str):
-        raise CommandError(f"{place}: the label is a string, or null for none of these")
+        raise CommandError(f"{location}: the label is a string, or null for none of these")
     return Example(line["text"], label)

@@ -1,63 +1,63 @@
-"""Classifies over HTTP and renders answers: bars for a person, JSON lines for a program."""
+"""`wanneng classify`: asks for texts, and renders answers as bars for a person or JSON lines for a program."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wanneng.calls import Calls
+from wanneng.client import Client
+from wanneng.client.classify import PATH, groups
 from wanneng.errors import RequestError
 
 BAR_CELLS = 32
-BATCH_TEXTS = 16
+RESULT_FIELDS = frozenset({"labels", "scores", "truncated", "cut", "none_of_these", "entailment"})
+"""What an answer says of its text; the rest is about the request."""
 
 
 class Classifier:
-    """The few lines of the gateway's API that the command line needs."""
+    """Answers as the gateway writes them; `options` are the fields of the body beside the texts."""
 
-    def __init__(self, calls: Calls, options: dict[str, Any]) -> None:
-        self._calls = calls
+    def __init__(self, client: Client, options: dict[str, Any]) -> None:
+        self._client = client
         self._options = options
 
     def classify(self, text: str) -> dict[str, Any]:
-        """The gateway's answer for one text; `RequestError` with its reason otherwise."""
+        """The answer for one text; `RequestError` with the reason otherwise."""
         return self._post({"text": text})
 
     def classify_all(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         """An answer for each text, in order; a line that cannot be classified carries its `error`."""
-        iterator = iter(texts)
-        while batch := list(islice(iterator, BATCH_TEXTS)):
+        for group in groups(texts):
             try:
-                answers = self._post({"texts": batch})["results"]
+                answers = self._post({"texts": group})["results"]
             except RequestError:
                 # One bad line must not lose its neighbours: ask for each by itself.
-                answers = [self._one_or_error(text) for text in batch]
-            for text, answer in zip(batch, answers, strict=True):
+                answers = [self._answer_or_error(text) for text in group]
+            for text, answer in zip(group, answers, strict=True):
                 yield {"text": text} | answer
 
-    def _one_or_error(self, text: str) -> dict[str, Any]:
+    def _answer_or_error(self, text: str) -> dict[str, Any]:
         try:
             answer = self._post({"text": text})
         except RequestError as error:
             return {"error": str(error)}
-        return {key: answer[key] for key in ("labels", "scores", "truncated")}
+        return {name: value for name, value in answer.items() if name in RESULT_FIELDS}
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        return self._calls.call("POST", "/v1/classify", body | self._options)
+        return self._client.request("POST", PATH, json=body | self._options, changes=False)
 
 
 def print_bars(console: Console, answer: dict[str, Any]) -> None:
     """One bar a label, best first."""
     table = Table.grid(padding=(0, 1))
     for label, score in zip(answer["labels"], answer["scores"], strict=True):
-        filled = round(score * BAR_CELLS)
-        bar = Text("█" * filled, style="cyan") + Text("░" * (BAR_CELLS - filled), style="dim")
+        filled_cells = round(score * BAR_CELLS)
+        bar = Text("█" * filled_cells, style="cyan") + Text("░" * (BAR_CELLS - filled_cells), style="dim")
         table.add_row(Text(label), bar, f"{score:.3f}")
     console.print(table)
     if answer["truncated"]:

@@ -1,9 +1,15 @@
-"""What the command line says before it exits with 1.
+"""The errors of the command line and of the client.
 
-CommandError            one sentence that names the thing and the way out
-├── StartError          a server could not be started
-└── RequestError        the gateway refused or could not be reached
+CommandError            one sentence that names the thing, the cause and the way out
+├── StartError          a server could not be started, or died
+└── RequestError        no answer from the gateway, or one that cannot be read
+    └── GatewayRefused  the gateway refused; `code` says why
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class CommandError(Exception):
@@ -11,8 +17,18 @@ class CommandError(Exception):
 
 
 class StartError(CommandError):
-    """A server could not be started, or died."""
+    pass
 
 
 class RequestError(CommandError):
-    """A request was refused, or nobody answered."""
+    pass
+
+
+class GatewayRefused(RequestError):
+    """The gateway's problem document (RFC 9457); programs look at `code`, people at the message."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(str(problem.get("detail", f"status {status}")))
+        self.status = status
+        self.code: str = str(problem.get("code", "http_error"))
+        self.problem = problem

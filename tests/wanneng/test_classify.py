@@ -9,9 +9,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from wanneng.calls import Calls
-from wanneng.classify import BATCH_TEXTS, Classifier, print_bars, split_labels
-from wanneng.errors import RequestError
+from wanneng.classify import Classifier, print_bars, split_labels
+from wanneng.client import Client
+from wanneng.client.classify import TEXTS_PER_CALL
 
 
 class Gateway:
@@ -27,7 +27,7 @@ class Gateway:
         if "bad" in texts:
             return httpx.Response(422, json={"detail": "text: bad"})
         results = [{"labels": [text], "scores": [1.0], "truncated": False} for text in texts]
-        return httpx.Response(200, json={"results": results} if "texts" in body else results[0])
+        return httpx.Response(200, json={"results": results} if "texts" in body else results[0] | {"model": "m"})
 
 
 @pytest.fixture
@@ -37,15 +37,14 @@ def gateway() -> Gateway:
 
 @pytest.fixture
 def classifier(gateway: Gateway) -> Iterator[Classifier]:
-    calls = Calls("http://gateway", transport=httpx.MockTransport(gateway))
-    yield Classifier(calls, {"labels": "a"})
-    calls.close()
+    with Client("http://gateway", transport=httpx.MockTransport(gateway)) as client:
+        yield Classifier(client, {"labels": "a"})
 
 
 def test_texts_go_in_batches_and_come_back_in_order(classifier: Classifier, gateway: Gateway) -> None:
-    texts = [str(i) for i in range(BATCH_TEXTS + 3)]
+    texts = [str(i) for i in range(TEXTS_PER_CALL + 3)]
     assert [answer["labels"][0] for answer in classifier.classify_all(texts)] == texts
-    assert [len(body["texts"]) for body in gateway.bodies] == [BATCH_TEXTS, 3]
+    assert [len(body["texts"]) for body in gateway.bodies] == [TEXTS_PER_CALL, 3]
 
 
 def test_a_bad_line_carries_its_error_and_loses_no_other(classifier: Classifier) -> None:
@@ -54,12 +53,15 @@ def test_a_bad_line_carries_its_error_and_loses_no_other(classifier: Classifier)
     assert [answer["text"] for answer in answers] == ["x", "bad", "y"]
 
 
-def test_an_answer_without_json_is_an_error() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=b"<html>"))
-    calls = Calls("http://gateway", transport=transport)
-    with pytest.raises(RequestError, match="without JSON"):
-        Classifier(calls, {}).classify("x")
-    calls.close()
+def test_the_answer_is_the_gateways_own(classifier: Classifier, gateway: Gateway) -> None:
+    assert classifier.classify("x") == {"labels": ["x"], "scores": [1.0], "truncated": False, "model": "m"}
+    assert gateway.bodies == [{"text": "x", "labels": "a"}]
+
+
+def test_a_line_that_is_asked_again_by_itself_says_as_much_as_any_other(classifier: Classifier) -> None:
+    alone, _ = classifier.classify_all(["x", "bad"])
+    (among_others,) = classifier.classify_all(["x"])
+    assert alone == among_others == {"text": "x", "labels": ["x"], "scores": [1.0], "truncated": False}
 
 
 def test_bars_are_as_long_as_scores_are_high() -> None:

@@ -1,0 +1,170 @@
+"""What the client sees of a gateway with a control plane: tenants, keys, label sets, usage, files and batches."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import httpx
+
+from wanneng import AsyncClient, Client
+
+NOW = "2026-11-21T10:00:00.5Z"
+T = TypeVar("T")
+
+
+class FakeGateway:
+    """Checks keys and preconditions, as the control plane does; nothing else. One label set, `tickets`."""
+
+    def __init__(self, key: str = "admin") -> None:
+        self.key = key
+        self.tenants: dict[str, dict[str, Any]] = {}
+        self.keys: dict[str, list[dict[str, Any]]] = {}
+        self.versions: list[dict[str, Any]] = []
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.requests: list[httpx.Request] = []
+
+    def client(self) -> Client:
+        return Client("http://gateway", self.key, transport=httpx.MockTransport(self))
+
+    def async_client(self) -> AsyncClient:
+        return AsyncClient("http://gateway", self.key, transport=httpx.MockTransport(self))
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.headers.get("Authorization") != f"Bearer {self.key}":
+            return problem(401, "unauthorized")
+        for pattern, method, answer in (
+            (r"/v1/tenants", "POST", self._create_tenant),
+            (r"/v1/tenants", "GET", lambda _: {"tenants": list(self.tenants.values())}),
+            (r"/v1/tenants/(\w+)", "GET", lambda _, tenant: self.tenants.get(tenant)),
+            (r"/v1/tenants/(\w+)", "PATCH", self._update_tenant),
+            (r"/v1/tenants/(\w+)", "DELETE", self._delete_tenant),
+            (r"/v1/tenants/(\w+)/quota", "PUT", self._update_tenant),
+            (r"/v1/tenants/(\w+)/usage", "GET", self._usage),
+            (r"/v1/tenants/(\w+)/keys", "GET", self._list_keys),
+            (r"/v1/tenants/(\w+)/keys", "POST", self._create_key),
+            (r"/v1/tenants/(\w+)/keys/(\w+)", "DELETE", self._revoke_key),
+            (r"/v1/tenants/(\w+)/keys/(\w+)/rotate", "POST", self._rotate_key),
+            (r"/v1/usage", "GET", self._usage),
+            (r"/v1/label-sets", "GET", lambda _: {"label_sets": self.versions[-1:]}),
+            (r"/v1/label-sets/tickets/versions", "GET", lambda _: {"label_sets": self.versions[::-1]}),
+            (r"/v1/label-sets/tickets(?:@([0-9]+))?", "GET", self._get_label_set),
+            (r"/v1/label-sets/tickets", "PUT", self._put_label_set),
+            (r"/v1/label-sets/tickets/rollback", "POST", self._roll_back),
+            (r"/v1/label-sets/tickets", "DELETE", self._delete_label_set),
+            (r"/v1/files", "POST", self._upload),
+            (r"/v1/files/([\w-]+)/content", "GET", lambda _, file: httpx.Response(200, content=self.files[file])),
+            (r"/v1/batches", "POST", self._create_batch),
+            (r"/v1/batches/([\w-]+)", "GET", lambda _, batch: self.batches.get(batch)),
+            (r"/v1/batches/([\w-]+)/cancel", "POST", self._cancel_batch),
+        ):
+            path = re.fullmatch(pattern, request.url.path)
+            if path is not None and request.method == method:
+                content: Any = answer(request, *path.groups())
+                if content is None:
+                    return problem(404, "not_found")
+                return content if isinstance(content, httpx.Response) else httpx.Response(200, json=content)
+        return problem(404, "http_error")
+
+    def _create_tenant(self, request: httpx.Request) -> Any:
+        tenant_id = f"t{len(self.tenants)}"
+        quota = {"requests_per_minute": None, "pairs_per_minute": None, "pairs_in_flight": None}
+        named = {"id": tenant_id, "name": body(request)["name"], "status": "active", "created_at": NOW}
+        self.tenants[tenant_id], self.keys[tenant_id] = named | quota, []
+        return self.tenants[tenant_id]
+
+    def _update_tenant(self, request: httpx.Request, tenant: str) -> Any:
+        self.tenants[tenant] |= body(request)
+        return self.tenants[tenant]
+
+    def _delete_tenant(self, request: httpx.Request, tenant: str) -> Any:
+        del self.tenants[tenant]
+        return httpx.Response(204)
+
+    def _usage(self, request: httpx.Request, tenant: str = "") -> Any:
+        day = request.url.params.get("from", "2026-11-21")
+        return {"days": [{"day": day, "requests": 3, "pairs_computed": 6, "pairs_cached": 1}]}
+
+    def _list_keys(self, request: httpx.Request, tenant: str) -> Any:
+        return {
+            "keys": [{name: value for name, value in key.items() if name != "key"} for key in self.keys[tenant]]
+        }
+
+    def _create_key(self, request: httpx.Request, tenant: str) -> Any:
+        key_id = f"k{len(self.keys[tenant])}"
+        wanted = {"scopes": ["classify"], "expires_at": None} | body(request)
+        key = {"id": key_id, "created_at": NOW, "last_used_at": None, "key": f"wn_{key_id}_secret", **wanted}
+        self.keys[tenant].append(key)
+        return key
+
+    def _rotate_key(self, request: httpx.Request, tenant: str, key: str) -> Any:
+        (old,) = [known for known in self.keys[tenant] if known["id"] == key]
+        new = old | {"id": "new", "key": "wn_new_secret"}
+        self.keys[tenant].append(new)
+        old["expires_at"] = f"2026-11-21T10:00:{body(request)['overlap_s']:02.0f}Z"
+        return new
+
+    def _revoke_key(self, request: httpx.Request, tenant: str, key: str) -> Any:
+        self.keys[tenant] = [known for known in self.keys[tenant] if known["id"] != key]
+        return httpx.Response(204)
+
+    def _get_label_set(self, request: httpx.Request, version: str | None) -> Any:
+        if not self.versions:
+            return None
+        return self.versions[int(version) - 1] if version else self.versions[-1]
+
+    def _put_label_set(self, request: httpx.Request, content: dict[str, Any] | None = None) -> Any:
+        expected = f'"{len(self.versions)}"' if self.versions else None
+        if request.headers.get("If-Match") != expected:
+            return problem(412, "precondition_failed")
+        content = content or body(request)
+        labels = [
+            one if isinstance(one, dict) else {"label": one, "hypothesis": None} for one in content["labels"]
+        ]
+        own = {"name": "tickets", "version": len(self.versions) + 1, "labels": labels, "created_at": NOW}
+        self.versions.append(content | own)
+        return self.versions[-1]
+
+    def _roll_back(self, request: httpx.Request) -> Any:
+        return self._put_label_set(request, self.versions[body(request)["version"] - 1])
+
+    def _delete_label_set(self, request: httpx.Request) -> Any:
+        self.versions.clear()
+        return httpx.Response(204)
+
+    def _upload(self, request: httpx.Request) -> Any:
+        (content,) = re.findall(
+            rb'name="file"; filename="batch.jsonl".*?\r\n\r\n(.*?)\r\n--', request.content, re.DOTALL
+        )
+        assert b'name="purpose"\r\n\r\nbatch\r\n' in request.content
+        self.files["file-1"] = content
+        return {"id": "file-1", "object": "file"}
+
+    def _create_batch(self, request: httpx.Request) -> Any:
+        batch = {"id": "batch-1", "status": "completed", "errors": None, "error_file_id": None}
+        batch |= {"input_file_id": body(request)["input_file_id"], "output_file_id": "file-1"}
+        self.batches["batch-1"] = batch | {"request_counts": {"total": 2, "completed": 2, "failed": 0}}
+        return self.batches["batch-1"]
+
+    def _cancel_batch(self, request: httpx.Request, batch: str) -> Any:
+        errors = {"data": [{"code": "invalid", "message": "line 1", "line": 1}]}
+        self.batches[batch] |= {"status": "cancelling", "errors": errors}
+        return self.batches[batch]
+
+
+def problem(status: int, code: str = "overloaded", **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"code": code, "detail": f"it is {code}"}, headers=headers)
+
+
+def body(request: httpx.Request) -> dict[str, Any]:
+    decoded: dict[str, Any] = json.loads(request.content)
+    return decoded
+
+
+async def resolved(answer: T | Awaitable[T]) -> T:
+    """The answer of either client."""
+    return await answer if isinstance(answer, Awaitable) else answer

@@ -1,0 +1,110 @@
+"""Every resource of the client, blocking and for asyncio, against a gateway that keeps what it is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from tests.wanneng.client.fake_gateway import FakeGateway, resolved
+from wanneng import AsyncClient, Client, DayOfUsage, GatewayRefused, RequestError, SetLabel
+
+Either = Client | AsyncClient
+NOW = datetime(2026, 11, 21, 10, 0, 0, 500_000, tzinfo=UTC)
+
+
+async def test_a_tenant_is_created_found_changed_and_deleted(client: Either, gateway: FakeGateway) -> None:
+    created = await resolved(client.tenants.create("acme"))
+    assert (created.name, created.status, created.created_at) == ("acme", "active", NOW)
+    assert await resolved(client.tenants.list()) == [created]
+    assert await resolved(client.tenants.get(created.id)) == created
+    for name_or_id in ("acme", created.id):
+        assert await resolved(client.tenants.find(name_or_id)) == created
+    with pytest.raises(RequestError, match="there is no tenant 'nobody'"):
+        await resolved(client.tenants.find("nobody"))
+    assert (await resolved(client.tenants.rename(created.id, "other"))).name == "other"
+    assert (await resolved(client.tenants.suspend(created.id))).status == "suspended"
+    assert (await resolved(client.tenants.resume(created.id))).status == "active"
+    quota = await resolved(client.tenants.set_quota(created.id, pairs_per_minute=600))
+    assert (quota.requests_per_minute, quota.pairs_per_minute, quota.pairs_in_flight) == (None, 600, None)
+    await resolved(client.tenants.delete(created.id))
+    assert gateway.tenants == {}
+
+
+async def test_a_key_shows_its_secret_once_and_may_be_rotated_and_revoked(client: Either) -> None:
+    tenant = await resolved(client.tenants.create("acme"))
+    expiry = datetime(2027, 1, 31, tzinfo=UTC)
+    key = await resolved(client.tenants.keys.create(tenant.id, scopes=["usage:read"], expires_at=expiry))
+    assert (key.secret, key.scopes, key.expires_at) == ("wn_k0_secret", ("usage:read",), expiry)
+    assert "secret" not in repr(key)
+    (listed,) = await resolved(client.tenants.keys.list(tenant.id))
+    assert (listed.id, listed.created_at, listed.last_used_at) == (key.id, NOW, None)
+    assert not hasattr(listed, "secret")
+    new = await resolved(client.tenants.keys.rotate(tenant.id, key.id, overlap_s=7))
+    assert new.secret == "wn_new_secret"
+    old, _ = await resolved(client.tenants.keys.list(tenant.id))
+    assert old.expires_at == datetime(2026, 11, 21, 10, 0, 7, tzinfo=UTC)
+    await resolved(client.tenants.keys.revoke(tenant.id, key.id))
+    assert [key.id for key in await resolved(client.tenants.keys.list(tenant.id))] == ["new"]
+
+
+async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None:
+    assert await resolved(client.usage()) == [DayOfUsage(date(2026, 11, 21), 3, 6, 1)]
+    (day,) = await resolved(client.tenants.usage("t0", date(2026, 11, 1), date(2026, 11, 30)))
+    assert day.day == date(2026, 11, 1)
+
+
+async def test_a_label_set_has_versions_and_is_rolled_back(client: Either, gateway: FakeGateway) -> None:
+    labels: list[str | SetLabel] = ["投诉", SetLabel("咨询", "用户在咨询")]
+    first = await resolved(client.label_sets.put("tickets", labels, threshold=0.3))
+    assert (first.reference, first.threshold, first.created_at) == ("tickets@1", 0.3, NOW)
+    assert first.labels == (SetLabel("投诉"), SetLabel("咨询", "用户在咨询"))
+    second = await resolved(client.label_sets.put("tickets", ["建议"], multi_label=True, replaces=1))
+    assert (second.version, second.multi_label, second.threshold) == (2, True, None)
+    assert await resolved(client.label_sets.get("tickets")) == second
+    assert await resolved(client.label_sets.get("tickets@1")) == first
+    assert await resolved(client.label_sets.list()) == [second]
+    assert await resolved(client.label_sets.versions("tickets")) == [second, first]
+    third = await resolved(client.label_sets.rollback("tickets", 1, replaces=2))
+    assert (third.version, third.labels, third.threshold) == (3, first.labels, 0.3)
+    await resolved(client.label_sets.delete("tickets"))
+    assert gateway.versions == []
+
+
+async def test_a_change_of_what_somebody_else_has_changed_is_refused(client: Either) -> None:
+    await resolved(client.label_sets.put("tickets", ["投诉"]))
+    for replaces in (None, 2):
+        with pytest.raises(GatewayRefused) as refusal:
+            await resolved(client.label_sets.put("tickets", ["建议"], replaces=replaces))
+        assert (refusal.value.status, refusal.value.code) == (412, "precondition_failed")
+
+
+async def test_a_name_is_one_segment_of_the_path(client: Either, gateway: FakeGateway) -> None:
+    with pytest.raises(GatewayRefused):
+        await resolved(client.label_sets.get("a/../../v1/tenants?x"))
+    assert gateway.requests[-1].url.raw_path == b"/v1/label-sets/a%2F..%2F..%2Fv1%2Ftenants%3Fx"
+
+
+async def test_a_batch_is_uploaded_created_watched_and_read(client: Either, gateway: FakeGateway) -> None:
+    file_id = await resolved(client.batches.upload(b'{"custom_id": "1"}\n{}'))
+    batch = await resolved(client.batches.create(file_id, idempotency_key="once"))
+    assert gateway.requests[-1].headers["Idempotency-Key"] == "once"
+    assert (batch.input_file_id, batch.status, batch.done) == (file_id, "completed", True)
+    assert (batch.total, batch.completed, batch.failed, batch.errors) == (2, 2, 0, ())
+    assert await resolved(client.batches.get(batch.id)) == batch
+    assert await resolved(client.batches.content(file_id)) == b'{"custom_id": "1"}\n{}'
+    cancelled = await resolved(client.batches.cancel(batch.id))
+    assert (cancelled.done, cancelled.errors) == (False, ("line 1",))
+
+
+async def test_any_other_call_can_be_made(client: Either) -> None:
+    assert await resolved(client.request("GET", "/v1/tenants")) == {"tenants": []}
+    with pytest.raises(GatewayRefused) as refusal:
+        await resolved(client.request("POST", "/v1/nothing", json={}))
+    assert refusal.value.status == 404
+
+
+async def test_an_answer_that_lacks_what_it_should_have_is_an_error(client: Either, gateway: FakeGateway) -> None:
+    gateway.tenants["t0"] = {"id": "t0"}
+    with pytest.raises(RequestError, match="http://gateway/v1/tenants cannot be read"):
+        await resolved(client.tenants.list())

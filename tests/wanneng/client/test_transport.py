@@ -1,0 +1,130 @@
+"""What is sent again, after how long, and what a refusal looks like."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.wanneng.client.fake_gateway import problem
+from wanneng import AsyncClient, Client
+from wanneng.errors import GatewayRefused, RequestError
+
+LABELS = ["投诉", "咨询"]
+RESULT = {"labels": LABELS, "scores": [0.9, 0.1], "truncated": False}
+QUOTA = {"requests_per_minute": None, "pairs_per_minute": None, "pairs_in_flight": None}
+TENANT = {"id": "t", "name": "t", "status": "active", "created_at": "2026-11-21T10:00:00Z", **QUOTA}
+GOOD: dict[str, Any] = {"results": [RESULT], "model_version": "v", **TENANT}
+"""An answer to a classification, and to the creation of a tenant."""
+
+
+class Refusing:
+    """Answers with each of `replies` in turn, then well."""
+
+    def __init__(self, *replies: httpx.Response | Exception) -> None:
+        self.replies = list(replies)
+        self.requests: list[httpx.Request] = []
+        self.pauses: list[float] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        reply = self.replies.pop(0) if self.replies else httpx.Response(200, json=GOOD)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def client(self, **more: Any) -> Client:
+        transport = httpx.MockTransport(self)
+        return Client("http://gateway", "wn_key", transport=transport, sleep=self.pauses.append, **more)
+
+
+def test_it_waits_as_long_as_it_is_told() -> None:
+    server = Refusing(problem(429, **{"Retry-After": "7"}), problem(503, **{"Retry-After": "1"}))
+    assert server.client().classify("x", LABELS).best == "投诉"
+    assert server.pauses == [7, 1]
+
+
+def test_without_being_told_it_waits_longer_each_time() -> None:
+    server = Refusing(httpx.ConnectError("no"), problem(504), httpx.ReadError("gone"))
+    assert server.client().classify("x", LABELS).best == "投诉"
+    assert 0.125 <= server.pauses[0] <= 0.25
+    assert server.pauses[2] > server.pauses[0]
+
+
+async def test_the_client_for_asyncio_retries_as_well() -> None:
+    server = Refusing(problem(503, **{"Retry-After": "0"}), httpx.ReadError("gone"))
+    async with (
+        asyncio.timeout(10),
+        AsyncClient("http://gateway", transport=httpx.MockTransport(server), attempts=3) as client,
+    ):
+        assert (await client.classify("x", LABELS)).best == "投诉"
+        assert len(server.requests) == 3
+        server.replies = [problem(422, "invalid_request")]
+        with pytest.raises(GatewayRefused, match="it is invalid_request"):
+            await client.classify("x", LABELS)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        problem(422, "invalid_request"),
+        problem(401, "unauthorized"),
+        problem(429, "quota_exceeded"),
+        problem(429, "quota_exceeded", **{"Retry-After": "61"}),
+    ],
+)
+def test_what_waiting_cannot_help_is_raised_at_once(reply: httpx.Response) -> None:
+    server = Refusing(reply)
+    with pytest.raises(GatewayRefused) as refusal:
+        server.client().classify("x", LABELS)
+    assert refusal.value.status == reply.status_code
+    assert refusal.value.code == reply.json()["code"]
+    assert str(refusal.value) == reply.json()["detail"]
+    assert server.pauses == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "attempts"),
+    [
+        (httpx.ConnectError("no"), 2),
+        (problem(503, "overloaded", **{"Retry-After": "1"}), 2),
+        (httpx.ReadError("gone"), 1),
+        (httpx.ReadTimeout("silent"), 1),
+        (problem(502, "http_error"), 1),
+        (problem(503, "control_plane_unavailable", **{"Retry-After": "1"}), 1),
+    ],
+)
+def test_a_change_is_sent_again_only_if_it_was_certainly_not_carried_out(
+    reply: httpx.Response | Exception, attempts: int
+) -> None:
+    server = Refusing(reply)
+    if attempts == 1:
+        with pytest.raises(RequestError):
+            server.client().tenants.create("t")
+    else:
+        assert server.client().tenants.create("t").id == "t"
+    assert len(server.requests) == attempts
+
+
+def test_the_last_attempt_raises_what_it_met() -> None:
+    with pytest.raises(GatewayRefused, match="it is overloaded"):
+        Refusing(*(problem(503) for _ in range(3))).client(attempts=3).classify("x", LABELS)
+    with pytest.raises(RequestError, match="ConnectError"):
+        Refusing(*(httpx.ConnectError("no") for _ in range(2))).client(attempts=2).classify("x", LABELS)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"<html>"])
+def test_an_answer_without_a_json_object_is_an_error(content: bytes) -> None:
+    with pytest.raises(GatewayRefused, match="answered 200 without a JSON object"):
+        Refusing(httpx.Response(200, content=content)).client().classify("x", LABELS)
+    bad_gateway = httpx.Response(502, content=content)
+    with pytest.raises(GatewayRefused, match="answered 502 without a JSON object") as refusal:
+        Refusing(bad_gateway).client(attempts=1).classify("x", LABELS)
+    assert (refusal.value.status, refusal.value.code) == (502, "http_error")
+
+
+def test_an_address_that_is_none_is_an_error_at_once() -> None:
+    with Client("gateway:8080") as client, pytest.raises(RequestError, match="nobody answers at gateway:8080"):
+        client.classify("x", LABELS)

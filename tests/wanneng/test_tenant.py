@@ -1,0 +1,99 @@
+"""`wanneng tenant` as a user runs it, against a gateway on a port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from tests.wanneng.client.fake_gateway import FakeGateway
+from wanneng.errors import CommandError
+from wanneng.tenant import _local_admin_key, app
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def run(gateway: FakeGateway) -> Iterator[Run]:
+    """Runs a command with the admin key; its output."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            url = f"http://gateway{self.path}"
+            response = gateway(httpx.Request(self.command, url, headers=dict(self.headers), content=content))
+            self.send_response(response.status_code)
+            self.send_header("Content-Length", str(len(response.content)))
+            self.end_headers()
+            self.wfile.write(response.content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815 - the names are http.server's
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def run(*arguments: str) -> str:
+        address = ["--url", f"http://127.0.0.1:{server.server_port}", "--admin-key", gateway.key]
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, *address], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    yield run
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeGateway) -> None:
+    assert run("create", "acme") == "t0\n"
+    run("quota", "acme", "--pairs-per-minute", "600")
+    run("suspend", "acme")
+    header, row = run("list").splitlines()
+    assert header.split() == ["id", "name", "status", "requests_per_minute", "pairs_per_minute", "created_at"]
+    assert row.split() == ["t0", "acme", "suspended", "600", "2026-11-21T10:00:00.500000Z"]
+    run("resume", "t0")
+    assert gateway.tenants["t0"]["status"] == "active"
+    assert run("usage", "acme").splitlines()[1].split() == ["2026-11-21", "3", "6", "1"]
+    run("delete", "acme", "--yes")
+    assert gateway.tenants == {}
+
+
+def test_keys_are_printed_when_they_are_made_and_never_again(run: Run, gateway: FakeGateway) -> None:
+    run("create", "acme")
+    assert run("key", "acme", "--scope", "classify", "--expires-at", "2027-01-31T00:00:00Z") == "wn_k0_secret\n"
+    assert gateway.keys["t0"][0]["expires_at"] == "2027-01-31T00:00:00+00:00"
+    assert run("rotate", "acme", "k0", "--overlap-s", "9") == "wn_new_secret\n"
+    header, old, new = run("keys", "acme").splitlines()
+    assert header.split() == ["id", "scopes", "created_at", "expires_at", "last_used_at"]
+    assert old.split()[:2] == ["k0", "classify"]
+    assert "2026-11-21T10:00:09Z" in old
+    assert "secret" not in old + new
+    run("revoke", "acme", "k0")
+    assert [key["id"] for key in gateway.keys["t0"]] == ["new"]
+
+
+def test_what_cannot_be_done_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="there is no tenant 'acme'; `wanneng tenant list` shows them"):
+        run("suspend", "acme")
+    with pytest.raises(
+        CommandError, match="--expires-at is 'soon'; a time such as 2027-01-31T00:00:00Z is needed"
+    ):
+        run("key", "acme", "--expires-at", "soon")
+    with pytest.raises(
+        CommandError, match=r"no admin key: .*none does not exist; give --admin-key or WANNENG_ADMIN"
+    ):
+        _local_admin_key(tmp_path / "none")

@@ -1,0 +1,29 @@
+"""The Python client: a few lines from a text to its labels.
+
+with Client("http://127.0.0.1:8080", key) as client:
+    print(client.classify("要求退款", ["投诉", "咨询"]).best)
+"""
+
+from wanneng.client.batches import Batch
+from wanneng.client.classify import Classification
+from wanneng.client.clients import AsyncClient, Client
+from wanneng.client.keys import Key, NewKey
+from wanneng.client.label_sets import LabelSet, SetLabel
+from wanneng.client.tenants import Tenant
+from wanneng.client.usage import DayOfUsage
+from wanneng.errors import GatewayRefused, RequestError
+
+__all__ = [
+    "AsyncClient",
+    "Batch",
+    "Classification",
+    "Client",
+    "DayOfUsage",
+    "GatewayRefused",
+    "Key",
+    "LabelSet",
+    "NewKey",
+    "RequestError",
+    "SetLabel",
+    "Tenant",
+]

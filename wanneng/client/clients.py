@@ -1,0 +1,159 @@
+"""The clients: what the gateway offers, blocking and for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from datetime import date
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from wanneng.client.batches import AsyncBatches, Batches
+from wanneng.client.classify import Classification, async_groups, classify_request, groups
+from wanneng.client.label_sets import AsyncLabelSets, LabelSets
+from wanneng.client.tenants import AsyncTenants, Tenants
+from wanneng.client.transport import ATTEMPTS, TIMEOUT_S, AsyncTransport, Request, Transport, json_object
+from wanneng.client.usage import PATH as USAGE
+from wanneng.client.usage import DayOfUsage, usage_request
+
+URL = "http://127.0.0.1:8080"
+MAX_CONCURRENT_CALLS = 4
+"""Of `AsyncClient.stream`."""
+
+
+class Client:
+    """Blocking, for any number of threads. `key` is a tenant's; the admin key where it is for `tenants`."""
+
+    def __init__(
+        self,
+        url: str = URL,
+        key: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._transport = Transport(
+            url, key, timeout_s=timeout_s, attempts=attempts, transport=transport, sleep=sleep
+        )
+        self.label_sets = LabelSets(self._transport)
+        self.batches = Batches(self._transport)
+        self.tenants = Tenants(self._transport)
+
+    def classify(
+        self, text: str, labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+    ) -> Classification:
+        """One text; `options` are the body's fields, such as `label_set`, `multi_label`, `hypothesis_template`.
+
+        `fresh`: computed anew, never from a cache.
+        """
+        return self.classify_all([text], labels, fresh=fresh, **options)[0]
+
+    def classify_all(
+        self, texts: Sequence[str], labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+    ) -> list[Classification]:
+        """Up to 64 texts in one call."""
+        return self._transport.send(classify_request(texts, labels, options, fresh=fresh))
+
+    def stream(
+        self, texts: Iterable[str], labels: Sequence[str] | None = None, **options: Any
+    ) -> Iterator[Classification]:
+        """Any number of texts, read as they are needed, answered in their order."""
+        for group in groups(texts):
+            yield from self.classify_all(group, labels, **options)
+
+    def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
+        """The tenant's own, by day, of the last 30 days by default."""
+        return self._transport.send(usage_request(USAGE, first, last))
+
+    def request(self, method: str, path: str, *, json: object = None, changes: bool = True) -> dict[str, Any]:
+        """Any call of the API: the JSON object of its answer.
+
+        `changes`: False where a second request does no harm, so that it is retried whatever became of the first.
+        """
+        return self._transport.send(Request(method, path, json_object, {"json": json}, changes))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The same for asyncio."""
+
+    def __init__(
+        self,
+        url: str = URL,
+        key: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._transport = AsyncTransport(url, key, timeout_s=timeout_s, attempts=attempts, transport=transport)
+        self.label_sets = AsyncLabelSets(self._transport)
+        self.batches = AsyncBatches(self._transport)
+        self.tenants = AsyncTenants(self._transport)
+
+    async def classify(
+        self, text: str, labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+    ) -> Classification:
+        """As `Client.classify`."""
+        return (await self.classify_all([text], labels, fresh=fresh, **options))[0]
+
+    async def classify_all(
+        self, texts: Sequence[str], labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+    ) -> list[Classification]:
+        """As `Client.classify_all`."""
+        return await self._transport.send(classify_request(texts, labels, options, fresh=fresh))
+
+    async def stream(
+        self, texts: Iterable[str] | AsyncIterable[str], labels: Sequence[str] | None = None, **options: Any
+    ) -> AsyncIterator[Classification]:
+        """As `Client.stream`, with up to `MAX_CONCURRENT_CALLS` under way."""
+        calls: list[asyncio.Task[list[Classification]]] = []
+        try:
+            async for group in async_groups(texts):
+                calls.append(asyncio.create_task(self.classify_all(group, labels, **options)))
+                if len(calls) == MAX_CONCURRENT_CALLS:
+                    for classification in await calls.pop(0):
+                        yield classification
+            while calls:
+                for classification in await calls.pop(0):
+                    yield classification
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    async def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
+        """As `Client.usage`."""
+        return await self._transport.send(usage_request(USAGE, first, last))
+
+    async def request(
+        self, method: str, path: str, *, json: object = None, changes: bool = True
+    ) -> dict[str, Any]:
+        """As `Client.request`."""
+        return await self._transport.send(Request(method, path, json_object, {"json": json}, changes))
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

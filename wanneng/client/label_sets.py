@@ -1,0 +1,180 @@
+"""A tenant's label sets: `client.label_sets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from wanneng.client.transport import AsyncTransport, Request, Transport, json_object, nothing
+
+PATH = "/v1/label-sets"
+
+
+@dataclass(frozen=True, slots=True)
+class SetLabel:
+    """A label of a set; without a hypothesis of its own, the template makes it."""
+
+    label: str
+    hypothesis: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """One version of a set; it never changes."""
+
+    name: str
+    version: int
+    labels: tuple[SetLabel, ...]
+    hypothesis_template: str
+    multi_label: bool
+    max_tokens: int | None
+    threshold: float | None
+    """Probability of entailment below which a text is none of these."""
+    created_at: datetime
+
+    @property
+    def reference(self) -> str:
+        """What pins this version: `tickets@3`."""
+        return f"{self.name}@{self.version}"
+
+
+class LabelSets:
+    """Every change names the version that the writer has seen, None where there was no set.
+
+    When that is not the newest it is refused with `precondition_failed`, and nobody's change is lost.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._send = transport.send
+
+    def list(self) -> Sequence[LabelSet]:
+        """The newest version of each."""
+        return self._send(_list(PATH))
+
+    def get(self, reference: str) -> LabelSet:
+        """`tickets` is the newest version, `tickets@3` that one."""
+        return self._send(_get(reference))
+
+    def versions(self, name: str) -> Sequence[LabelSet]:
+        """Newest first."""
+        return self._send(_list(f"{_path(name)}/versions"))
+
+    def put(
+        self,
+        name: str,
+        labels: Sequence[str | SetLabel],
+        *,
+        hypothesis_template: str = "{}",
+        multi_label: bool = False,
+        max_tokens: int | None = None,
+        threshold: float | None = None,
+        replaces: int | None = None,
+    ) -> LabelSet:
+        """Make a version; `replaces` is the newest one."""
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold)
+        return self._send(_change("PUT", _path(name), body, replaces))
+
+    def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
+        """Make a version that says what `version` says; `replaces` is the newest one."""
+        return self._send(_change("POST", f"{_path(name)}/rollback", {"version": version}, replaces))
+
+    def delete(self, name: str) -> None:
+        """All versions of it."""
+        self._send(Request("DELETE", _path(name), nothing))
+
+
+class AsyncLabelSets:
+    """As `LabelSets`, to be awaited."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._send = transport.send
+
+    async def list(self) -> Sequence[LabelSet]:
+        return await self._send(_list(PATH))
+
+    async def get(self, reference: str) -> LabelSet:
+        return await self._send(_get(reference))
+
+    async def versions(self, name: str) -> Sequence[LabelSet]:
+        return await self._send(_list(f"{_path(name)}/versions"))
+
+    async def put(
+        self,
+        name: str,
+        labels: Sequence[str | SetLabel],
+        *,
+        hypothesis_template: str = "{}",
+        multi_label: bool = False,
+        max_tokens: int | None = None,
+        threshold: float | None = None,
+        replaces: int | None = None,
+    ) -> LabelSet:
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold)
+        return await self._send(_change("PUT", _path(name), body, replaces))
+
+    async def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
+        return await self._send(_change("POST", f"{_path(name)}/rollback", {"version": version}, replaces))
+
+    async def delete(self, name: str) -> None:
+        await self._send(Request("DELETE", _path(name), nothing))
+
+
+def _list(path: str) -> Request[Sequence[LabelSet]]:
+    def parse(response: httpx.Response) -> Sequence[LabelSet]:
+        return [_label_set(item) for item in json_object(response)["label_sets"]]
+
+    return Request("GET", path, parse, changes=False)
+
+
+def _get(reference: str) -> Request[LabelSet]:
+    return Request("GET", _path(reference), _parsed, changes=False)
+
+
+def _change(method: str, path: str, body: dict[str, Any], replaces: int | None) -> Request[LabelSet]:
+    headers = {} if replaces is None else {"If-Match": f'"{replaces}"'}
+    return Request(method, path, _parsed, {"json": body, "headers": headers})
+
+
+def _path(reference: str) -> str:
+    return f"{PATH}/{quote(reference, safe='@')}"
+
+
+def _body(
+    labels: Sequence[str | SetLabel],
+    hypothesis_template: str,
+    multi_label: bool,
+    max_tokens: int | None,
+    threshold: float | None,
+) -> dict[str, Any]:
+    return {
+        "labels": [
+            label if isinstance(label, str) else {"label": label.label, "hypothesis": label.hypothesis}
+            for label in labels
+        ],
+        "hypothesis_template": hypothesis_template,
+        "multi_label": multi_label,
+        "max_tokens": max_tokens,
+        "threshold": threshold,
+    }
+
+
+def _parsed(response: httpx.Response) -> LabelSet:
+    return _label_set(json_object(response))
+
+
+def _label_set(item: dict[str, Any]) -> LabelSet:
+    return LabelSet(
+        item["name"],
+        item["version"],
+        tuple(SetLabel(label["label"], label.get("hypothesis")) for label in item["labels"]),
+        item["hypothesis_template"],
+        item["multi_label"],
+        item["max_tokens"],
+        item["threshold"],
+        datetime.fromisoformat(item["created_at"]),
+    )

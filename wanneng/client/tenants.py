@@ -1,0 +1,180 @@
+"""Tenants: `client.tenants`, for a client with the admin key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import httpx
+
+from wanneng.client.keys import TENANTS, AsyncTenantKeys, TenantKeys, tenant_path
+from wanneng.client.transport import AsyncTransport, Request, Transport, json_object, nothing
+from wanneng.client.usage import DayOfUsage, usage_request
+from wanneng.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant and its quota, where None is the gateway's own."""
+
+    id: str
+    name: str
+    status: str
+    """`active` or `suspended`."""
+    created_at: datetime
+    requests_per_minute: int | None
+    pairs_per_minute: int | None
+    pairs_in_flight: int | None
+
+
+class Tenants:
+    """Tenants are given by their id; `find` knows their names too."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._send = transport.send
+        self.keys = TenantKeys(transport)
+
+    def create(self, name: str) -> Tenant:
+        """It needs a key next."""
+        return self._send(_create(name))
+
+    def list(self) -> Sequence[Tenant]:
+        return self._send(_list())
+
+    def get(self, tenant_id: str) -> Tenant:
+        return self._send(_get(tenant_id))
+
+    def find(self, name_or_id: str) -> Tenant:
+        """`RequestError` when there is none."""
+        return _found(self.list(), name_or_id)
+
+    def rename(self, tenant_id: str, name: str) -> Tenant:
+        return self._send(_update(tenant_id, name=name))
+
+    def suspend(self, tenant_id: str) -> Tenant:
+        """Refuse its keys until it is resumed; nothing of it is lost."""
+        return self._send(_update(tenant_id, status="suspended"))
+
+    def resume(self, tenant_id: str) -> Tenant:
+        return self._send(_update(tenant_id, status="active"))
+
+    def set_quota(
+        self,
+        tenant_id: str,
+        *,
+        requests_per_minute: int | None = None,
+        pairs_per_minute: int | None = None,
+        pairs_in_flight: int | None = None,
+    ) -> Tenant:
+        """All three at once; None: the gateway's own."""
+        return self._send(_set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight))
+
+    def delete(self, tenant_id: str) -> None:
+        """With its keys, label sets and files."""
+        self._send(Request("DELETE", tenant_path(tenant_id), nothing))
+
+    def usage(self, tenant_id: str, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
+        """By day, of the last 30 days by default."""
+        return self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last))
+
+
+class AsyncTenants:
+    """As `Tenants`, to be awaited."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._send = transport.send
+        self.keys = AsyncTenantKeys(transport)
+
+    async def create(self, name: str) -> Tenant:
+        return await self._send(_create(name))
+
+    async def list(self) -> Sequence[Tenant]:
+        return await self._send(_list())
+
+    async def get(self, tenant_id: str) -> Tenant:
+        return await self._send(_get(tenant_id))
+
+    async def find(self, name_or_id: str) -> Tenant:
+        return _found(await self.list(), name_or_id)
+
+    async def rename(self, tenant_id: str, name: str) -> Tenant:
+        return await self._send(_update(tenant_id, name=name))
+
+    async def suspend(self, tenant_id: str) -> Tenant:
+        return await self._send(_update(tenant_id, status="suspended"))
+
+    async def resume(self, tenant_id: str) -> Tenant:
+        return await self._send(_update(tenant_id, status="active"))
+
+    async def set_quota(
+        self,
+        tenant_id: str,
+        *,
+        requests_per_minute: int | None = None,
+        pairs_per_minute: int | None = None,
+        pairs_in_flight: int | None = None,
+    ) -> Tenant:
+        return await self._send(_set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight))
+
+    async def delete(self, tenant_id: str) -> None:
+        await self._send(Request("DELETE", tenant_path(tenant_id), nothing))
+
+    async def usage(
+        self, tenant_id: str, first: date | None = None, last: date | None = None
+    ) -> Sequence[DayOfUsage]:
+        return await self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last))
+
+
+def _create(name: str) -> Request[Tenant]:
+    return Request("POST", TENANTS, _tenant_of, {"json": {"name": name}})
+
+
+def _list() -> Request[Sequence[Tenant]]:
+    def parse(response: httpx.Response) -> Sequence[Tenant]:
+        return [_tenant(item) for item in json_object(response)["tenants"]]
+
+    return Request("GET", TENANTS, parse, changes=False)
+
+
+def _get(tenant_id: str) -> Request[Tenant]:
+    return Request("GET", tenant_path(tenant_id), _tenant_of, changes=False)
+
+
+def _update(tenant_id: str, **changes: str) -> Request[Tenant]:
+    return Request("PATCH", tenant_path(tenant_id), _tenant_of, {"json": changes})
+
+
+def _set_quota(
+    tenant_id: str, requests_per_minute: int | None, pairs_per_minute: int | None, pairs_in_flight: int | None
+) -> Request[Tenant]:
+    quota = {
+        "requests_per_minute": requests_per_minute,
+        "pairs_per_minute": pairs_per_minute,
+        "pairs_in_flight": pairs_in_flight,
+    }
+    return Request("PUT", f"{tenant_path(tenant_id)}/quota", _tenant_of, {"json": quota})
+
+
+def _found(tenants: Iterable[Tenant], name_or_id: str) -> Tenant:
+    for tenant in tenants:
+        if name_or_id in (tenant.id, tenant.name):
+            return tenant
+    raise RequestError(f"there is no tenant {name_or_id!r}; `wanneng tenant list` shows them")
+
+
+def _tenant_of(response: httpx.Response) -> Tenant:
+    return _tenant(json_object(response))
+
+
+def _tenant(item: dict[str, Any]) -> Tenant:
+    return Tenant(
+        item["id"],
+        item["name"],
+        item["status"],
+        datetime.fromisoformat(item["created_at"]),
+        item["requests_per_minute"],
+        item["pairs_per_minute"],
+        item["pairs_in_flight"],
+    )

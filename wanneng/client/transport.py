@@ -1,0 +1,177 @@
+"""Sends requests to the gateway, and sends them again as `Retry-After` says; the only place that speaks HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import httpx
+
+from wanneng.errors import GatewayRefused, RequestError
+
+TIMEOUT_S = 60.0
+ATTEMPTS = 5
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+"""What a later attempt may not meet."""
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+NEVER_CARRIED_OUT = frozenset({"overloaded", "quota_exceeded"})
+"""Codes of refusals that come before any work."""
+MAX_RETRY_AFTER_S = 60.0
+"""Whoever is told to wait longer gets the refusal instead."""
+FIRST_PAUSE_S = 0.25
+
+T = TypeVar("T")
+Outcome = httpx.Response | httpx.TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """One call of the API, and how its answer is read."""
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T]
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """As `httpx.Client.request` takes it: `json`, `params`, `headers`, `files`."""
+    changes: bool = True
+    """False: a second one does no harm where nobody knows what became of the first (RFC 9110, 9.2.2)."""
+
+
+class Transport:
+    """Blocking; one connection pool for any number of threads."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = url
+        self._attempts = attempts
+        self._sleep = sleep
+        # No proxy of the environment: a key must not pass through one that nobody named here.
+        self._http = httpx.Client(
+            base_url=url, headers=_authorization(key), timeout=timeout_s, transport=transport, trust_env=False
+        )
+
+    def send(self, request: Request[T]) -> T:
+        """The parsed answer; `GatewayRefused` or `RequestError` once the attempts are used up."""
+        attempt = 1
+        while True:
+            try:
+                outcome: Outcome = self._http.request(request.method, request.path, **request.content)
+            except httpx.TransportError as error:
+                outcome = error
+            pause_s = retry_pause_s(outcome, attempt, changes=request.changes)
+            if pause_s is None or attempt >= self._attempts:
+                return _parsed(outcome, request, self._url)
+            self._sleep(pause_s)
+            attempt += 1
+
+    def close(self) -> None:
+        self._http.close()
+
+
+class AsyncTransport:
+    """The same for asyncio."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = url
+        self._attempts = attempts
+        self._http = httpx.AsyncClient(
+            base_url=url, headers=_authorization(key), timeout=timeout_s, transport=transport, trust_env=False
+        )
+
+    async def send(self, request: Request[T]) -> T:
+        """As `Transport.send`."""
+        attempt = 1
+        while True:
+            try:
+                outcome: Outcome = await self._http.request(request.method, request.path, **request.content)
+            except httpx.TransportError as error:
+                outcome = error
+            pause_s = retry_pause_s(outcome, attempt, changes=request.changes)
+            if pause_s is None or attempt >= self._attempts:
+                return _parsed(outcome, request, self._url)
+            await asyncio.sleep(pause_s)
+            attempt += 1
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def retry_pause_s(outcome: Outcome, attempt: int, *, changes: bool) -> float | None:
+    """How long to wait before the next attempt; None: this outcome is final.
+
+    As long as `Retry-After` says; without it twice as long each time, with jitter over half of that.
+    """
+    if isinstance(outcome, httpx.Response):
+        if outcome.status_code not in RETRIED_STATUSES:
+            return None
+        if changes and _problem(outcome).get("code") not in NEVER_CARRIED_OUT:
+            return None
+        retry_after = outcome.headers.get("Retry-After", "")
+        if retry_after.isascii() and retry_after.isdigit():
+            return float(retry_after) if float(retry_after) <= MAX_RETRY_AFTER_S else None
+        if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            # One request asks for more than the quota ever holds: no waiting will help.
+            return None
+    elif isinstance(outcome, httpx.UnsupportedProtocol) or (changes and not isinstance(outcome, NEVER_SENT)):
+        return None
+    pause_s: float = FIRST_PAUSE_S * 2 ** (attempt - 1)
+    return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+
+def json_object(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object; `GatewayRefused` for anything else."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        detail = f"{response.url} answered {response.status_code} without a JSON object"
+        raise GatewayRefused(response.status_code, {"detail": detail})
+    return answer
+
+
+def nothing(response: httpx.Response) -> None:
+    """Of an answer without a body."""
+
+
+def _parsed(outcome: Outcome, request: Request[T], url: str) -> T:
+    if isinstance(outcome, httpx.TransportError):
+        hint = "; start it with `wanneng serve`" if isinstance(outcome, httpx.ConnectError) else ""
+        raise RequestError(f"nobody answers at {url} ({type(outcome).__name__}){hint}") from outcome
+    if not outcome.is_success:
+        raise GatewayRefused(outcome.status_code, _problem(outcome))
+    try:
+        return request.parse(outcome)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RequestError(f"the answer of {url}{request.path} cannot be read: {error!r}") from error
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return json_object(response)
+    except GatewayRefused as error:
+        return dict(error.problem)
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
