@@ -16,9 +16,9 @@ from rich.table import Table
 
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
-from wanneng.calibrate import Choice, choices, choose, judge, keep_threshold, read_examples
-from wanneng.calls import Calls
+from wanneng.calibrate import Threshold, choose, predict, read_examples, store_threshold, thresholds
 from wanneng.classify import Classifier, as_json, print_bars, split_labels
+from wanneng.client import Client
 from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError, RequestError
 from wanneng.settings import ServeSettings, load_settings
@@ -26,7 +26,7 @@ from wanneng.settings import ServeSettings, load_settings
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
 
 COLUMNS = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-CHOICES_SHOWN = 12
+MAX_THRESHOLDS_SHOWN = 12
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
@@ -45,22 +45,30 @@ def describe() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway.")] = None,
+    control_plane_port: Annotated[int | None, typer.Option(help="Port of the control plane.")] = None,
     triton_host: Annotated[str | None, typer.Option(help="Address of Triton's ports.")] = None,
     triton_http_port: Annotated[int | None, typer.Option(help="Triton's HTTP port.")] = None,
     triton_grpc_port: Annotated[int | None, typer.Option(help="Triton's gRPC port.")] = None,
     triton_metrics_port: Annotated[int | None, typer.Option(help="Triton's metrics port.")] = None,
     engine: Annotated[Path | None, typer.Option(help="Folder of the engine.")] = None,
-    engine_threads: Annotated[int | None, typer.Option(help="Threads of a run; 0: all cores.")] = None,
+    engine_threads: Annotated[
+        int | None, typer.Option(help="Threads of one run of the engine; 0: all cores.")
+    ] = None,
     model_config_name: Annotated[str | None, typer.Option(help="Hardware config of structbert.")] = None,
     require_key: Annotated[
         bool | None, typer.Option("--require-key", help="Ask for a key on loopback too.")
     ] = None,
-    state: Annotated[Path | None, typer.Option(help="Folder for logs, keys and the database.")] = None,
-    start_timeout_s: Annotated[float | None, typer.Option(help="Longest wait for an answer.")] = None,
+    tenants_file: Annotated[
+        Path | None, typer.Option(help="YAML file that declares tenants in the place of a database.")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Folder for logs, keys and the database.")] = None,
+    start_timeout_s: Annotated[
+        float | None, typer.Option(help="Longest time for each process to become ready.")
+    ] = None,
 ) -> None:
-    """Run Triton and the gateway on this machine until Ctrl-C.
+    """Run Triton, the gateway, the control plane and its worker on this machine until Ctrl-C.
 
-    Every flag is also a variable: --triton-http-port is WANNENG_TRITON_HTTP_PORT.
+    Every flag is also an environment variable: --triton-http-port is WANNENG_TRITON_HTTP_PORT.
     """
     flags: dict[str, object] = dict(locals())
     # Here and not above: `wanneng classify` must work where the servers' packages are not installed.
@@ -72,28 +80,30 @@ def serve(
 
 @app.command()
 def triton(
-    exit_timeout_s: Annotated[int, typer.Option(help="How long it may finish what it has begun.")] = 30,
+    exit_timeout_s: Annotated[int, typer.Option(help="How long Triton may finish requests after SIGTERM.")] = 30,
 ) -> None:
-    """Become Triton alone, with the variables of `wanneng serve`: what a pod of it runs."""
-    from wanneng.serve.triton import become_triton  # noqa: PLC0415
+    """Replace this process with tritonserver (container entrypoint); reads the variables of `wanneng serve`."""
+    from wanneng.serve.triton import exec_triton  # noqa: PLC0415
 
-    become_triton(load_settings({}), exit_timeout_s)
+    exec_triton(load_settings({}), exit_timeout_s)
 
 
 @app.command()
 def classify(
-    labels: Annotated[list[str], typer.Option(help="Labels, with commas or repeated.")],
-    text: Annotated[str | None, typer.Argument(help="The text; without it, --input.")] = None,
-    template: Annotated[str | None, typer.Option(help="Hypothesis with {} for the label.")] = None,
+    labels: Annotated[list[str], typer.Option(help="Labels, separated by commas or in several --labels.")],
+    text: Annotated[str | None, typer.Argument(help="The text; or give --input.")] = None,
+    template: Annotated[str | None, typer.Option(help="Hypothesis template, with {} for the label.")] = None,
     multi_label: Annotated[bool, typer.Option(help="Score each label by itself.")] = False,
     max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,
-    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway.")] = ServeSettings().url,
+    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     input_: Annotated[
-        Path | None, typer.Option("--input", "-i", help="File of texts, one a line; - for standard input.")
+        Path | None, typer.Option("--input", "-i", help="File of texts, one a line; -: standard input.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON lines go here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the answers as JSON lines.")
+    ] = None,
 ) -> None:
     """Classify a text, or each line of a file."""
     options: dict[str, Any] = {"labels": split_labels(labels), "multi_label": multi_label}
@@ -101,57 +111,52 @@ def classify(
     options |= {"max_tokens": max_tokens} if max_tokens is not None else {}
     if (text is None) == (input_ is None):
         raise CommandError("give either a text or --input FILE")
-    calls = Calls(url, key)
-    classifier = Classifier(calls, options)
-    try:
+    with Client(url, key) as client:
+        classifier = Classifier(client, options)
         if input_ is not None:
             _classify_lines(classifier, input_, output)
             return
         answer = classifier.classify(text or "")
-        if as_json_:
-            print(as_json(answer))
-        else:
-            print_bars(out, answer)
-    finally:
-        calls.close()
+    if as_json_:
+        print(as_json(answer))
+    else:
+        print_bars(out, answer)
 
 
 @app.command()
 def calibrate(
     label_set: Annotated[str, typer.Argument(help="Name of the label set.")],
     examples: Annotated[Path, typer.Option(help="JSON lines of text and label; null: none of these.")],
-    precision: Annotated[float | None, typer.Option(help="At least this; the best F1 if not given.")] = None,
+    precision: Annotated[float | None, typer.Option(help="Lowest precision; by default the best F1.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make a version of the set with the threshold.")] = False,
-    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway.")] = ServeSettings().url,
+    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
 ) -> None:
     """Find the threshold below which a text is none of a label set's labels."""
-    known = read_examples(examples)
-    calls = Calls(url, key)
-    try:
+    labelled = read_examples(examples)
+    with Client(url, key) as client:
         with Progress(*COLUMNS, console=err, transient=True) as progress:
-            judged = list(progress.track(judge(calls, label_set, known), total=len(known)))
-        found = choices(judged)
-        chosen = choose(found, precision)
-        _print_choices(found, chosen)
+            predictions = list(progress.track(predict(client, label_set, labelled), total=len(labelled)))
+        candidates = thresholds(predictions)
+        chosen = choose(candidates, precision)
+        _print_thresholds(candidates, chosen)
         print(
-            f"threshold {chosen.threshold:.4f}: precision {chosen.precision:.3f}, recall {chosen.recall:.3f}, "
-            f"{chosen.accepted} of {len(known)} texts accepted"
+            f"threshold {chosen.value:.4f}: precision {chosen.precision:.3f}, recall {chosen.recall:.3f}, "
+            f"{chosen.accepted} of {len(labelled)} texts accepted"
         )
         if keep:
-            print(keep_threshold(calls, label_set.partition("@")[0], round(chosen.threshold, 4)))
-    finally:
-        calls.close()
+            print(store_threshold(client, label_set.partition("@")[0], round(chosen.value, 4)))
 
 
-def _print_choices(found: Sequence[Choice], chosen: Choice) -> None:
-    """Some of them, from the lowest threshold to the highest; the chosen one is marked."""
-    step = max(1, len(found) // CHOICES_SHOWN)
-    shown = sorted({*found[::step], chosen}, key=lambda choice: choice.threshold)
+def _print_thresholds(candidates: Sequence[Threshold], chosen: Threshold) -> None:
+    """Some of them, from the lowest to the highest; the chosen one is marked."""
+    step = max(1, len(candidates) // MAX_THRESHOLDS_SHOWN)
+    shown = sorted({*candidates[::step], chosen}, key=lambda threshold: threshold.value)
     table = Table("", "threshold", "precision", "recall", "F1", "accepted", box=None, pad_edge=False)
-    for one in shown:
-        numbers = (f"{value:.3f}" for value in (one.threshold, one.precision, one.recall, one.f1))
-        table.add_row("→" if one == chosen else "", *numbers, str(one.accepted))
+    for threshold in shown:
+        numbers = (threshold.value, threshold.precision, threshold.recall, threshold.f1)
+        mark = "→" if threshold == chosen else ""
+        table.add_row(mark, *(f"{number:.3f}" for number in numbers), str(threshold.accepted))
     out.print(table)
 
 
@@ -166,18 +171,18 @@ def main() -> None:
 
 def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -> None:
     texts = [line for line in _lines(source) if line.strip()]
-    failed = 0
+    refused = 0
     sink = target.open("w", encoding="utf-8") if target is not None else sys.stdout
     try:
         with Progress(*COLUMNS, console=err, transient=True) as progress:
             for answer in progress.track(classifier.classify_all(texts), total=len(texts)):
-                failed += "error" in answer
+                refused += "error" in answer
                 print(as_json(answer), file=sink)
     finally:
         if target is not None:
             sink.close()
-    if failed:
-        raise RequestError(f"{failed} of {len(texts)} lines were refused; each says why in `error`")
+    if refused:
+        raise RequestError(f"{refused} of {len(texts)} lines were refused; each says why in `error`")
 
 
 def _lines(source: Path) -> Iterator[str]:
@@ -195,11 +200,15 @@ def _say(line: str) -> None:
     err.print(f"wanneng: {line}", markup=False)
 
 
-def _say_ready(settings: ServeSettings, key: str) -> None:
-    asked = "needed" if settings.keys_needed else "not asked for on loopback"
-    _say(f"key of the local tenant ({asked}): {key}")
+def _say_ready(settings: ServeSettings, key: str | None) -> None:
+    """`key`: the local tenant's; None where a file declares the tenants."""
+    if key is None:
+        _say(f"tenants and keys are those of {settings.tenants_file}")
+    else:
+        asked = "needed" if settings.keys_needed else "not asked for on loopback"
+        _say(f"key of the local tenant ({asked}): {key}")
     _say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
-    header = f" -H 'Authorization: Bearer {key}'" if settings.keys_needed else ""
+    header = f" -H 'Authorization: Bearer {key or 'KEY'}'" if settings.keys_needed else ""
     out.print(
         f"curl -s {settings.url}/v1/classify{header} -H 'Content-Type: application/json' "
         f"-d {shlex.quote(EXAMPLE)}",

@@ -1,4 +1,4 @@
-"""The settings of `wanneng serve`: the only reader of the environment in this package. Starts nothing."""
+"""The settings of `wanneng serve`, from flags and the environment; the package's only reader of the latter."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from wanneng.errors import StartError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
-GATEWAYS_SECRETS = ("WANNENG_ADMIN_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL")
-"""Triton has no use for them."""
+SECRETS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_WORKER_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL"})
+"""No child inherits them; each is given those that it needs."""
+CONTROL_PLANE_HOST = "127.0.0.1"
+"""Callers reach the control plane through the gateway alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """Each field is `WANNENG_<FIELD>` in the environment and `--<field>` on the command line."""
+    """Each field is `WANNENG_<FIELD>` in the environment; those that are no secrets are also flags."""
 
     host: str = "127.0.0.1"
-    """Address of the gateway; other than loopback, everyone who reaches it may use it."""
+    """Address of the gateway; on every other than loopback callers need a key."""
     port: int = 8080
     """Port of the gateway."""
+    control_plane_port: int = 8081
+    """Port of the control plane, on loopback."""
     triton_host: str = "127.0.0.1"
     """Address of all of Triton's ports."""
     triton_http_port: int = 8000
@@ -32,19 +36,23 @@ class ServeSettings:
     engine: Path = CHECKOUT / "embedded"
     """Folder of the engine: weights, vocabulary and manifest."""
     engine_threads: int = 0
-    """Threads of one run of the engine; 0 means all cores."""
+    """Threads of one run of the engine; 0: all cores."""
     model_config_name: str = "local"
     """Hardware config of `structbert`: `model_repository/structbert/configs/<name>.pbtxt`."""
     require_key: bool = False
     """Ask for a key on loopback too; on every other address one is always needed."""
+    tenants_file: Path | None = None
+    """Declares tenants in the place of a database; then there is no control plane and no worker."""
     admin_key: str = field(default="", repr=False)
-    """The operator's key; made at the first start and kept in the state folder when not given."""
+    """The control plane's; made at the first start and kept in the state folder when not given."""
     database_url: str = field(default="", repr=False)
-    """Where tenants are; a file of SQLite in the state folder when not given."""
-    state: Path = CHECKOUT / ".state"
-    """Folder for logs, keys, the database and Triton's copied stub."""
+    """A file of SQLite in the state folder when not given."""
+    redis_url: str = field(default="", repr=False)
+    """The gateway's; none when not given."""
+    state_dir: Path = CHECKOUT / ".state"
+    """Folder for logs, keys, the database and what Triton loads."""
     start_timeout_s: float = 90.0
-    """Longest wait for the first answer."""
+    """Longest time for each process to become ready."""
 
     @property
     def keys_needed(self) -> bool:
@@ -52,21 +60,33 @@ class ServeSettings:
         return self.require_key or not _is_loopback(self.host)
 
     @property
-    def url(self) -> str:
-        return _url(_from_here(self.host), self.port)
+    def has_control_plane(self) -> bool:
+        return self.tenants_file is None
 
     @property
-    def triton_host_here(self) -> str:
-        """Where this machine itself asks Triton."""
-        return _from_here(self.triton_host)
+    def url(self) -> str:
+        """The gateway's, as this machine reaches it."""
+        return _url(_reachable(self.host), self.port)
+
+    @property
+    def control_plane_url(self) -> str:
+        return _url(CONTROL_PLANE_HOST, self.control_plane_port)
+
+    @property
+    def reachable_triton_host(self) -> str:
+        return _reachable(self.triton_host)
 
     @property
     def triton_url(self) -> str:
-        return _url(self.triton_host_here, self.triton_http_port)
+        return _url(self.reachable_triton_host, self.triton_http_port)
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.state_dir}/wanneng.db"
 
 
-def _from_here(host: str) -> str:
-    """What listens on every address is asked on loopback."""
+def _reachable(host: str) -> str:
+    """Who listens on every address is reached on loopback."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
@@ -86,30 +106,30 @@ def _flag(text: str) -> bool:
 
 
 def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> ServeSettings:
-    """Flags that are given, then the environment, then defaults; a bad value fails by its name."""
+    """Flags that are given, then the environment, then defaults; `StartError` names a bad value."""
     variables = os.environ if environment is None else environment
-    chosen: dict[str, object] = {}
-    for one in fields(ServeSettings):
-        variable = PREFIX + one.name.upper()
-        given = flags.get(one.name)
-        value = variables.get(variable) if given is None else given
-        if value is None:
-            continue
-        name = variable if given is None else f"--{one.name.replace('_', '-')}"
-        chosen[one.name] = _converted(name, value, str(one.type))
-    return ServeSettings(**chosen)  # type: ignore[arg-type]
+    values: dict[str, object] = {}
+    for setting in fields(ServeSettings):
+        variable, flag = PREFIX + setting.name.upper(), flags.get(setting.name)
+        value = variables.get(variable) if flag is None else flag
+        if value is not None:
+            name = variable if flag is None else f"--{setting.name.replace('_', '-')}"
+            values[setting.name] = _converted(name, value, str(setting.type))
+    return ServeSettings(**values)  # type: ignore[arg-type]
 
 
-def environment_of_children(settings: ServeSettings) -> dict[str, str]:
-    """The environment that servers start from: this process's own and what both servers read."""
-    paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
-    inherited = {name: value for name, value in os.environ.items() if name not in GATEWAYS_SECRETS}
-    return inherited | {
+def inherited_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every child starts from: this process's own environment, without secrets."""
+    variables = os.environ if environment is None else environment
+    paths = [str(CHECKOUT), variables.get("PYTHONPATH", "")]
+    return {name: value for name, value in variables.items() if name not in SECRETS} | {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUNBUFFERED": "1",
-        f"{PREFIX}ENGINE": str(settings.engine),
-        f"{PREFIX}ENGINE_THREADS": str(settings.engine_threads),
     }
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser().resolve()
 
 
 _CONVERTERS: dict[str, Callable[[str], object]] = {
@@ -117,7 +137,8 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
     "int": int,
     "float": float,
     "bool": _flag,
-    "Path": lambda value: Path(value).expanduser().resolve(),
+    "Path": _path,
+    "Path | None": _path,
 }
 
 
@@ -128,8 +149,8 @@ def _converted(name: str, value: object, kind: str) -> object:
     try:
         converted = _CONVERTERS[kind](str(value))
     except (ValueError, KeyError):
-        wanted = "true or false" if kind == "bool" else "a number"
-        raise StartError(f"{name} is {value!r}, {wanted} is needed") from None
+        expected = "true or false" if kind == "bool" else "a number"
+        raise StartError(f"{name} is {value!r}; {expected} is needed") from None
     if name.lower().replace("_", "-").endswith("port") and not 1 <= int(str(converted)) <= 65_535:
-        raise StartError(f"{name} is {value}, a port from 1 to 65535 is needed")
+        raise StartError(f"{name} is {value}; a port from 1 to 65535 is needed")
     return converted

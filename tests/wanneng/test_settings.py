@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.settings import CHECKOUT, ServeSettings, environment_of_children, load_settings
+from wanneng.settings import CHECKOUT, SECRETS, ServeSettings, inherited_environment, load_settings
 
 
 def test_a_flag_outranks_the_environment_which_outranks_the_default() -> None:
@@ -30,8 +30,26 @@ def test_a_url_can_be_pasted_whatever_the_address() -> None:
     assert ServeSettings(host="::1", port=1).url == "http://[::1]:1"
 
 
-def test_folders_become_absolute_for_the_servers() -> None:
-    settings = load_settings({"engine": Path("some/engine")}, {})
-    environment = environment_of_children(settings)
-    assert environment["WANNENG_ENGINE"] == str(Path.cwd() / "some/engine")
-    assert environment["PYTHONPATH"].split(":")[0] == str(CHECKOUT)
+def test_paths_become_absolute_for_the_servers() -> None:
+    settings = load_settings({"engine": Path("some/engine")}, {"WANNENG_TENANTS_FILE": "tenants.yaml"})
+    assert settings.engine == Path.cwd() / "some/engine"
+    assert settings.tenants_file == Path.cwd() / "tenants.yaml"
+
+
+def test_a_database_in_the_state_folder_is_the_default() -> None:
+    assert ServeSettings(state_dir=Path("/s")).effective_database_url == "sqlite:////s/wanneng.db"
+    assert ServeSettings(database_url="postgresql://db").effective_database_url == "postgresql://db"
+
+
+def test_children_inherit_everything_but_secrets() -> None:
+    environment = dict.fromkeys(SECRETS, "secret") | {"WANNENG_MAX_TEXTS": "8", "PYTHONPATH": "/p"}
+    inherited = inherited_environment(environment)
+    assert "secret" not in inherited.values()
+    assert inherited["WANNENG_MAX_TEXTS"] == "8"
+    assert inherited["PYTHONPATH"].split(":") == [str(CHECKOUT), "/p"]
+
+
+def test_secrets_are_not_shown_with_the_settings() -> None:
+    settings = load_settings({}, dict.fromkeys(SECRETS, "secret"))
+    assert "secret" not in repr(settings)
+    assert settings.admin_key == "secret"

@@ -1,1 +1,1 @@
-"""Runs Triton and the gateway on one machine, as one thing that starts, restarts and stops."""
+"""Runs both planes and Triton on one machine, as one thing that starts, restarts and stops."""

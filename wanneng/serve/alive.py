@@ -1,4 +1,4 @@
-"""`python -m wanneng.serve.alive`: does this machine's Triton live, with its Python processes? Infers nothing.
+"""`python -m wanneng.serve.alive`, the liveness probe: does this machine's Triton live, with its Python processes?
 
 Triton starts a process for each instance of a Python model and no other when one is gone: before 26.04 it then
 says that it is ready and answers every request with an error. Only a new Triton helps.
@@ -21,25 +21,25 @@ TIMEOUT_S = 5.0
 
 
 def main() -> None:
-    """Exit code 1 and one sentence when it is not; the start probe has noted how many processes there were."""
+    """Exit code 1 and one sentence when it does not; the startup probe stored how many processes there were."""
     settings = load_settings({})
     try:
         _ask(settings)
-        noted = note_of(settings)
-        if noted.exists():
-            check_stubs(int(noted.read_text(encoding="ascii")), settings.state)
+        stored = stub_count_file(settings)
+        if stored.exists():
+            check_stubs(int(stored.read_text(encoding="ascii")), settings.state_dir)
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"alive: {error}")
 
 
-def note_of(settings: ServeSettings) -> Path:
-    """Where the number of Python processes is kept once all of them are there."""
-    return settings.state / "stubs"
+def stub_count_file(settings: ServeSettings) -> Path:
+    """Where the startup probe stores the number of Python processes."""
+    return settings.state_dir / "stubs"
 
 
-def running_stubs(state: Path) -> int:
-    """Python processes, not stopped, of the Triton that has its models in the folder `state`."""
-    models = f"{state}/models/".encode()
+def running_stubs(state_dir: Path) -> int:
+    """Python processes, not stopped, of the Triton that has its models in `state_dir`."""
+    models = f"{state_dir}/models/".encode()
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
         # One that has just ended, or that a hardened /proc does not show.
@@ -51,16 +51,16 @@ def running_stubs(state: Path) -> int:
     return count
 
 
-def check_stubs(wanted: int, state: Path) -> None:
-    """`StartError` when fewer than `wanted` run."""
-    found = running_stubs(state)
-    if found < wanted:
-        raise StartError(f"{wanted - found} of Triton's {wanted} Python processes are gone")
+def check_stubs(expected: int, state_dir: Path) -> None:
+    """`StartError` when fewer than `expected` run."""
+    missing = expected - running_stubs(state_dir)
+    if missing > 0:
+        raise StartError(f"{missing} of Triton's {expected} Python processes are gone")
 
 
 def _ask(settings: ServeSettings) -> None:
     connection = http.client.HTTPConnection(
-        settings.triton_host_here, settings.triton_http_port, timeout=TIMEOUT_S
+        settings.reachable_triton_host, settings.triton_http_port, timeout=TIMEOUT_S
     )
     connection.request("GET", "/v2/health/live")
     answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""One child process: its own group, its log file, a stop with a deadline. Knows nothing about what it runs."""
+"""One child process: its own group, its log file, a stop with a deadline."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def last_lines(self) -> str:
-        """The end of the log without frames and tables, but with the rows of Triton's that tell a failure."""
+        """The end of the log without frames and tables, but with those rows of Triton's that report a failure."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        telling = [line for line in lines if line.strip() and (line[0] not in "|+" or FAILURE in line)]
-        return "\n".join(f"    {line[:TAIL_CHARACTERS]}" for line in telling[-TAIL_LINES:])
+        relevant = [line for line in lines if line.strip() and (line[0] not in "|+" or FAILURE in line)]
+        return "\n".join(f"    {line[:TAIL_CHARACTERS]}" for line in relevant[-TAIL_LINES:])
 
 
 def _die_with_parent() -> None:

@@ -1,7 +1,7 @@
-"""`python -m wanneng.serve.probe`: one real inference at this machine's Triton; exit code 0 when it succeeds.
+"""`python -m wanneng.serve.probe`, the startup probe: one real inference at this machine's Triton.
 
-For the start of a pod and an image's health command. Asked of a busy server it would wait in the queue with
-everybody else, and call it ill for being busy; afterwards `wanneng.serve.alive` is what to ask.
+It is an image's health check too, but no liveness probe: it waits in the queue with everybody else, and a busy
+server would count as dead. That one is `wanneng.serve.alive`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 
 from wanneng.errors import StartError
-from wanneng.serve.alive import note_of, running_stubs
+from wanneng.serve.alive import running_stubs, stub_count_file
 from wanneng.serve.triton import ENSEMBLE, buckets_of
 from wanneng.settings import ServeSettings, load_settings
 
@@ -20,20 +20,20 @@ TEXT, LABEL = "就绪检查", "是"
 
 
 def main() -> None:
-    """One sentence on standard error when there is no answer."""
+    """Exit code 1 and one sentence on standard error when there is no answer."""
     try:
         settings = load_settings({})
         for bucket in buckets_of(settings.model_config_name) or (None,):
             _infer(settings, bucket)
-        settings.state.mkdir(parents=True, exist_ok=True)
-        note_of(settings).write_text(f"{running_stubs(settings.state)}\n", encoding="ascii")
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        stub_count_file(settings).write_text(f"{running_stubs(settings.state_dir)}\n", encoding="ascii")
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"probe: {error}")
 
 
 def _infer(settings: ServeSettings, bucket: int | None) -> None:
     connection = http.client.HTTPConnection(
-        settings.triton_host_here, settings.triton_http_port, timeout=TIMEOUT_S
+        settings.reachable_triton_host, settings.triton_http_port, timeout=TIMEOUT_S
     )
     model, inputs = ENSEMBLE, [_input("text", "BYTES", TEXT), _input("labels", "BYTES", LABEL)]
     if bucket is not None:
@@ -42,9 +42,9 @@ def _infer(settings: ServeSettings, bucket: int | None) -> None:
     body = json.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]})
     connection.request("POST", f"/v2/models/{model}/infer", body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
-    said = answer.read(1_000)
+    content = answer.read(1_000)
     if answer.status != http.client.OK:
-        raise StartError(f"{model} answered {answer.status}: {said.decode(errors='replace')}")
+        raise StartError(f"{model} answered {answer.status}: {content.decode(errors='replace')}")
 
 
 def _input(name: str, datatype: str, value: object) -> dict[str, object]:

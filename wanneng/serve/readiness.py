@@ -1,4 +1,4 @@
-"""Waits until the servers answer: Triton's models, then a real classification. Starts nothing."""
+"""Waits until a process that was started is ready."""
 
 from __future__ import annotations
 
@@ -12,31 +12,47 @@ from wanneng.serve.child import Child
 
 POLL_S = 0.1
 
+Probe = Callable[[], Awaitable[bool]]
 
-async def wait_until(probe: Callable[[], Awaitable[bool]], child: Child, what: str, timeout_s: float) -> None:
-    """Poll until `probe` is true; `StartError` when `child` dies first or time is up."""
+
+async def wait_until(ready: Probe, child: Child, timeout_s: float) -> None:
+    """`StartError` when `child` ends before it is ready, or is not within `timeout_s`."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not await probe():
+            while not await ready():
                 if child.returncode is not None:
                     raise StartError(
-                        f"{child.name} ended with {child.returncode} before {what}; its last lines "
+                        f"{child.name} ended with {child.returncode} before it was ready; its last lines "
                         f"({child.log}):\n{child.last_lines()}"
                     )
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise StartError(
-            f"{child.name} took longer than {timeout_s:.0f} s until {what} (--start-timeout-s); its last "
+            f"{child.name} was not ready within {timeout_s:.0f} s; allow longer with --start-timeout-s; its last "
             f"lines ({child.log}):\n{child.last_lines()}"
         ) from None
 
 
-def answers_ok(client: httpx.AsyncClient, url: str) -> Callable[[], Awaitable[bool]]:
+async def wait_for_success(child: Child, timeout_s: float) -> None:
+    """`StartError` when `child` fails, or has not ended within `timeout_s`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            code = await child.wait()
+    except TimeoutError:
+        raise StartError(
+            f"{child.name} took longer than {timeout_s:.0f} s; allow longer with --start-timeout-s; its last "
+            f"lines ({child.log}):\n{child.last_lines()}"
+        ) from None
+    if code:
+        raise StartError(f"{child.name} failed with {code}; its last lines ({child.log}):\n{child.last_lines()}")
+
+
+def answers_ok(http: httpx.AsyncClient, url: str) -> Probe:
     """True when `GET url` gives 200."""
 
     async def probe() -> bool:
         try:
-            return (await client.get(url)).status_code == httpx.codes.OK
+            return (await http.get(url)).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 

@@ -1,4 +1,4 @@
-"""Puts together what Triton loads: the checkout's models, and the engine's files in them. Starts nothing."""
+"""Composes the model repository that Triton loads: the checkout's models with the engine's files in them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def compose(engine: Path, folder: Path) -> Path:
         for source in model.iterdir():
             if source.name != VERSION:
                 (target / source.name).symlink_to(source)
-        ours = engine / model.name / VERSION
-        files = [*(model / VERSION).iterdir(), *(ours.iterdir() if ours.is_dir() else ())]
+        plans = engine / model.name / VERSION
+        files = [*(model / VERSION).iterdir(), *(plans.iterdir() if plans.is_dir() else ())]
         if model.name == ENGINE_MODEL:
             files.append(engine / WEIGHTS)
         for file in files:

@@ -1,4 +1,4 @@
-"""How tritonserver is started: that of the `nvidia-pytriton` wheel, or of NVIDIA's image. Supervises nothing."""
+"""The command and environment of tritonserver: that of the `nvidia-pytriton` wheel, or of NVIDIA's image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import NoReturn
 
 from wanneng.errors import StartError
 from wanneng.serve.repository import MODELS, compose
-from wanneng.settings import ServeSettings, environment_of_children
+from wanneng.settings import PREFIX, ServeSettings, inherited_environment
 
 ADMIN_APIS = "model-repository,model-config,shared-memory,trace,logging"
-"""Triton's endpoints that change the server; only who knows the secret header may call them."""
+"""Triton's endpoints that change the server; only callers that know the secret header may use them."""
 EXIT_TIMEOUT_S = 4
 NVIDIA = Path("/opt/tritonserver")
 """Where NVIDIA's image has the server."""
@@ -28,7 +28,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True, slots=True)
 class _Installation:
-    """A tritonserver that is there."""
+    """A tritonserver on this machine."""
 
     binary: Path
     backends: Path
@@ -59,17 +59,17 @@ class TritonServer:
 
 
 def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S) -> TritonServer:
-    """Check the server and the engine, put models and engine together, and the command.
+    """Check the server and the engine, compose the model repository, and build the command.
 
     `exit_timeout_s`: how long Triton may finish what it has begun after SIGTERM.
     """
     _check_engine(settings.engine)
     buckets = buckets_of(settings.model_config_name)
-    server = _installation(settings.state)
+    server = _installation(settings.state_dir)
     prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
     admin = f"{ADMIN_APIS}:wanneng-admin={secrets.token_hex(16)}"
     options = {
-        "model-repository": compose(settings.engine, settings.state / "models"),
+        "model-repository": compose(settings.engine, settings.state_dir / "models"),
         # The ensembles named below, and by them the models that they are made of: no bucket without its config.
         "model-control-mode": "explicit",
         "model-config-name": settings.model_config_name,
@@ -99,9 +99,9 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
     )
 
 
-def become_triton(settings: ServeSettings, exit_timeout_s: int) -> NoReturn:
-    """Replace this process by tritonserver, so that a signal to it reaches Triton itself."""
-    settings.state.mkdir(parents=True, exist_ok=True)
+def exec_triton(settings: ServeSettings, exit_timeout_s: int) -> NoReturn:
+    """Replace this process with tritonserver, so that a signal to it reaches Triton itself."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     server = prepare_triton(settings, exit_timeout_s)
     os.execve(server.command[0], server.command, server.environment)  # noqa: S606 - the command is ours
 
@@ -110,8 +110,8 @@ def buckets_of(config_name: str) -> tuple[int, ...]:
     """Tokens of the buckets that have a config of this name; none where `structbert` itself has it."""
     if (MODELS / "structbert/configs" / f"{config_name}.pbtxt").exists():
         return ()
-    found = MODELS.glob(f"structbert_s*/configs/{config_name}.pbtxt")
-    buckets = tuple(sorted(int(path.parts[-3].removeprefix("structbert_s")) for path in found))
+    configs = MODELS.glob(f"structbert_s*/configs/{config_name}.pbtxt")
+    buckets = tuple(sorted(int(path.parts[-3].removeprefix("structbert_s")) for path in configs))
     if not buckets:
         known = sorted({path.stem for path in MODELS.glob("structbert*/configs/*.pbtxt")})
         raise StartError(f"--model-config-name {config_name} does not exist; there are {', '.join(known)}")
@@ -129,28 +129,28 @@ def _check_engine(folder: Path) -> None:
             raise StartError(f"the engine file {folder / name} is missing; --engine names another engine")
 
 
-def _installation(state: Path) -> _Installation:
-    found = importlib.util.find_spec("pytriton")
-    if found is not None and found.origin is not None:
-        package = Path(found.origin).parent
+def _installation(state_dir: Path) -> _Installation:
+    pytriton = importlib.util.find_spec("pytriton")
+    if pytriton is not None and pytriton.origin is not None:
+        package = Path(pytriton.origin).parent
         libraries = (
             package.parent / "nvidia_pytriton.libs",
             Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
         )
-        backends = _copy_backend(package / "tritonserver", state)
+        backends = _copy_backend(package / "tritonserver", state_dir)
         return _Installation(package / "tritonserver/bin/tritonserver", backends, libraries, False)
     if (NVIDIA / "bin/tritonserver").exists():
         return _Installation(NVIDIA / "bin/tritonserver", NVIDIA / "backends", (), True)
     raise StartError("Triton is not installed here: run `make serve` in a checkout")
 
 
-def _copy_backend(server: Path, state: Path) -> Path:
+def _copy_backend(server: Path, state_dir: Path) -> Path:
     """A backend folder with the stub of the running Python; the wheel itself may be read-only."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.exists():
         raise StartError(f"Triton has no Python backend for Python {version}; 3.11 and 3.12 work")
-    folder = state / "backends" / "python"
+    folder = state_dir / "backends" / "python"
     folder.mkdir(parents=True, exist_ok=True)
     for source in [*(server / "backends" / "python").iterdir(), stub]:
         if source.is_file():
@@ -166,9 +166,13 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def _environment(settings: ServeSettings, server: _Installation) -> dict[str, str]:
-    environment = environment_of_children(settings)
-    known = environment.get("LD_LIBRARY_PATH", "")
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [known])])
+    """Of our own variables only the two that the Python models read."""
+    inherited = inherited_environment()
+    environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
+    environment[f"{PREFIX}ENGINE"] = str(settings.engine)
+    environment[f"{PREFIX}ENGINE_THREADS"] = str(settings.engine_threads)
+    library_path = environment.get("LD_LIBRARY_PATH", "")
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [library_path])])
     # The stub finds its packages through the first `python3` of PATH.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     return environment

@@ -29,11 +29,11 @@ def test_a_file_that_is_being_run_can_be_replaced(tmp_path: Path) -> None:
 
 def test_a_hardware_config_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"nowhere does not exist; there are local, local-padded, onnx-cpu"):
-        prepare_triton(ServeSettings(engine=ENGINE, state=tmp_path, model_config_name="nowhere"))
+        prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, model_config_name="nowhere"))
 
 
 def test_every_address_of_triton_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
-    server = prepare_triton(ServeSettings(engine=ENGINE, state=tmp_path, triton_host="127.0.0.9"))
+    server = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, triton_host="127.0.0.9"))
     for name in ("http", "grpc", "metrics"):
         assert f"--{name}-address=127.0.0.9" in server.command
 
@@ -44,3 +44,13 @@ def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypat
         (tmp_path / name).touch()
     TritonServer([], {}, "wanneng_1_aa_", ()).remove_shared_memory()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "wanneng_1_bb_x"]
+
+
+def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ADMIN_KEY", "WORKER_KEY", "DATABASE_URL", "REDIS_URL", "TENANTS_FILE", "MAX_TEXTS"):
+        monkeypatch.setenv(f"WANNENG_{name}", "1")
+    environment = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, engine_threads=3)).environment
+    own = {name: value for name, value in environment.items() if name.startswith("WANNENG_")}
+    assert own == {"WANNENG_ENGINE": str(ENGINE), "WANNENG_ENGINE_THREADS": "3"}

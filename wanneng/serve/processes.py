@@ -1,0 +1,84 @@
+"""The processes of `wanneng serve` beside Triton: their commands, and environments with what each needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wanneng.settings import CONTROL_PLANE_HOST, PREFIX, ServeSettings, inherited_environment
+
+DERIVED = frozenset({"WANNENG_LENGTH_BUCKETS", "WANNENG_CONTROL_PLANE_URL"})
+"""Given by what is started here, never by the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What is started."""
+
+    title: str
+    """In messages: `the gateway`."""
+    log_name: str
+    command: list[str]
+    environment: dict[str, str]
+
+
+def gateway(settings: ServeSettings, worker_key: str, length_buckets: Sequence[int]) -> ProcessSpec:
+    """With a file of tenants it needs no database and trusts no worker."""
+    variables = {
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        "REQUIRE_KEY": _flag(settings.require_key),
+        "TRITON_URL": settings.triton_url,
+    }
+    if length_buckets:
+        variables["LENGTH_BUCKETS"] = ",".join(map(str, length_buckets))
+    if settings.redis_url:
+        variables["REDIS_URL"] = settings.redis_url
+    if settings.tenants_file is None:
+        variables["DATABASE_URL"] = settings.effective_database_url
+        variables["CONTROL_PLANE_URL"] = settings.control_plane_url
+        variables["WORKER_KEY"] = worker_key
+    else:
+        variables["TENANTS_FILE"] = str(settings.tenants_file)
+    return _spec("the gateway", "gateway", ["gateway"], variables)
+
+
+def migration(settings: ServeSettings) -> ProcessSpec:
+    """Ends when the database has the newest revision."""
+    variables = {
+        "DATABASE_URL": settings.effective_database_url,
+        "REQUIRE_KEY": _flag(settings.keys_needed),
+    }
+    return _spec("the database migration", "migration", ["control_plane", "migrate"], variables)
+
+
+def control_plane(settings: ServeSettings, admin_key: str) -> ProcessSpec:
+    """It listens on loopback, so whether keys are needed it has to be told."""
+    variables = {
+        "CONTROL_PLANE_HOST": CONTROL_PLANE_HOST,
+        "CONTROL_PLANE_PORT": str(settings.control_plane_port),
+        "DATABASE_URL": settings.effective_database_url,
+        "ADMIN_KEY": admin_key,
+        "REQUIRE_KEY": _flag(settings.keys_needed),
+    }
+    return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables)
+
+
+def worker(settings: ServeSettings, worker_key: str) -> ProcessSpec:
+    variables = {
+        "GATEWAY_URL": settings.url,
+        "DATABASE_URL": settings.effective_database_url,
+        "WORKER_KEY": worker_key,
+    }
+    return _spec("the worker", "worker", ["control_plane", "worker"], variables)
+
+
+def _flag(value: bool) -> str:
+    return str(value).lower()
+
+
+def _spec(title: str, log_name: str, module: list[str], variables: dict[str, str]) -> ProcessSpec:
+    environment = {name: value for name, value in inherited_environment().items() if name not in DERIVED}
+    own = {PREFIX + name: value for name, value in variables.items()}
+    return ProcessSpec(title, log_name, [sys.executable, "-m", *module], environment | own)

@@ -1,0 +1,100 @@
+"""A process that is kept running: started, awaited until it is ready, and started again whenever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from wanneng.errors import StartError
+from wanneng.serve.child import Child
+from wanneng.serve.processes import ProcessSpec
+from wanneng.serve.readiness import Probe, wait_until
+from wanneng.settings import ServeSettings
+
+MAX_ENDS, ENDS_WINDOW_S = 5, 60.0
+"""A process that ends more often than this is broken, not unlucky."""
+BROKEN_PAUSE_S = 10.0
+"""Before a broken one is started again."""
+
+Say = Callable[[str], None]
+"""Prints a line for a person."""
+
+
+class Service:
+    """`essential`: when it is broken, serving ends; any other is tried again, however often it ends."""
+
+    def __init__(
+        self,
+        spec: Callable[[], ProcessSpec],
+        settings: ServeSettings,
+        say: Say,
+        *,
+        ready: Probe | None = None,
+        essential: bool = True,
+        broken_pause_s: float = BROKEN_PAUSE_S,
+    ) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._say = say
+        self._ready = ready
+        self._essential = essential
+        self._broken_pause_s = broken_pause_s
+        self._child: Child | None = None
+        self._ends: deque[float] = deque()
+
+    async def start(self) -> None:
+        """Return when it is ready; `StartError` when it ends before, or is not in time."""
+        spec = self._spec()
+        log = self._settings.state_dir / f"{spec.log_name}.log"
+        self._child = await Child.start(spec.title, spec.command, spec.environment, log)
+        if self._ready is not None:
+            await wait_until(self._ready, self._child, self._settings.start_timeout_s)
+
+    async def keep(self) -> None:
+        """Start it again whenever it ends, until cancelled; `StartError` when an essential one is broken."""
+        assert self._child is not None, "start() comes first"
+        while True:
+            reason = await self.end(self._child)
+            self._child.kill_group()
+            self.clean_up()
+            if not self._is_broken():
+                self._say(f"{reason}; starting it again")
+            elif self._essential:
+                raise StartError(
+                    f"{reason}, the {len(self._ends)}th time within {ENDS_WINDOW_S:.0f} s; "
+                    f"its last lines ({self._child.log}):\n{self._child.last_lines()}"
+                )
+            else:
+                self._say(f"{reason}; starting it again in {self._broken_pause_s:.0f} s, see {self._child.log}")
+                await asyncio.sleep(self._broken_pause_s)
+            try:
+                await self.start()
+            except StartError as error:
+                if self._essential:
+                    raise
+                self._say(str(error))
+                self._child.kill_group()
+            else:
+                self._say(f"{self._child.name} is back")
+
+    async def stop(self, timeout_s: float) -> None:
+        """SIGTERM, after `timeout_s` SIGKILL."""
+        if self._child is not None:
+            await self._child.stop(timeout_s)
+        self.clean_up()
+
+    async def end(self, child: Child) -> str:
+        """Wait until it ends, or end it where it is past help; why, as the beginning of a sentence."""
+        return f"{child.name} ended with {await child.wait()}"
+
+    def clean_up(self) -> None:
+        """Remove what a killed one leaves behind."""
+
+    def _is_broken(self) -> bool:
+        now = time.monotonic()
+        self._ends.append(now)
+        while now - self._ends[0] > ENDS_WINDOW_S:
+            self._ends.popleft()
+        return len(self._ends) > MAX_ENDS
