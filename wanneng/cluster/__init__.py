@@ -1,1 +1,1 @@
-"""What an operator asks of a release on Kubernetes: how it is, whether it answers right, and how to move it."""
+"""`wanneng cluster`: the status of a release on Kubernetes, whether its answers are right, and moving its pods."""

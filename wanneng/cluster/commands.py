@@ -1,4 +1,4 @@
-"""`wanneng cluster`: reads flags, asks the cluster, prints. Judges nothing."""
+"""`wanneng cluster`: reads flags, asks the cluster, prints."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from wanneng.calls import Calls
+from wanneng.client import Client
 from wanneng.errors import CommandError
 from wanneng.settings import ServeSettings
 
 if TYPE_CHECKING:
     from wanneng.cluster.kube import KubernetesCluster
-    from wanneng.cluster.status import Status
+    from wanneng.cluster.status import Replicas, Status
 
-app = typer.Typer(no_args_is_help=True, help="Look after a release on Kubernetes.")
+app = typer.Typer(no_args_is_help=True, help="Inspect and maintain a release on Kubernetes.")
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -40,52 +40,49 @@ def status(
     context: _Context = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """How the release is, and what is wrong with it; exit code 1 when something is."""
-    found = _status(_cluster(release, namespace, context))
+    """Show components, pools and problems; exit code 1 if there is a problem."""
+    current = _status(_cluster(release, namespace, context))
     if as_json:
-        print(json.dumps(asdict(found), ensure_ascii=False, default=sorted))
+        print(json.dumps(asdict(current), ensure_ascii=False, default=sorted))
     else:
-        _print(found)
-    if found.problems:
+        _print(current)
+    if current.problems:
         raise typer.Exit(1)
 
 
 @app.command()
 def verify(
     reference: Annotated[Path, typer.Argument(help="JSON lines of text, labels and scores by label.")],
-    tolerance: Annotated[float, typer.Option(help="How far a score may be off.")] = 0.02,
-    agreement: Annotated[float, typer.Option(help="Least share of texts with the same best label.")] = 1.0,
-    record: Annotated[Path | None, typer.Option(help="Write a reference from today's answers there.")] = None,
-    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway.")] = ServeSettings().url,
+    tolerance: Annotated[float, typer.Option(help="Largest difference of a score.")] = 0.02,
+    agreement: Annotated[float, typer.Option(help="Lowest share of texts with the same best label.")] = 1.0,
+    record: Annotated[Path | None, typer.Option(help="Record the answers as a reference in this file.")] = None,
+    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="A tenant's key.")] = None,
 ) -> None:
-    """Ask a reference set again; exit code 1 when answers differ: a gate for a canary."""
+    """Classify a reference set again; exit code 1 if answers differ. A gate for a canary."""
     from wanneng.cluster.verify import compare, read_reference  # noqa: PLC0415
     from wanneng.cluster.verify import record as recorded  # noqa: PLC0415
 
     lines = read_reference(reference)
-    calls = Calls(url, key)
-    try:
-        with Progress(console=err, transient=True) as progress:
-            if record is not None:
-                rows = [
-                    json.dumps(row, ensure_ascii=False) for row in progress.track(list(recorded(calls, lines)))
-                ]
-                record.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
-                err.print(f"wanneng: {record}: {len(rows)} texts", markup=False)
-                return
-            verdicts = list(progress.track(compare(calls, lines), total=len(lines)))
-    finally:
-        calls.close()
-    same = sum(one.best == one.expected_best for one in verdicts)
-    worst = max(verdicts, key=lambda one: one.difference)
-    for one in verdicts:
-        if one.best != one.expected_best or one.difference > tolerance:
-            print(f"{one.expected_best} → {one.best}, off by {one.difference:.4f}: {one.text}")
+    with Client(url, key) as client, Progress(console=err, transient=True) as progress:
+        if record is not None:
+            rows = list(progress.track(recorded(client, lines), total=len(lines)))
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            record.write_text(text, encoding="utf-8")
+            err.print(f"wanneng: {record}: {len(rows)} texts", markup=False)
+            return
+        comparisons = list(progress.track(compare(client, lines), total=len(lines)))
+    same = sum(comparison.best == comparison.expected_best for comparison in comparisons)
+    max_difference = max(comparison.difference for comparison in comparisons)
+    for comparison in comparisons:
+        if comparison.best != comparison.expected_best or comparison.difference > tolerance:
+            labels = f"{comparison.expected_best} → {comparison.best}"
+            print(f"{labels}, off by {comparison.difference:.4f}: {comparison.text}")
     print(
-        f"{same} of {len(verdicts)} texts keep their best label; a score is off by {worst.difference:.4f} at most"
+        f"{same} of {len(comparisons)} texts keep their best label; "
+        f"the largest difference of a score is {max_difference:.4f}"
     )
-    if same < agreement * len(verdicts) or worst.difference > tolerance:
+    if same < agreement * len(comparisons) or max_difference > tolerance:
         raise typer.Exit(1)
 
 
@@ -95,12 +92,12 @@ def drain(
     release: _Release = "wanneng",
     namespace: _Namespace = None,
     context: _Context = None,
-    timeout_s: Annotated[float, typer.Option(help="Longest time for all of it.")] = 1800.0,
+    timeout_s: Annotated[float, typer.Option(help="Longest time for all pods together.")] = 1800.0,
 ) -> None:
     """Move the release's pods off a node, or replace one pod, within its disruption budgets."""
-    from wanneng.cluster.drain import drain as move  # noqa: PLC0415
+    from wanneng.cluster.drain import drain as drain_target  # noqa: PLC0415
 
-    move(
+    drain_target(
         _cluster(release, namespace, context),
         target,
         timeout_s=timeout_s,
@@ -112,12 +109,13 @@ def drain(
 
 @app.command()
 def engines(release: _Release = "wanneng", namespace: _Namespace = None, context: _Context = None) -> None:
-    """Which engines pools load, which answer, and the jobs that built them."""
+    """Show which engines the pools load, which ones answer, and the jobs that built them."""
     cluster = _cluster(release, namespace, context)
-    found = _status(cluster)
+    current = _status(cluster)
     table = Table("pool", "loads", "answering", box=None, pad_edge=False)
-    for pool in found.pools:
-        table.add_row(pool.name, pool.engine, ", ".join(sorted(found.sight.engines.get(pool.name, ()))) or "none")
+    for pool in current.pools:
+        answering = ", ".join(sorted(current.metrics.engines.get(pool.name, ())))
+        table.add_row(pool.name, pool.engine, answering or "none")
     out.print(table)
     for job in cluster.objects("jobs"):
         if "-engine-" in job["metadata"]["name"]:
@@ -132,10 +130,10 @@ def logs(
     release: _Release = "wanneng",
     namespace: _Namespace = None,
     context: _Context = None,
-    request: Annotated[str | None, typer.Option(help="Only this request id's lines.")] = None,
-    since_s: Annotated[int, typer.Option(help="How far back.")] = 600,
+    request: Annotated[str | None, typer.Option(help="Only the lines of this request id.")] = None,
+    since_s: Annotated[int, typer.Option(help="How far back, in seconds.")] = 600,
 ) -> None:
-    """The logs of all pods in one, lines of one request together."""
+    """Print the logs of all pods, merged by time, with the lines of one request together."""
     from wanneng.cluster.logs import merged  # noqa: PLC0415
 
     cluster = _cluster(release, namespace, context)
@@ -159,35 +157,45 @@ def _cluster(release: str, namespace: str | None, context: str | None) -> Kubern
 
 
 def _status(cluster: KubernetesCluster) -> Status:
-    from wanneng.cluster.gateways import sight  # noqa: PLC0415
-    from wanneng.cluster.status import component, status_of  # noqa: PLC0415
+    from wanneng.cluster.gateway_metrics import aggregate  # noqa: PLC0415
+    from wanneng.cluster.status import GATEWAY, component, status_of  # noqa: PLC0415
 
     pods = cluster.objects("pods")
-    gateways = [pod["metadata"]["name"] for pod in pods if component(pod) == "gateway"]
-    seen = sight(cluster.metrics(name) for name in gateways)
-    lists = (cluster.objects(kind) for kind in ("deployments", "jobs", "horizontalpodautoscalers"))
-    deployments, jobs, scalers = lists
-    return status_of(deployments, pods, jobs, scalers, seen)
+    gateways = [pod["metadata"]["name"] for pod in pods if component(pod) == GATEWAY]
+    metrics = aggregate(cluster.metrics(name) for name in gateways)
+    deployments, jobs, scalers = (
+        cluster.objects(kind) for kind in ("deployments", "jobs", "horizontalpodautoscalers")
+    )
+    return status_of(deployments, pods, jobs, scalers, metrics)
 
 
-def _print(found: Status) -> None:
-    seen = found.sight
-    out.print(f"wanneng {found.version}, {found.gateways[0]} of {found.gateways[1]} gateways ready", markup=False)
+def _print(current: Status) -> None:
+    counts = [
+        _count(current.gateways, "gateways"),
+        _count(current.control_planes, "control planes"),
+        _count(current.workers, "workers"),
+    ]
+    out.print(f"wanneng {current.version}, {', '.join(filter(None, counts))}", markup=False)
+    metrics = current.metrics
     table = Table("pool", "ready", "GPUs", "scaled", "engine", "answering", "nodes", box=None, pad_edge=False)
-    for pool in found.pools:
+    for pool in current.pools:
         table.add_row(
             pool.name,
-            f"{pool.ready} of {pool.wanted}",
+            f"{pool.ready} of {pool.desired}",
             str(pool.gpus or "-"),
             f"{pool.bounds[0]} to {pool.bounds[1]}" if pool.bounds else "-",
             pool.engine.rpartition("/")[2],
-            ", ".join(sorted(seen.engines.get(pool.name, ()))) or "none",
+            ", ".join(sorted(metrics.engines.get(pool.name, ()))) or "none",
             ", ".join(pool.nodes) or "-",
         )
     out.print(table)
     out.print(
-        f"{seen.pairs_in_flight} pairs in flight, {seen.pairs_at_triton} of them at Triton; "
-        f"{seen.cached_pairs} pairs cached"
+        f"{metrics.pairs_in_flight} pairs in flight, {metrics.pairs_at_triton} of them at Triton; "
+        f"{metrics.cached_pairs} pairs cached"
     )
-    for problem in found.problems or ("all is well",):
-        out.print(("✗ " if found.problems else "✓ ") + problem, markup=False)
+    for problem in current.problems or ("all is well",):
+        out.print(("✗ " if current.problems else "✓ ") + problem, markup=False)
+
+
+def _count(replicas: Replicas | None, name: str) -> str:
+    return f"{replicas.ready} of {replicas.desired} {name} ready" if replicas is not None else ""

@@ -1,4 +1,4 @@
-"""Asks a Kubernetes API server about one release. Objects are the API's own JSON; judges nothing."""
+"""Asks a Kubernetes API server about one release; objects are the API's own JSON."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ TIMEOUT_S = 10
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 COMPONENT, POOL = "app.kubernetes.io/component", "wanneng.io/pool"
 GATEWAY_PORT = 8080
-LOG_BYTES = 8_000_000
-"""Of one container: a bound on what is held while logs are merged."""
+MAX_LOG_BYTES = 8_000_000
+"""Of one container: logs are merged in memory."""
 TOO_MANY_REQUESTS, FORBIDDEN, NOT_FOUND = 429, 403, 404
 
 Object = dict[str, Any]
 
 
 class Refused(CommandError):
-    """A disruption budget allows no eviction at present."""
+    """A disruption budget does not allow the eviction now."""
 
 
 class Cluster(Protocol):
@@ -92,7 +92,7 @@ class KubernetesCluster:
                 container=container,
                 since_seconds=since_s,
                 timestamps=True,
-                limit_bytes=LOG_BYTES,
+                limit_bytes=MAX_LOG_BYTES,
             ).decode(errors="replace")
         except CommandError:
             return ""  # A container that has not started has none.

@@ -1,4 +1,4 @@
-"""Merges the logs of a release's pods: by time, and the lines of one request together. Asks nobody."""
+"""Merges the logs of a release's pods: by time, with the lines of one request together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Line:
     pod: str
     text: str
     request_id: str | None
-    """None where the line tells of no request."""
+    """None where the line is about no request."""
 
 
 def lines_of(pod: str, log: str) -> Iterable[Line]:
-    """`log` has a time in front of each line; lines without one belong to nobody and are left out."""
+    """`log` has a time in front of each line; lines without one are left out."""
     for line in log.splitlines():
         at, _, text = line.partition(" ")
         if at[:4].isdigit() and at.endswith("Z"):
@@ -28,7 +28,7 @@ def lines_of(pod: str, log: str) -> Iterable[Line]:
 
 
 def merged(logs: Mapping[str, str], request_id: str | None = None) -> list[Line]:
-    """By time; lines of one request follow its first. With `request_id`, that request's alone."""
+    """By time; the lines of a request follow its first. With `request_id`, the lines of that request alone."""
     lines = sorted(
         (line for pod, log in logs.items() for line in lines_of(pod, log)), key=lambda line: (line.at, line.pod)
     )
@@ -47,7 +47,7 @@ def _request_id(text: str) -> str | None:
     if not text.startswith("{"):
         return None
     try:
-        found = json.loads(text).get("request_id")
+        request_id = json.loads(text).get("request_id")
     except (ValueError, AttributeError):
         return None
-    return found if isinstance(found, str) else None
+    return request_id if isinstance(request_id, str) else None

@@ -1,4 +1,4 @@
-"""Compares what a gateway answers now with what it answered when a reference was recorded. Prints nothing."""
+"""Compares what a gateway answers now with what it answered when a reference was recorded."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wanneng.calls import Calls
+from wanneng.client import Client
 from wanneng.errors import CommandError
 
-ASKED = ("text", "labels", "label_set", "hypothesis_template", "multi_label", "max_tokens")
-"""Fields of a line that are asked; `scores`, by label, is what is compared."""
+OPTIONS = ("label_set", "hypothesis_template", "multi_label", "max_tokens")
+FIELDS = ("text", "labels", *OPTIONS)
+"""Of a line, what is sent; its `scores`, by label, are what is compared."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One line of the reference, asked again."""
+class Comparison:
+    """One line of the reference, classified again."""
 
     text: str
     best: str
@@ -34,14 +35,18 @@ def read_reference(path: Path) -> list[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                found = json.loads(line)
+                fields = json.loads(line)
             except ValueError:
                 raise CommandError(f"{path}, line {number} is not JSON") from None
-            if not isinstance(found, dict) or "text" not in found or not ({"labels", "label_set"} & found.keys()):
+            if (
+                not isinstance(fields, dict)
+                or "text" not in fields
+                or not ({"labels", "label_set"} & fields.keys())
+            ):
                 raise CommandError(
                     f"{path}, line {number}: an object with text, and labels or label_set, is needed"
                 )
-            lines.append(found)
+            lines.append(fields)
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from None
     if not lines:
@@ -49,29 +54,29 @@ def read_reference(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def record(calls: Calls, reference: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def record(client: Client, reference: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The lines with the scores that the gateway gives now."""
     for line in reference:
-        yield {name: line[name] for name in ASKED if name in line} | {"scores": _scores(calls, line)}
+        yield {name: line[name] for name in FIELDS if name in line} | {"scores": _scores(client, line)}
 
 
-def compare(calls: Calls, reference: Sequence[dict[str, Any]]) -> Iterator[Verdict]:
-    """Each line computed anew, never from a cache."""
+def compare(client: Client, reference: Sequence[dict[str, Any]]) -> Iterator[Comparison]:
+    """Each line is computed anew, never taken from a cache."""
     for number, line in enumerate(reference, start=1):
         expected = line.get("scores")
         if not isinstance(expected, dict) or not expected:
             raise CommandError(f"line {number} of the reference has no scores; --record writes them")
-        scores = _scores(calls, line)
-        missing = [
+        scores = _scores(client, line)
+        differences = [
             abs(expected.get(label, 0.0) - scores.get(label, 0.0)) for label in expected.keys() | scores.keys()
         ]
-        yield Verdict(line["text"], _best(scores), _best(expected), max(missing))
+        yield Comparison(line["text"], _best(scores), _best(expected), max(differences))
 
 
-def _scores(calls: Calls, line: dict[str, Any]) -> dict[str, float]:
-    asked = {name: line[name] for name in ASKED if name in line}
-    answer = calls.call("POST", "/v1/classify", asked, {"Cache-Control": "no-cache"})
-    return dict(zip(answer["labels"], answer["scores"], strict=True))
+def _scores(client: Client, line: dict[str, Any]) -> dict[str, float]:
+    options = {name: line[name] for name in OPTIONS if name in line}
+    answer = client.classify(line["text"], line.get("labels"), fresh=True, **options)
+    return dict(zip(answer.labels, answer.scores, strict=True))
 
 
 def _best(scores: dict[str, float]) -> str:

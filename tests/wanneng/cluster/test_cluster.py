@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from tests.fakes.cluster import FakeCluster
-from wanneng.calls import Calls
+from wanneng.client import Client
 from wanneng.cluster.drain import drain
-from wanneng.cluster.gateways import sight
+from wanneng.cluster.gateway_metrics import aggregate
 from wanneng.cluster.kube import COMPONENT, POOL, KubernetesCluster, Object
 from wanneng.cluster.logs import merged
-from wanneng.cluster.status import status_of, trouble
+from wanneng.cluster.status import Replicas, pod_problem, status_of
 from wanneng.cluster.verify import compare, read_reference, record
 from wanneng.errors import CommandError
 
@@ -25,8 +25,8 @@ METRICS = """# HELP wanneng_pairs_in_flight Pairs admitted, not answered.
 wanneng_pairs_in_flight 30.0
 wanneng_pairs_at_triton 12.0
 wanneng_cache_pairs 400.0
-wanneng_shared_up 1.0
-wanneng_declaration_sound 1.0
+wanneng_redis_up 1.0
+wanneng_tenants_file_valid 1.0
 wanneng_pool_replicas{pool="a10",state="answering"} 2.0
 wanneng_pool_replicas{pool="a10",state="ejected"} 0.0
 wanneng_pool_engines{engine="e1",pool="a10"} 2.0
@@ -35,8 +35,8 @@ wanneng_tenant_pairs_total{tenant="a \\"b\\" {c}"} 7.0
 BEHIND = (
     METRICS.replace('"answering"} 2.0', '"answering"} 1.0')
     .replace('"ejected"} 0.0', '"ejected"} 1.0')
-    .replace("wanneng_shared_up 1.0", "wanneng_shared_up 0.0")
-    .replace("wanneng_declaration_sound 1.0", "wanneng_declaration_sound 0.0")
+    .replace("wanneng_redis_up 1.0", "wanneng_redis_up 0.0")
+    .replace("wanneng_tenants_file_valid 1.0", "wanneng_tenants_file_valid 0.0")
 )
 
 
@@ -73,38 +73,53 @@ PODS = [pod("g1", "gateway", None), pod("t1"), pod("t2", node="n2")]
 
 
 def test_a_sound_release_has_no_problem_and_its_pools_are_counted() -> None:
-    found = status_of(RELEASE, PODS, [], [], sight([METRICS, METRICS]))
+    found = status_of(RELEASE, PODS, [], [], aggregate([METRICS, METRICS]))
     assert found.problems == ()
-    assert found.gateways == (2, 2)
+    assert found.gateways == Replicas(2, 2)
+    assert (found.control_planes, found.workers) == (None, None)
     (pool,) = found.pools
-    assert (pool.name, pool.ready, pool.wanted, pool.gpus, pool.nodes) == ("a10", 2, 2, 4, ("n1", "n2"))
+    assert (pool.name, pool.ready, pool.desired, pool.gpus, pool.nodes) == ("a10", 2, 2, 4, ("n1", "n2"))
     assert pool.bounds is None
 
 
+def test_the_control_plane_and_the_worker_are_reported_as_gateways_are() -> None:
+    deployments = [
+        deployment("w-control-plane", "control-plane"),
+        deployment("w-worker", "worker", ready=0, wanted=1),
+    ]
+    pods = [*PODS, pod("c1", "control-plane", None), pod("w1", "worker", None, **NOT_READY)]
+    found = status_of([*RELEASE, *deployments], pods, [], [], aggregate([METRICS]))
+    assert (found.control_planes, found.workers) == (Replicas(2, 2), Replicas(0, 1))
+    assert found.problems == ("w1 is starting, or does not answer its probe",)
+    deployments[0]["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]
+    refused = status_of([*RELEASE, *deployments], PODS, [], [], aggregate([METRICS])).problems
+    assert refused == ("w-control-plane cannot create its pods: quota",)
+
+
 def test_gateways_are_added_up_and_the_one_that_sees_least_is_believed() -> None:
-    seen = sight([METRICS, BEHIND, ""])
+    seen = aggregate([METRICS, BEHIND, ""])
     assert (seen.answering, seen.pairs_in_flight, seen.pairs_at_triton, seen.cached_pairs) == (2, 60, 24, 800)
     assert seen.replicas == {"a10": (1, 1)}
     assert seen.engines == {"a10": {"e1"}}
-    assert (seen.shared_down, seen.unsound) == (1, 1)
+    assert (seen.without_redis, seen.invalid_tenants_files) == (1, 1)
 
 
 def test_what_gateways_see_is_told_in_sentences() -> None:
     other = METRICS.replace('engine="e1"', 'engine="e2"')
-    problems = status_of(RELEASE, PODS, [], [], sight([BEHIND, other])).problems
+    problems = status_of(RELEASE, PODS, [], [], aggregate([BEHIND, other])).problems
     assert problems == (
         "pool a10: 1 of 2 replicas do not answer the gateway",
-        "2 engines answer (e1, e2): a roll-out goes on, or hangs",
-        "1 gateways do not reach Redis: pairs and quotas are shared no more",
-        "1 gateways cannot use the declared tenants and keep the last good ones",
+        "2 engines answer (e1, e2): a rollout is in progress, or stuck",
+        "1 gateways do not reach Redis and share neither pairs nor quotas",
+        "1 gateways have an invalid tenants file and keep the last valid one",
     )
 
 
 def test_gateways_that_tell_nothing_are_a_problem_and_not_health() -> None:
-    assert status_of(RELEASE, PODS, [], [], sight([""])).problems == (
-        "no gateway's metrics can be read, so queues and engines are not known",
+    assert status_of(RELEASE, PODS, [], [], aggregate([""])).problems == (
+        "no gateway's metrics can be read, so queues and engines are unknown",
     )
-    assert "there is no such release here" in status_of([], [], [], [], sight([])).problems[0]
+    assert "there is no such release here" in status_of([], [], [], [], aggregate([])).problems[0]
 
 
 NO_ROOM = "0/3 nodes: 3 Insufficient nvidia.com/gpu. preemption"
@@ -137,7 +152,7 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
                     }
                 ]
             },
-            "p ended with 137 (OOMKilled): it said nothing",
+            "p ended with 137 (OOMKilled): it left no message",
         ),
         (
             {
@@ -149,31 +164,31 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
         ),
         (
             {"initContainerStatuses": [{"state": {"running": {}}}], **NOT_READY},
-            "p waits for its engine, which nobody has published yet",
+            "p waits for its engine, which is not published yet",
         ),
         (NOT_READY, "p is starting, or does not answer its probe"),
     ],
 )
 def test_a_pods_trouble_is_one_sentence(status: dict[str, Any], words: str) -> None:
-    assert trouble(pod("p", **status)) == words
-    problems = status_of(RELEASE, [pod("p", **status)], [], [], sight([METRICS])).problems
+    assert pod_problem(pod("p", **status)) == words
+    problems = status_of(RELEASE, [pod("p", **status)], [], [], aggregate([METRICS])).problems
     assert words in problems
 
 
-def test_a_container_that_failed_once_and_runs_now_is_no_trouble() -> None:
+def test_a_container_that_failed_once_and_runs_now_is_no_pod_problem() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
     assert (
-        trouble(pod("p", containerStatuses=[{"ready": True, "state": {"running": {}}, "lastState": ended}]))
+        pod_problem(pod("p", containerStatuses=[{"ready": True, "state": {"running": {}}, "lastState": ended}]))
         is None
     )
 
 
-def test_pods_that_end_and_pods_of_tests_are_nobodys_trouble() -> None:
+def test_pods_that_end_and_pods_of_tests_are_nobodys_pod_problem() -> None:
     ending = pod("p", **UNPLACED)
     ending["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
     done = pod("j", "engine", None, phase="Succeeded", **NOT_READY)
     test = pod("t", "test", None, **NOT_READY)
-    assert status_of(RELEASE, [*PODS, ending, done, test], [], [], sight([METRICS])).problems == ()
+    assert status_of(RELEASE, [*PODS, ending, done, test], [], [], aggregate([METRICS])).problems == ()
 
 
 def test_failed_jobs_and_scalers_at_their_bounds_are_told() -> None:
@@ -190,7 +205,7 @@ def test_failed_jobs_and_scalers_at_their_bounds_are_told() -> None:
             ]
         },
     }
-    found = status_of(RELEASE, PODS, [job], [scaler], sight([METRICS]))
+    found = status_of(RELEASE, PODS, [job], [scaler], aggregate([METRICS]))
     assert found.pools[0].bounds == (1, 3)
     assert found.problems == (
         "the job w-engine-x failed: too many attempts; `kubectl logs job/w-engine-x` says why",
@@ -204,8 +219,8 @@ def test_pods_that_cannot_be_made_are_told() -> None:
     refused["status"]["conditions"] = [
         {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
     ]
-    problems = status_of([RELEASE[0], refused], PODS, [], [], sight([METRICS])).problems
-    assert problems == ("w-triton-a10 cannot make its pods: exceeded quota: gpus",)
+    problems = status_of([RELEASE[0], refused], PODS, [], [], aggregate([METRICS])).problems
+    assert problems == ("w-triton-a10 cannot create its pods: exceeded quota: gpus",)
 
 
 def drained(cluster: FakeCluster, target: str, timeout_s: float = 100.0) -> list[str]:
@@ -240,6 +255,19 @@ def test_one_pod_is_replaced_without_touching_a_node() -> None:
     cluster = release()
     drained(cluster, "t3")
     assert (cluster.cordoned, cluster.evicted) == ([], ["t3"])
+
+
+def test_the_control_plane_and_the_worker_leave_a_node_too() -> None:
+    cluster = FakeCluster(
+        [pod("c1", "control-plane", None), pod("w1", "worker", None), pod("e1", "engine", None)],
+        [
+            deployment("w-control-plane", "control-plane", ready=1, wanted=1),
+            deployment("w-worker", "worker", ready=1, wanted=1),
+        ],
+        ["n1"],
+    )
+    drained(cluster, "n1")
+    assert cluster.evicted == ["c1", "w1"], "a job is not moved"
 
 
 def test_a_disruption_budget_is_waited_for_and_told_once() -> None:
@@ -294,24 +322,26 @@ def test_one_requests_lines_can_be_had_alone() -> None:
     assert merged(LOGS, "three") == []
 
 
-def gateway(scores: dict[str, float], seen: list[httpx.Request]) -> Calls:
+def gateway(scores: dict[str, float], seen: list[httpx.Request]) -> Client:
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(200, json={"labels": list(scores), "scores": list(scores.values())})
+        result = {"labels": list(scores), "scores": list(scores.values()), "truncated": False}
+        return httpx.Response(200, json={"results": [result], "model_version": "v"})
 
-    return Calls("http://gateway", transport=httpx.MockTransport(answer))
+    return Client("http://gateway", transport=httpx.MockTransport(answer))
 
 
 def test_a_reference_is_recorded_and_compared_without_the_cache() -> None:
     seen: list[httpx.Request] = []
     lines = [{"text": "要求退款", "labels": ["投诉", "咨询"], "hypothesis_template": "这是{}", "note": "mine"}]
-    calls = gateway({"投诉": 0.9, "咨询": 0.1}, seen)
-    (kept,) = record(calls, lines)
+    client = gateway({"投诉": 0.9, "咨询": 0.1}, seen)
+    (kept,) = record(client, lines)
     assert kept["scores"] == {"投诉": 0.9, "咨询": 0.1}
     assert "note" not in kept
-    assert json.loads(seen[0].content) == {k: lines[0][k] for k in ("text", "labels", "hypothesis_template")}
+    asked = {name: lines[0][name] for name in ("labels", "hypothesis_template")}
+    assert json.loads(seen[0].content) == {"texts": ["要求退款"], **asked}
     assert seen[0].headers["Cache-Control"] == "no-cache"
-    (same,) = compare(calls, [kept])
+    (same,) = compare(client, [kept])
     assert (same.best, same.expected_best, same.difference) == ("投诉", "投诉", 0.0)
     (other,) = compare(gateway({"投诉": 0.3, "咨询": 0.7}, seen), [kept])
     assert (other.best, other.expected_best) == ("咨询", "投诉")
