@@ -1,4 +1,4 @@
-"""`wanneng engine`: reads flags and hands them to the checkout's `engine` package. Builds nothing itself."""
+"""`wanneng engine`: reads flags and hands them to the checkout's `engine` package."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from wanneng.errors import CommandError
 if TYPE_CHECKING:
     from engine.recipe import Recipe
 
-app = typer.Typer(no_args_is_help=True, help="Build engines from StructBERT snapshots, and prove them.")
+app = typer.Typer(no_args_is_help=True, help="Build engines from StructBERT snapshots, and verify them.")
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
-SOURCE = typer.Argument(help="A ModelScope snapshot's folder, or a ModelScope id to download.")
+SOURCE = typer.Argument(help="The folder of a ModelScope snapshot, or a ModelScope id to download.")
 BUILD_SOURCE = typer.Argument(help="As for `reference`; or the folder of an fp32 engine, which needs no torch.")
 
-TOLERANCE = typer.Option(help="Largest difference of a logit from PyTorch's; the precision's own by default.")
+TOLERANCE = typer.Option(help="Largest difference of a logit from PyTorch's; by default the precision's own.")
 
 
 @app.command()
@@ -36,18 +36,20 @@ def build(
     ragged: Annotated[
         bool | None, typer.Option("--ragged/--padded", help="Flat rows, for Triton's own onnxruntime backend.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What answers call the model; the source's name.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a ModelScope id.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model in answers; by default the source's.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a ModelScope id.")] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="JSON lines of text and labels like your traffic's, to calibrate int8 on.")
+        Path | None, typer.Option(help="JSON lines of text and labels, like your traffic's, to calibrate int8.")
     ] = None,
     tolerance: Annotated[float | None, TOLERANCE] = None,
-    timing_cache: Annotated[Path | None, typer.Option(help="TensorRT's; made when missing.")] = None,
+    timing_cache: Annotated[Path | None, typer.Option(help="TensorRT's timing cache; created if missing.")] = None,
     hardware_compatible: Annotated[
         bool, typer.Option(help="TensorRT plans for every GPU from Ampere on; somewhat slower.")
     ] = False,
     if_missing: Annotated[
-        bool, typer.Option("--if-missing", help="Leave what is published there, if it is of these weights.")
+        bool, typer.Option("--if-missing", help="Do nothing if an engine of these weights is published there.")
     ] = False,
 ) -> None:
     """Build an engine, compare it with PyTorch, and publish it only if it agrees."""
@@ -60,24 +62,26 @@ def build(
             _check_same(Path(source), output, recipe)
             return
         calibration = read_samples(samples) if samples is not None else None
-        called = name or Path(source).resolve().name
+        model_name = name or Path(source).resolve().name
         if recipe.target == "tensorrt":
-            _build_plans(source, output, called, revision, timing_cache, hardware_compatible, recipe)
+            _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, recipe)
             return
         if _is_engine(source):
             from engine.derive import derive_engine  # noqa: PLC0415
 
             if calibration is not None:
-                raise CommandError(f"{source} carries its own samples: --samples is for the build of that engine")
-            _say(derive_engine(Path(source), output, recipe, say=_say).sentence())
+                raise CommandError(
+                    f"{source} brings its own samples; give --samples when building from a snapshot"
+                )
+            _say(derive_engine(Path(source), output, recipe, log=_say).sentence())
             return
         from engine.source import snapshot_folder  # noqa: PLC0415
 
         folder = snapshot_folder(source, revision)
-        # After that, since it brings torch, which takes seconds.
+        # Imported last: torch takes seconds.
         from engine.build import build_engine  # noqa: PLC0415
 
-        report = build_engine(folder, output, recipe, name=called, samples=calibration, say=_say)
+        report = build_engine(folder, output, recipe, name=model_name, samples=calibration, log=_say)
         _say(report.sentence())
         _say(f"published {output}; `wanneng serve --engine {output}` serves it")
 
@@ -86,18 +90,20 @@ def build(
 def reference(
     source: Annotated[str, SOURCE],
     output: Annotated[Path, typer.Option(help="The .npz file to write.")],
-    samples: Annotated[Path | None, typer.Option(help="JSON lines of text and labels; built-in ones.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a ModelScope id.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="JSON lines of text and labels; by default built-in ones.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a ModelScope id.")] = None,
 ) -> None:
-    """Write inputs and the FP32 logits that PyTorch gives for them."""
+    """Write inputs and PyTorch's FP32 logits for them."""
     with _needing("engine.txt"):
         from engine.reference import write_reference  # noqa: PLC0415
-        from engine.samples import own_samples, read_samples  # noqa: PLC0415
+        from engine.samples import builtin_samples, read_samples  # noqa: PLC0415
         from engine.source import snapshot_folder  # noqa: PLC0415
 
-        asked = own_samples("reference") if samples is None else read_samples(samples)
-        pairs = write_reference(snapshot_folder(source, revision), asked, output)
-        _say(f"{output}: {pairs} pairs of {len(asked)} texts")
+        texts = builtin_samples("reference") if samples is None else read_samples(samples)
+        pairs = write_reference(snapshot_folder(source, revision), texts, output)
+        _say(f"{output}: {pairs} pairs of {len(texts)} texts")
 
 
 @app.command()
@@ -107,36 +113,36 @@ def verify(
         Path | None, typer.Option(help="From `wanneng engine reference`; an engine's folder has its own.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Whose tolerance holds; an engine's folder says it.")
+        str | None, typer.Option(help="Whose tolerance applies; by default the engine's own.")
     ] = None,
     tolerance: Annotated[float | None, TOLERANCE] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report there as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report to this file as JSON.")] = None,
 ) -> None:
-    """Compare an engine with a reference; exit code 0 within the precision's tolerance, 1 beyond."""
+    """Compare an engine with a reference; exit code 1 beyond the precision's tolerance."""
     with _needing("serve.txt"):
-        from engine.verification.verdict import verify as verdict  # noqa: PLC0415
+        from engine.verification.verdict import verify as verify_target  # noqa: PLC0415
 
-        found = verdict(engine, reference, precision, tolerance)
+        comparison = verify_target(engine, reference, precision, tolerance)
         if report is not None:
-            found.save(report)
-        print(found.json())
-        _say(found.sentence())
-        if not found.passed:
+            comparison.save(report)
+        print(comparison.json())
+        _say(comparison.sentence())
+        if not comparison.passed:
             raise typer.Exit(1)
 
 
 @app.command()
 def wait(
-    folder: Annotated[Path, typer.Argument(help="Where the engine will be.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the engine.")],
     timeout_s: Annotated[float, typer.Option(help="Longest wait.")] = 3600.0,
-    built_by: Annotated[str, typer.Option(help="Who publishes it, for whoever reads what this prints.")] = "",
+    built_by: Annotated[str, typer.Option(help="Who builds it; printed while waiting.")] = "",
 ) -> None:
-    """Wait until an engine is published in a folder: what a pod does before its Triton starts."""
+    """Wait until an engine is published in a folder (init container of a Triton pod)."""
     with _needing("serve.txt"):
         from engine.publish import await_published  # noqa: PLC0415
 
         hint = f"; {built_by} builds it" if built_by else ""
-        await_published(folder, timeout_s=timeout_s, say=lambda line: _say(line + hint))
+        await_published(folder, timeout_s=timeout_s, log=lambda line: _say(line + hint))
         _say(f"{folder} is there")
 
 
@@ -175,24 +181,24 @@ def _build_plans(
             from engine.source import snapshot_folder  # noqa: PLC0415
 
             onnx = Path(folder) / "onnx"
-            build_engine(snapshot_folder(source, revision), onnx, choose_recipe(), name=name, say=_say)
-        report = build_plans(onnx, output, recipe, builder, ask_plans, say=_say)
+            build_engine(snapshot_folder(source, revision), onnx, choose_recipe(), name=name, log=_say)
+        report = build_plans(onnx, output, recipe, builder, ask_plans, log=_say)
     _say(report.sentence())
 
 
 def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
-    """Two engines of one kind and the same weights are the same; proved they were before they were published."""
+    """`CommandError` unless the engine at `output` is of the recipe's kind and of the source's weights."""
     from engine.manifest import read_manifest  # noqa: PLC0415
 
-    there, wanted = read_manifest(output), (recipe.target, recipe.precision, recipe.front)
-    kind = tuple(there.get(name) for name in ("target", "precision", "front"))
+    published, expected_kind = read_manifest(output), (recipe.target, recipe.precision, recipe.front)
+    kind = tuple(published.get(name) for name in ("target", "precision", "front"))
     weights = read_manifest(source).get("weights_sha256") if _is_engine(str(source)) else None
-    if kind != wanted or there.get("weights_sha256") != weights:
+    if kind != expected_kind or published.get("weights_sha256") != weights:
         raise CommandError(
-            f"{output} holds an engine of another kind or of other weights than {source}; "
+            f"{output} is an engine of another kind or of other weights than {source}; "
             "put a new model into a new folder, and build into another one"
         )
-    _say(f"{output} is there already, proved when it was built: {there.get('engine_id')}")
+    _say(f"{output} is there already, and was verified when it was built: {published.get('engine_id')}")
 
 
 def _is_engine(source: str) -> bool:
@@ -201,7 +207,7 @@ def _is_engine(source: str) -> bool:
 
 @contextmanager
 def _needing(lock: str) -> Iterator[None]:
-    """Turns the builder's refusals into one line, and a missing package into the way to get it."""
+    """Turns the builder's errors into one line, and a missing package into the way to get it."""
     try:
         from engine.errors import BuildError  # noqa: PLC0415
     except ModuleNotFoundError:
