@@ -151,16 +151,6 @@ def test_every_load_is_documented_with_its_budget() -> None:
     ]
 
 
-def test_every_alert_is_documented() -> None:
-    rules = read(ROOT / "helm/wanneng/templates/prometheusrule.yaml")
-    alerts = set(re.findall(r"- alert: (\w+)$", rules, re.MULTILINE))
-    alerts |= {
-        f"Wanneng{budget}BudgetBurn{speed}" for budget in ("Error", "Latency") for speed in ("Fast", "Slow")
-    }
-    (documented,) = (table for table in tables(DOCS / "kubernetes.md") if table.heading == "Monitoring")
-    assert {alert for row in documented.rows for alert in CODE.findall(row[0])} == alerts
-
-
 @pytest.mark.parametrize("folder", [DOCS / "decisions", ROOT / "training/decisions"], ids=path_of)
 def test_every_decision_is_listed_by_its_number_and_title(folder: Path) -> None:
     pages = sorted(page for page in folder.glob("*.md") if page.name != "README.md")
