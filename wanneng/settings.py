@@ -23,16 +23,19 @@ class ServeSettings:
     """Each field is `WANNENG_<FIELD>` in the environment; those that are no secrets are also flags."""
 
     host: str = "127.0.0.1"
-    """Address of the gateway; on every other than loopback callers need a key."""
+    """Address of the gateway; on any other than loopback, callers need a key."""
     port: int = 8080
     """Port of the gateway."""
     control_plane_port: int = 8081
-    """Port of the control plane, on loopback."""
+    """Port of the control plane, which listens on loopback."""
     triton_host: str = "127.0.0.1"
     """Address of all of Triton's ports."""
     triton_http_port: int = 8000
+    """Triton's HTTP port."""
     triton_grpc_port: int = 8001
+    """Triton's gRPC port."""
     triton_metrics_port: int = 8002
+    """Triton's metrics port."""
     engine: Path = CHECKOUT / "embedded"
     """Folder of the engine: weights, vocabulary and manifest."""
     engine_threads: int = 0
@@ -40,15 +43,15 @@ class ServeSettings:
     model_config_name: str = "local"
     """Hardware config of `structbert`: `model_repository/structbert/configs/<name>.pbtxt`."""
     require_key: bool = False
-    """Ask for a key on loopback too; on every other address one is always needed."""
+    """Require a key on loopback too; on any other address one is always required."""
     tenants_file: Path | None = None
-    """Declares tenants in the place of a database; then there is no control plane and no worker."""
+    """YAML file of tenants in place of the database; then there is no control plane and no worker."""
     admin_key: str = field(default="", repr=False)
-    """The control plane's; made at the first start and kept in the state folder when not given."""
+    """The operator's key; generated at the first start and kept in the state folder if not given."""
     database_url: str = field(default="", repr=False)
-    """A file of SQLite in the state folder when not given."""
+    """Database of both planes; an SQLite file in the state folder if not given."""
     redis_url: str = field(default="", repr=False)
-    """The gateway's; none when not given."""
+    """Redis or Valkey of the gateway; none if not given."""
     state_dir: Path = CHECKOUT / ".state"
     """Folder for logs, keys, the database and what Triton loads."""
     start_timeout_s: float = 90.0
