@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,10 +23,33 @@ from wanneng.settings import ServeSettings
 
 WORKER_STOP_S, PLANES_STOP_S, TRITON_STOP_S = 1.0, 3.0, 5.5
 """Together under the 10 s in which a stop must be done."""
+MIGRATION_STOP_S = 1.0
 PROBE_TIMEOUT_S = 5.0
 
 OnReady = Callable[[str | None], None]
 """Told the local tenant's key; None where a file declares the tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    triton: TritonService
+    gateway: Service
+    control_plane: Service | None = None
+    """None where a file declares the tenants; so is the worker."""
+    worker: Service | None = None
+
+    async def keep(self) -> None:
+        services = (self.triton, self.gateway, self.control_plane, self.worker)
+        await _together(*(service.keep() for service in services if service is not None))
+
+    async def stop(self) -> None:
+        """Triton last, so that no request meets one that is gone."""
+        for timeout_s, services in (
+            (WORKER_STOP_S, (self.worker,)),
+            (PLANES_STOP_S, (self.gateway, self.control_plane)),
+            (TRITON_STOP_S, (self.triton,)),
+        ):
+            await asyncio.gather(*(service.stop(timeout_s) for service in services if service is not None))
 
 
 class Supervisor:
@@ -34,7 +58,6 @@ class Supervisor:
     def __init__(self, settings: ServeSettings, say: Say) -> None:
         self._settings = settings
         self._say = say
-        self._stop_order: list[tuple[float, tuple[Service, ...]]] = []
 
     async def run(self, on_ready: OnReady) -> None:
         """Serve until SIGINT, SIGTERM or SIGHUP; `StartError` when something cannot be started or kept running."""
@@ -43,89 +66,69 @@ class Supervisor:
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        signalled = asyncio.create_task(stopping.wait())
-        serving = asyncio.create_task(self._serve(on_ready))
-        try:
-            await asyncio.wait({signalled, serving}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                serving.result()
-        finally:
-            signalled.cancel()
-            serving.cancel()
-            await asyncio.gather(signalled, serving, return_exceptions=True)
-            await self._stop()
-
-    async def _serve(self, on_ready: OnReady) -> None:
-        settings, worker_key = self._settings, secrets.token_hex(32)
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as http:
-            triton = TritonService(settings, http, self._say)
-            gateway = Service(
-                lambda: processes.gateway(settings, worker_key, triton.length_buckets),
-                settings,
-                self._say,
-                ready=answers_ok(http, f"{settings.url}/readyz"),
-            )
-            if settings.has_control_plane:
-                await self._serve_both_planes(triton, gateway, worker_key, http, on_ready)
-            else:
-                await self._serve_data_plane(triton, gateway, on_ready)
+            admin = self._settings.admin_key or admin_key(self._settings.state_dir)
+            services = _services(self._settings, http, self._say, admin)
+            signalled = asyncio.create_task(stopping.wait())
+            serving = asyncio.create_task(self._serve(services, admin, on_ready))
+            try:
+                await asyncio.wait({signalled, serving}, return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    serving.result()
+            finally:
+                signalled.cancel()
+                serving.cancel()
+                await asyncio.gather(signalled, serving, return_exceptions=True)
+                await services.stop()
 
-    async def _serve_data_plane(self, triton: TritonService, gateway: Service, on_ready: OnReady) -> None:
-        self._stop_order = [(PLANES_STOP_S, (gateway,)), (TRITON_STOP_S, (triton,))]
+    async def _serve(self, services: _Services, admin: str, on_ready: OnReady) -> None:
         self._say("starting Triton")
-        await triton.start()
+        await _together(services.triton.start(), self._start_control_plane(services.control_plane))
         self._say("starting the gateway")
-        await gateway.start()
-        on_ready(None)
-        await _together(triton.keep(), gateway.keep())
-
-    async def _serve_both_planes(
-        self,
-        triton: TritonService,
-        gateway: Service,
-        worker_key: str,
-        http: httpx.AsyncClient,
-        on_ready: OnReady,
-    ) -> None:
-        settings = self._settings
-        admin = settings.admin_key or admin_key(settings.state_dir)
-        control_plane = Service(
-            lambda: processes.control_plane(settings, admin),
-            settings,
-            self._say,
-            ready=answers_ok(http, f"{settings.control_plane_url}/livez"),
-            essential=False,
-        )
-        worker = Service(lambda: processes.worker(settings, worker_key), settings, self._say, essential=False)
-        self._stop_order = [
-            (WORKER_STOP_S, (worker,)),
-            (PLANES_STOP_S, (gateway, control_plane)),
-            (TRITON_STOP_S, (triton,)),
-        ]
-        self._say("starting Triton and the control plane")
-        await _together(triton.start(), self._migrate_and_start(control_plane))
-        self._say("starting the gateway")
-        await gateway.start()
-        async with AsyncClient(settings.url, admin) as client:
-            key = await local_key(client, settings.state_dir)
-        await worker.start()
+        await services.gateway.start()
+        key = None
+        if services.worker is not None:
+            async with AsyncClient(self._settings.url, admin) as client:
+                key = await local_key(client, self._settings.state_dir)
+            await services.worker.start()
         on_ready(key)
-        await _together(triton.keep(), gateway.keep(), control_plane.keep(), worker.keep())
+        await services.keep()
 
-    async def _migrate_and_start(self, control_plane: Service) -> None:
+    async def _start_control_plane(self, control_plane: Service | None) -> None:
+        """After the migration of its database."""
+        if control_plane is None:
+            return
+        self._say("starting the control plane")
         spec = processes.migration(self._settings)
         log = self._settings.state_dir / f"{spec.log_name}.log"
         migration = await Child.start(spec.title, spec.command, spec.environment, log)
         try:
             await wait_for_success(migration, self._settings.start_timeout_s)
         finally:
-            await migration.stop(WORKER_STOP_S)
+            await migration.stop(MIGRATION_STOP_S)
         await control_plane.start()
 
-    async def _stop(self) -> None:
-        """Triton last, so that no request meets one that is gone."""
-        for timeout_s, services in self._stop_order:
-            await asyncio.gather(*(service.stop(timeout_s) for service in services))
+
+def _services(settings: ServeSettings, http: httpx.AsyncClient, say: Say, admin: str) -> _Services:
+    worker_key = secrets.token_hex(32)
+    triton = TritonService(settings, http, say)
+    gateway = Service(
+        lambda: processes.gateway(settings, worker_key, triton.length_buckets),
+        settings,
+        say,
+        ready=answers_ok(http, f"{settings.url}/readyz"),
+    )
+    if not settings.has_control_plane:
+        return _Services(triton, gateway)
+    control_plane = Service(
+        lambda: processes.control_plane(settings, admin),
+        settings,
+        say,
+        ready=answers_ok(http, f"{settings.control_plane_url}/livez"),
+        essential=False,
+    )
+    worker = Service(lambda: processes.worker(settings, worker_key), settings, say, essential=False)
+    return _Services(triton, gateway, control_plane, worker)
 
 
 async def _together(*steps: Coroutine[Any, Any, None]) -> None:
