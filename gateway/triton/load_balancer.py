@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from gateway.errors import ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
+from gateway.errors import TritonFailed, TritonRejected, TritonUnavailable
 from gateway.triton.backend import Backend, Engine, InferenceCall, PairLogits, TokenCounts
 from gateway.triton.discovery import Discovery
 from gateway.triton.replica import Replica
@@ -112,13 +112,17 @@ class LoadBalancer:
 
     async def keep_healthy(self) -> None:
         """Follow the addresses and check whoever was not heard of; runs for the life of the process."""
-        async with asyncio.TaskGroup() as checks:
+        try:
             while True:
                 await self.refresh()
                 for replica in self._unheard():
                     # On its own: a silent replica does not delay the checks of the others.
-                    checks.create_task(self._check(replica))
+                    self._start_check(replica)
                 await asyncio.sleep(CHECK_INTERVAL_S)
+        finally:
+            for replica in self._replicas.values():
+                if replica.check is not None:
+                    replica.check.cancel()
 
     async def refresh(self) -> None:
         """New addresses get work, those that are gone get no more of it; what they have under way goes on."""
@@ -132,7 +136,7 @@ class LoadBalancer:
 
     async def check(self) -> None:
         """Check every replica that was not heard of for `CHECK_INTERVAL_S`, all at once."""
-        await asyncio.gather(*(self._check(replica) for replica in self._unheard()))
+        await asyncio.gather(*(self._start_check(replica) for replica in self._unheard()))
 
     async def _try(
         self, send: Callable[[Backend], Awaitable[_Answer]], pairs: int, engine_id: str | None
@@ -149,18 +153,18 @@ class LoadBalancer:
                     return await send(replica.backend), replica
             except TritonRejected:
                 raise
-            except ModelNotLoaded:
-                replica.suspect = True
-                if self._was_last(tried):
-                    raise
-            except TritonUnavailable as error:
-                replica.eject(error)
-                if self._was_last(tried):
-                    raise
-            except TritonFailed as error:
+            except (TritonUnavailable, TritonFailed) as error:
                 replica.failed(error)
                 if self._was_last(tried):
-                    raise
+                    raise await self._blame(replica, error) from None
+
+    async def _blame(self, replica: Replica, error: TritonUnavailable | TritonFailed) -> ServiceError:
+        """Whether an error of the last replica was the request's or the replica's, which a health check tells."""
+        if isinstance(error, TritonFailed):
+            await asyncio.shield(self._start_check(replica))
+            if replica.engine is None:
+                return TritonUnavailable("Triton fails every request")
+        return error
 
     def _was_last(self, tried: set[str]) -> bool:
         return len(tried) == MAX_ATTEMPTS or self._replicas.keys() <= tried
@@ -170,15 +174,20 @@ class LoadBalancer:
         return [
             replica
             for replica in self._replicas.values()
-            if (replica.suspect or now - replica.heard_at >= CHECK_INTERVAL_S) and not replica.in_check
+            if replica.check is None and (replica.suspect or now - replica.heard_at >= CHECK_INTERVAL_S)
         ]
+
+    def _start_check(self, replica: Replica) -> asyncio.Task[None]:
+        """The check that is under way, or a new one."""
+        if replica.check is None:
+            replica.check = asyncio.create_task(self._check(replica))
+        return replica.check
 
     async def _check(self, replica: Replica) -> None:
         """Its engine's name where all seems well, one real inference where something may be wrong."""
         waits = any(self._now() - since >= CHECK_INTERVAL_S for since in replica.calls.values())
         in_doubt = replica.engine is None or replica.suspect or waits
         ask = replica.backend.probe if in_doubt else replica.backend.engine
-        replica.in_check = True
         try:
             async with asyncio.timeout(self._patience_s):
                 engine = await ask(self._patience_s)
@@ -189,7 +198,7 @@ class LoadBalancer:
         else:
             replica.answered(engine, self._now())
         finally:
-            replica.in_check = False
+            replica.check = None
         if replica.engine is None and any(other.engine is not None for other in self._replicas.values()):
             replica.give_up_calls()
 

@@ -33,7 +33,8 @@ class Replica:
     """In a row."""
     calls: dict[asyncio.Timeout, float] = field(default_factory=dict)
     """Calls under way, and since when; each ends early when the replica is given up."""
-    in_check: bool = False
+    check: asyncio.Task[None] | None = None
+    """The health check under way."""
 
     @property
     def url(self) -> str:
@@ -58,12 +59,16 @@ class Replica:
             log.warning("%s is ejected: %s", self.url, reason)
         self.engine, self.heard_at = None, float("-inf")
 
-    def failed(self, reason: TritonFailed) -> None:
-        """It answered with an error: once may be the request's fault, `MAX_FAILURES` times are its own."""
-        self.failures += 1
+    def failed(self, error: TritonUnavailable | TritonFailed) -> None:
+        """A call failed: a replica that is gone is ejected, one that answers with an error at `MAX_FAILURES`.
+
+        Once may be the request's fault. A missing model ejects nobody here: the next health check, at once, does.
+        """
         self.suspect = True
-        if self.failures >= MAX_FAILURES:
-            self.eject(reason)
+        if isinstance(error, TritonFailed):
+            self.failures += 1
+        if self.failures >= MAX_FAILURES or type(error) is TritonUnavailable:
+            self.eject(error)
 
     @asynccontextmanager
     async def carrying(self, pairs: int, now: float) -> AsyncIterator[None]:
