@@ -1,30 +1,27 @@
-"""A real Kubernetes, and releases of the chart on it."""
+"""A real Kubernetes cluster, and releases of the chart on it."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import http.client
 import json
 import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.api import Api
 from tests.helm.tools import CHART, ROOT, Object, tool
 
 TIMEOUT_S = 60.0
 LONG_S = 300.0
-IMAGES = ("gateway", "triton")
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 class CommandFailed(Exception):
-    """What it said is the message."""
+    """The message is the command's output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Kubernetes:
 
     environment: Mapping[str, str]
     own: Path | None
-    """The script that runs the cluster, if it is this machine's."""
+    """The script that runs the cluster, if it runs on this machine."""
 
     def run(self, *command: str, timeout_s: float = TIMEOUT_S, input_: str | None = None) -> str:
         done = subprocess.run(
@@ -66,7 +63,7 @@ class Kubernetes:
 
 @dataclass(slots=True)
 class Release:
-    """One release in a namespace of its own, where pod security `restricted` is enforced."""
+    """A release in a namespace of its own, which enforces the Pod Security Standard `restricted`."""
 
     kubernetes: Kubernetes
     namespace: str
@@ -86,29 +83,28 @@ class Release:
     def _helm(self, verb: str, *options: str, chart: Path, timeout_s: float) -> None:
         path = Path(f"/tmp/{self.namespace}-values.json")
         path.write_text(json.dumps(self.values), encoding="utf-8")
-        given = ("--namespace", self.namespace, "--values", str(path), f"--timeout={timeout_s:.0f}s", *options)
+        arguments = ("--namespace", self.namespace, "--values", str(path), f"--timeout={timeout_s:.0f}s", *options)
         try:
-            self.kubernetes.helm(verb, self.name, str(chart), *given, timeout_s=timeout_s + TIMEOUT_S)
+            self.kubernetes.helm(verb, self.name, str(chart), *arguments, timeout_s=timeout_s + TIMEOUT_S)
         except CommandFailed as error:
-            raise CommandFailed(f"{error}\n{self._endings()}") from None
+            raise CommandFailed(f"{error}\n{self._termination_messages()}") from None
 
-    def _endings(self) -> str:
-        """What every container that ended badly said last."""
-        said = []
+    def _termination_messages(self) -> str:
+        messages = []
         for pod in self.objects("pods"):
             for container in pod["status"].get("containerStatuses", []):
                 ended = (
                     container["state"].get("terminated") or container.get("lastState", {}).get("terminated") or {}
                 )
-                said.append(f"{pod['metadata']['name']}: {pod['status']['phase']} {ended.get('message', '')}")
-        return "\n".join(said)
+                messages.append(f"{pod['metadata']['name']}: {pod['status']['phase']} {ended.get('message', '')}")
+        return "\n".join(messages)
 
     def delete(self) -> None:
-        """All of it, as fast as the cluster does."""
+        """Without waiting for it."""
         self.kubernetes.kubectl("delete", "namespace", self.namespace, "--wait=false")
 
     def claim(self, folder: Path) -> None:
-        """The claim `engines` on a folder of this machine, which is the cluster's one real node."""
+        """Create the claim `engines` on a folder of this machine, which is the cluster's only real node."""
         name = f"engines-{self.namespace}"
         size, modes = {"storage": "1Gi"}, ["ReadWriteMany"]
         volume = {
@@ -137,35 +133,51 @@ class Release:
         return self.kubernetes.kubectl("--namespace", self.namespace, *arguments, timeout_s=timeout_s)
 
     def pods(self, component: str) -> list[Object]:
-        """Those that are not on their way out."""
-        found = self.objects("pods", f"--selector=app.kubernetes.io/component={component}")
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        """All but terminating ones."""
+        pods = self.objects("pods", f"--selector=app.kubernetes.io/component={component}")
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready(self, component: str) -> list[str]:
+        """Names of the ready Pods."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.pods(component)
+            for condition in pod["status"].get("conditions", ())
+            if (condition["type"], condition["status"]) == ("Ready", "True")
+        ]
 
     def secret(self, name: str) -> dict[str, str]:
-        found = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
-        return {key: base64.b64decode(value).decode() for key, value in found.items()}
+        data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     @property
     def key(self) -> str:
+        """The API key of the default tenant, without a database."""
         return self.secret(f"{self.name}-tenants")["default"]
 
     @property
+    def admin_key(self) -> str:
+        """With a database."""
+        return self.secret(f"{self.name}-admin")["admin-key"]
+
+    @property
     def address(self) -> str:
-        """Of the gateways' Service, which this machine reaches."""
+        """The gateway's Service, which this machine reaches."""
         return str(json.loads(self.kubectl("get", "service", self.name, "-o", "json"))["spec"]["clusterIP"])
 
-    def classify(self, key: str, **more: object) -> dict[str, Any]:
-        body = json.dumps({"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议", **more})
-        headers = {"Authorization": f"Bearer {key}", "Cache-Control": "no-cache"}
-        with closing(http.client.HTTPConnection(self.address, timeout=TIMEOUT_S)) as connection:
-            connection.request("POST", "/v1/classify", body, headers)
-            answer = connection.getresponse()
-            found: dict[str, Any] = json.loads(answer.read())
-        assert answer.status == http.client.OK, found
-        return found
+    @property
+    def api(self) -> Api:
+        return Api(self.address)
+
+    def gateways(self) -> list[Api]:
+        """Each gateway by its own address."""
+        return [Api(f"{pod['status']['podIP']}:8080") for pod in self.pods("gateway")]
+
+    def classify(self, key: str, **fields: object) -> dict[str, Any]:
+        return self.api.classify(key, **fields)
 
     def wanneng(self, *arguments: str, timeout_s: float = LONG_S) -> tuple[int, str]:
-        """`wanneng cluster …` on this release: exit code, and all that it printed."""
+        """Exit code and output of `wanneng cluster …`."""
         command = [str(ROOT / ".venv/bin/wanneng"), "cluster", *arguments]
         done = subprocess.run(
             command,
@@ -180,38 +192,12 @@ class Release:
 
 
 def eventually(what: str, check: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    """What `check` returns once it is true."""
+    """The first true result of `check`, which is called twice a second."""
     ends = time.monotonic() + timeout_s
-    while not (found := check()):
+    while not (result := check()):
         assert time.monotonic() < ends, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.5)
-    return found
-
-
-def image_sources() -> str:
-    """SHA-256 of everything that goes into the images."""
-    paths = (
-        "embedded",
-        "engine",
-        "gateway",
-        "model_repository",
-        "python_backend",
-        "requirements",
-        "wanneng",
-        "helm/docker",
-    )
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *paths],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout
-    digest = hashlib.sha256()
-    for name in sorted(filter(None, listed.split("\0"))):
-        if (ROOT / name).is_file():
-            digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes())
-    return digest.hexdigest()
+    return result
 
 
 def exports(script: Path) -> dict[str, str]:

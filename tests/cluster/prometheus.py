@@ -1,7 +1,7 @@
-"""A real Prometheus on this machine that does as a release's PodMonitors and PrometheusRules say.
+"""A real Prometheus on this machine, configured from a release's PodMonitors and PrometheusRules.
 
-The operator turns these objects into scrapes and rules; here it is done for the few fields that the chart uses.
-Debian's Prometheus is built without Kubernetes' discovery, so pods are written into a file that it reads.
+It does the work of the Prometheus Operator for the few fields that the chart uses. Debian builds Prometheus
+without Kubernetes service discovery, so the Pods are written into a file for its file-based discovery.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from tests.cluster.kubernetes import Release
 from tests.helm.tools import Object
 
 ADDRESS = ("127.0.0.1", 9090)
-"""Where the cluster's external metrics are asked for."""
-START_S, STOP_S, QUERY_S, LOOK_S = 30.0, 15.0, 10.0, 1.0
+"""The cluster's external metrics come from here."""
+START_S, STOP_S, QUERY_S, DISCOVERY_S = 30.0, 15.0, 10.0, 1.0
 
 
 class Prometheus:
-    """Asked by HTTP."""
+    """Its HTTP API."""
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
-        """Labels and value of each series there is now."""
-        found = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expr})}")
-        return [(one["metric"], float(one["value"][1])) for one in found["result"]]
+        """Labels and current value of each series."""
+        data = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expr})}")
+        return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
 
     def rules(self) -> list[Object]:
         return [rule for group in self._get("/api/v1/rules")["groups"] for rule in group["rules"]]
 
     def targets(self) -> list[Object]:
-        found: list[Object] = self._get("/api/v1/targets")["activeTargets"]
-        return found
+        targets: list[Object] = self._get("/api/v1/targets")["activeTargets"]
+        return targets
 
     @staticmethod
     def _get(path: str) -> Any:
         host, port = ADDRESS
-        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=QUERY_S) as answer:
-            return json.loads(answer.read())["data"]
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=QUERY_S) as response:
+            return json.loads(response.read())["data"]
 
 
 @contextmanager
 def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
-    """Prometheus, ready, scraping the release's pods; gone afterwards."""
+    """Run Prometheus, which scrapes the release's Pods, during the block."""
     rules = folder / "rules.yaml"
-    groups = [group for one in release.objects("prometheusrules") for group in one["spec"]["groups"]]
+    groups = [group for rules in release.objects("prometheusrules") for group in rules["spec"]["groups"]]
     rules.write_text(yaml.safe_dump({"groups": groups}, allow_unicode=True), encoding="utf-8")
     pods = folder / "pods.json"
-    jobs = [job for one in release.objects("podmonitors") for job in scrapes(one, pods)]
+    jobs = [job for monitor in release.objects("podmonitors") for job in scrape_configs(monitor, pods)]
     config = {
         "global": {"evaluation_interval": "2s", "scrape_interval": "2s", "scrape_timeout": "2s"},
         "rule_files": [str(rules)],
@@ -66,7 +66,7 @@ def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     with socket.socket() as probe:
-        assert probe.connect_ex(ADDRESS), f"somebody listens on {ADDRESS} already: stop that Prometheus"
+        assert probe.connect_ex(ADDRESS), f"{ADDRESS} is in use, probably by another Prometheus; stop it"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -105,9 +105,9 @@ def watching(release: Release, folder: Path) -> Iterator[Prometheus]:
 
 
 def discover(release: Release, file: Path, stopping: threading.Event) -> None:
-    """Keep `file` what Kubernetes' discovery of pods would say."""
-    while not stopping.wait(LOOK_S):
-        found = []
+    """Keep `file` as Kubernetes service discovery of Pods would have it."""
+    while not stopping.wait(DISCOVERY_S):
+        targets = []
         for pod in release.objects("pods"):
             address = pod["status"].get("podIP")
             for container in pod["spec"]["containers"] if address else []:
@@ -117,13 +117,13 @@ def discover(release: Release, file: Path, stopping: threading.Event) -> None:
                         "__meta_kubernetes_pod_name": pod["metadata"]["name"],
                         "__meta_kubernetes_pod_container_port_name": port["name"],
                     }
-                    found.append({"targets": [f"{address}:{port['containerPort']}"], "labels": labels})
+                    targets.append({"targets": [f"{address}:{port['containerPort']}"], "labels": labels})
         partial = file.with_suffix(".part")
-        partial.write_text(json.dumps(found), encoding="utf-8")
+        partial.write_text(json.dumps(targets), encoding="utf-8")
         partial.replace(file)
 
 
-def scrapes(monitor: Object, pods: Path) -> Iterator[Object]:
+def scrape_configs(monitor: Object, pods: Path) -> Iterator[Object]:
     spec = monitor["spec"]
     namespace = monitor["metadata"]["namespace"]
     for number, endpoint in enumerate(spec["podMetricsEndpoints"]):

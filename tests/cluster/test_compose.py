@@ -1,4 +1,4 @@
-"""compose.yaml with a real compose: Triton, gateway and worker on one server, from the images."""
+"""compose.yaml with a real compose: Triton, both planes and the worker on a single server, from the images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.settings import Settings
+from tests.cluster.api import Api
 from tests.cluster.kubernetes import LONG_S, Kubernetes, eventually
 from tests.e2e.server import free_ports
 from tests.helm.tools import ROOT
@@ -23,15 +21,15 @@ from tests.helm.tools import ROOT
 FILE = ROOT / "helm/docker/compose.yaml"
 COMPOSE = Path(sys.executable).with_name("podman-compose")
 LIMITS = 'default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]'
-"""Lower than podman's own, which this machine may not allow."""
+"""Lower than Podman's defaults, which this machine may not allow."""
 
 
 @pytest.fixture(scope="module")
 def environment(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if kubernetes.own is None:
-        pytest.skip("podman's settings come with this machine's cluster")
+        pytest.skip("the settings of Podman come with a cluster on this machine")
     path = tmp_path_factory.mktemp("podman") / "containers.conf"
-    # Containers on a network of their own, as everywhere but in builds here.
+    # Containers on a network of their own. Only image builds need the host's network here.
     settings = Path(kubernetes.environment["CONTAINERS_CONF"]).read_text(encoding="utf-8")
     own = settings.replace('netns = "host"', "").replace("[containers]", f"[containers]\n{LIMITS}")
     path.write_text(own, encoding="utf-8")
@@ -40,6 +38,7 @@ def environment(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory
         "COMPOSE_PROJECT_NAME": f"wn{secrets.token_hex(4)}",
         "WANNENG_PORT": str(free_ports(1)[0]),
         "WANNENG_ADMIN_KEY": secrets.token_hex(32),
+        "WANNENG_WORKER_KEY": secrets.token_hex(32),
     }
 
 
@@ -65,34 +64,41 @@ def compose(environment: dict[str, str], *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def call(environment: dict[str, str], method: str, path: str, key: str, body: Any = None) -> Any:
-    with closing(http.client.HTTPConnection("127.0.0.1", int(environment["WANNENG_PORT"]), timeout=30)) as client:
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        client.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = client.getresponse()
-        return answer.status, json.loads(answer.read() or b"null")
+@pytest.fixture(scope="module")
+def api(running: dict[str, str]) -> Api:
+    gateway = Api(f"127.0.0.1:{running['WANNENG_PORT']}")
 
-
-def test_one_command_serves_tenants_on_one_server(running: dict[str, str]) -> None:
-    def ready() -> bool:
+    def is_ready() -> bool:
         try:
-            return bool(call(running, "GET", "/readyz", "")[0] == http.client.OK)
+            return gateway.request("GET", "/readyz").status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False
 
-    eventually("the gateway has had a real answer", ready)
-    admin = running["WANNENG_ADMIN_KEY"]
-    asked = {"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询"}
-    assert call(running, "POST", "/v1/classify", "", asked)[0] == http.client.UNAUTHORIZED
-    _, tenant = call(running, "POST", "/v1/tenants", admin, {"name": "acme"})
-    _, key = call(running, "POST", f"/v1/tenants/{tenant['id']}/keys", admin, {})
-    status, answer = call(running, "POST", "/v1/classify", key["key"], asked)
-    assert (status, answer["labels"][0]) == (http.client.OK, "投诉")
+    eventually("the gateway is ready", is_ready)
+    return gateway
 
 
-def test_the_images_say_what_they_are(environment: dict[str, str]) -> None:
+@pytest.fixture(scope="module")
+def key(api: Api, running: dict[str, str]) -> str:
+    """An API key of a tenant, created through the gateway."""
+    eventually("the control plane is ready", lambda: api.request("GET", "/").status == http.client.OK)
+    return api.create_tenant(running["WANNENG_ADMIN_KEY"], "acme")[1]
+
+
+def test_one_command_serves_tenants_on_a_single_server(api: Api, key: str) -> None:
+    assert api.request("POST", "/v1/classify", "", {}).status == http.client.UNAUTHORIZED
+    assert api.classify(key)["labels"][0] == "投诉"
+
+
+def test_the_worker_processes_a_batch(api: Api, key: str) -> None:
+    batch_id = api.start_batch(key, ["要求退款", "几点开门"])
+    batch = eventually("the batch is completed", lambda: api.completed_batch(key, batch_id))
+    assert batch["request_counts"] == {"total": 2, "completed": 2, "failed": 0}
+
+
+def test_the_images_have_labels_a_user_and_a_health_check(environment: dict[str, str]) -> None:
     for name in ("gateway", "triton"):
-        said = subprocess.run(
+        output = subprocess.run(
             ["podman", "inspect", f"localhost/wanneng-{name}:0.1.0"],
             check=True,
             env=environment,
@@ -100,7 +106,7 @@ def test_the_images_say_what_they_are(environment: dict[str, str]) -> None:
             text=True,
             timeout=60,
         ).stdout
-        (image,) = json.loads(said)
+        (image,) = json.loads(output)
         assert image["User"] == "65532:65532"
         assert image["Labels"]["org.opencontainers.image.version"] == "0.1.0"
         assert re.fullmatch(r"[0-9a-f]{40}", image["Labels"]["org.opencontainers.image.revision"])
@@ -108,9 +114,9 @@ def test_the_images_say_what_they_are(environment: dict[str, str]) -> None:
 
 
 def test_a_bill_of_materials_is_in_each_image(running: dict[str, str]) -> None:
-    """Every locked package is in it, at its version."""
+    """With every locked package and its version."""
     for service, lock in (("gateway", "gateway.txt"), ("triton", "triton.txt")):
-        said = subprocess.run(
+        output = subprocess.run(
             ["podman", "exec", f"{running['COMPOSE_PROJECT_NAME']}_{service}_1", "cat", "/opt/venv/sbom.cdx.json"],
             check=True,
             env=running,
@@ -118,21 +124,14 @@ def test_a_bill_of_materials_is_in_each_image(running: dict[str, str]) -> None:
             text=True,
             timeout=60,
         ).stdout
-        found = {same(one["name"]): one["version"] for one in json.loads(said)["components"]}
+        versions = {normalized(part["name"]): part["version"] for part in json.loads(output)["components"]}
         text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
         locked = re.findall(r"^([a-z0-9._-]+)==(\S+) \\$", text, re.MULTILINE)
         assert len(locked) > 15
         for name, version in locked:
-            assert found.get(same(name)) == version, name
+            assert versions.get(normalized(name)) == version, name
 
 
-def same(name: str) -> str:
-    """A package's name as PEP 503 has it."""
+def normalized(name: str) -> str:
+    """The package name as in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def test_every_setting_that_compose_gives_is_one_that_is_known() -> None:
-    known = {f"WANNENG_{name.upper()}" for name in Settings.__slots__}
-    own = {"IMAGES", "VERSION", "ENGINES", "ENGINE", "MODEL_CONFIG_NAME", "ADDRESS", "PORT", "ADMIN_KEY"}
-    for name in set(re.findall(r"WANNENG_[A-Z_]+", FILE.read_text(encoding="utf-8"))):
-        assert name in known or name.removeprefix("WANNENG_") in own, name

@@ -1,6 +1,6 @@
-"""Pools on simulated nodes of A10 and A100 GPUs: where pods land, what a drain may do, what a lost node costs.
+"""Pools on simulated nodes with A10 and A100 GPUs: scheduling, evictions, drains and the loss of a node.
 
-Simulated pods are ready at once and answer nobody, so what the gateway makes of such pods is seen as well.
+Simulated Pods are ready at once and never respond, so these tests also show how the gateway treats such Pods.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RENEWAL_S = 15.0
 
 @pytest.fixture(scope="module")
 def heartbeats(kubernetes: Kubernetes, own_cluster: None) -> Iterator[None]:
-    """Leases of the simulated nodes, renewed as kubelets would.
+    """Renews the leases of the simulated nodes, as a kubelet does.
 
-    Without them Kubernetes takes a node for lost every minute, and its pods are never ready again: those a budget
-    lets go, however many they are.
+    Otherwise Kubernetes considers a node lost after a minute, and its Pods not ready. A disruption budget does not
+    protect those.
     """
     ended = threading.Event()
 
@@ -71,18 +71,18 @@ def release(
     namespaced: Callable[[dict[str, Any]], Release],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Release:
-    """As ci/gpus.yaml; the jobs of engines run on simulated nodes too, where everything succeeds."""
+    """ci/gpus.yaml. The build Jobs run on simulated nodes, too, where every Job succeeds."""
     values = yaml.safe_load((CHART / "ci/gpus.yaml").read_text(encoding="utf-8"))
-    made = namespaced(values | {"gateway": {"replicas": 1}})
-    made.claim(tmp_path_factory.mktemp("engines"))
-    made.install()
-    eventually("every pod has a node", lambda: (placed(made, "a10") + placed(made, "a100")).total() == 10)
-    return made
+    release = namespaced(values | {"gateway": {"replicas": 1}})
+    release.claim(tmp_path_factory.mktemp("engines"))
+    release.install()
+    eventually("every Pod has a node", lambda: (placed(release, "a10") + placed(release, "a100")).total() == 10)
+    return release
 
 
 @pytest.fixture(autouse=True)
-def whole(kubernetes: Kubernetes) -> Iterator[None]:
-    """Every test leaves the nodes as it found them."""
+def restored_nodes(kubernetes: Kubernetes) -> Iterator[None]:
+    """Restores the nodes after each test."""
     yield
     assert kubernetes.own is not None
     kubernetes.run(str(kubernetes.own), "gpus")
@@ -93,11 +93,11 @@ def whole(kubernetes: Kubernetes) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def own_cluster(kubernetes: Kubernetes) -> None:
     if kubernetes.own is None:
-        pytest.skip("nodes can only be simulated on this machine's cluster")
+        pytest.skip("simulated nodes require a cluster on this machine")
 
 
 def pods(release: Release, pool: str) -> list[Object]:
-    """Those that stay: one that is being deleted may be evicted again, whatever the budget says."""
+    """All but terminating ones, which may be evicted again regardless of the budget."""
     return [
         pod
         for pod in release.pods("triton")
@@ -106,12 +106,12 @@ def pods(release: Release, pool: str) -> list[Object]:
 
 
 def placed(release: Release, pool: str) -> Counter[str]:
-    """Pods by node, without those that have none."""
+    """Number of Pods by node, without unscheduled ones."""
     nodes = (pod["spec"].get("nodeName") for pod in pods(release, pool))
     return Counter(node for node in nodes if node is not None)
 
 
-def test_each_pools_pods_are_on_their_nodes_alone_one_for_each_gpu_and_spread(release: Release) -> None:
+def test_pods_are_spread_over_the_nodes_of_their_pool_with_one_gpu_each(release: Release) -> None:
     assert placed(release, "a10") == {"a10-1": 2, "a10-2": 2}
     assert placed(release, "a100") == {"a100-1": 3, "a100-2": 3}
     for pod in release.pods("triton"):
@@ -119,7 +119,7 @@ def test_each_pools_pods_are_on_their_nodes_alone_one_for_each_gpu_and_spread(re
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
-def test_an_engine_was_built_for_each_architecture_on_its_own_nodes(release: Release) -> None:
+def test_an_engine_is_built_for_each_architecture_on_its_own_nodes(release: Release) -> None:
     jobs = release.objects("jobs")
     assert len(jobs) == 2
     nodes = {pod["spec"]["nodeName"].rpartition("-")[0] for pod in release.objects("pods") if is_engine(pod)}
@@ -130,20 +130,19 @@ def is_engine(pod: Object) -> bool:
     return bool(pod["metadata"]["labels"]["app.kubernetes.io/component"] == "engine")
 
 
-def test_replicas_that_do_not_answer_are_told_by_the_gateway(release: Release) -> None:
-    """Simulated pods are ready to Kubernetes, and nobody to the gateway."""
+def test_status_reports_ready_pods_that_do_not_respond(release: Release) -> None:
 
-    def told() -> str | None:
-        _, said = release.wanneng("status", release.name, "-n", release.namespace)
-        return said if "pool a10: 4 of 4 replicas do not answer the gateway" in said else None
+    def report() -> str | None:
+        _, output = release.wanneng("status", release.name, "-n", release.namespace)
+        return output if "pool a10: 4 of 4 replicas do not answer the gateway" in output else None
 
-    said = eventually("the gateway has found out", told)
-    assert "pool a100: 6 of 6 replicas do not answer the gateway" in said
-    assert "pool a100: no replica answers" in said
+    output = eventually("the gateway has noticed", report)
+    assert "pool a100: 6 of 6 replicas do not answer the gateway" in output
+    assert "pool a100: no replica answers" in output
 
 
-def test_what_has_no_room_is_explained(release: Release) -> None:
-    """Nine pods of one GPU each for eight GPUs."""
+def test_status_explains_why_a_pod_cannot_be_scheduled(release: Release) -> None:
+    """There are nine Pods for eight GPUs."""
     deployment = f"{release.name}-triton-a10"
     release.kubectl("scale", "deployment", deployment, "--replicas=9")
     try:
@@ -152,11 +151,11 @@ def test_what_has_no_room_is_explained(release: Release) -> None:
         )
         assert placed(release, "a10") == {"a10-1": 4, "a10-2": 4}
 
-        def told() -> str | None:
-            code, said = release.wanneng("status", release.name, "-n", release.namespace)
-            return said if code == 1 and "cannot be placed" in said else None
+        def report() -> str | None:
+            code, output = release.wanneng("status", release.name, "-n", release.namespace)
+            return output if code == 1 and "cannot be placed" in output else None
 
-        (line,) = [one for one in eventually("status tells", told).splitlines() if "cannot be placed" in one]
+        (line,) = [row for row in eventually("status says so", report).splitlines() if "cannot be placed" in row]
         assert f"{deployment}-" in line
         assert "Insufficient nvidia.com/gpu" in line
     finally:
@@ -164,15 +163,15 @@ def test_what_has_no_room_is_explained(release: Release) -> None:
         eventually("four are left", lambda: len(pods(release, "a10")) == 4)
 
 
-def test_no_more_pods_leave_at_once_than_the_budget_allows(release: Release) -> None:
-    """The API server itself refuses the second eviction while the first one's replacement has no room."""
+def test_evictions_beyond_the_disruption_budget_are_rejected(release: Release) -> None:
+    """The API server rejects another eviction while a replacement cannot be scheduled."""
     for node in ("a100-1", "a100-2"):
         release.kubernetes.kubectl("cordon", node)
     for _ in range(6):
-        eventually("one may leave", lambda: allowed(release, "a100") == 1)
+        eventually("the budget allows one", lambda: allowed(release, "a100") == 1)
         evict(release, placed_pods(release, "a100")[0])
-        eventually("the replacement has a node, or is told that there is none", lambda: decided(release, "a100"))
-        # The scheduler learns of a cordon a moment after it is made, and may have placed this one.
+        eventually("the scheduler has tried to place the replacement", lambda: scheduled(release, "a100"))
+        # The scheduler may have placed it before it noticed the cordon.
         if len(placed_pods(release, "a100")) == 5:
             break
     assert allowed(release, "a100") == 0
@@ -184,16 +183,16 @@ def placed_pods(release: Release, pool: str) -> list[str]:
     return [pod["metadata"]["name"] for pod in pods(release, pool) if "nodeName" in pod["spec"]]
 
 
-def decided(release: Release, pool: str) -> bool:
-    """Whether all six pods are there, and each has a node or the scheduler's word that there is none."""
-    found = pods(release, pool)
-    refused = [
+def scheduled(release: Release, pool: str) -> bool:
+    """Whether the scheduler has tried to place all six Pods."""
+    current = pods(release, pool)
+    unschedulable = [
         pod
-        for pod in found
+        for pod in current
         for condition in pod["status"].get("conditions", ())
         if condition["type"] == "PodScheduled" and condition["status"] == "False"
     ]
-    return len(found) == 6 == len(refused) + len(placed_pods(release, pool))
+    return len(current) == 6 == len(unschedulable) + len(placed_pods(release, pool))
 
 
 def evict(release: Release, pod: str) -> None:
@@ -203,23 +202,22 @@ def evict(release: Release, pod: str) -> None:
 
 
 def allowed(release: Release, pool: str) -> int:
-    (budget,) = [
-        one for one in release.objects("poddisruptionbudgets") if one["metadata"]["name"].endswith(f"-{pool}")
-    ]
+    budgets = release.objects("poddisruptionbudgets")
+    (budget,) = [budget for budget in budgets if budget["metadata"]["name"].endswith(f"-{pool}")]
     return int(budget["status"]["disruptionsAllowed"])
 
 
-def test_a_drain_moves_a_nodes_pods_one_after_another(release: Release) -> None:
-    eventually("every pod is placed", lambda: placed(release, "a10").total() == 4)
+def test_draining_a_node_moves_its_pods(release: Release) -> None:
+    eventually("every Pod has a node", lambda: placed(release, "a10").total() == 4)
     assert placed(release, "a10")["a10-1"] > 0
 
-    code, said = release.wanneng("drain", "a10-1", release.name, "-n", release.namespace, "--timeout-s", "90")
-    assert code == 0, said
-    assert "a10-1 takes no new pods" in said
+    code, output = release.wanneng("drain", "a10-1", release.name, "-n", release.namespace, "--timeout-s", "90")
+    assert code == 0, output
+    assert "a10-1 takes no new pods" in output
     assert placed(release, "a10") == {"a10-2": 4}
 
 
-def test_a_node_that_is_taken_away_is_replaced(release: Release) -> None:
-    eventually("every pod is placed", lambda: placed(release, "a100").total() == 6)
+def test_the_pods_of_a_lost_node_are_replaced(release: Release) -> None:
+    eventually("every Pod has a node", lambda: placed(release, "a100").total() == 6)
     release.kubernetes.kubectl("delete", "node", "a100-1")
-    eventually("all are on the node that is left", lambda: placed(release, "a100") == {"a100-2": 6}, 180)
+    eventually("all are on the remaining node", lambda: placed(release, "a100") == {"a100-2": 6}, 180)
