@@ -1,0 +1,82 @@
+"""The stores under test: in memory, in SQLite, in a real PostgreSQL; and two tenants."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from stores.database import Database, migrate
+from stores.factory import Stores, sql_stores
+from stores.tenants import ACTIVE, Quota, Tenant
+from tests.fakes.stores import fake_stores
+from tests.postgresql import postgresql_server
+
+THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a server without databases."""
+    with postgresql_server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def new_database(postgresql: str) -> Callable[[], Awaitable[str]]:
+    """Creates an empty database in PostgreSQL, and returns its URL."""
+
+    async def create() -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        connection = await asyncpg.connect(f"{postgresql}/postgres")
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+        return f"{postgresql}/{name}"
+
+    return create
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/wanneng.db"
+    url: str = await request.getfixturevalue("new_database")()
+    return url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    if request.param == "memory":
+        yield fake_stores()
+        return
+    url = f"sqlite:///{tmp_path}/wanneng.db"
+    if request.param == "postgresql":
+        url = await request.getfixturevalue("new_database")()
+        await migrate(url)
+    database = Database(url)
+    await database.prepare()
+    stores = sql_stores(database)
+    yield stores
+    await stores.close()
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return Tenant("t_1", "Acme", ACTIVE, THEN)
+
+
+@pytest.fixture
+def other() -> Tenant:
+    return Tenant("t_2", "Other 万能", ACTIVE, THEN, Quota(60, 1_000_000))
+
+
+@pytest.fixture
+async def tenants(stores: Stores, acme: Tenant, other: Tenant) -> None:
+    """Both tenants exist."""
+    await stores.tenants.add(acme)
+    await stores.tenants.add(other)

@@ -1,0 +1,201 @@
+"""Tenants and label sets from a file: validated as a whole, read again when it changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from stores.api_keys import generate_key, matches
+from stores.batches import VALIDATING, Batch
+from stores.errors import NotAvailable
+from stores.factory import Stores, file_stores
+from stores.files import BATCH_PURPOSE, File
+from stores.label_sets import LabelLimits, LabelSet, LabelSetContent, SetLabel, find_label_set
+from stores.tenants import ACTIVE, SCOPES, ApiKey, Quota, Tenant
+from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
+from stores.tenants_file.stores import TenantsFile
+from tests.fakes.chunks import chunks_of
+
+ROOT = Path(__file__).parents[2]
+NEW = generate_key()
+GOOD = f"""
+tenants:
+  - id: acme
+    name: Acme 公司
+    quota: {{pairs_per_minute: 4}}
+    keys:
+      - id: "{NEW.id}"
+        sha256: "{NEW.digest}"
+        scopes: [classify, "label_sets:read", "label_sets:write", "usage:read"]
+    label_sets:
+      - {{name: tickets, version: 1, labels: [投诉, {{label: 咨询, hypothesis: 用户在咨询}}]}}
+      - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5}}
+  - id: other
+"""
+THEN = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "tenants.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def declared(path: Path) -> Stores:
+    return file_stores(path, LabelLimits())
+
+
+async def test_what_the_file_declares_is_in_the_stores(declared: Stores) -> None:
+    acme, other = await declared.tenants.all()
+    assert (acme.id, acme.name, acme.status, acme.quota) == ("acme", "Acme 公司", ACTIVE, Quota(None, 4))
+    assert (other.id, other.name, other.quota) == ("other", "other", Quota())
+    assert await declared.tenants.get("acme") == acme
+    assert await declared.tenants.get("nobody") is None
+    record = await declared.api_keys.find(NEW.id)
+    assert record is not None
+    assert (record[1], record[0].scopes) == (acme, SCOPES)
+    assert matches(NEW.key, record[0].digest)
+    assert await declared.api_keys.find(generate_key().id) is None
+    assert [key.id for key in await declared.api_keys.of("acme")] == [NEW.id]
+
+
+async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
+    sets = declared.label_sets
+    newest = await find_label_set(sets, "acme", "tickets")
+    first = await find_label_set(sets, "acme", "tickets@1")
+    assert newest is not None
+    assert first is not None
+    assert (newest.version, newest.content.threshold) == (2, 0.5)
+    assert (first.reference, first.content.hypotheses) == ("tickets@1", ("投诉", "用户在咨询"))
+    assert await find_label_set(sets, "other", "tickets") is None
+    assert [(version.name, version.version) for version in await sets.all("acme")] == [("tickets", 2)]
+    assert [version.version for version in await sets.all("acme", "tickets")] == [2, 1]
+
+
+def test_an_unchanged_file_is_not_parsed_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    file = TenantsFile(path, LabelLimits())
+    before = file.current
+    file.reload()
+    assert file.current is before
+    assert "has changed" not in caplog.text
+
+
+async def test_every_change_is_refused_with_the_way_out(declared: Stores) -> None:
+    acme = Tenant("acme", "new", ACTIVE, THEN)
+    content = LabelSetContent((SetLabel("a"),))
+    batch = Batch("batch_1", "acme", "file-1", VALIDATING, THEN, THEN)
+    for refused in (
+        declared.tenants.add(acme),
+        declared.tenants.change(acme),
+        declared.tenants.remove("acme"),
+        declared.api_keys.add(ApiKey(NEW.id, "acme", NEW.digest, SCOPES, THEN, None)),
+        declared.api_keys.change(NEW.id, expires_at=THEN),
+        declared.api_keys.remove("acme", NEW.id),
+        declared.label_sets.add(LabelSet("acme", "new", 1, content, THEN), 0),
+        declared.label_sets.remove("acme", "tickets"),
+        declared.usage.of("acme", THEN.date(), THEN.date()),
+        declared.files.add(File("file-1", "acme", "a", BATCH_PURPOSE, 0, THEN), chunks_of(b"x", 1)),
+        declared.files.get("acme", "file-1"),
+        declared.files.all("acme"),
+        declared.files.chunk("file-1", 0),
+        declared.files.remove("acme", "file-1"),
+        declared.batches.add(batch, None, "d"),
+        declared.batches.get("acme", "batch_1"),
+        declared.batches.all("acme"),
+        declared.batches.cancel("acme", "batch_1", THEN),
+    ):
+        with pytest.raises(NotAvailable, match="WANNENG_TENANTS_FILE"):
+            await refused
+
+
+async def test_the_last_use_of_a_key_and_usage_are_not_kept(declared: Stores) -> None:
+    """Neither is refused: requests go on."""
+    await declared.api_keys.change(NEW.id, last_used_at=THEN)
+    await declared.usage.add([])
+    (key,) = await declared.api_keys.of("acme")
+    assert key.last_used_at is None
+
+
+async def test_a_changed_file_takes_effect_and_an_invalid_one_does_not(
+    path: Path, declared: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = declared.tenants_file
+    assert file is not None
+
+    async def labels() -> int:
+        label_set = await find_label_set(declared.label_sets, "acme", "tickets")
+        assert label_set is not None
+        return len(label_set.content.labels)
+
+    assert (await labels(), file.valid) == (3, True)
+    path.write_text(GOOD.replace("[a, b, c]", "[a, b]").replace("4}", "9}"), encoding="utf-8")
+    file.reload()
+    assert (await labels(), file.valid) == (2, True)
+    for broken in ("tenants: {", "tenants:\n  - id: acme\n    colour: red", None):
+        if broken is None:
+            path.unlink()
+        else:
+            path.write_text(broken, encoding="utf-8")
+        file.reload()
+        assert (await labels(), file.valid) == (2, False)
+    assert sum("cannot be used" in record.message for record in caplog.records) == 1, "logged once"
+    path.write_text(GOOD, encoding="utf-8")
+    file.reload()
+    assert (await labels(), file.valid) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "position"),
+    [
+        (b"\xff", ""),
+        (b"[]", "Expected `object`"),
+        (b"tenants: [{id: A}]", "tenants[0].id"),
+        (b"tenants: [{id: a}, {id: a}]", "tenants[1].id"),
+        (b"tenants: [{id: a}, {id: b, name: a}]", "tenants: two"),
+        (b"tenants: [{id: a, status: gone}]", "tenants[0].status"),
+        (b"tenants: [{id: a, quota: {pairs_per_minute: 0}}]", "tenants[0].quota"),
+        (b"tenants: [{id: a, keys: [{id: k, sha256: s}]}]", "tenants[0].keys[0].id"),
+        (b"tenants: [{id: a, keys: [{id: 00000000000a, sha256: s}]}]", "tenants[0].keys[0].sha256"),
+        (
+            b"tenants: [{id: a, keys: [{id: 00000000000a, sha256: %s, scopes: [all]}]}]" % (b"a" * 64),
+            "tenants[0].keys[0].scopes",
+        ),
+        (
+            b"tenants: [{id: a, keys: [{id: 00000000000a, sha256: %s, expires_at: '2030-01-01T00:00:00'}]}]"
+            % (b"a" * 64),
+            "tenants[0].keys[0].expires_at",
+        ),
+        (b"tenants: [{id: a, label_sets: [{name: N, labels: [x]}]}]", "tenants[0].label_sets[0].name"),
+        (b"tenants: [{id: a, label_sets: [{name: n, labels: [x, x]}]}]", "tenants[0].label_sets[0].labels[1]"),
+        (b"tenants: [{id: a, label_sets: [{name: n, labels: []}]}]", "tenants[0].label_sets[0].labels"),
+        (
+            b"tenants: [{id: a, label_sets: [{name: n, labels: [x]}, {name: n, labels: [y]}]}]",
+            "tenants[0].label_sets[1].version",
+        ),
+    ],
+)
+def test_a_mistake_is_named_by_its_position(content: bytes, position: str) -> None:
+    with pytest.raises(TenantsFileError) as refusal:
+        TenantsFileContent(content, LabelLimits())
+    assert position in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_used_at_the_start_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.yaml"
+    path.write_text("tenants: [{id: A}]", encoding="utf-8")
+    with pytest.raises(TenantsFileError) as refusal:
+        _ = TenantsFile(path, LabelLimits()).current
+    assert str(refusal.value) == f"{path}: tenants[0].id: only a-z, 0-9, _ and - are allowed"
+    with pytest.raises(TenantsFileError, match=r"none\.yaml cannot be read: No such file"):
+        _ = TenantsFile(tmp_path / "none.yaml", LabelLimits()).current
+
+
+def test_the_example_in_the_documentation_can_be_used() -> None:
+    page = (ROOT / "docs/tenants.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    assert list(TenantsFileContent(example.encode(), LabelLimits()).tenants) == ["acme"]
