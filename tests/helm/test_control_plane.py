@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from control_plane.settings import Settings, WorkerSettings
 from tests.helm.tools import CHART, Object, containers, environment, find, helm, names, pod_of, render, variables
 
 DATABASE = CHART / "ci/database.yaml"
@@ -150,8 +151,6 @@ def test_existing_secrets_are_referenced_instead_of_created() -> None:
 
 
 def test_every_variable_is_a_setting_of_its_process() -> None:
-    from control_plane.settings import Settings, WorkerSettings
-
     given = {"WANNENG_MAX_FILE_BYTES": 1, "WANNENG_BATCH_LINES_AT_ONCE": 4, "WANNENG_MAX_LABELS": 64}
     objects = render({"controlPlane": {"settings": given}}, DATABASE)
     assert set(settings_of(objects, "control-plane")) <= variables(Settings)

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec import Struct
 
+from control_plane.settings import Settings as ControlPlaneSettings
+from control_plane.settings import WorkerSettings
+from gateway.settings import Settings as GatewaySettings
 from tests.helm.tools import ROOT, variables
 
 DOCKER = ROOT / "helm/docker"
@@ -25,11 +29,11 @@ def copied(dockerfile: str) -> set[str]:
 
 
 def test_every_variable_in_compose_yaml_is_a_setting_of_its_process() -> None:
-    from control_plane.settings import Settings as ControlPlaneSettings
-    from control_plane.settings import WorkerSettings
-    from gateway.settings import Settings as GatewaySettings
-
-    settings = {"gateway": GatewaySettings, "control-plane": ControlPlaneSettings, "worker": WorkerSettings}
+    settings: dict[str, type[Struct]] = {
+        "gateway": GatewaySettings,
+        "control-plane": ControlPlaneSettings,
+        "worker": WorkerSettings,
+    }
     for service, kind in settings.items():
         assert SERVICES[service]["environment"].keys() <= variables(kind), service
 

@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec import Struct
 
+from control_plane.settings import Settings as ControlPlaneSettings
+from control_plane.settings import WorkerSettings
+from gateway.settings import Settings as GatewaySettings
 from tests.helm.tools import CHART, ROOT, helm, refusal, variables
+from web.metrics import SECONDS
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -82,25 +87,23 @@ def test_invalid_values_are_rejected_by_name(values: dict[str, Any], words: str)
 
 
 def test_latency_objectives_are_bounds_of_the_histogram() -> None:
-    from web.metrics import SECONDS
-
     allowed = SCHEMA["properties"]["monitoring"]["properties"]["latencySeconds"]["enum"]
     assert set(allowed) <= set(SECONDS)
 
 
 def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> None:
     """All but those that the chart sets itself."""
-    from control_plane.settings import Settings as ControlPlaneSettings
-    from control_plane.settings import WorkerSettings
-    from gateway.settings import Settings as GatewaySettings
-
     set_by_the_chart = {
         "gateway": {"HOST", "PORT", "TRITON_URL", "LENGTH_BUCKETS", "TENANTS_FILE", "DRAIN_S"}
         | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "WORKER_KEY"},
         "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"},
         "worker": {"DATABASE_URL", "GATEWAY_URL", "WORKER_KEY"},
     }
-    read = {"gateway": GatewaySettings, "controlPlane": ControlPlaneSettings, "worker": WorkerSettings}
+    read: dict[str, type[Struct]] = {
+        "gateway": GatewaySettings,
+        "controlPlane": ControlPlaneSettings,
+        "worker": WorkerSettings,
+    }
     for process, settings in read.items():
         expected = variables(settings) - {f"WANNENG_{name}" for name in set_by_the_chart[process]}
         assert set(SETTINGS[process]) == expected, process
