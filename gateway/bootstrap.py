@@ -37,7 +37,7 @@ from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Backend
-from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
+from gateway.triton.client import TritonClient
 from gateway.triton.discovery import discovery_of
 from gateway.triton.load_balancer import LoadBalancer
 from stores.clock import Clock, SystemClock
@@ -81,7 +81,7 @@ def create_app(
     clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
-    triton_http, forward_http = _triton_http(settings), _forward_http(settings)
+    triton_http, forward_http = _triton_http(), _forward_http(settings)
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
         lambda url: backend or TritonClient(triton_http, url, settings.length_buckets, tracing),
@@ -182,20 +182,22 @@ def _default_quota(settings: Settings) -> Quota:
     )
 
 
-def _triton_http(settings: Settings) -> httpx.AsyncClient:
+def _triton_http() -> httpx.AsyncClient:
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
     limits = httpx.Limits(max_connections=MAX_TRITON_CONNECTIONS, max_keepalive_connections=MAX_TRITON_CONNECTIONS)
     return httpx.AsyncClient(
         transport=AiohttpTransport(limits=limits),
-        timeout=httpx.Timeout(settings.deadline_s, connect=CONNECT_TIMEOUT_S),
         trust_env=False,
     )
 
 
 def _forward_http(settings: Settings) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=settings.max_forwarded_requests)
-    return httpx.AsyncClient(
+    client = httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(limits=limits, trust_env=False),
         timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=FORWARD_CONNECT_TIMEOUT_S),
         trust_env=False,
     )
+    # A request has the headers of its caller alone, who may not read what httpx accepts, such as gzip.
+    client.headers.clear()
+    return client

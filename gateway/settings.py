@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from web import settings as server_settings
 from web.settings import (
     Count,
@@ -80,6 +82,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Redis or Valkey through which several gateways share cached pairs and quotas; empty: each has its own."""
     redis_timeout_s: Seconds = 0.05
     """Longest wait for Redis; then the gateway goes on without it."""
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "length_buckets", tuple(sorted(self.length_buckets)))
 
     @property
     def keys_needed(self) -> bool:

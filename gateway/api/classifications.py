@@ -13,6 +13,9 @@ from gateway.observability.request_context import GatewayContext
 from stores.errors import ServiceError
 from web.operations import Call
 
+BATCH_ROUTE = "batch"
+"""Of batch lines: nobody waits for them, so they count neither as latency nor as errors of `/v1/classify`."""
+
 
 class Classifications:
     def __init__(self, service: ClassificationService) -> None:
@@ -41,6 +44,8 @@ class Classifications:
         """What is left of the quota is told with every answer, a refusal included."""
         context = call.context
         assert isinstance(context, GatewayContext)
+        if call.caller.low_priority:
+            context.route = BATCH_ROUTE
         try:
             yield context
         except ServiceError as error:

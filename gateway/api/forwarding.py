@@ -7,7 +7,7 @@ costs at most `max_forwarded_requests` idle coroutines.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import httpx
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
-from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, Unauthorized
+from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound, Unauthorized
 from web.bodies import DISCONNECT
 
 PATHS = (
@@ -41,17 +41,23 @@ IDLE_TIMEOUT_S = 30.0
 CHUNK_BYTES = 65_536
 HOP_BY_HOP = frozenset(
     {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
-"""Headers of one connection (RFC 9110, section 7.6.1)."""
+"""Headers of one connection (RFC 9110, section 7.6.1). What `Connection` names stays: it could name the key."""
+OWN_REQUEST_HEADERS = frozenset({b"host", b"x-request-id"})
+OWN_RESPONSE_HEADERS = frozenset({b"date", b"x-request-id"})
+"""The gateway sets its own in their place."""
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+CACHED_PATHS = ("/v1/tenants", "/v1/label-sets")
+"""Where the paths begin whose records the gateway remembers."""
 NOT_CONFIGURED = (
     "tenants, label sets, files, batches and the page need a control plane: set WANNENG_CONTROL_PLANE_URL"
 )
@@ -62,7 +68,7 @@ TENANTS_FILE = (
 
 
 class Forwarding:
-    """`on_change` is called when a change may have been made: what the gateway remembers of tenants is stale."""
+    """`on_change` is called when a tenant, a key or a label set has changed: what the gateway knows is stale."""
 
     def __init__(self, http: httpx.AsyncClient, settings: Settings, on_change: Callable[[], None]) -> None:
         self._http = http
@@ -83,8 +89,6 @@ class Forwarding:
             raise BodyTooSlow(f"not done within {self._settings.forward_timeout_s:g} s") from None
         finally:
             self._in_flight -= 1
-            if request.method != "GET":
-                self._on_change()
 
     def _check(self, request: Request) -> None:
         settings = self._settings
@@ -92,18 +96,25 @@ class Forwarding:
             raise NotAvailable(TENANTS_FILE)
         if not settings.control_plane_url:
             raise NotAvailable(NOT_CONFIGURED)
-        is_api = request.url.path.startswith(API_PREFIX)
-        if is_api and settings.keys_needed and "Authorization" not in request.headers:
+        path: str = request.scope["path"]
+        if not {".", ".."}.isdisjoint(path.split("/")):
+            # It would become another path on its way, past the check below.
+            raise NotFound("there is no such path")
+        if path.startswith(API_PREFIX) and settings.keys_needed and "Authorization" not in request.headers:
             # The control plane may listen on loopback, where it would take a stranger for the tenant `local`.
             raise Unauthorized
         if self._in_flight >= settings.max_forwarded_requests:
             raise Overloaded(f"{self._in_flight} requests are being forwarded to the control plane; try again")
 
     async def _exchange(self, request: Request, send: Send) -> None:
+        request_id: bytes = request.scope["context"].request_id.encode()
         upstream = self._http.build_request(
             request.method,
             f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
-            headers=_forwarded_headers(request),
+            headers=[
+                *_end_to_end(request.headers.raw, OWN_REQUEST_HEADERS),
+                (b"x-request-id", request_id),
+            ],
             content=_body(request) if _has_body(request) else None,
         )
         try:
@@ -113,7 +124,12 @@ class Forwarding:
         except httpx.TransportError:
             raise ControlPlaneUnavailable("the control plane ended the connection, or took too long") from None
         try:
+            if _is_change(request, response):
+                # Before the answer, upon which the caller may use what it has changed.
+                self._on_change()
             await _answer(response, send)
+        except httpx.TransportError:
+            raise ControlPlaneUnavailable("the control plane ended its answer early") from None
         finally:
             await response.aclose()
 
@@ -129,11 +145,7 @@ class _Endpoint:
 
 
 async def _answer(response: httpx.Response, send: Send) -> None:
-    headers = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.headers.multi_items()
-        if name.lower() not in HOP_BY_HOP and name.lower() != "x-request-id"
-    ]
+    headers = _end_to_end(response.headers.raw, OWN_RESPONSE_HEADERS)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     async for chunk in response.aiter_raw(CHUNK_BYTES):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -147,13 +159,15 @@ def _target(scope: Scope) -> str:
     return (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
 
 
-def _forwarded_headers(request: Request) -> list[tuple[str, str]]:
-    headers = [
-        (name, value)
-        for name, value in request.headers.items()
-        if name not in HOP_BY_HOP and name not in ("host", "x-request-id")
-    ]
-    return [*headers, ("X-Request-Id", request.scope["context"].request_id)]
+def _end_to_end(headers: Sequence[tuple[bytes, bytes]], own: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Headers for the other side, byte for byte: without those of one connection, and without our `own`."""
+    lowercase = [(name.lower(), value) for name, value in headers]
+    return [(name, value) for name, value in lowercase if name not in HOP_BY_HOP and name not in own]
+
+
+def _is_change(request: Request, response: httpx.Response) -> bool:
+    path: str = request.scope["path"]
+    return request.method not in SAFE_METHODS and response.is_success and path.startswith(CACHED_PATHS)
 
 
 def _has_body(request: Request) -> bool:

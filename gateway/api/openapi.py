@@ -14,6 +14,9 @@ from web.openapi import document, merge
 from web.operations import Call, Operation
 from web.responses import json_response
 
+TIMEOUT_S = 2.0
+"""Longest wait for the control plane's part of the document."""
+
 
 class OpenApiEndpoint:
     """The gateway's own operations, and those of the control plane while it answers."""
@@ -35,7 +38,7 @@ class OpenApiEndpoint:
         url = self._settings.control_plane_url
         if url and not self._settings.tenants_file and not self._merged:
             try:
-                response = await self._http.get(f"{url.rstrip('/')}/openapi.json")
+                response = await self._http.get(f"{url.rstrip('/')}/openapi.json", timeout=TIMEOUT_S)
                 self._merged = merge(self._own, msgspec.json.decode(response.raise_for_status().content))
             except (httpx.HTTPError, msgspec.DecodeError):
                 return json_response(self._own)

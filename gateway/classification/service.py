@@ -274,7 +274,7 @@ class ClassificationService:
                 raise
             self._take_room(work, len(part.indices))
             try:
-                work.charge.settle_more(len(part.indices))
+                work.charge.settle(work.computed + len(part.indices))
             except ServiceError:
                 self._release(work, len(part.indices))
                 raise

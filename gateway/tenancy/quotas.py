@@ -144,10 +144,6 @@ class Charge:
         self._quotas.take(self._tenant_id, "pairs", self._quota.pairs_per_minute, cost - self._charged)
         self.computed, self._charged = computed, max(cost, self._charged)
 
-    def settle_more(self, computed: int) -> None:
-        """Another `computed` pairs, which were expected from elsewhere."""
-        self.settle(self.computed + computed)
-
 
 class Quotas:
     """Buckets of every tenant; a changed quota starts with a full bucket."""

@@ -95,7 +95,10 @@ class TritonClient:
             with self._tracing.upstream_call(model) as headers:
                 headers[HEADER_LENGTH] = str(header_length)
                 response = await self._http.post(
-                    f"{self._url}/v2/models/{model}/infer", content=body, headers=headers
+                    f"{self._url}/v2/models/{model}/infer",
+                    content=body,
+                    headers=headers,
+                    timeout=httpx.Timeout(call.remaining_s(), connect=CONNECT_TIMEOUT_S),
                 )
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None
