@@ -1,0 +1,165 @@
+"""The gateway on a fake backend and fake stores: the one place where tests build it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from gateway.bootstrap import create_app
+from gateway.cache.pair_cache import MemoryPairCache
+from gateway.classification.schema import ClassifyBody
+from gateway.classification.service import CallOptions, ClassificationService, Outcome
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.settings import Settings
+from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.quotas import Quotas
+from gateway.tenancy.usage import UsageCounter
+from gateway.triton.backend import Engine
+from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.load_balancer import LoadBalancer
+from stores.api_keys import generate_key
+from stores.clock import Clock
+from stores.label_sets import LabelSet, LabelSetContent, SetLabel
+from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, ApiKey, Quota, Tenant
+from tests.fakes.backend import FakeBackend
+from tests.fakes.clock import FakeClock
+from tests.fakes.stores import Memory, fake_stores
+from web.access_log import AccessLog
+from web.authentication import Caller
+from web.middleware import Middleware
+
+COMPLAINT: dict[str, Any] = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
+"""A good body of `/v1/classify`: two pairs."""
+
+
+def gateway_app(
+    backend: FakeBackend | None = None,
+    memory: Memory | None = None,
+    lines: list[bytes] | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> Middleware:
+    """`lines` receives the access log."""
+    return create_app(
+        Settings(**settings),
+        backend=backend or FakeBackend(),
+        stores=fake_stores(memory),
+        clock=clock or FakeClock(),
+        log=AccessLog((lines if lines is not None else []).append),
+    )
+
+
+@asynccontextmanager
+async def gateway(
+    backend: FakeBackend | None = None,
+    memory: Memory | None = None,
+    lines: list[bytes] | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole gateway, which runs as long as the block."""
+    app = gateway_app(backend, memory, lines, clock, **settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+    ):
+        yield client
+
+
+def add_tenant(memory: Memory, name: str = "acme", *, status: str = ACTIVE, **quota: int) -> Tenant:
+    """A tenant whose id is its name."""
+    tenant = memory.tenants[name] = Tenant(name, name, status, FakeClock().now(), Quota(**quota))
+    return tenant
+
+
+def add_key(
+    memory: Memory, tenant: Tenant, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+) -> dict[str, str]:
+    """The header of a caller that has a new key of the tenant."""
+    key = generate_key()
+    memory.keys[key.id] = ApiKey(key.id, tenant.id, key.digest, tuple(scopes), FakeClock().now(), expires_at)
+    return bearer(key.key)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def add_label_set(
+    memory: Memory,
+    labels: Sequence[str | tuple[str, str]],
+    *,
+    name: str = "tickets",
+    tenant_id: str = LOCAL_TENANT_ID,
+    **content: Any,
+) -> LabelSet:
+    """The next version of a label set; a label may come with a hypothesis of its own."""
+    latest, _ = memory.latest.get((tenant_id, name), (0, False))
+    set_labels = tuple(SetLabel(label) if isinstance(label, str) else SetLabel(*label) for label in labels)
+    label_set = LabelSet(tenant_id, name, latest + 1, LabelSetContent(set_labels, **content), FakeClock().now())
+    memory.versions[tenant_id, name, label_set.version] = label_set
+    memory.latest[tenant_id, name] = (label_set.version, True)
+    return label_set
+
+
+@dataclass
+class FakeService:
+    """The classification service with its parts in reach."""
+
+    backend: FakeBackend = field(default_factory=FakeBackend)
+    memory: Memory = field(default_factory=Memory)
+    settings: Settings = field(default_factory=lambda: Settings(deadline_s=2))
+    window: int = 1_000
+    knows_engine: bool = True
+    """False: as in a gateway that has not heard of a replica yet."""
+
+    def __post_init__(self) -> None:
+        self.now = time.monotonic()
+        clock, stores = FakeClock(), fake_stores(self.memory)
+        self.load_balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: self.backend)
+        self.queue = FairQueue(self.settings.max_pairs_in_flight, lambda: self.window)
+        self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
+        self.quotas = Quotas(lambda: self.now, self.settings.cached_pair_cost)
+        self.usage = UsageCounter(stores.usage, clock)
+        self.service = ClassificationService(
+            self.load_balancer,
+            self.cache,
+            self.queue,
+            self.quotas,
+            LabelSetReader(stores.label_sets, clock, self.settings.key_cache_ttl_s),
+            self.usage,
+            self.settings,
+        )
+
+    async def classify(
+        self,
+        labels: Sequence[str],
+        text: str | Sequence[str] = "投诉手机",
+        *,
+        tenant: str = "t_1",
+        quota: Quota = NO_QUOTA,
+        low_priority: bool = False,
+        options: CallOptions | None = None,
+        **body: Any,
+    ) -> Outcome:
+        if self.knows_engine:
+            await self.hear_of("engine-1")
+        texts = [text] if isinstance(text, str) else list(text)
+        return await self.service.classify(
+            ClassifyBody(list(labels), texts=texts, **body),
+            Caller(tenant, (CLASSIFY,), quota, low_priority=low_priority),
+            options or CallOptions(),
+        )
+
+    async def hear_of(self, engine_id: str) -> None:
+        """The replica has this engine, unless it has already told which it has."""
+        if not self.load_balancer.replicas:
+            await self.load_balancer.refresh()
+            self.load_balancer.replicas[0].answered(Engine(engine_id, "fake"), time.monotonic())
