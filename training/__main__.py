@@ -1,4 +1,4 @@
-"""`python -m training`: vocabulary → vectors → bi-encoder → cross-encoder, resumable at every point."""
+"""`python -m training`: trains vocabulary, word vectors, bi-encoder and cross-encoder; resumes a stopped run."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ import torch
 from transformers import BertForSequenceClassification
 
 from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
-from training.calibration import Asked, apply_temperature, best_temperature
-from training.data.batches import LengthSorted, TokenBatcher
-from training.data.corpus import Corpus, Labelled, SentencePair
+from training.calibration import TaskScores, apply_temperature, best_temperature
+from training.data.batches import LengthSortedTask, TokenBatcher
+from training.data.corpus import Corpus, LabelledText, SentencePair
 from training.data.derived import derived_tasks
-from training.data.hypotheses import say
+from training.data.hypotheses import verbalize
 from training.data.vocabulary import learn_vocabulary, load_tokenizer
 from training.data.word_vectors import learn_vectors, write_token_file
 from training.evaluation import (
-    Score,
-    ask_all,
-    entailments,
-    everyday,
-    load_everyday_examples,
-    matches,
+    ScoreHypotheses,
+    answers_correct,
+    cosine_similarities,
+    entailment_logits,
+    load_examples,
     relation_accuracy,
+    score_task,
 )
 from training.loop import Stage, run_stage
-from training.network import build_network, config_of, keep_segments
-from training.stages.bi_encoder import add_inference, match_loss
-from training.stages.comparison_layer import comparing
-from training.stages.cross_encoder import LONGEST_TEXT, Teacher, entail_loss
-from training.stages.distillation import distil_loss
-from training.stages.grids import IMITATE, RANK, grid_loss, last_layer_alone
+from training.network import build_network, freeze_segments, snapshot_config
+from training.stages.bi_encoder import add_inference_head, bi_encoder_loss
+from training.stages.comparison_layer import add_comparison_layer
+from training.stages.cross_encoder import MAX_TEXT_TOKENS, Teacher, cross_encoder_loss
+from training.stages.distillation import distillation_loss
+from training.stages.grids import IMITATE, RANK, grid_loss, last_layer_only
 
 SEED = 7
 HIDDEN = 256
-NEIGHBOURS = 120_000
-WORDS = 300_000
-MOST_PAIRS = 10_000
-"""A dev task of many labels is asked with fewer texts: 500 with 98 labels each took eight minutes."""
-SAMPLED = 30
-"""Texts of a task that the layer which compares is built by."""
+MAX_NEIGHBOURS = 120_000
+MAX_WORDS = 300_000
+MAX_DEV_PAIRS = 10_000
+"""Bounds the texts of a dev task with many labels: 500 texts with 98 labels each took eight minutes."""
+SAMPLES_PER_TASK = 30
+"""Texts of each task from which the comparison layer is computed."""
 
+# Frequencies of the tasks in the steps of each stage, relative to one another.
 TOPIC_WEIGHTS = {
     "tnews": 3.0,
     "nlpcc2017": 3.0,
@@ -69,7 +70,7 @@ TOPIC_WEIGHTS = {
     "review_aspect": 2.0,
     "words": 6.0,
 }
-MATCH_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0, "nli": 4.0}
+BI_ENCODER_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0, "nli": 4.0}
 IMITATE_WEIGHTS = TOPIC_WEIGHTS | {"nli": 10.0}
 RANK_WEIGHTS = TOPIC_WEIGHTS | {
     "nlpcc2017": 4.0,
@@ -78,7 +79,8 @@ RANK_WEIGHTS = TOPIC_WEIGHTS | {
     "entailed": 1.0,
     "nli": 8.0,
 }
-ENTAIL_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 14.0, "questions": 1.0, "neighbours": 4.0}
+CROSS_ENCODER_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 14.0, "questions": 1.0, "neighbours": 4.0}
+DISTILLATION_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 6.0}
 
 
 def main() -> None:
@@ -87,14 +89,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.set_default_device(options.device)
     corpus = Corpus(options.data)
-    vocabulary = options.work / "vocab.txt"
-    if not vocabulary.exists():
-        report("learning the vocabulary")
-        learn_vocabulary(corpus.passages(), vocabulary)
-    tokenizer = load_tokenizer(vocabulary)
+    vocabulary_file = options.work / "vocab.txt"
+    if not vocabulary_file.exists():
+        log("learning the vocabulary")
+        learn_vocabulary(corpus.passages(), vocabulary_file)
+    tokenizer = load_tokenizer(vocabulary_file)
     vectors_file = options.work / "vectors.npy"
     if not vectors_file.exists():
-        report("learning token vectors")
+        log("learning token vectors")
         token_file = options.work / "tokens.txt"
         write_token_file(tokenizer, corpus.passages(), token_file)
         np.save(
@@ -102,168 +104,174 @@ def main() -> None:
             learn_vectors(token_file, tokenizer.get_vocab_size(), dimensions=HIDDEN, epochs=3, seed=SEED),
         )
     batcher = TokenBatcher(tokenizer)
-    report("reading tasks")
+    log("reading tasks")
     tasks = _tasks(corpus, batcher)
     network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
-    keep_segments(network, options.layers - 1)
-    add_inference(network)
+    freeze_segments(network, options.layers - 1)
+    add_inference_head(network)
     stage = Stage("match", options.match_steps, learning_rate=5e-4)
-    loss = match_loss(network, batcher, tasks, MATCH_WEIGHTS)
-    run_stage(stage, network, loss, options.work, report)
-    _ask(matches, network, batcher, corpus, options)
+    loss = bi_encoder_loss(network, batcher, tasks, BI_ENCODER_WEIGHTS)
+    run_stage(stage, network, loss, options.work, log)
+    _evaluate(cosine_similarities, network, batcher, corpus, options)
     if options.teacher is None:
-        network = _learn_pairs(network, batcher, tasks, options)
+        network = _train_cross_encoder(network, batcher, tasks, options)
     else:
-        network = _learn_from(options.teacher, network, batcher, tasks, options)
+        network = _distil(options.teacher, network, batcher, tasks, options)
     network.eval()
-    figures = _figures(network, batcher, corpus, options)
+    figures = _dev_figures(network, batcher, corpus, options)
     apply_temperature(network, figures["temperature"])
-    snapshot = Snapshot(
-        config_of(network), network.cpu().state_dict(), vocabulary.read_text(encoding="utf-8"), lower_case=True
-    )
+    vocabulary = vocabulary_file.read_text(encoding="utf-8")
+    snapshot = Snapshot(snapshot_config(network), network.cpu().state_dict(), vocabulary, lower_case=True)
     write_snapshot(snapshot, options.work / "snapshot")
     (options.work / "dev.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def _learn_pairs(
-    network: BertForSequenceClassification,
+def _train_cross_encoder(
+    bi_encoder: BertForSequenceClassification,
     batcher: TokenBatcher,
-    tasks: dict[str, LengthSorted],
+    tasks: dict[str, LengthSortedTask],
     options: argparse.Namespace,
 ) -> BertForSequenceClassification:
-    """From the labels, softened by what the bi-encoder thinks."""
-    teacher = Teacher(copy.deepcopy(network).requires_grad_(False), batcher)
-    deeper = _comparing(network, batcher, tasks)
-    keep_segments(deeper, options.layers - 1)
+    """A cross-encoder trained on the labels, softened by the probabilities of the bi-encoder."""
+    teacher = Teacher(copy.deepcopy(bi_encoder).requires_grad_(False), batcher)
+    network = _with_comparison_layer(bi_encoder, batcher, tasks)
+    freeze_segments(network, options.layers - 1)
     stage = Stage("imitate", options.imitate_steps, learning_rate=1e-3)
-    with last_layer_alone(deeper):
-        loss = grid_loss(IMITATE, deeper, teacher, batcher, tasks, IMITATE_WEIGHTS)
-        run_stage(stage, deeper, loss, options.work, report)
+    with last_layer_only(network):
+        loss = grid_loss(IMITATE, network, teacher, batcher, tasks, IMITATE_WEIGHTS)
+        run_stage(stage, network, loss, options.work, log)
     stage = Stage("rank", options.rank_steps, learning_rate=2e-4)
-    loss = grid_loss(RANK, deeper, teacher, batcher, tasks, RANK_WEIGHTS)
-    run_stage(stage, deeper, loss, options.work, report)
+    loss = grid_loss(RANK, network, teacher, batcher, tasks, RANK_WEIGHTS)
+    run_stage(stage, network, loss, options.work, log)
     stage = Stage("entail", options.entail_steps, learning_rate=1e-4)
-    loss = entail_loss(deeper, teacher, batcher, tasks, ENTAIL_WEIGHTS)
-    run_stage(stage, deeper, loss, options.work, report)
-    return deeper
+    loss = cross_encoder_loss(network, teacher, batcher, tasks, CROSS_ENCODER_WEIGHTS)
+    run_stage(stage, network, loss, options.work, log)
+    return network
 
 
-def _learn_from(
-    folder: Path,
-    network: BertForSequenceClassification,
+def _distil(
+    teacher_folder: Path,
+    bi_encoder: BertForSequenceClassification,
     batcher: TokenBatcher,
-    tasks: dict[str, LengthSorted],
+    tasks: dict[str, LengthSortedTask],
     options: argparse.Namespace,
 ) -> BertForSequenceClassification:
-    """From a real StructBERT in `folder`, a ModelScope snapshot."""
-    snapshot = read_snapshot(folder)
+    """A cross-encoder distilled from the StructBERT in `teacher_folder`, a ModelScope snapshot."""
+    snapshot = read_snapshot(teacher_folder)
     teacher = network_of(snapshot).eval().requires_grad_(False)
-    own = TokenBatcher(load_tokenizer(folder / "vocab.txt", lower_case=snapshot.lower_case))
-    deeper = _comparing(network, batcher, tasks)
+    teacher_batcher = TokenBatcher(load_tokenizer(teacher_folder / "vocab.txt", lower_case=snapshot.lower_case))
+    network = _with_comparison_layer(bi_encoder, batcher, tasks)
     stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4)
-    loss = distil_loss(deeper, teacher, batcher, own, tasks, TOPIC_WEIGHTS | {"neighbours": 6.0})
-    run_stage(stage, deeper, loss, options.work, report)
-    return deeper
+    loss = distillation_loss(network, teacher, batcher, teacher_batcher, tasks, DISTILLATION_WEIGHTS)
+    run_stage(stage, network, loss, options.work, log)
+    return network
 
 
-def _comparing(
-    network: BertForSequenceClassification, batcher: TokenBatcher, tasks: dict[str, LengthSorted]
+def _with_comparison_layer(
+    bi_encoder: BertForSequenceClassification, batcher: TokenBatcher, tasks: dict[str, LengthSortedTask]
 ) -> BertForSequenceClassification:
-    """Begun by what is asked of each task: some of its texts, each with one of its labels."""
+    """The bi-encoder with a comparison layer, which is computed from texts of each task with random labels."""
     rng = random.Random(SEED)
-    rows, said = [], []
+    texts, hypotheses = [], []
     for name, task in tasks.items():
         if not task.labels:
             continue
-        for row in rng.sample(range(len(task)), min(SAMPLED, len(task))):
-            rows.append(task.tokens[row].tolist())
-            said.append(batcher.ids(say(name, [rng.choice(task.labels)], rng)[0]))
-    network.eval()
-    return comparing(
-        network,
-        batcher.texts(rows, LONGEST_TEXT),
-        batcher.hypotheses(said, LONGEST_TEXT),
-        batcher.pairs(rows, said, LONGEST_TEXT),
+        for row in rng.sample(range(len(task)), min(SAMPLES_PER_TASK, len(task))):
+            texts.append(task.tokens[row].tolist())
+            hypotheses.append(batcher.ids(verbalize(name, [rng.choice(task.labels)], rng)[0]))
+    bi_encoder.eval()
+    return add_comparison_layer(
+        bi_encoder,
+        batcher.texts(texts, MAX_TEXT_TOKENS),
+        batcher.hypotheses(hypotheses, MAX_TEXT_TOKENS),
+        batcher.pairs(texts, hypotheses, MAX_TEXT_TOKENS),
     )
 
 
-def report(line: str) -> None:
+def log(line: str) -> None:
+    """Print a line with the time to standard error."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
-def _tasks(corpus: Corpus, batcher: TokenBatcher) -> dict[str, LengthSorted]:
+def _tasks(corpus: Corpus, batcher: TokenBatcher) -> dict[str, LengthSortedTask]:
     rng = random.Random(SEED)
     labelled = corpus.tasks()
-    examples: dict[str, list[Labelled] | list[SentencePair]] = dict(labelled)
-    examples |= derived_tasks(corpus, labelled, rng, words=WORDS)
+    examples: dict[str, list[LabelledText] | list[SentencePair]] = dict(labelled)
+    examples |= derived_tasks(corpus, labelled, rng, max_words=MAX_WORDS)
     examples["lexicon"] = corpus.lexicon()
-    examples["nli"] = inference = corpus.nli("train")
+    examples["nli"] = nli = corpus.nli("train")
     examples["questions"] = questions = corpus.paraphrases()
-    for name, pairs in (("entailed", inference), ("paraphrases", questions)):
+    for name, pairs in (("entailed", nli), ("paraphrases", questions)):
         examples[name] = [pair for pair in pairs if pair.relation == "entailment"]
-    examples["neighbours"] = corpus.neighbours(rng, NEIGHBOURS)
+    examples["neighbours"] = corpus.neighbours(rng, MAX_NEIGHBOURS)
     return {
-        name: LengthSorted(
+        name: LengthSortedTask(
             items,
-            batcher.encode_all([e.text if isinstance(e, Labelled) else e.premise for e in items]),
+            batcher.encode_all([e.text if isinstance(e, LabelledText) else e.premise for e in items]),
         )
         for name, items in examples.items()
     }
 
 
-def _ask(
-    score: Score,
+def _evaluate(
+    score: ScoreHypotheses,
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     corpus: Corpus,
     options: argparse.Namespace,
-) -> dict[str, Asked]:
-    """Every dev task with its whole label set."""
-    asked = {}
+) -> dict[str, TaskScores]:
+    """The scores of every dev task with its whole label set; also logs the hand-written examples."""
+    scores = {}
     for task, examples in corpus.dev_tasks().items():
         labels = sorted({example.label for example in examples})
-        most = min(options.dev_texts, MOST_PAIRS // len(labels))
-        asked[task] = ask_all(score, network, batcher, examples, labels, most=most)
-        report(f"dev {task} ({len(labels)} labels): {asked[task].accuracy:.3f}")
+        max_texts = min(options.dev_texts, MAX_DEV_PAIRS // len(labels))
+        scores[task] = score_task(score, network, batcher, examples, labels, max_texts=max_texts)
+        log(f"dev {task} ({len(labels)} labels): {scores[task].accuracy:.3f}")
     for name, path in (("everyday", options.everyday), ("held-out", options.held_out)):
         if path is not None:
-            outcome = everyday(score, network, batcher, load_everyday_examples(path))
-            report(f"{name} examples: {sum(outcome)} of {len(outcome)}")
-    return asked
+            correct = answers_correct(score, network, batcher, load_examples(path))
+            log(f"{name} examples: {sum(correct)} of {len(correct)}")
+    return scores
 
 
-def _figures(
+def _dev_figures(
     network: BertForSequenceClassification, batcher: TokenBatcher, corpus: Corpus, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """What the model card says; the temperature is chosen on every second dev text and judged on the others."""
-    asked = _ask(entailments, network, batcher, corpus, options)
-    temperature = best_temperature([task.part(0) for task in asked.values()])
-    judged = {name: task.part(1) for name, task in asked.items()}
+    """The figures of the model card.
+
+    The temperature is chosen on every second dev text, and the calibration error measured on the others.
+    """
+    scores = _evaluate(entailment_logits, network, batcher, corpus, options)
+    temperature = best_temperature([task.half(0) for task in scores.values()])
+    others = {name: task.half(1) for name, task in scores.items()}
+    nli_pairs = corpus.nli("dev")
     return {
-        "accuracy": {name: task.accuracy for name, task in asked.items()},
-        "inference_accuracy": relation_accuracy(network, batcher, corpus.nli("dev"), most=3 * options.dev_texts),
+        "accuracy": {name: task.accuracy for name, task in scores.items()},
+        "inference_accuracy": relation_accuracy(network, batcher, nli_pairs, max_pairs=3 * options.dev_texts),
         "temperature": temperature,
-        "calibration_error_before": {name: task.calibration_error() for name, task in judged.items()},
-        "calibration_error": {name: task.calibration_error(temperature) for name, task in judged.items()},
+        "calibration_error_before": {name: task.calibration_error() for name, task in others.items()},
+        "calibration_error": {name: task.calibration_error(temperature) for name, task in others.items()},
     }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the xz-compressed training data")
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints and result; a second run resumes")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for checkpoints and results; resumes there"
+    )
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--match-steps", type=int, default=40_000)
     parser.add_argument("--imitate-steps", type=int, default=2_000)
     parser.add_argument("--rank-steps", type=int, default=3_000)
     parser.add_argument("--entail-steps", type=int, default=1_000)
-    parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to learn from, instead of labels")
+    parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to distil, instead of using labels")
     parser.add_argument("--distil-steps", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dev-texts", type=int, default=500, help="texts measured per dev task, at most")
+    parser.add_argument("--dev-texts", type=int, default=500, help="maximum of measured texts per dev task")
     parser.add_argument("--everyday", type=Path, help="JSON file of everyday examples")
-    parser.add_argument("--held-out", type=Path, help="JSON file of examples that nothing is chosen by")
+    parser.add_argument("--held-out", type=Path, help="JSON file of examples that are never used for a choice")
     return parser.parse_args()
 
 

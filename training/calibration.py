@@ -1,4 +1,4 @@
-"""Do scores mean what they say? The calibration error, and the temperature that lowers it. Trains nothing."""
+"""Measures how well scores are calibrated, and chooses the temperature that calibrates them best."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ TEMPERATURES = np.geomspace(0.25, 4.0, 81)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a model said of a task's texts."""
+class TaskScores:
+    """A model's scores for the texts of a task."""
 
     scores: NDArray[np.float64]
     """`[texts, labels]`: entailment logits."""
-    answers: NDArray[np.int64]
-    """`[texts]`: the column of the right label."""
+    targets: NDArray[np.int64]
+    """`[texts]`: column of the correct label."""
 
     @property
     def accuracy(self) -> float:
-        """Share of texts whose highest score is the right label's."""
-        return float((self.scores.argmax(axis=1) == self.answers).mean())
+        """Share of texts whose correct label has the highest score."""
+        return float((self.scores.argmax(axis=1) == self.targets).mean())
 
-    def part(self, which: int) -> Asked:
-        """Every second text, from the first (0) or the second (1)."""
-        return Asked(self.scores[which::2], self.answers[which::2])
+    def half(self, number: int) -> TaskScores:
+        """Every second text, beginning with the first (0) or the second (1)."""
+        return TaskScores(self.scores[number::2], self.targets[number::2])
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
-        """`[texts, labels]`: what a caller would see, with all logits divided by `temperature`."""
+        """`[texts, labels]`: softmax of the scores divided by `temperature`."""
         scaled = self.scores / temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
     def calibration_error(self, temperature: float = 1.0) -> float:
-        """Expected calibration error in 15 bins of the first label's score (Guo et al. 2017, equation 3)."""
+        """Expected calibration error of the best label's probability, 15 bins (Guo et al. 2017, equation 3)."""
         probabilities = self.probabilities(temperature)
         confidence = probabilities.max(axis=1)
-        right = probabilities.argmax(axis=1) == self.answers
+        correct = probabilities.argmax(axis=1) == self.targets
         bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-        gaps = [abs(right[bins == b].sum() - confidence[bins == b].sum()) for b in range(BINS)]
+        gaps = [abs(correct[bins == b].sum() - confidence[bins == b].sum()) for b in range(BINS)]
         return float(sum(gaps) / len(confidence))
 
-    def loss(self, temperature: float) -> float:
-        """Mean negative log-likelihood of the right labels."""
-        rows = np.arange(len(self.answers))
-        return float(-np.log(self.probabilities(temperature)[rows, self.answers] + 1e-12).mean())
+    def negative_log_likelihood(self, temperature: float) -> float:
+        """Mean over the texts, of the correct labels."""
+        rows = np.arange(len(self.targets))
+        return float(-np.log(self.probabilities(temperature)[rows, self.targets] + 1e-12).mean())
 
 
-def best_temperature(tasks: Sequence[Asked]) -> float:
-    """The one with the least loss, each task counting alike (Guo et al. 2017, section 4.2)."""
-    losses = [sum(task.loss(float(temperature)) for task in tasks) for temperature in TEMPERATURES]
+def best_temperature(tasks: Sequence[TaskScores]) -> float:
+    """The temperature with the smallest sum of the tasks' losses (Guo et al. 2017, section 4.2)."""
+    losses = [sum(task.negative_log_likelihood(float(value)) for task in tasks) for value in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
 def apply_temperature(network: BertForSequenceClassification, temperature: float) -> None:
-    """Divide all logits, in the last layer's weights: no order of labels changes."""
+    """Divide all logits by `temperature`, by dividing the weights of the classifier; rankings stay the same."""
     with torch.no_grad():
         network.classifier.weight.div_(temperature)
         network.classifier.bias.div_(temperature)

@@ -1,4 +1,4 @@
-"""Accuracy on labelled texts with the whole label set, and on everyday examples. Trains nothing."""
+"""Measures accuracy on labelled texts with the whole label set, on NLI pairs, and on hand-written examples."""
 
 from __future__ import annotations
 
@@ -12,75 +12,76 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from training.calibration import Asked
+from training.calibration import TaskScores
 from training.data.batches import TokenBatcher
-from training.data.corpus import Labelled, SentencePair
-from training.network import ENTAILMENT, RELATIONS, mean_of_tokens
+from training.data.corpus import LabelledText, SentencePair
+from training.network import ENTAILMENT, RELATIONS, sentence_vectors
 
-LONGEST_TEXT = 200
+MAX_TEXT_TOKENS = 200
 
-Score = Callable[[BertForSequenceClassification, TokenBatcher, str, Sequence[str]], list[float]]
-"""Scores of hypotheses for one text; the highest is the answer."""
+ScoreHypotheses = Callable[[BertForSequenceClassification, TokenBatcher, str, Sequence[str]], list[float]]
+"""Scores a text's hypotheses; the highest score is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class EverydayExample:
-    """A text, its candidate labels, and the one that a person would pick."""
+class HandWrittenExample:
+    """A text, its candidate labels, and the correct one."""
 
     text: str
     labels: tuple[str, ...]
     answer: str
 
 
-def load_everyday_examples(path: Path) -> list[EverydayExample]:
+def load_examples(path: Path) -> list[HandWrittenExample]:
+    """Read a JSON list of objects with `text`, `labels` and `answer`."""
     return [
-        EverydayExample(item["text"], tuple(item["labels"]), item["answer"])
+        HandWrittenExample(item["text"], tuple(item["labels"]), item["answer"])
         for item in json.loads(path.read_text(encoding="utf-8"))
     ]
 
 
 @torch.inference_mode()
-def entailments(
+def entailment_logits(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     text: str,
     hypotheses: Sequence[str],
 ) -> list[float]:
-    """Entailment logit of each hypothesis for one text."""
-    ids, types, mask = batcher.pairs(
-        [batcher.ids(text)] * len(hypotheses), [batcher.ids(h) for h in hypotheses], LONGEST_TEXT
+    """The entailment logit of each hypothesis: the scores of the cross-encoder."""
+    batch = batcher.pairs(
+        [batcher.ids(text)] * len(hypotheses), [batcher.ids(h) for h in hypotheses], MAX_TEXT_TOKENS
     )
-    logits = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+    logits = network(input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.mask).logits
     return [float(value) for value in logits[:, ENTAILMENT]]
 
 
 @torch.inference_mode()
-def matches(
+def cosine_similarities(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     text: str,
     hypotheses: Sequence[str],
 ) -> list[float]:
-    """Cosine of text and hypothesis: the bi-encoder's score."""
-    text_vector = mean_of_tokens(network, *batcher.texts([batcher.ids(text)], LONGEST_TEXT))
-    said = mean_of_tokens(network, *batcher.hypotheses([batcher.ids(h) for h in hypotheses], LONGEST_TEXT))
-    return [float(value) for value in (said @ text_vector.T)[:, 0]]
+    """The cosine of the text with each hypothesis: the scores of the bi-encoder."""
+    text_vector = sentence_vectors(network, batcher.texts([batcher.ids(text)], MAX_TEXT_TOKENS))
+    hypothesis_batch = batcher.hypotheses([batcher.ids(h) for h in hypotheses], MAX_TEXT_TOKENS)
+    return [float(value) for value in (sentence_vectors(network, hypothesis_batch) @ text_vector.T)[:, 0]]
 
 
-def ask_all(
-    score: Score,
+def score_task(
+    score: ScoreHypotheses,
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
-    examples: Sequence[Labelled],
+    examples: Sequence[LabelledText],
     labels: Sequence[str],
     *,
-    most: int,
+    max_texts: int,
     seed: int = 0,
-) -> Asked:
-    """Scores of all labels, bare, for at most `most` sampled examples."""
-    chosen = random.Random(seed).sample(list(examples), min(most, len(examples)))
-    scores = np.array([score(network, batcher, example.text, labels) for example in chosen])
-    return Asked(scores, np.array([labels.index(example.label) for example in chosen]))
+) -> TaskScores:
+    """Scores of all `labels`, as hypotheses without a template, for a sample of at most `max_texts` examples."""
+    sample = random.Random(seed).sample(list(examples), min(max_texts, len(examples)))
+    scores = np.array([score(network, batcher, example.text, labels) for example in sample])
+    return TaskScores(scores, np.array([labels.index(example.label) for example in sample]))
 
 
 @torch.inference_mode()
@@ -89,28 +90,29 @@ def relation_accuracy(
     batcher: TokenBatcher,
     pairs: Sequence[SentencePair],
     *,
-    most: int,
+    max_pairs: int,
     seed: int = 0,
 ) -> float:
-    """Share of at most `most` sampled pairs whose highest of the three logits is the right one."""
-    chosen = random.Random(seed).sample(list(pairs), min(most, len(pairs)))
-    right = 0
-    for pair in chosen:
-        ids, types, mask = batcher.pairs([batcher.ids(pair.premise)], [batcher.ids(pair.hypothesis)], LONGEST_TEXT)
-        logits = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
-        right += int(logits.argmax()) == RELATIONS[pair.relation]
-    return right / len(chosen)
+    """Share of a sample of at most `max_pairs` whose correct relation has the highest logit."""
+    sample = random.Random(seed).sample(list(pairs), min(max_pairs, len(pairs)))
+    correct = 0
+    for pair in sample:
+        batch = batcher.pairs([batcher.ids(pair.premise)], [batcher.ids(pair.hypothesis)], MAX_TEXT_TOKENS)
+        logits = network(input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.mask).logits
+        correct += int(logits.argmax()) == RELATIONS[pair.relation]
+    return correct / len(sample)
 
 
-def everyday(
-    score: Score,
+def answers_correct(
+    score: ScoreHypotheses,
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
-    examples: Sequence[EverydayExample],
+    examples: Sequence[HandWrittenExample],
 ) -> list[bool]:
-    outcome = []
+    """For each example, whether the label with the highest score is the correct one."""
+    correct = []
     for example in examples:
         scores = score(network, batcher, example.text, example.labels)
         best = example.labels[max(range(len(scores)), key=scores.__getitem__)]
-        outcome.append(best == example.answer)
-    return outcome
+        correct.append(best == example.answer)
+    return correct

@@ -1,4 +1,4 @@
-"""One training loop for every stage: precision, schedule, checkpoints, resume, progress. Knows no loss."""
+"""The training loop of all stages: optimizer, precision, learning rate schedule, checkpoints, progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEASURED_STEPS = 3
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of training: its name names its checkpoint."""
+    """A stage of training; `name` is also the name of its checkpoint."""
 
     name: str
     steps: int
@@ -32,17 +32,16 @@ def run_stage(
     network: BertForSequenceClassification,
     loss_of_step: Callable[[int], Tensor],
     folder: Path,
-    report: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
-    """Train `network` in place; a checkpoint of the same stage is continued where it stopped.
+    """Train `network` in place, from the checkpoint of the stage in `folder` if there is one.
 
-    `loss_of_step(step)` draws its data from the step's number alone, so a resumed run sees what an unbroken one
-    would have seen.
+    `loss_of_step` must depend on the step's number only, so that a resumed run equals an uninterrupted one.
     """
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
+        [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
         lr=stage.learning_rate,
         betas=(0.9, 0.98),
         fused=True,
@@ -51,12 +50,12 @@ def run_stage(
     start, precision = _resume(checkpoint, network, optimizer)
     network.train()
     if precision is None:
-        precision = _fastest(network, loss_of_step, report)
-    began, smoothed = time.monotonic(), None
+        precision = _faster_precision(network, loss_of_step, log)
+    started, smoothed = time.monotonic(), None
     for step in range(start, stage.steps):
         torch.manual_seed(step)
         for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * _schedule(step, stage)
+            group["lr"] = stage.learning_rate * _rate_factor(step, stage)
         loss = _forward(loss_of_step, step, precision)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -66,9 +65,9 @@ def run_stage(
         smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
         done = step + 1
         if done % stage.report_every_steps == 0:
-            each_s = (time.monotonic() - began) / (done - start)
-            left_min = each_s * (stage.steps - done) / 60
-            report(f"{stage.name} {done}/{stage.steps} loss {smoothed:.3f}, {left_min:.0f} min left")
+            step_s = (time.monotonic() - started) / (done - start)
+            remaining_min = step_s * (stage.steps - done) / 60
+            log(f"{stage.name} {done}/{stage.steps} loss {smoothed:.3f}, {remaining_min:.0f} min left")
         if done % stage.checkpoint_every_steps == 0 or done == stage.steps:
             _save(checkpoint, network, optimizer, done, precision)
     network.eval()
@@ -80,39 +79,38 @@ def _forward(loss_of_step: Callable[[int], Tensor], step: int, precision: torch.
         return loss_of_step(step)
 
 
-def _fastest(
+def _faster_precision(
     network: BertForSequenceClassification,
     loss_of_step: Callable[[int], Tensor],
-    report: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> torch.dtype:
-    """The faster of float32 and mixed bfloat16: five times faster on one processor, half as fast on another."""
+    """The faster of float32 and mixed bfloat16: bfloat16 had 5 times the speed on one CPU, half on another."""
     seconds = {
-        precision: _seconds_of_a_step(network, loss_of_step, precision)
-        for precision in (torch.float32, torch.bfloat16)
+        precision: _measure_step(network, loss_of_step, precision) for precision in (torch.float32, torch.bfloat16)
     }
     precision = min(seconds, key=seconds.__getitem__)
-    report(f"{precision} of " + ", ".join(f"{kind} ({each_s:.3f} s a step)" for kind, each_s in seconds.items()))
+    measured = ", ".join(f"{candidate} {step_s:.3f} s" for candidate, step_s in seconds.items())
+    log(f"training in {precision}; a step takes {measured}")
     return precision
 
 
-def _seconds_of_a_step(
+def _measure_step(
     network: BertForSequenceClassification, loss_of_step: Callable[[int], Tensor], precision: torch.dtype
 ) -> float:
-    """Learns nothing; the first step is not counted."""
-    began = 0.0
+    """Seconds per step, without the first; the weights stay as they are."""
+    started = 0.0
     for step in range(1 + MEASURED_STEPS):
         if step == 1:
-            began = time.monotonic()
+            started = time.monotonic()
         loss = _forward(loss_of_step, step, precision)
         loss.backward()
-        # Waits for a device that works on by itself.
-        loss.item()
+        loss.item()  # Waits for an asynchronous device.
         network.zero_grad(set_to_none=True)
-    return (time.monotonic() - began) / MEASURED_STEPS
+    return (time.monotonic() - started) / MEASURED_STEPS
 
 
-def _schedule(step: int, stage: Stage) -> float:
-    """Linear warm-up, then half a cosine down to 2%."""
+def _rate_factor(step: int, stage: Stage) -> float:
+    """Linear warm-up to 1, then cosine decay to 0.02."""
     if step < stage.warmup_steps:
         return (step + 1) / stage.warmup_steps
     progress = (step - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
@@ -122,7 +120,7 @@ def _schedule(step: int, stage: Stage) -> float:
 def _resume(
     path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer
 ) -> tuple[int, torch.dtype | None]:
-    """The step to go on with and the precision so far, which a resumed run keeps."""
+    """Load the checkpoint; returns the next step and the precision of the earlier steps, which must not change."""
     if not path.exists():
         return 0, None
     state = torch.load(path, weights_only=True, map_location="cpu")

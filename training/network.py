@@ -1,4 +1,4 @@
-"""The StructBERT-shaped network and its start. Knows nothing about data or training steps."""
+"""The network, a BERT with the shape of StructBERT: its initialization, and its use as a bi-encoder."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from training.data.batches import TokenBatch
+
 MAX_TOKENS = 512
 ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
-"""ModelScope's order of the three logits (zero_shot_classification_pipeline.py)."""
+"""Columns of the logits, as in ModelScope's zero_shot_classification_pipeline.py."""
 RELATIONS = {"entailment": ENTAILMENT, "neutral": NEUTRAL, "contradiction": CONTRADICTION}
 SEGMENT = -1
-"""The dimension that says which segment a token is of; nothing else is written there."""
-SEGMENT_SHARE = 0.7
-"""Of a token's own length: so far are the segments from the middle, at first."""
+"""The hidden dimension that holds the segment of a token, text or hypothesis, and nothing else."""
+SEGMENT_RATIO = 0.7
+"""Initial segment embedding: plus or minus this share of the mean norm of the token embeddings."""
 SEGMENT_GAIN, OTHER_GAIN = 2.6, 2.0
-"""Of each layer norm, for the segment and for the rest: else what each layer adds would drown the segment."""
-OWN_SEGMENT = 16.0
-"""Nats by which attention prefers a token's own segment, at first; more would also prefer some tokens of it."""
-SHARPNESS = 0.4
-"""Gain of query and key: with 2 a token begins to see itself alone and hardly ever learns to see others."""
-USUAL_TEXT = 36
-
-Rows = tuple[Tensor, Tensor, Tensor]
-"""ids, token types, mask, `[n, s]` int64."""
+"""Initial weights of the layer norms, for the segment and for others: no layer may drown the segment."""
+SEGMENT_PREFERENCE = 16.0
+"""Nats by which attention initially prefers tokens of the same segment; more would favour some of these tokens."""
+QUERY_KEY_GAIN = 0.4
+"""Gain of queries and keys: with 2, tokens initially attend to themselves only, and hardly learn to see others."""
+TYPICAL_TEXT_TOKENS = 36
+"""Positions left free for a text before a hypothesis that is read alone."""
 
 
 def build_network(
     vectors: NDArray, *, layers: int, heads: int = 4, seed: int = 7
 ) -> BertForSequenceClassification:
-    """A cross-encoder with 3 logits over `vectors` (`[tokens, hidden]`, float32).
+    """A network with 3 logits whose token embeddings are `vectors` (`[tokens, hidden]`, float32).
 
-    The start that learns on small data: token embeddings from word2vec; query and key of every layer are one
-    orthogonal matrix, so attention is similarity of meaning from the first step, and spread over several tokens;
-    value and output near half the identity, so a layer first averages what is alike.
+    The initialization lets it learn from little data. Query and key of a layer are the same orthogonal matrix, so
+    that attention is similarity of meaning, spread over several tokens, from the first step. Value and output
+    matrices are close to half the identity, so that a layer averages similar tokens.
 
-    The last dimension says which segment a token is of, and the first of each head looks at nothing else: a token
-    attends to its own segment, so a text and a hypothesis read together get the states that they have alone.
+    The dimension `SEGMENT` holds the segment of a token, and the first dimension of each head reads nothing else,
+    so that tokens attend to their own segment: text and hypothesis have the same states in one row as in two.
     """
     tokens, hidden = vectors.shape
-    network = empty_network(tokens, hidden, layers=layers, heads=heads, seed=seed)
+    network = random_network(tokens, hidden, layers=layers, heads=heads, seed=seed)
     with torch.no_grad():
         embeddings = network.bert.embeddings
         embeddings.word_embeddings.weight.copy_(torch.from_numpy(vectors))
@@ -50,39 +50,39 @@ def build_network(
         embeddings.token_type_embeddings.weight.zero_()
         for table in (embeddings.word_embeddings, embeddings.position_embeddings):
             table.weight[:, SEGMENT] = 0
-        length = embeddings.word_embeddings.weight.norm(dim=1).mean()
-        embeddings.token_type_embeddings.weight[0, SEGMENT] = SEGMENT_SHARE * length
-        embeddings.token_type_embeddings.weight[1, SEGMENT] = -SEGMENT_SHARE * length
-        _scale(embeddings.LayerNorm)
-        width = hidden // heads
-        mark = SEGMENT_GAIN * (hidden / (1 + SEGMENT_SHARE**-2)) ** 0.5
-        look = (OWN_SEGMENT / 2 * width**0.5) ** 0.5 / mark
+        norm = embeddings.word_embeddings.weight.norm(dim=1).mean()
+        embeddings.token_type_embeddings.weight[0, SEGMENT] = SEGMENT_RATIO * norm
+        embeddings.token_type_embeddings.weight[1, SEGMENT] = -SEGMENT_RATIO * norm
+        _set_gains(embeddings.LayerNorm)
+        head_size = hidden // heads
+        segment_state = SEGMENT_GAIN * (hidden / (1 + SEGMENT_RATIO**-2)) ** 0.5
+        segment_weight = (SEGMENT_PREFERENCE / 2 * head_size**0.5) ** 0.5 / segment_state
         for layer in network.bert.encoder.layer:
             attention = layer.attention.self
-            shared = torch.empty(hidden, hidden)
-            nn.init.orthogonal_(shared, gain=SHARPNESS)
-            shared[::width] = 0
-            shared[::width, SEGMENT] = look
-            attention.query.weight.copy_(shared)
-            attention.key.weight.copy_(shared)
-            half = 0.5 * torch.eye(hidden)
-            attention.value.weight.copy_(half + 0.01 * torch.randn(hidden, hidden))
-            layer.attention.output.dense.weight.copy_(half + 0.01 * torch.randn(hidden, hidden))
-            for part in (layer.attention.output, layer.output):
-                part.dense.weight[SEGMENT] = 0
-                _scale(part.LayerNorm)
+            projection = torch.empty(hidden, hidden)
+            nn.init.orthogonal_(projection, gain=QUERY_KEY_GAIN)
+            projection[::head_size] = 0
+            projection[::head_size, SEGMENT] = segment_weight
+            attention.query.weight.copy_(projection)
+            attention.key.weight.copy_(projection)
+            half_identity = 0.5 * torch.eye(hidden)
+            attention.value.weight.copy_(half_identity + 0.01 * torch.randn(hidden, hidden))
+            layer.attention.output.dense.weight.copy_(half_identity + 0.01 * torch.randn(hidden, hidden))
+            for output in (layer.attention.output, layer.output):
+                output.dense.weight[SEGMENT] = 0
+                _set_gains(output.LayerNorm)
     return network
 
 
-def _scale(norm: nn.LayerNorm) -> None:
-    norm.weight.fill_(OTHER_GAIN)
-    norm.weight[SEGMENT] = SEGMENT_GAIN
+def _set_gains(layer_norm: nn.LayerNorm) -> None:
+    layer_norm.weight.fill_(OTHER_GAIN)
+    layer_norm.weight[SEGMENT] = SEGMENT_GAIN
 
 
-def empty_network(
+def random_network(
     tokens: int, hidden: int, *, layers: int, heads: int, seed: int = 7
 ) -> BertForSequenceClassification:
-    """The shape with random weights."""
+    """A network of this shape with the random weights of transformers' initialization."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=tokens,
@@ -98,33 +98,33 @@ def empty_network(
     return BertForSequenceClassification(config)
 
 
-def keep_segments(network: BertForSequenceClassification, layers: int) -> None:
-    """Let no gradient reach what the last dimension says in the lowest `layers` layers, nor what looks at it."""
+def freeze_segments(network: BertForSequenceClassification, layers: int) -> None:
+    """Zero the gradients of all weights of the lowest `layers` layers that write or read the segment dimension."""
     embeddings = network.bert.embeddings
-    by_column = [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
-    by_row = [embeddings.LayerNorm]
-    looking = slice(None, None, network.config.hidden_size // network.config.num_attention_heads)
+    column_modules = [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
+    row_modules = [embeddings.LayerNorm]
+    segment_rows = slice(None, None, network.config.hidden_size // network.config.num_attention_heads)
     for layer in network.bert.encoder.layer[:layers]:
-        for part in (layer.attention.output, layer.output):
-            by_row += [part.dense, part.LayerNorm]
+        for output in (layer.attention.output, layer.output):
+            row_modules += [output.dense, output.LayerNorm]
         for projection in (layer.attention.self.query, layer.attention.self.key):
-            _fix(projection.weight, looking)
-            _fix(projection.bias, looking)
-    for module in by_column:
-        _fix(module.weight, (slice(None), SEGMENT))
-    for module in by_row:
-        _fix(module.weight, SEGMENT)
-        _fix(module.bias, SEGMENT)
+            _freeze(projection.weight, segment_rows)
+            _freeze(projection.bias, segment_rows)
+    for module in column_modules:
+        _freeze(module.weight, (slice(None), SEGMENT))
+    for module in row_modules:
+        _freeze(module.weight, SEGMENT)
+        _freeze(module.bias, SEGMENT)
 
 
-def _fix(parameter: Tensor, part: Any) -> None:
-    kept = torch.ones_like(parameter)
-    kept[part] = 0
-    parameter.register_hook(lambda gradient: gradient * kept)
+def _freeze(parameter: Tensor, index: Any) -> None:
+    mask = torch.ones_like(parameter)
+    mask[index] = 0
+    parameter.register_hook(lambda gradient: gradient * mask)
 
 
-def config_of(network: BertForSequenceClassification) -> dict[str, object]:
-    """The numbers that `config.json` of a snapshot needs to build this network again."""
+def snapshot_config(network: BertForSequenceClassification) -> dict[str, object]:
+    """The `config.json` of a snapshot with this network."""
     config = network.config
     names = (
         "vocab_size",
@@ -143,39 +143,39 @@ def config_of(network: BertForSequenceClassification) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
 
-def mean_of_tokens(network: BertForSequenceClassification, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
-    """Unit vectors `[n, hidden]` of texts (`types` all 0) or hypotheses (all 1), `[n, s]` int64: a bi-encoder."""
-    behind = int(torch.randint(2, 2 * USUAL_TEXT, ())) if network.training else USUAL_TEXT
-    states = states_of(network, (ids, types, mask), behind)[-1]
-    return nn.functional.normalize(mean_of_states(states, mask), dim=-1)
+def sentence_vectors(network: BertForSequenceClassification, batch: TokenBatch) -> Tensor:
+    """Unit vectors `[n, hidden]` of texts or of hypotheses: the network as a bi-encoder."""
+    offset = int(torch.randint(2, 2 * TYPICAL_TEXT_TOKENS, ())) if network.training else TYPICAL_TEXT_TOKENS
+    states = hidden_states(network, batch, offset)[-1]
+    return nn.functional.normalize(mean_pool(states, batch.mask), dim=-1)
 
 
-def states_of(network: BertForSequenceClassification, rows: Rows, behind: int = 0) -> tuple[Tensor, ...]:
-    """Hidden states `[n, s, hidden]` of every layer; a hypothesis read alone stands `behind` so many tokens."""
-    ids, types, mask = rows
+def hidden_states(
+    network: BertForSequenceClassification, batch: TokenBatch, hypothesis_offset: int = 0
+) -> tuple[Tensor, ...]:
+    """Hidden states `[n, s, hidden]` after the embeddings and after every layer.
+
+    `hypothesis_offset` is added to the positions of hypothesis tokens, as if a text of that length came first.
+    """
     states: tuple[Tensor, ...] = network.bert(
-        input_ids=ids,
-        token_type_ids=types,
-        attention_mask=mask,
-        position_ids=torch.arange(types.shape[1]) + behind * types,
+        input_ids=batch.ids,
+        token_type_ids=batch.types,
+        attention_mask=batch.mask,
+        position_ids=torch.arange(batch.types.shape[1]) + hypothesis_offset * batch.types,
         output_hidden_states=True,
     ).hidden_states
     return states
 
 
-def _all_but_segment(states: Tensor) -> Tensor:
-    kept = torch.ones(states.shape[-1], dtype=states.dtype)
-    kept[SEGMENT] = 0
-    return kept
-
-
-def mean_of_states(states: Tensor, mask: Tensor) -> Tensor:
-    """`[n, hidden]`: the mean of the states that `mask` marks; which segment they are of does not count."""
-    weights = mask.unsqueeze(-1) * _all_but_segment(states)
+def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean `[n, hidden]` of states `[n, s, hidden]` over the tokens of `mask`, without the segment dimension."""
+    dimensions = torch.ones(states.shape[-1], dtype=states.dtype)
+    dimensions[SEGMENT] = 0
+    weights = mask.unsqueeze(-1) * dimensions
     return (states * weights).sum(1) / mask.sum(1, keepdim=True)
 
 
 def _sinusoids(positions: int, hidden: int) -> Tensor:
-    """Sinusoidal position vectors (Vaswani et al. 2017, section 3.5), `[positions, hidden]`."""
+    """Sinusoidal position embeddings `[positions, hidden]` (Vaswani et al. 2017, section 3.5)."""
     angles = torch.arange(positions).unsqueeze(1) / torch.pow(10_000.0, torch.arange(0, hidden, 2) / hidden)
     return torch.cat([angles.sin(), angles.cos()], dim=1)

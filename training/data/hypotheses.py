@@ -1,4 +1,4 @@
-"""Says a label in the many ways a caller might: other names, templates. Knows nothing about tokens."""
+"""Verbalizes labels as hypotheses, in the many ways that callers do: synonyms, templates, domain words."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-NAMES: dict[str, list[str]] = json.loads((Path(__file__).parent / "label_names.json").read_text(encoding="utf-8"))
-"""Everyday names of a label; the first is the label as the data has it."""
+LABEL_NAMES: dict[str, list[str]] = json.loads(
+    (Path(__file__).parent / "label_names.json").read_text(encoding="utf-8")
+)
+"""Common names of a label; the first is the label as the data has it."""
 
-ANY_NAME = sorted({name for others in NAMES.values() for name in others})
-BARE = "{}"
+ALL_LABEL_NAMES = sorted({name for names in LABEL_NAMES.values() for name in names})
+DEFAULT_TEMPLATE = "{}"
+"""ModelScope's default: the hypothesis is the label."""
 TOPIC = (
     "这是关于{}的",
     "这段文字的主题是{}",
@@ -37,9 +40,9 @@ TEMPLATES = {
     "review_aspect": ASPECT,
     "offensive": INTENT,
 }
-"""Templates by task; the other tasks ask for topics."""
+"""Templates by task; other tasks have those of `TOPIC`."""
 
-FIELDS = (
+DOMAIN_WORDS = (
     ("健康", "疾病", "症状", "用药"),
     ("汽车", "车辆", "行车"),
     ("贷款", "账户", "还款"),
@@ -49,48 +52,51 @@ FIELDS = (
     ("饮食", "餐饮", "菜品"),
     ("手机", "电脑", "软件"),
 )
-"""Words that a caller puts before a label to say of what field it is (疾病原因, 用药费用)."""
-WITH_FIELD = frozenset({"question_intent", "review_aspect"})
-"""Tasks whose labels are asked of any field."""
-FIELD_SHARE = 0.4
-BARE_SHARE = 0.5
-CANONICAL_SHARE = 0.5
+"""Words with which callers prefix labels to name a domain (疾病原因, 用药费用)."""
+TASKS_OF_ANY_DOMAIN = frozenset({"question_intent", "review_aspect"})
+"""Tasks whose labels apply to every domain."""
+DOMAIN_SHARE = 0.4
+"""Share of the label sets of such tasks that get a domain word."""
+DEFAULT_TEMPLATE_SHARE = 0.5
+ORIGINAL_NAME_SHARE = 0.5
 
 
 def templates(task: str) -> tuple[str, ...]:
+    """The templates of a task."""
     return TEMPLATES.get(task, TOPIC)
 
 
 def draw_template(task: str, rng: random.Random) -> str:
-    """Half of the time the label alone, which is ModelScope's default template."""
-    return BARE if rng.random() < BARE_SHARE else rng.choice(templates(task))
+    """Draw ModelScope's default template half of the time, else one of the task's."""
+    return DEFAULT_TEMPLATE if rng.random() < DEFAULT_TEMPLATE_SHARE else rng.choice(templates(task))
 
 
 def draw_name(label: str, rng: random.Random) -> str:
-    """The label or one of its other names; labels such as `买家咨询…` also without their subject."""
-    names = NAMES.get(label)
+    """Draw the label or one of its other names; labels such as `买家咨询…` lose their subject half of the time."""
+    names = LABEL_NAMES.get(label)
     if names is not None:
-        return label if rng.random() < CANONICAL_SHARE else rng.choice(names)
-    if label.startswith("买家") and rng.random() < CANONICAL_SHARE:
+        return label if rng.random() < ORIGINAL_NAME_SHARE else rng.choice(names)
+    if label.startswith("买家") and rng.random() < ORIGINAL_NAME_SHARE:
         return label.removeprefix("买家")
     if "/" in label:
         return rng.choice([label, *label.split("/")])
     return label
 
 
-def say(task: str, labels: Sequence[str], rng: random.Random) -> list[str]:
-    """One hypothesis for each label, all in one template.
+def verbalize(task: str, labels: Sequence[str], rng: random.Random) -> list[str]:
+    """One hypothesis per label, all in the same template.
 
-    Where all labels are of one field, that they share it must not count: at first every medical question was one
-    for 医疗费用, whatever it asked.
+    Labels of some tasks get words of the same domain, because a domain that all labels share must not decide: a
+    model without such examples took every medical question for 医疗费用.
     """
     template = draw_template(task, rng)
     names = [draw_name(label, rng) for label in labels]
-    if task in WITH_FIELD and rng.random() < FIELD_SHARE:
-        field = rng.choice(FIELDS)
-        names = [rng.choice(field) + name for name in names]
-    return [hypothesis(template, name) for name in names]
+    if task in TASKS_OF_ANY_DOMAIN and rng.random() < DOMAIN_SHARE:
+        domain = rng.choice(DOMAIN_WORDS)
+        names = [rng.choice(domain) + name for name in names]
+    return [fill_template(template, name) for name in names]
 
 
-def hypothesis(template: str, name: str) -> str:
+def fill_template(template: str, name: str) -> str:
+    """The hypothesis: `template` with its `{}` replaced by `name`."""
     return template.replace("{}", name)

@@ -1,4 +1,4 @@
-"""Learns the WordPiece vocabulary from the passages. Knows nothing about labels."""
+"""Learns the WordPiece vocabulary from the passages, and loads its tokenizer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-SIZE = 12_000
-"""Characters of everyday Chinese (about 7,000) and pieces of Latin words; 3 MB as INT8 vectors."""
+VOCABULARY_SIZE = 12_000
+"""About 7,000 characters of everyday Chinese, and parts of Latin words; 3 MB of INT8 embeddings."""
 
 
 def learn_vocabulary(passages: Iterable[str], path: Path) -> None:
-    """Write `vocab.txt`, one token a line, the special tokens first."""
+    """Write a `vocab.txt` to `path`: one token per line, the special tokens first."""
     tokenizer = BertWordPieceTokenizer(lowercase=True)
     tokenizer.train_from_iterator(
         passages,
-        vocab_size=SIZE,
+        vocab_size=VOCABULARY_SIZE,
         min_frequency=20,
         limit_alphabet=8_500,
         special_tokens=SPECIAL_TOKENS,
@@ -28,7 +28,7 @@ def learn_vocabulary(passages: Iterable[str], path: Path) -> None:
 
 
 def load_tokenizer(path: Path, *, lower_case: bool = True) -> Tokenizer:
-    """The tokenizer over `vocab.txt` that adds no special tokens."""
+    """The WordPiece tokenizer of the `vocab.txt` at `path`."""
     tokens = path.read_text(encoding="utf-8").splitlines()
     vocabulary = {token: row for row, token in enumerate(tokens)}
-    return BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer  # noqa: SLF001 - it has no other door
+    return BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer  # noqa: SLF001 - there is no public accessor

@@ -1,4 +1,4 @@
-"""Learns token vectors (word2vec) from the passages: the start of the token embeddings."""
+"""Learns token vectors (word2vec) from the passages, which initialize the token embeddings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gensim.models import Word2Vec
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-BATCH = 8192
+PASSAGES_PER_BATCH = 8192
 
 
 def write_token_file(tokenizer: Tokenizer, passages: Iterable[str], path: Path) -> None:
-    """Every passage as token ids with spaces between: the format that gensim reads fastest."""
+    """Write the token ids of each passage as a line, separated by spaces: the format that gensim reads fastest."""
     with path.open("w", encoding="ascii") as file:
         for batch in _batches(passages):
             for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
@@ -26,7 +26,7 @@ def write_token_file(tokenizer: Tokenizer, passages: Iterable[str], path: Path) 
 def learn_vectors(
     token_file: Path, tokens: int, *, dimensions: int, epochs: int, seed: int
 ) -> NDArray[np.float32]:
-    """CBOW vectors, shape `[tokens, dimensions]`, float32, of length 1; unseen tokens are small noise."""
+    """CBOW vectors `[tokens, dimensions]`, float32, centred and of length 1; of unseen tokens small noise."""
     model = Word2Vec(
         corpus_file=str(token_file),
         vector_size=dimensions,
@@ -49,5 +49,5 @@ def learn_vectors(
 
 def _batches(passages: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(passages)
-    while batch := list(islice(iterator, BATCH)):
+    while batch := list(islice(iterator, PASSAGES_PER_BATCH)):
         yield batch

@@ -1,1 +1,1 @@
-"""The stages of training, each a loss for the training loop, and the layer that is computed between them."""
+"""The losses of the training stages, and the comparison layer that is computed between two of them."""

@@ -1,4 +1,4 @@
-"""Stage one, bi-encoder: a text's vector lies near its label's. Teaches meaning fast; no pair is read together."""
+"""Stage 1, bi-encoder: encodes texts and labels separately, so that a text is near its label."""
 
 from __future__ import annotations
 
@@ -9,106 +9,116 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from training.data.batches import LengthSorted, TokenBatcher, draw_task
-from training.data.corpus import Labelled, SentencePair
-from training.data.hypotheses import say
-from training.network import RELATIONS, mean_of_tokens
+from training.data.batches import LengthSortedTask, TokenBatcher, draw_task
+from training.data.corpus import LabelledText, SentencePair
+from training.data.hypotheses import verbalize
+from training.network import RELATIONS, sentence_vectors
 
-SCALE = 20.0
-"""Cosines are spread by this factor before the softmax (a temperature of 0.05)."""
+SIMILARITY_SCALE = 20.0
+"""Factor of the cosines before the softmax (a temperature of 0.05)."""
 TOKEN_BUDGET = 2_600
-LONGEST_TEXT = 72
-MOST_LABELS = 32
-INFERENCE = "nli"
-"""The task whose pairs are told apart by what a layer of this stage makes of both vectors."""
+"""Text tokens of a batch."""
+MAX_TEXT_TOKENS = 72
+MAX_LABELS = 32
+"""Labels that the texts of a batch are compared with; more if the texts have more."""
+NLI_TASK = "nli"
+"""The task whose pairs are classified by the inference head."""
 
 
-def add_inference(network: BertForSequenceClassification) -> None:
-    """What says of two vectors how one follows from the other, three logits; of this stage alone.
+def add_inference_head(network: BertForSequenceClassification) -> None:
+    """Add a head that classifies a pair of vectors as entailment, neutral or contradiction, for this stage only.
 
-    It sees both vectors, their difference and their product (Conneau et al. 2017, InferSent); so the vectors learn
-    to say what inference needs.
+    Its input is both vectors, their absolute difference and their product (Conneau et al. 2017, InferSent), so the
+    vectors learn what inference needs.
     """
     hidden = network.config.hidden_size
     network.inference = nn.Sequential(nn.Linear(4 * hidden, hidden), nn.GELU(), nn.Linear(hidden, len(RELATIONS)))
 
 
-def match_loss(
+def bi_encoder_loss(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
-    tasks: dict[str, LengthSorted],
+    tasks: dict[str, LengthSortedTask],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: cross-entropy of texts over labels, of sentences over partners, or of inference."""
+    """The loss of a step: cross-entropy over labels, over the sentences of the batch, or over NLI relations."""
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(step)
         task = draw_task(rng, tasks, weights)
         data = tasks[task]
-        rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
+        rows = data.draw(rng, TOKEN_BUDGET, MAX_TEXT_TOKENS)
         if isinstance(data.examples[0], SentencePair):
-            return (_relations if task == INFERENCE else _partners)(network, batcher, data, rows)
-        return _labels(network, batcher, task, data, rows, rng)
+            pair_loss = _relation_loss if task == NLI_TASK else _in_batch_loss
+            return pair_loss(network, batcher, data, rows)
+        return _label_loss(network, batcher, task, data, rows, rng)
 
     return loss_of_step
 
 
-def _partners(
+def _in_batch_loss(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
-    data: LengthSorted,
+    data: LengthSortedTask,
     rows: list[int],
 ) -> Tensor:
-    first, second, _ = _both(network, batcher, data, rows)
-    scores = SCALE * first @ second.T
-    target = torch.arange(len(rows))
-    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+    """Which sentence of the batch belongs to which: cross-entropy over the batch, in both directions."""
+    first, second, _ = _pair_vectors(network, batcher, data, rows)
+    scores = SIMILARITY_SCALE * first @ second.T
+    targets = torch.arange(len(rows))
+    return (nn.functional.cross_entropy(scores, targets) + nn.functional.cross_entropy(scores.T, targets)) / 2
 
 
-def _relations(
+def _relation_loss(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
-    data: LengthSorted,
+    data: LengthSortedTask,
     rows: list[int],
 ) -> Tensor:
-    first, second, relations = _both(network, batcher, data, rows)
-    # Numbers near 1 for the layer, as the vectors are of length 1.
+    first, second, relations = _pair_vectors(network, batcher, data, rows)
+    # The vectors have length 1: scaled to components of about 1.
     size = network.config.hidden_size
-    seen = [first * size**0.5, second * size**0.5, (first - second).abs() * size**0.5, first * second * size]
-    logits = network.inference(torch.cat(seen, dim=1))
+    features = [first * size**0.5, second * size**0.5, (first - second).abs() * size**0.5, first * second * size]
+    logits = network.inference(torch.cat(features, dim=1))
     return nn.functional.cross_entropy(logits, torch.tensor([RELATIONS[relation] for relation in relations]))
 
 
-def _both(
-    network: BertForSequenceClassification, batcher: TokenBatcher, data: LengthSorted, rows: list[int]
+def _pair_vectors(
+    network: BertForSequenceClassification, batcher: TokenBatcher, data: LengthSortedTask, rows: list[int]
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Vectors of the first and of the second sentences, and their relations."""
+    """Vectors `[n, hidden]` of the first and of the second sentences, and their relations."""
     pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
-    first = batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT)
-    second = batcher.hypotheses([batcher.ids(pair.hypothesis) for pair in pairs], LONGEST_TEXT)
-    return mean_of_tokens(network, *first), mean_of_tokens(network, *second), [pair.relation for pair in pairs]
+    first = batcher.texts([data.tokens[i].tolist() for i in rows], MAX_TEXT_TOKENS)
+    second = batcher.hypotheses([batcher.ids(pair.hypothesis) for pair in pairs], MAX_TEXT_TOKENS)
+    relations = [pair.relation for pair in pairs]
+    return sentence_vectors(network, first), sentence_vectors(network, second), relations
 
 
-def _labels(
+def _label_loss(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     task: str,
-    data: LengthSorted,
+    data: LengthSortedTask,
     rows: list[int],
     rng: random.Random,
 ) -> Tensor:
-    said, right = ask_labels(task, data, rows, MOST_LABELS, rng)
-    texts = mean_of_tokens(network, *batcher.texts([data.tokens[i].tolist() for i in rows], LONGEST_TEXT))
-    hypotheses = batcher.hypotheses([batcher.ids(h) for h in said], LONGEST_TEXT)
-    return nn.functional.cross_entropy(SCALE * texts @ mean_of_tokens(network, *hypotheses).T, torch.tensor(right))
+    hypotheses, targets = sample_hypotheses(task, data, rows, MAX_LABELS, rng)
+    texts = batcher.texts([data.tokens[i].tolist() for i in rows], MAX_TEXT_TOKENS)
+    text_vectors = sentence_vectors(network, texts)
+    hypothesis_batch = batcher.hypotheses([batcher.ids(hypothesis) for hypothesis in hypotheses], MAX_TEXT_TOKENS)
+    scores = SIMILARITY_SCALE * text_vectors @ sentence_vectors(network, hypothesis_batch).T
+    return nn.functional.cross_entropy(scores, torch.tensor(targets))
 
 
-def ask_labels(
-    task: str, data: LengthSorted, rows: list[int], most: int, rng: random.Random
+def sample_hypotheses(
+    task: str, data: LengthSortedTask, rows: list[int], max_labels: int, rng: random.Random
 ) -> tuple[list[str], list[int]]:
-    """Hypotheses of all labels of `rows`, and of others up to `most` in all; which one is right for each row."""
-    wanted = [example.label for i in rows if isinstance(example := data.examples[i], Labelled)]
-    labels = sorted(set(wanted))
-    others = rng.sample(data.labels, min(len(data.labels), most))
-    labels += [label for label in others if label not in wanted][: max(0, most - len(labels))]
-    return say(task, labels, rng), [labels.index(label) for label in wanted]
+    """Hypotheses for the labels of `rows` and others of their task, up to `max_labels` in total.
+
+    Returns them, and for each row the index of the correct one.
+    """
+    correct_labels = [example.label for i in rows if isinstance(example := data.examples[i], LabelledText)]
+    labels = sorted(set(correct_labels))
+    others = rng.sample(data.labels, min(len(data.labels), max_labels))
+    labels += [label for label in others if label not in correct_labels][: max(0, max_labels - len(labels))]
+    return verbalize(task, labels, rng), [labels.index(label) for label in correct_labels]

@@ -1,10 +1,11 @@
-"""Between the stages: a cross-encoder that begins as the bi-encoder.
+"""Turns the bi-encoder into a cross-encoder by computing one more layer, which compares text and hypothesis.
 
-Every layer of the bi-encoder keeps to its segment (network.py), here even more than while it learned, so text and
-hypothesis have the states in one row that they had in two. One more layer is built, not learned, to compare them.
-Half of its heads read the mean of the hypothesis and half that of the text, in a subspace that both live in; its
-units add and subtract the two and bend the result, and (a + b)² - (a - b)² = 4ab, so the first token ends up
-knowing their dot product. What is trained afterwards starts from there instead of from chance.
+In the layers of the bi-encoder tokens attend to their own segment (network.py), here even more than during its
+training, so text and hypothesis have the same states in one row as in two. In the comparison layer half of the
+heads read the mean of the hypothesis and half the mean of the text, in a subspace that is common to both. Its
+hidden units pass sums and differences of the two through a nearly quadratic activation. As (a + b)² - (a - b)² =
+4ab, they add up to the dot product, from which the logits are computed: the cross-encoder starts with the ranking
+of the bi-encoder.
 """
 
 from __future__ import annotations
@@ -13,105 +14,109 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from training.network import SEGMENT, Rows, empty_network, mean_of_states, states_of
+from training.data.batches import TokenBatch
+from training.network import SEGMENT, hidden_states, mean_pool, random_network
 
-PARTED = 4.0
-"""So much more than while it learned does a token prefer its own segment, or texts would tinge some hypotheses."""
-ONE_SEGMENT = 3.0
-"""Nats by which a head prefers the segment that it reads; with more the token that says most stands for all."""
-LOUDER = 24.0
-"""The means over the first token's own state, which says nothing of the hypothesis."""
-BENT = 0.25
-"""Sums and differences are of size 1; GELU of so much less of them is nearly quadratic."""
-SPREAD = 8.0
-"""Standard deviation of what the first token says, beside its length of the root of `hidden`."""
+SEPARATION_FACTOR = 4.0
+"""Increase of the preference for the same segment, so that no text influences the states of a hypothesis."""
+HEAD_SEGMENT_PREFERENCE = 3.0
+"""Nats by which a head prefers its segment; more would let the tokens with the largest segment states dominate."""
+MEAN_GAIN = 24.0
+"""Weight of the means against the state of the first token, which knows nothing of the hypothesis."""
+UNIT_GAIN = 0.25
+"""Scale of sums and differences, which have size 1, before GELU: this small, it is nearly quadratic."""
+SIMILARITY_DEVIATION = 8.0
+"""Standard deviation of the similarity in the first token's state, whose norm is the square root of `hidden`."""
 
 
 @torch.no_grad()
-def comparing(
-    network: BertForSequenceClassification, texts: Rows, said: Rows, pairs: Rows
+def add_comparison_layer(
+    network: BertForSequenceClassification, texts: TokenBatch, hypotheses: TokenBatch, pairs: TokenBatch
 ) -> BertForSequenceClassification:
-    """`network` with a layer more whose first token says how alike text and hypothesis are, and logits of it.
+    """A copy of `network` with a comparison layer, and with logits computed from it.
 
-    `texts` and `said` are samples of what is asked, apart, and `pairs` together: their states say which subspace
-    they live in and how far they spread.
+    `texts` and `hypotheses` are samples of the tasks, and `pairs` the same in one row each: their states determine
+    the common subspace, and the scale of the similarity.
     """
     config = network.config
     hidden, heads, layers = config.hidden_size, config.num_attention_heads, config.num_hidden_layers
-    deeper = empty_network(config.vocab_size, hidden, layers=layers + 1, heads=heads)
+    deeper = random_network(config.vocab_size, hidden, layers=layers + 1, heads=heads)
     deeper.load_state_dict(network.state_dict(), strict=False)
     deeper.eval()
-    width = hidden // heads
+    head_size = hidden // heads
     for layer in deeper.bert.encoder.layer[:layers]:
         for projection in (layer.attention.self.query, layer.attention.self.key):
-            projection.weight[::width] *= PARTED**0.5
-    of_texts, of_said = (states_of(deeper, rows)[layers] for rows in (texts, said))
-    means_of_texts, means_of_said = mean_of_states(of_texts, texts[2]), mean_of_states(of_said, said[2])
-    louder_text = means_of_said.norm(dim=1).mean() / means_of_texts.norm(dim=1).mean()
+            projection.weight[::head_size] *= SEPARATION_FACTOR**0.5
+    text_states, hypothesis_states = (hidden_states(deeper, batch)[layers] for batch in (texts, hypotheses))
+    text_means = mean_pool(text_states, texts.mask)
+    hypothesis_means = mean_pool(hypothesis_states, hypotheses.mask)
+    text_gain = hypothesis_means.norm(dim=1).mean() / text_means.norm(dim=1).mean()
     half = hidden // 2
     subspace = torch.zeros(half, hidden)
-    # The last row stays empty in both halves: there the answer is written.
-    subspace[:-1] = _shared_subspace(torch.cat([means_of_texts * louder_text, means_of_said]), half - 1)
+    # The last row of both halves stays zero: the similarity is written there.
+    subspace[:-1] = _common_subspace(torch.cat([text_means * text_gain, hypothesis_means]), half - 1)
 
     layer = deeper.bert.encoder.layer[layers]
     attention = layer.attention.self
-    marks = [_mark(states, rows[2]) for states, rows in ((of_texts, texts), (of_said, said))]
-    look = ONE_SEGMENT * width**0.5 / (marks[0] - marks[1])
+    text_segment = _mean_segment_state(text_states, texts.mask)
+    hypothesis_segment = _mean_segment_state(hypothesis_states, hypotheses.mask)
+    segment_weight = HEAD_SEGMENT_PREFERENCE * head_size**0.5 / (text_segment - hypothesis_segment)
     nn.init.normal_(attention.query.weight, std=0.02)
     for parameter in (attention.query.bias, attention.key.weight, attention.key.bias, attention.value.bias):
         parameter.zero_()
-    attention.query.weight[::width] = 0  # Every first token asks alike for its segments.
-    attention.query.bias[::width] = 1.0
+    attention.query.weight[::head_size] = 0  # The preference for a segment is the same for every token.
+    attention.query.bias[::head_size] = 1.0
     for head in range(heads):
-        towards = -look if head < heads // 2 else look
-        attention.key.weight[head * width, SEGMENT] = towards
-        attention.key.bias[head * width] = -towards * (marks[0] + marks[1]) / 2
-    attention.value.weight.copy_(torch.cat([subspace, louder_text * subspace]))
-    layer.attention.output.dense.weight.copy_(LOUDER * torch.eye(hidden))
+        weight = -segment_weight if head < heads // 2 else segment_weight
+        attention.key.weight[head * head_size, SEGMENT] = weight
+        attention.key.bias[head * head_size] = -weight * (text_segment + hypothesis_segment) / 2
+    attention.value.weight.copy_(torch.cat([subspace, text_gain * subspace]))
+    layer.attention.output.dense.weight.copy_(MEAN_GAIN * torch.eye(hidden))
     layer.attention.output.dense.bias.zero_()
 
-    both = torch.eye(half)
-    sums, differences = torch.cat([both, both], dim=1), torch.cat([both, -both], dim=1)
+    identity = torch.eye(half)
+    sums, differences = torch.cat([identity, identity], dim=1), torch.cat([identity, -identity], dim=1)
     units = layer.intermediate.dense
     nn.init.normal_(units.weight, std=0.02)
     units.bias.zero_()
-    units.weight[: 4 * half] = BENT * torch.cat([sums, -sums, differences, -differences])
-    answer = torch.zeros(hidden)
-    answer[half - 1], answer[hidden - 1] = 0.5**0.5, -(0.5**0.5)
+    units.weight[: 4 * half] = UNIT_GAIN * torch.cat([sums, -sums, differences, -differences])
+    direction = torch.zeros(hidden)
+    direction[half - 1], direction[hidden - 1] = 0.5**0.5, -(0.5**0.5)
     signs = torch.cat([torch.ones(2 * half), -torch.ones(2 * half)])
-    likeness = _units_of_first_token(deeper, pairs)[:, : 4 * half] @ signs
-    gain = SPREAD / likeness.std()
-    out = layer.output.dense
-    nn.init.normal_(out.weight, std=0.005)
-    out.weight[:, : 4 * half] = gain * torch.outer(answer, signs)
-    out.bias.copy_(-gain * likeness.mean() * answer)
+    similarity = _first_token_units(deeper, pairs)[:, : 4 * half] @ signs
+    gain = SIMILARITY_DEVIATION / similarity.std()
+    output = layer.output.dense
+    nn.init.normal_(output.weight, std=0.005)
+    output.weight[:, : 4 * half] = gain * torch.outer(direction, signs)
+    output.bias.copy_(-gain * similarity.mean() * direction)
 
     pooler, classifier = deeper.bert.pooler.dense, deeper.classifier
     nn.init.normal_(pooler.weight, std=0.005)
     pooler.bias.zero_()
-    pooler.weight[0] = answer / SPREAD
+    pooler.weight[0] = direction / SIMILARITY_DEVIATION
     nn.init.normal_(classifier.weight, std=0.01)
     classifier.bias.zero_()
     classifier.weight[:, 0] = torch.tensor([3.0, 0.0, -3.0])
     return deeper
 
 
-def _mark(states: Tensor, mask: Tensor) -> Tensor:
+def _mean_segment_state(states: Tensor, mask: Tensor) -> Tensor:
     return states[mask.bool()][:, SEGMENT].mean()
 
 
-def _shared_subspace(vectors: Tensor, size: int) -> Tensor:
-    """`[size, hidden]`: where most of the vectors' length is, turned so that no direction has more than others."""
-    _values, directions = torch.linalg.eigh(vectors.T @ vectors / len(vectors))
-    turn = torch.empty(size, size)
-    nn.init.orthogonal_(turn)
-    return turn @ directions[:, -size:].T
+def _common_subspace(vectors: Tensor, size: int) -> Tensor:
+    """Principal directions `[size, hidden]` of the vectors, rotated at random to spread their variance evenly."""
+    _eigenvalues, directions = torch.linalg.eigh(vectors.T @ vectors / len(vectors))
+    rotation = torch.empty(size, size)
+    nn.init.orthogonal_(rotation)
+    return rotation @ directions[:, -size:].T
 
 
-def _units_of_first_token(network: BertForSequenceClassification, pairs: Rows) -> Tensor:
-    seen: list[Tensor] = []
+def _first_token_units(network: BertForSequenceClassification, pairs: TokenBatch) -> Tensor:
+    """Activations `[n, units]` of the last layer's hidden units for the first token of each pair."""
+    outputs: list[Tensor] = []
     units = network.bert.encoder.layer[-1].intermediate
-    handle = units.register_forward_hook(lambda _module, _given, made: seen.append(made[:, 0]))
-    states_of(network, pairs)
+    handle = units.register_forward_hook(lambda _module, _inputs, output: outputs.append(output[:, 0]))
+    hidden_states(network, pairs)
     handle.remove()
-    return seen[0]
+    return outputs[0]

@@ -1,6 +1,7 @@
-"""The last stage, cross-encoder: text and hypothesis are read together, three logits in NLI order come out.
+"""Last stage, cross-encoder: text and hypothesis are read together, and classified with three NLI logits.
 
-The bi-encoder of stage one teaches: its view of all candidates softens the targets, and it labels raw passages.
+The bi-encoder of stage 1 is the teacher: its probabilities of the candidates soften the targets, and are the only
+targets for candidates that are no labels of the text's task.
 """
 
 from __future__ import annotations
@@ -12,158 +13,161 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from training.data.batches import LengthSorted, TokenBatcher, draw_task
-from training.data.corpus import Labelled, SentencePair
-from training.data.hypotheses import ANY_NAME, say
-from training.network import CONTRADICTION, ENTAILMENT, RELATIONS, mean_of_tokens
-from training.stages.bi_encoder import SCALE
+from training.data.batches import LengthSortedTask, TokenBatch, TokenBatcher, draw_task
+from training.data.corpus import LabelledText, SentencePair
+from training.data.hypotheses import ALL_LABEL_NAMES, verbalize
+from training.network import CONTRADICTION, ENTAILMENT, RELATIONS, sentence_vectors
+from training.stages.bi_encoder import SIMILARITY_SCALE
 
 CANDIDATES = 4
+"""Hypotheses per text."""
 TOKEN_BUDGET = 900
-LONGEST_TEXT = 72
-LONGER_TEXT, LONGER_SHARE = 240, 0.04
-"""Some batches read far into long texts, so that late positions are not strangers."""
+"""Text tokens of a batch."""
+MAX_TEXT_TOKENS = 72
+MAX_LONG_TEXT_TOKENS, LONG_TEXT_SHARE = 240, 0.04
+"""Limit and share of batches with long texts, which train the late positions."""
 TEACHER_SHARE = 0.5
-"""Weight of the teacher's view in the target; the rest is the label."""
+"""Weight of the teacher's probabilities in the target; the rest is the label."""
 MARGIN_WEIGHT = 0.5
-"""Of entailment against contradiction, beside which candidate is right."""
-PASSAGES, WORDS = "neighbours", "words"
-"""The task whose texts have no label: the teacher alone says which of some drawn names or words fits."""
-STRANGERS_SHARE = 0.3
-"""Of the other tasks' batches: so many ask for names and words of anywhere, and the teacher alone answers."""
+"""Weight of the margin loss; the ranking loss has 1."""
+PASSAGES_TASK, WORDS_TASK = "neighbours", "words"
+"""The task whose texts have no labels, and the task whose labels are words."""
+OPEN_LABEL_SHARE = 0.3
+"""Share of other batches with open labels, for which the teacher's probabilities are the only target."""
 
 
 class Teacher:
-    """The bi-encoder of stage one, and what it thinks of texts and hypotheses."""
+    """The bi-encoder of stage 1, which scores texts and hypotheses."""
 
     def __init__(self, network: BertForSequenceClassification, batcher: TokenBatcher) -> None:
         self._network = network
         self._batcher = batcher
 
     @torch.no_grad()
-    def vectors(self, rows: list[list[int]]) -> Tensor:
-        """Unit vectors `[rows, hidden]` of texts."""
-        return mean_of_tokens(self._network, *self._batcher.texts(rows, LONGEST_TEXT))
+    def encode_texts(self, rows: list[list[int]]) -> Tensor:
+        """Unit vectors `[texts, hidden]` of texts, given by their token ids."""
+        return sentence_vectors(self._network, self._batcher.texts(rows, MAX_TEXT_TOKENS))
 
-    def scores(self, texts: Tensor, said: list[str]) -> Tensor:
-        """Cosines `[texts, hypotheses]` of each with each, spread as in stage one."""
-        ids = [self._batcher.ids(h) for h in said]
-        return SCALE * texts @ mean_of_tokens(self._network, *self._batcher.hypotheses(ids, LONGEST_TEXT)).T
+    def scores(self, text_vectors: Tensor, hypotheses: list[str]) -> Tensor:
+        """Scaled cosines `[texts, hypotheses]` of each text with each hypothesis."""
+        ids = [self._batcher.ids(hypothesis) for hypothesis in hypotheses]
+        hypothesis_batch = self._batcher.hypotheses(ids, MAX_TEXT_TOKENS)
+        return SIMILARITY_SCALE * text_vectors @ sentence_vectors(self._network, hypothesis_batch).T
 
-    def opinion(self, texts: Tensor, said: list[list[str]]) -> Tensor:
-        """Probabilities `[texts, candidates]` of the hypotheses that were said of each text."""
-        distinct = sorted({h for row in said for h in row})
-        place = {h: column for column, h in enumerate(distinct)}
-        columns = torch.tensor([[place[h] for h in row] for row in said])
-        return self.scores(texts, distinct).gather(1, columns).softmax(dim=1)
+    def probabilities(self, text_vectors: Tensor, hypotheses: list[list[str]]) -> Tensor:
+        """Probabilities `[texts, candidates]` of each text's own candidates."""
+        distinct = sorted({hypothesis for candidates in hypotheses for hypothesis in candidates})
+        column_of = {hypothesis: column for column, hypothesis in enumerate(distinct)}
+        columns = torch.tensor([[column_of[hypothesis] for hypothesis in candidates] for candidates in hypotheses])
+        return self.scores(text_vectors, distinct).gather(1, columns).softmax(dim=1)
 
 
-def entail_loss(
+def cross_encoder_loss(
     network: BertForSequenceClassification,
     teacher: Teacher,
     batcher: TokenBatcher,
-    tasks: dict[str, LengthSorted],
+    tasks: dict[str, LengthSortedTask],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: the right candidate among four, and entailment against contradiction for each pair."""
-    pools = strangers(tasks, CANDIDATES)
+    """The loss of a step: NLI relations, the teacher's ranking of open labels, or ranking and margin of labels."""
+    pools = open_label_pools(tasks, CANDIDATES)
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(1_000_003 * step)
         task = draw_task(rng, tasks, weights)
         data = tasks[task]
-        longest = LONGER_TEXT if rng.random() < LONGER_SHARE else LONGEST_TEXT
-        if task != PASSAGES and isinstance(data.examples[0], SentencePair):
-            return relations_loss(
-                network, batcher, data, data.draw(rng, CANDIDATES * TOKEN_BUDGET, longest), longest
-            )
-        rows = data.draw(rng, TOKEN_BUDGET, longest)
+        max_tokens = MAX_LONG_TEXT_TOKENS if rng.random() < LONG_TEXT_SHARE else MAX_TEXT_TOKENS
+        if task != PASSAGES_TASK and isinstance(data.examples[0], SentencePair):
+            rows = data.draw(rng, CANDIDATES * TOKEN_BUDGET, max_tokens)
+            return relation_loss(network, batcher, data, rows, max_tokens)
+        rows = data.draw(rng, TOKEN_BUDGET, max_tokens)
         texts = [data.tokens[i].tolist() for i in rows]
-        vectors = teacher.vectors(texts)
-        if task == PASSAGES or rng.random() < STRANGERS_SHARE:
-            said = [rng.sample(rng.choice(pools), CANDIDATES) for _ in rows]
-            logits = candidate_logits(network, batcher, texts, said, LONGEST_TEXT)
-            return nn.functional.cross_entropy(logits[..., ENTAILMENT], teacher.opinion(vectors, said))
-        said = [_candidates(task, data, row, rng) for row in rows]
-        logits = candidate_logits(network, batcher, texts, said, longest)
-        truth = torch.zeros(logits.shape[:2])
-        truth[:, 0] = 1.0
-        ranking = ranking_loss(logits, truth, teacher.opinion(vectors, said))
-        return ranking + MARGIN_WEIGHT * margin_loss(logits, truth)
+        text_vectors = teacher.encode_texts(texts)
+        if task == PASSAGES_TASK or rng.random() < OPEN_LABEL_SHARE:
+            hypotheses = [rng.sample(rng.choice(pools), CANDIDATES) for _ in rows]
+            logits = candidate_logits(network, batcher, texts, hypotheses, MAX_TEXT_TOKENS)
+            probabilities = teacher.probabilities(text_vectors, hypotheses)
+            return nn.functional.cross_entropy(logits[..., ENTAILMENT], probabilities)
+        hypotheses = [_candidates(task, data, row, rng) for row in rows]
+        logits = candidate_logits(network, batcher, texts, hypotheses, max_tokens)
+        targets = torch.zeros(logits.shape[:2])
+        targets[:, 0] = 1.0
+        ranking = ranking_loss(logits, targets, teacher.probabilities(text_vectors, hypotheses))
+        return ranking + MARGIN_WEIGHT * margin_loss(logits, targets)
 
     return loss_of_step
 
 
-def strangers(tasks: dict[str, LengthSorted], least: int) -> list[list[str]]:
-    """The names and the words of anywhere, each if there are at least so many."""
-    return [pool for pool in (ANY_NAME, tasks[WORDS].labels) if len(pool) >= least]
+def open_label_pools(tasks: dict[str, LengthSortedTask], min_labels: int) -> list[list[str]]:
+    """Open labels, which belong to no task: all label names, and the words, if there are `min_labels` of them."""
+    return [pool for pool in (ALL_LABEL_NAMES, tasks[WORDS_TASK].labels) if len(pool) >= min_labels]
 
 
-def _logits(network: BertForSequenceClassification, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    ids, types, mask = inputs
-    logits: Tensor = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+def _logits(network: BertForSequenceClassification, batch: TokenBatch) -> Tensor:
+    logits: Tensor = network(input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.mask).logits
     return logits
 
 
-def relations_loss(
+def relation_loss(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
-    data: LengthSorted,
+    data: LengthSortedTask,
     rows: list[int],
-    longest: int,
+    max_tokens: int,
 ) -> Tensor:
-    """Cross-entropy of the three logits of sentences that are read together."""
+    """Cross-entropy of the three logits of the sentence pairs `rows`, each sentence truncated to `max_tokens`."""
     pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
-    inputs = batcher.pairs(
+    batch = batcher.pairs(
         [data.tokens[i].tolist() for i in rows],
         [batcher.ids(pair.hypothesis) for pair in pairs],
-        longest,
+        max_tokens,
     )
-    target = torch.tensor([RELATIONS[pair.relation] for pair in pairs])
-    return nn.functional.cross_entropy(_logits(network, inputs), target)
+    targets = torch.tensor([RELATIONS[pair.relation] for pair in pairs])
+    return nn.functional.cross_entropy(_logits(network, batch), targets)
 
 
-def _candidates(task: str, data: LengthSorted, row: int, rng: random.Random) -> list[str]:
-    """Hypotheses of one text: the right one first, then wrong ones of its task."""
+def _candidates(task: str, data: LengthSortedTask, row: int, rng: random.Random) -> list[str]:
+    """Hypotheses for a text: first the correct one, then wrong ones of its task."""
     example = data.examples[row]
-    assert isinstance(example, Labelled)
+    assert isinstance(example, LabelledText)
     labels = [example.label]
     count = min(CANDIDATES, len(data.labels))
     while len(labels) < count:
         label = rng.choice(data.labels)
         if label not in labels:
             labels.append(label)
-    return say(task, labels, rng)
+    return verbalize(task, labels, rng)
 
 
-def ranking_loss(logits: Tensor, truth: Tensor, opinion: Tensor) -> Tensor:
-    """Cross-entropy of which candidate is entailed, `logits` `[texts, candidates, 3]`.
+def ranking_loss(logits: Tensor, targets: Tensor, teacher_probabilities: Tensor) -> Tensor:
+    """Cross-entropy of the candidates' entailment logits; `logits` is `[texts, candidates, 3]`.
 
-    `truth` and the teacher's `opinion`, which softens it, are probabilities `[texts, candidates]`.
+    `targets` and `teacher_probabilities`, which soften them, are probabilities `[texts, candidates]`.
     """
-    target = (1 - TEACHER_SHARE) * truth + TEACHER_SHARE * opinion
-    return nn.functional.cross_entropy(logits[..., ENTAILMENT], target)
+    softened = (1 - TEACHER_SHARE) * targets + TEACHER_SHARE * teacher_probabilities
+    return nn.functional.cross_entropy(logits[..., ENTAILMENT], softened)
 
 
-def margin_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Entailment against contradiction, `logits` `[texts, candidates, 3]`, where one candidate a text is true.
+def margin_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of entailment against contradiction; `logits` is `[texts, candidates, 3]`.
 
-    As many contradictions as entailments, by weight.
+    `targets` (`[texts, candidates]`) has a single 1 per text. The wrong candidates of a text together weigh as
+    much as the correct one.
     """
-    weight = torch.where(truth > 0, 1.0, 1.0 / max(1, truth.shape[1] - 1))
+    weight = torch.where(targets > 0, 1.0, 1.0 / max(1, targets.shape[1] - 1))
     margin = logits[..., ENTAILMENT] - logits[..., CONTRADICTION]
-    return nn.functional.binary_cross_entropy_with_logits(margin, truth, weight=weight)
+    return nn.functional.binary_cross_entropy_with_logits(margin, targets, weight=weight)
 
 
 def candidate_logits(
     network: BertForSequenceClassification,
     batcher: TokenBatcher,
     texts: list[list[int]],
-    said: list[list[str]],
-    longest: int,
+    hypotheses: list[list[str]],
+    max_tokens: int,
 ) -> Tensor:
-    """Logits `[texts, candidates, 3]`."""
-    count = len(said[0])
+    """Logits `[texts, candidates, 3]` of each text with its own hypotheses, as many for every text."""
+    count = len(hypotheses[0])
     premises = [text for text in texts for _ in range(count)]
-    inputs = batcher.pairs(premises, [batcher.ids(h) for row in said for h in row], longest)
-    return _logits(network, inputs).view(len(texts), count, 3)
+    hypothesis_ids = [batcher.ids(hypothesis) for candidates in hypotheses for hypothesis in candidates]
+    return _logits(network, batcher.pairs(premises, hypothesis_ids, max_tokens)).view(len(texts), count, 3)

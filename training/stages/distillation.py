@@ -1,7 +1,7 @@
-"""A small model of one's own: the student learns what a real StructBERT says of texts and candidates, unlabelled.
+"""Distils a real StructBERT, instead of the stages that learn from labels.
 
-The teacher reads with its own vocabulary. Its entailment logits over a text's candidates are the target of a
-ranking, and its three probabilities the target for each pair (Hinton et al. 2015, at temperature 1).
+The teacher tokenizes with its own vocabulary. Its entailment logits over a text's candidates are the target of the
+ranking, and its three probabilities the target of each pair (Hinton et al. 2015, with temperature 1).
 """
 
 from __future__ import annotations
@@ -13,45 +13,49 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from training.data.batches import LengthSorted, TokenBatcher, draw_task
-from training.data.corpus import Labelled
-from training.data.hypotheses import ANY_NAME, say
+from training.data.batches import LengthSortedTask, TokenBatcher, draw_task
+from training.data.corpus import LabelledText
+from training.data.hypotheses import ALL_LABEL_NAMES, verbalize
 from training.network import ENTAILMENT
-from training.stages.cross_encoder import CANDIDATES, LONGEST_TEXT, TOKEN_BUDGET, candidate_logits
+from training.stages.cross_encoder import CANDIDATES, MAX_TEXT_TOKENS, TOKEN_BUDGET, candidate_logits
 
-OF_OTHER_TASKS = 0.3
-"""Share of the texts whose candidates come from anywhere: what is asked later was in no task."""
+OPEN_LABEL_SHARE = 0.3
+"""Share of the batches whose candidates are labels of any task, since callers' labels belong to none."""
 
 
-def distil_loss(
+def distillation_loss(
     student: BertForSequenceClassification,
     teacher: BertForSequenceClassification,
     batcher: TokenBatcher,
-    teachers_batcher: TokenBatcher,
-    tasks: dict[str, LengthSorted],
+    teacher_batcher: TokenBatcher,
+    tasks: dict[str, LengthSortedTask],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step; labels of the data say which candidates are asked, never which is right."""
+    """The loss of a step: ranking of the candidates, and relation of each pair, as the teacher has them.
+
+    The data's labels are candidates only; which of them is correct is not used.
+    """
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(2_000_003 * step)
         task = draw_task(rng, tasks, weights)
         data = tasks[task]
-        rows = data.draw(rng, TOKEN_BUDGET, LONGEST_TEXT)
+        rows = data.draw(rng, TOKEN_BUDGET, MAX_TEXT_TOKENS)
         examples = [data.examples[row] for row in rows]
-        texts = [example.text if isinstance(example, Labelled) else example.premise for example in examples]
-        known = [] if rng.random() < OF_OTHER_TASKS else data.labels
-        said = [_candidates(task, known, rng) for _ in rows]
+        texts = [example.text if isinstance(example, LabelledText) else example.premise for example in examples]
+        labels = [] if rng.random() < OPEN_LABEL_SHARE else data.labels
+        hypotheses = [_candidates(task, labels, rng) for _ in rows]
         with torch.no_grad():
-            theirs = [teachers_batcher.encode_all([text])[0].tolist() for text in texts]
-            wanted = candidate_logits(teacher, teachers_batcher, theirs, said, LONGEST_TEXT)
-        got = candidate_logits(student, batcher, [data.tokens[row].tolist() for row in rows], said, LONGEST_TEXT)
-        ranking = nn.functional.cross_entropy(got[..., ENTAILMENT], wanted[..., ENTAILMENT].softmax(dim=1))
-        each = nn.functional.cross_entropy(got.flatten(0, 1), wanted.flatten(0, 1).softmax(dim=1))
-        return ranking + each
+            teacher_texts = [teacher_batcher.encode_all([text])[0].tolist() for text in texts]
+            targets = candidate_logits(teacher, teacher_batcher, teacher_texts, hypotheses, MAX_TEXT_TOKENS)
+        student_texts = [data.tokens[row].tolist() for row in rows]
+        logits = candidate_logits(student, batcher, student_texts, hypotheses, MAX_TEXT_TOKENS)
+        ranking = nn.functional.cross_entropy(logits[..., ENTAILMENT], targets[..., ENTAILMENT].softmax(dim=1))
+        relation = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1).softmax(dim=1))
+        return ranking + relation
 
     return loss_of_step
 
 
-def _candidates(task: str, known: list[str], rng: random.Random) -> list[str]:
-    return say(task, rng.sample(known if len(known) >= CANDIDATES else ANY_NAME, CANDIDATES), rng)
+def _candidates(task: str, labels: list[str], rng: random.Random) -> list[str]:
+    return verbalize(task, rng.sample(labels if len(labels) >= CANDIDATES else ALL_LABEL_NAMES, CANDIDATES), rng)

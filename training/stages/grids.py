@@ -1,10 +1,10 @@
-"""Between the stages, after compare.py: many texts with many hypotheses at once, none of them read as a pair.
+"""Stages between bi-encoder and cross-encoder: trains on grids, in which each text is paired with each hypothesis.
 
-The layers below the last keep to their segments, so the states of n texts and m hypotheses, each read alone, are
-those of all n·m pairs; and of the last layer nothing counts but the first token's row. A grid of thousands of
-pairs costs less than a hundred pairs that are read one by one. First the computed layer alone learns to say what
-the bi-encoder says, then all layers learn which of a task's labels is right. What the bi-encoder's vectors know of
-inference is learned from pairs.
+In all layers but the last, tokens attend to their own segment, so the states of n texts and m hypotheses, each
+read alone, are those of all n·m pairs. Of the last layer only the first token is needed. So a grid of thousands of
+pairs costs less than a hundred pairs read one by one. First the comparison layer alone learns to reproduce
+the scores of the bi-encoder (`IMITATE`), then all layers learn which of a task's labels is correct (`RANK`). NLI
+relations are learned from pairs.
 """
 
 from __future__ import annotations
@@ -18,52 +18,56 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from training.data.batches import LengthSorted, TokenBatcher, draw_task
+from training.data.batches import LengthSortedTask, TokenBatch, TokenBatcher, draw_task
 from training.data.corpus import SentencePair
-from training.network import ENTAILMENT, Rows, states_of
-from training.stages.bi_encoder import INFERENCE, LONGEST_TEXT, ask_labels
+from training.network import ENTAILMENT, hidden_states
+from training.stages.bi_encoder import MAX_TEXT_TOKENS, NLI_TASK, sample_hypotheses
 from training.stages.cross_encoder import (
     MARGIN_WEIGHT,
     Teacher,
     margin_loss,
+    open_label_pools,
     ranking_loss,
-    relations_loss,
-    strangers,
+    relation_loss,
 )
 
-STRANGERS = 40
-"""Hypotheses of a grid beside the labels of its texts' task: names and words of anywhere."""
-SQUARES_WEIGHT = 0.05
-"""Of the squared difference of scores, beside the divergence from what the teacher thinks."""
+OPEN_LABELS = 40
+"""Open labels of a grid, in addition to the labels of its task."""
+SQUARED_ERROR_WEIGHT = 0.05
+"""Weight of the squared error in the imitation loss; the divergence has 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a step on a grid reads and what counts in it."""
+class GridObjective:
+    """Size of the steps on grids, and the weights of their losses; the margin loss always has `MARGIN_WEIGHT`."""
 
     text_tokens: int
-    """Of the texts of a grid."""
+    """Text tokens of a grid."""
     pair_tokens: int
-    """Of sentences that are read as pairs."""
-    most_labels: int
-    """Of the texts' task; more if its texts have more."""
-    likeness: float
-    """Weight of what the teacher thinks of all hypotheses."""
-    ranking: float
-    """Weight of which label of the task is right, or which sentence of the batch is the other half."""
+    """Premise tokens of a batch of NLI pairs."""
+    max_labels: int
+    """Labels of the texts' task in a grid; more if the texts have more."""
+    imitation_weight: float
+    """Weight of the difference from the teacher's scores of all hypotheses."""
+    ranking_weight: float
+    """Weight of the cross-entropy over the labels of the task, or over the sentences of the batch."""
     seed: int
 
 
-IMITATE = Lesson(text_tokens=2_000, pair_tokens=5_000, most_labels=24, likeness=1.0, ranking=0.0, seed=2_000_003)
-RANK = Lesson(text_tokens=2_600, pair_tokens=2_600, most_labels=32, likeness=0.5, ranking=1.0, seed=3_000_017)
+IMITATE = GridObjective(
+    text_tokens=2_000, pair_tokens=5_000, max_labels=24, imitation_weight=1.0, ranking_weight=0.0, seed=2_000_003
+)
+RANK = GridObjective(
+    text_tokens=2_600, pair_tokens=2_600, max_labels=32, imitation_weight=0.5, ranking_weight=1.0, seed=3_000_017
+)
 
 
 @contextmanager
-def last_layer_alone(network: BertForSequenceClassification) -> Iterator[None]:
-    """No gradient reaches what lies below the last layer."""
+def last_layer_only(network: BertForSequenceClassification) -> Iterator[None]:
+    """Within the block, only the last layer, the pooler and the classifier are trained."""
     network.requires_grad_(False)
-    for part in (network.bert.encoder.layer[-1], network.bert.pooler, network.classifier):
-        part.requires_grad_(True)
+    for module in (network.bert.encoder.layer[-1], network.bert.pooler, network.classifier):
+        module.requires_grad_(True)
     try:
         yield
     finally:
@@ -71,69 +75,78 @@ def last_layer_alone(network: BertForSequenceClassification) -> Iterator[None]:
 
 
 def grid_loss(
-    lesson: Lesson,
+    objective: GridObjective,
     network: BertForSequenceClassification,
     teacher: Teacher,
     batcher: TokenBatcher,
-    tasks: dict[str, LengthSorted],
+    tasks: dict[str, LengthSortedTask],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: what is right among what is asked, and what the teacher thinks of names of anywhere.
-
-    Or how one sentence follows from another.
-    """
-    pools = strangers(tasks, STRANGERS)
+    """The loss of a step: ranking, margin and imitation of the teacher on a grid, or relations of NLI pairs."""
+    pools = open_label_pools(tasks, OPEN_LABELS)
 
     def loss_of_step(step: int) -> Tensor:
-        rng = random.Random(lesson.seed * step)
+        rng = random.Random(objective.seed * step)
         task = draw_task(rng, tasks, weights)
         data = tasks[task]
-        if task == INFERENCE:
-            rows = data.draw(rng, lesson.pair_tokens, LONGEST_TEXT)
-            return relations_loss(network, batcher, data, rows, LONGEST_TEXT)
-        rows = data.draw(rng, lesson.text_tokens, LONGEST_TEXT)
+        if task == NLI_TASK:
+            rows = data.draw(rng, objective.pair_tokens, MAX_TEXT_TOKENS)
+            return relation_loss(network, batcher, data, rows, MAX_TEXT_TOKENS)
+        rows = data.draw(rng, objective.text_tokens, MAX_TEXT_TOKENS)
         texts = [data.tokens[i].tolist() for i in rows]
-        said, right = _asked(task, data, rows, lesson.most_labels, rng)
-        others = rng.sample(rng.choice(pools), STRANGERS) if data.labels else []
-        hypotheses = batcher.hypotheses([batcher.ids(h) for h in said + others], LONGEST_TEXT)
-        logits = grid_logits(network, batcher.texts(texts, LONGEST_TEXT), hypotheses).float()
-        opinion = teacher.scores(teacher.vectors(texts), said + others)
-        truth = nn.functional.one_hot(torch.tensor(right), len(said)).float()
-        own, thought = logits[:, : len(said)], opinion[:, : len(said)].softmax(dim=1)
-        loss = lesson.ranking * ranking_loss(own, truth, thought) + MARGIN_WEIGHT * margin_loss(own, truth)
-        if others:
-            loss = loss + lesson.likeness * _as_taught(logits[..., ENTAILMENT], opinion)
+        task_hypotheses, correct = _task_hypotheses(task, data, rows, objective.max_labels, rng)
+        open_hypotheses = rng.sample(rng.choice(pools), OPEN_LABELS) if data.labels else []
+        hypotheses = task_hypotheses + open_hypotheses
+        hypothesis_batch = batcher.hypotheses([batcher.ids(h) for h in hypotheses], MAX_TEXT_TOKENS)
+        logits = grid_logits(network, batcher.texts(texts, MAX_TEXT_TOKENS), hypothesis_batch).float()
+        teacher_scores = teacher.scores(teacher.encode_texts(texts), hypotheses)
+        targets = nn.functional.one_hot(torch.tensor(correct), len(task_hypotheses)).float()
+        task_logits = logits[:, : len(task_hypotheses)]
+        teacher_probabilities = teacher_scores[:, : len(task_hypotheses)].softmax(dim=1)
+        ranking = ranking_loss(task_logits, targets, teacher_probabilities)
+        loss = objective.ranking_weight * ranking + MARGIN_WEIGHT * margin_loss(task_logits, targets)
+        if open_hypotheses:
+            loss = loss + objective.imitation_weight * _imitation_loss(logits[..., ENTAILMENT], teacher_scores)
         return loss
 
     return loss_of_step
 
 
-def _asked(
-    task: str, data: LengthSorted, rows: list[int], most: int, rng: random.Random
+def _task_hypotheses(
+    task: str, data: LengthSortedTask, rows: list[int], max_labels: int, rng: random.Random
 ) -> tuple[list[str], list[int]]:
-    """Hypotheses of a grid, and which of them is right for each text: a label, or the other half of a pair."""
-    halves = [example.hypothesis for i in rows if isinstance(example := data.examples[i], SentencePair)]
-    return (halves, list(range(len(halves)))) if halves else ask_labels(task, data, rows, most, rng)
+    """Hypotheses of a grid for labels or partners of the texts; for each text the index of the correct one."""
+    partners = [example.hypothesis for i in rows if isinstance(example := data.examples[i], SentencePair)]
+    if partners:
+        return partners, list(range(len(partners)))
+    return sample_hypotheses(task, data, rows, max_labels, rng)
 
 
-def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows) -> Tensor:
-    """Logits `[n, m, 3]` of each of n texts with each of m hypotheses, as behind the longest text."""
+def grid_logits(network: BertForSequenceClassification, texts: TokenBatch, hypotheses: TokenBatch) -> Tensor:
+    """Logits `[n, m, 3]` of n texts with m hypotheses, as if each hypothesis came after the longest text."""
     layer = network.bert.encoder.layer[-1]
     attention, output = layer.attention.self, layer.attention.output
-    behind = texts[0].shape[1]
-    of_texts, of_said = (states_of(network, rows, behind)[-2] for rows in (texts, said))
-    first = of_texts[:, 0]
-    query = _by_head(attention, attention.query(first)) / attention.attention_head_size**0.5
-    keys = [_by_head(attention, attention.key(states)) for states in (of_texts, of_said)]
-    values = [_by_head(attention, attention.value(states)) for states in (of_texts, of_said)]
-    own = torch.einsum("nhw,nshw->nhs", query, keys[0]).masked_fill(texts[2][:, None] == 0, -torch.inf)
-    other = torch.einsum("nhw,mthw->nmht", query, keys[1]).masked_fill(said[2][:, None] == 0, -torch.inf)
-    from_own = torch.einsum("nhs,nshw->nhw", own.softmax(-1), values[0])
-    from_other = torch.einsum("nmht,mthw->nmhw", other.softmax(-1), values[1])
-    # One softmax over both segments is the two apart, weighed by their sums of exponentials.
-    share = torch.sigmoid(own.logsumexp(-1)[:, None] - other.logsumexp(-1)).unsqueeze(-1)
-    context = torch.lerp(from_other, from_own[:, None], share).flatten(-2)
-    states = output.LayerNorm(output.dense(context) + first[:, None])
+    offset = texts.ids.shape[1]
+    text_states, hypothesis_states = (hidden_states(network, batch, offset)[-2] for batch in (texts, hypotheses))
+    first_token = text_states[:, 0]
+    query = _split_heads(attention, attention.query(first_token)) / attention.attention_head_size**0.5
+    text_keys, hypothesis_keys = (
+        _split_heads(attention, attention.key(states)) for states in (text_states, hypothesis_states)
+    )
+    text_values, hypothesis_values = (
+        _split_heads(attention, attention.value(states)) for states in (text_states, hypothesis_states)
+    )
+    text_scores = torch.einsum("nhw,nshw->nhs", query, text_keys)
+    text_scores = text_scores.masked_fill(texts.mask[:, None] == 0, -torch.inf)
+    hypothesis_scores = torch.einsum("nhw,mthw->nmht", query, hypothesis_keys)
+    hypothesis_scores = hypothesis_scores.masked_fill(hypotheses.mask[:, None] == 0, -torch.inf)
+    text_context = torch.einsum("nhs,nshw->nhw", text_scores.softmax(-1), text_values)
+    hypothesis_context = torch.einsum("nmht,mthw->nmhw", hypothesis_scores.softmax(-1), hypothesis_values)
+    # The softmax over both segments is the average of their own, weighted by their sums of exponentials.
+    log_odds = text_scores.logsumexp(-1)[:, None] - hypothesis_scores.logsumexp(-1)
+    text_share = torch.sigmoid(log_odds).unsqueeze(-1)
+    context = torch.lerp(hypothesis_context, text_context[:, None], text_share).flatten(-2)
+    states = output.LayerNorm(output.dense(context) + first_token[:, None])
     units = layer.intermediate(states)
     states = layer.output.LayerNorm(layer.output.dense(units) + states)
     pooler = network.bert.pooler
@@ -141,14 +154,18 @@ def grid_logits(network: BertForSequenceClassification, texts: Rows, said: Rows)
     return logits
 
 
-def _by_head(attention: nn.Module, vectors: Tensor) -> Tensor:
+def _split_heads(attention: nn.Module, vectors: Tensor) -> Tensor:
+    """`[..., hidden]` to `[..., heads, head size]`."""
     return vectors.unflatten(-1, (attention.num_attention_heads, attention.attention_head_size))
 
 
-def _as_taught(scores: Tensor, opinion: Tensor) -> Tensor:
-    """`[n, m]` both: divergence of the two distributions over m, and distance of the two around their means."""
+def _imitation_loss(scores: Tensor, teacher_scores: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the distributions over hypotheses, and squared error of the centred scores.
+
+    `scores` and `teacher_scores` are `[texts, hypotheses]`.
+    """
     divergence = nn.functional.kl_div(
-        scores.log_softmax(1), opinion.log_softmax(1), log_target=True, reduction="batchmean"
+        scores.log_softmax(1), teacher_scores.log_softmax(1), log_target=True, reduction="batchmean"
     )
-    centred = [each - each.mean(1, keepdim=True) for each in (scores, opinion)]
-    return divergence + SQUARES_WEIGHT * nn.functional.mse_loss(*centred)
+    centred = [values - values.mean(1, keepdim=True) for values in (scores, teacher_scores)]
+    return divergence + SQUARED_ERROR_WEIGHT * nn.functional.mse_loss(*centred)
