@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import BertForSequenceClassification, BertTokenizer
 from transformers.utils import logging
 
@@ -55,10 +56,10 @@ def encode_samples(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[li
         yield rows
 
 
-def _logits(network: BertForSequenceClassification, row: Row) -> np.ndarray:
+def _logits(network: BertForSequenceClassification, row: Row) -> NDArray[np.float32]:
     tensors = {name: torch.from_numpy(values) for name, values in pad_rows([row]).items()}
     with torch.inference_mode():
-        logits: np.ndarray = network(**tensors).logits.numpy()
+        logits: NDArray[np.float32] = network(**tensors).logits.numpy()
     return logits
 
 

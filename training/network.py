@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ TYPICAL_TEXT_TOKENS = 36
 
 
 def build_network(
-    vectors: NDArray, *, layers: int, heads: int = 4, seed: int = 7
+    vectors: NDArray[np.float32], *, layers: int, heads: int = 4, seed: int = 7
 ) -> BertForSequenceClassification:
     """A network with 3 logits whose token embeddings are `vectors` (`[tokens, hidden]`, float32).
 

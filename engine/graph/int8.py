@@ -55,7 +55,8 @@ class Range:
         """`values` rounded to the levels of this range."""
         zero = np.float32(self.zero_point)
         levels = np.clip(np.rint(values / self.scale) + zero, 0, ACTIVATION_LEVELS)
-        return ((levels - zero) * self.scale).astype(np.float32)
+        rounded: Floats = ((levels - zero) * self.scale).astype(np.float32)
+        return rounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class OnnxFile:
             logits = [self._session.run(["logits"], batch)[0] for batch in inputs]
         except Exception as error:  # noqa: BLE001 - as above
             raise TargetError(f"{self._path} fails on the reference's rows: {error}") from None
-        return np.concatenate(logits).astype(np.float32)
+        result: NDArray[np.float32] = np.concatenate(logits).astype(np.float32)
+        return result
 
 
 def _flatten(rows: Sequence[Row]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:

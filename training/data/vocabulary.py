@@ -31,4 +31,5 @@ def load_tokenizer(path: Path, *, lower_case: bool = True) -> Tokenizer:
     """The WordPiece tokenizer of the `vocab.txt` at `path`."""
     tokens = path.read_text(encoding="utf-8").splitlines()
     vocabulary = {token: row for row, token in enumerate(tokens)}
-    return BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer  # noqa: SLF001 - there is no public accessor
+    tokenizer: Tokenizer = BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer  # noqa: SLF001 - there is no public accessor
+    return tokenizer
