@@ -14,6 +14,7 @@ from gateway.classification.request import PLACEHOLDER as GATEWAY_PLACEHOLDER
 from gateway.settings import Settings
 from gateway.triton import client as gateway_client
 from python_backend import hypotheses, manifest
+from python_backend.errors import InvalidTokenLimit, PairTooLong
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"
@@ -67,8 +68,17 @@ def test_a_request_has_no_more_pairs_than_a_batch_of_the_engine() -> None:
 
 def test_the_gateway_requests_existing_tensors() -> None:
     assert LOGITS_ONLY.name == gateway_client.MODEL
-    assert set(gateway_client.OUTPUTS) <= names(LOGITS_ONLY.output)
+    assert set(gateway_client.LOGIT_OUTPUTS) <= names(LOGITS_ONLY.output)
+    assert EXPAND.name == gateway_client.EXPAND
+    assert set(gateway_client.COUNT_OUTPUTS) <= names(EXPAND.output)
     assert {"text", "labels", "hypothesis_template", "max_tokens"} == names(LOGITS_ONLY.input)
+
+
+@pytest.mark.parametrize("refusal", [InvalidTokenLimit("7 tokens"), PairTooLong("9 tokens")])
+def test_the_gateway_recognizes_the_codes_of_expand(refusal: InvalidTokenLimit | PairTooLong) -> None:
+    match = gateway_client.CODE.search(f"in ensemble 'zero_shot_logits', {refusal}")
+    assert match is not None
+    assert match.groups() == (refusal.code, str(refusal).removeprefix(f"{refusal.code}: "))
 
 
 def test_the_gateway_and_expand_have_the_same_limits() -> None:
