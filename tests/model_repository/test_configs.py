@@ -10,11 +10,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from engine.recipe import MAX_PAIRS, plan_path
 from engine.verification import triton_server
-from gateway.classification.request import PLACEHOLDER as GATEWAY_PLACEHOLDER
 from gateway.settings import Settings
 from gateway.triton import client as gateway_client
 from python_backend import hypotheses, manifest
 from python_backend.errors import InvalidTokenLimit, PairTooLong
+from stores.label_sets import PLACEHOLDER as LABEL_SET_PLACEHOLDER
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"
@@ -88,7 +88,7 @@ def test_the_gateway_and_expand_have_the_same_limits() -> None:
     assert f"MIN_TOKENS = {limits.min_tokens}\n" in text
     assert limits.max_label_characters == hypotheses.MAX_LABEL_CHARACTERS
     assert limits.max_template_characters == hypotheses.MAX_TEMPLATE_CHARACTERS
-    assert GATEWAY_PLACEHOLDER == hypotheses.PLACEHOLDER
+    assert LABEL_SET_PLACEHOLDER == hypotheses.PLACEHOLDER
 
 
 def test_every_tensor_of_the_configs_is_named_in_the_code() -> None:
