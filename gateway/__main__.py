@@ -25,7 +25,7 @@ def main() -> None:
         asyncio.run(_check_stores(settings))
     except (SettingsError, DatabaseError, TenantsFileError, StoreUnavailable) as error:
         sys.exit(f"gateway: {error}")
-    serve(app, settings.host, settings.port, draining, settings.drain_s)
+    serve(app, settings.host, settings.port, draining, settings)
 
 
 async def _check_stores(settings: Settings) -> None:

@@ -9,8 +9,14 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from stores.errors import InvalidRequest
+from web.openapi import query
 
 LIMIT, MAX_LIMIT = 20, 100
+PARAMETERS = (
+    query("limit", f"How many; {LIMIT} by default.", type="integer", minimum=1, maximum=MAX_LIMIT),
+    query("after", "The id after which the page begins."),
+)
+"""Of every paged list, for its operation."""
 
 
 class Page(Struct, frozen=True):

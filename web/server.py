@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
+import resource
 import signal
 import sys
 import time
@@ -17,7 +19,13 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from web.http_protocol import ConnectionLimits, bounded_protocol
+from web.settings import ServerSettings
+
 CLOSE = (b"connection", b"close")
+BACKLOG = 2_048
+RESERVED_FILES = 256
+"""For the database, Triton, the control plane and the log."""
 STOP_S = 2
 """How long requests in flight may still be answered once the server is told to stop."""
 
@@ -59,7 +67,7 @@ def configure_logging() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def serve(app: ASGIApp, host: str, port: int, draining: Draining, drain_s: float) -> None:
+def serve(app: ASGIApp, host: str, port: int, draining: Draining, settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
     # What exists now stays until the end: the garbage collector need not look at it again.
     gc.collect()
@@ -73,5 +81,26 @@ def serve(app: ASGIApp, host: str, port: int, draining: Draining, drain_s: float
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
+        timeout_keep_alive=math.ceil(settings.keep_alive_s),
+        backlog=BACKLOG,
+        ws="none",
+        http=bounded_protocol(_limits(settings)),
     )
-    DrainingServer(config, draining, drain_s).run()
+    DrainingServer(config, draining, settings.drain_s).run()
+
+
+def _limits(settings: ServerSettings) -> ConnectionLimits:
+    """Those of the settings, within what the operating system lets this process open."""
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    max_connections = settings.max_connections
+    if most_files != resource.RLIM_INFINITY:
+        max_connections = max(1, min(max_connections, most_files - RESERVED_FILES))
+    return ConnectionLimits(
+        max_header_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        header_timeout_s=settings.header_timeout_s,
+        max_connections=max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        max_unsent_bytes=settings.max_unsent_bytes,
+    )

@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from stores.label_sets import LabelLimits
 
 PREFIX = "WANNENG_"
+DATABASE_URL = "sqlite:///.state/wanneng.db"
+"""A file below the working directory."""
 SECRETS = frozenset({"admin_key", "database_url", "redis_url", "worker_key"})
 """Fields that are shown nowhere."""
 
@@ -35,7 +37,7 @@ class SettingsError(Exception):
 class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """What both planes read."""
 
-    database_url: Text = "sqlite:///.state/wanneng.db"
+    database_url: Text = DATABASE_URL
     """Database of tenants, label sets, files and batches: `sqlite:///PATH`, or `postgresql://…` to share it."""
     require_key: bool = False
     """Ask for a key on loopback too; on every other address one is always needed."""
@@ -47,12 +49,31 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """Longest time for a request body to arrive."""
     max_body_bytes: Count = 4_000_000
     """Size of a request body."""
+    keep_alive_s: Seconds = 75.0
+    """How long an idle connection stays open; longer than the 60 s for which proxies keep theirs."""
+    header_timeout_s: Seconds = 10.0
+    """Longest time from the first byte of a request, or from a new connection, to the end of its headers."""
+    max_header_bytes: Count = 65_536
+    """Size of a request's headers, its URL included."""
+    max_headers: Count = 100
+    """Number of a request's headers."""
+    max_connections: Count = 10_000
+    """Open connections; beyond them the longest idle one is closed. At most the process's limit of open files."""
+    max_connections_per_address: CountOrNone = 1_000
+    """Open connections from one address; 0: unlimited, for a gateway behind a proxy."""
+    max_unsent_bytes: Count = 64_000_000
+    """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
     otlp_endpoint: str = ""
     """OpenTelemetry collector for traces, such as `http://collector:4318`; empty: no tracing."""
 
     def __repr__(self) -> str:
-        shown = {name: value for name, value in msgspec.structs.asdict(self).items() if name not in SECRETS}
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        return without_secrets(self)
+
+
+def without_secrets(settings: Struct) -> str:
+    """A representation for logs and tracebacks."""
+    shown = {name: value for name, value in msgspec.structs.asdict(settings).items() if name not in SECRETS}
+    return f"{type(settings).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 _Settings = TypeVar("_Settings", bound=Struct)

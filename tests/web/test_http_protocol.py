@@ -1,0 +1,303 @@
+"""Connections as strangers make them, against a real uvicorn with the bounds of `web/http_protocol.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import uvicorn
+from msgspec.structs import replace
+from starlette.types import Receive, Scope, Send
+
+from web.http_protocol import BoundedHttpProtocol, ConnectionLimits, bounded_protocol
+
+LIMITS = ConnectionLimits(
+    max_header_bytes=65_536,
+    max_headers=100,
+    header_timeout_s=10.0,
+    max_connections=1_000,
+    max_connections_per_address=0,
+    max_unsent_bytes=64_000_000,
+)
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+class App:
+    """Answers with as many bytes as the path says, after the body has come; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+        self.bodies: list[bytes] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        self.scopes.append(scope)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.bodies.append(body)
+        await self.hold.wait()
+        size = int(scope["path"].strip("/") or 2)
+        headers = [(b"content-length", str(size).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"k" * size})
+
+
+@asynccontextmanager
+async def serving(app: App, limits: ConnectionLimits) -> AsyncIterator[tuple[Connect, type[BoundedHttpProtocol]]]:
+    protocol = bounded_protocol(limits)
+    config = uvicorn.Config(
+        app, port=0, http=protocol, log_level="critical", lifespan="off", timeout_keep_alive=75, ws="none"
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    writers: list[asyncio.StreamWriter] = []
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        return reader, writer
+
+    try:
+        yield connect, protocol
+    finally:
+        app.hold.set()
+        for writer in writers:
+            writer.transport.abort()
+        server.should_exit = True
+        await running
+
+
+async def status(reader: asyncio.StreamReader) -> int:
+    """Of the next answer; 0 when the connection was closed without one."""
+    async with asyncio.timeout(10):
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            for line in head.split(b"\r\n"):
+                if line.lower().startswith(b"content-length:"):
+                    await reader.readexactly(int(line.split(b":")[1]))
+            return int(head.split()[1])
+    return 0
+
+
+async def ends(reader: asyncio.StreamReader) -> None:
+    """The server closes the connection."""
+    async with asyncio.timeout(10):
+        with suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+
+
+async def send_all(writer: asyncio.StreamWriter, data: bytes) -> None:
+    with suppress(ConnectionError):
+        writer.write(data)
+        await writer.drain()
+
+
+async def test_a_request_and_another_on_the_same_connection_are_answered() -> None:
+    async with serving(App(), LIMITS) as (connect, protocol):
+        reader, writer = await connect()
+        for _ in range(3):
+            writer.write(REQUEST)
+            assert await status(reader) == 200
+        assert protocol.shared.count == 1
+        assert len(protocol.shared.idle) == 1
+
+
+@pytest.mark.parametrize(
+    ("endless", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nlong: " + b"v" * 1_000_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"n" * 1_000_000, 431),
+        (b"GET /" + b"u" * 1_000_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431),
+        (b"G" * 1_000_000, 400),
+    ],
+    ids=["headers", "value", "name", "url", "count", "method"],
+)
+async def test_headers_without_end_are_refused_at_64_kib(endless: bytes, answer: int) -> None:
+    async with serving(App(), LIMITS) as (connect, _):
+        reader, writer = await connect()
+        sending = asyncio.create_task(send_all(writer, endless))
+        assert await status(reader) in {answer, 0}
+        await ends(reader)
+        await sending
+        other_reader, other = await connect()
+        other.write(REQUEST)
+        assert await status(other_reader) == 200
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"0\r\n" + b"t: v\r\n" * 200_000,
+        b"0\r\ntrailer: " + b"v" * 1_000_000,
+        b"1;extension=" + b"e" * 1_000_000,
+    ],
+    ids=["trailers", "trailer value", "chunk extension"],
+)
+async def test_chunks_and_trailers_without_end_are_cut_off(rest: bytes) -> None:
+    app = App()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await send_all(writer, head + rest)
+        await ends(reader)
+
+
+async def test_a_trailer_is_no_header() -> None:
+    """Seen failing with uvicorn's own protocol, which appends trailers to the headers of the scope."""
+    app = App()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nhi\r\n0\r\nAuthorization: Bearer forged\r\n\r\n"
+        )
+        assert await status(reader) == 200
+    assert app.bodies == [b"hi"]
+    assert b"authorization" not in dict(app.scopes[0]["headers"])
+
+
+@pytest.mark.parametrize(
+    ("head", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    ],
+)
+async def test_exactly_one_host_is_needed(head: bytes, answer: int) -> None:
+    async with serving(App(), LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(head)
+        assert await status(reader) == answer
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHo"])
+async def test_a_connection_that_says_nothing_or_half_a_header_is_closed_in_time(sent: bytes) -> None:
+    async with serving(App(), replace(LIMITS, header_timeout_s=0.2)) as (connect, protocol):
+        reader, writer = await connect()
+        writer.write(sent)
+        assert await status(reader) == (408 if sent else 0)
+        await ends(reader)
+        # One that dribbles is not given more time with each byte.
+        reader, writer = await connect()
+        for byte in b"GET / HTTP/1.1\r\nHost: x\r\nAccept: everything":
+            await send_all(writer, bytes([byte]))
+            await asyncio.sleep(0.02)
+        await ends(reader)
+        # The next request of a kept connection has the same time, once it has begun.
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        assert await status(reader) == 200
+        await asyncio.sleep(0.3)
+        writer.write(b"GET / HT")
+        assert await status(reader) == 408
+        assert protocol.shared.count == 0
+
+
+async def test_idle_connections_make_room_for_new_ones() -> None:
+    app = App()
+    async with serving(app, replace(LIMITS, max_connections=20)) as (connect, protocol):
+        silent = [await connect() for _ in range(20)]
+        for _ in range(5):
+            reader, writer = await connect()
+            writer.write(REQUEST)
+            assert await status(reader) == 200
+        await ends(silent[0][0])
+        assert protocol.shared.count == 20
+
+
+async def test_busy_connections_are_not_closed_for_new_ones() -> None:
+    app = App()
+    async with serving(app, replace(LIMITS, max_connections=4)) as (connect, _):
+        app.hold.clear()
+        busy = [await connect() for _ in range(4)]
+        for _, writer in busy:
+            writer.write(REQUEST)
+        while len(app.scopes) < 4:
+            await asyncio.sleep(0.01)
+        reader, writer = await connect()
+        await send_all(writer, REQUEST)
+        assert await status(reader) == 0
+        app.hold.set()
+        assert [await status(reader) for reader, _ in busy] == [200] * 4
+
+
+async def test_one_address_has_a_bound_of_its_own() -> None:
+    async with serving(App(), replace(LIMITS, max_connections_per_address=3)) as (connect, protocol):
+        first = [await connect() for _ in range(3)]
+        reader, writer = await connect()
+        await send_all(writer, REQUEST)
+        assert await status(reader) == 0
+        first[0][1].close()
+        while protocol.shared.count == 3:
+            await asyncio.sleep(0.01)
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        assert await status(reader) == 200
+
+
+async def test_an_answer_that_nobody_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.http_protocol.CHECK_WRITE_S", 0.2)
+    async with serving(App(), LIMITS) as (connect, protocol):
+        reader, writer = await connect()
+        writer.write(REQUEST.replace(b"GET /", b"GET /30000000"))
+        async with asyncio.timeout(10):
+            while protocol.shared.count or protocol.shared.unsent_bytes:
+                await asyncio.sleep(0.05)
+        assert reader.at_eof() is False
+
+
+async def test_answers_that_nobody_reads_have_a_bound_in_all() -> None:
+    async with serving(App(), replace(LIMITS, max_unsent_bytes=20_000_000)) as (connect, protocol):
+        largest = 0
+        for _ in range(8):
+            _, writer = await connect()
+            writer.write(REQUEST.replace(b"GET /", b"GET /9000000"))
+            await asyncio.sleep(0.1)
+            largest = max(largest, protocol.shared.unsent_bytes)
+        assert 0 < largest <= 20_000_000
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        assert await status(reader) == 200
+
+
+async def test_a_body_that_goes_on_after_the_answer_is_cut_off() -> None:
+    class Refusing(App):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+
+    async with serving(Refusing(), LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+        assert await status(reader) == 413
+        await send_all(writer, b"x" * 10_000_000)
+        await ends(reader)
+
+
+async def test_pipelined_requests_are_answered_up_to_a_bound() -> None:
+    app = App()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(REQUEST * 20)
+        assert [await status(reader) for _ in range(20)] == [200] * 20
+        app.hold.clear()
+        reader, writer = await connect()
+        await send_all(writer, REQUEST * 5_000)
+        await ends(reader)

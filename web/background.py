@@ -1,0 +1,20 @@
+"""Background work of a process, such as refreshing what it knows, which an unforeseen error must not end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+RESTART_S = 1.0
+log = logging.getLogger(__name__)
+
+
+async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
+    """Start `work` again whenever it ends, until cancelled."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s ended and is started again", work.__qualname__)
+        await asyncio.sleep(RESTART_S)
