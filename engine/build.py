@@ -19,7 +19,7 @@ from engine.manifest import WeightsSource, digest_of, file_sha256, read_manifest
 from engine.publish import publishing
 from engine.recipe import Recipe
 from engine.reference import encode_samples, make_reference
-from engine.samples import Sample, builtin_samples
+from engine.samples import TextSample, builtin_samples
 from engine.snapshot import (
     WEIGHTS_FILE,
     Snapshot,
@@ -30,8 +30,8 @@ from engine.snapshot import (
     write_snapshot,
 )
 from engine.verification import compare
-from engine.verification.onnx_file import OnnxFile
-from engine.verification.reference import CALIBRATION_FILE, Row, save_rows
+from engine.verification.onnx_target import OnnxTarget
+from engine.verification.reference import CALIBRATION_FILE, TokenRow, save_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 
 DISK_FACTOR = 3
@@ -46,7 +46,7 @@ def build_engine(
     recipe: Recipe,
     *,
     name: str,
-    samples: Sequence[Sample] | None = None,
+    samples: Sequence[TextSample] | None = None,
     log: Log = lambda _line: None,
 ) -> compare.Report:
     """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
@@ -67,7 +67,7 @@ def build_engine(
         reference = make_reference(snapshot, network, builtin_samples("reference"), weights_sha256)
         reference.save(work / REFERENCE_FILE)
         log(f"building {recipe}")
-        calibration: list[Row] = []
+        calibration: list[TokenRow] = []
         if recipe.is_source or recipe.precision == "int8":
             calibration = [
                 row for rows in encode_samples(snapshot, samples or builtin_samples("calibration")) for row in rows
@@ -86,7 +86,7 @@ def build_engine(
             details={"opset": OPSET, **details},
         )
         log("comparing the engine with the reference")
-        logits = OnnxFile(work / MODEL_FILE).logits(reference.rows)
+        logits = OnnxTarget(work / MODEL_FILE).logits(reference.rows)
         return compare.require_agreement(
             work, reference, logits, name=name, precision=recipe.precision, tolerance=recipe.tolerance
         )
@@ -112,7 +112,7 @@ def _write_model(
     snapshot: Snapshot,
     network: BertForSequenceClassification,
     recipe: Recipe,
-    calibration: Sequence[Row],
+    calibration: Sequence[TokenRow],
 ) -> dict[str, Any]:
     """Write the graph to `path`; returns further entries for the manifest."""
     details: dict[str, Any] = {}

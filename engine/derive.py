@@ -22,8 +22,8 @@ from engine.manifest import WeightsSource, digest_of, read_manifest, write_manif
 from engine.publish import publishing
 from engine.recipe import Recipe
 from engine.verification import compare
-from engine.verification.onnx_file import OnnxFile
-from engine.verification.reference import CALIBRATION_FILE, Row, load_reference, load_rows, pad_rows
+from engine.verification.onnx_target import OnnxTarget
+from engine.verification.reference import CALIBRATION_FILE, TokenRow, load_reference, load_rows, pad_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 
 MODEL_FILE = "model.onnx"
@@ -65,7 +65,7 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         )
         log("comparing the engine with the reference")
         reference = load_reference(work / REFERENCE_FILE)
-        logits = OnnxFile(work / MODEL_FILE).logits(reference.rows)
+        logits = OnnxTarget(work / MODEL_FILE).logits(reference.rows)
         return compare.require_agreement(
             work,
             reference,
@@ -88,7 +88,7 @@ def read_source(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def rewrite(path: Path, config: dict[str, Any], recipe: Recipe, calibration: Sequence[Row]) -> dict[str, Any]:
+def rewrite(path: Path, config: dict[str, Any], recipe: Recipe, calibration: Sequence[TokenRow]) -> dict[str, Any]:
     """Give the exported graph at `path` the precision and the inputs of `recipe`, in place.
 
     Returns further entries for the manifest: for INT8 `identity_sha256`, over weights and scales, and
@@ -114,6 +114,6 @@ def rewrite(path: Path, config: dict[str, Any], recipe: Recipe, calibration: Seq
     return details
 
 
-def _calibration_inputs(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def _calibration_inputs(rows: Sequence[TokenRow]) -> Iterator[dict[str, Any]]:
     for start in range(0, len(rows), ROWS_PER_CALIBRATION_RUN):
         yield pad_rows(rows[start : start + ROWS_PER_CALIBRATION_RUN])

@@ -19,13 +19,13 @@ from engine.publish import publishing
 from engine.recipe import INPUTS, MAX_PAIRS, Recipe, plan_path
 from engine.verification import compare
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
-from engine.verification.reference import Row, load_reference
+from engine.verification.reference import TokenRow, load_reference
 
 DISK_FACTOR = 8
 """Disk space for a build, as a multiple of the ONNX file: five FP16 plans, the rewritten graph, and a margin."""
 
 Log = Callable[[str], None]
-RunPlans = Callable[[Path, Sequence[Row]], NDArray[np.float32]]
+RunPlans = Callable[[Path, Sequence[TokenRow]], NDArray[np.float32]]
 """Serves the plans in a folder with Triton and returns the logits `[n, 3]` of the rows."""
 
 

@@ -14,13 +14,13 @@ from transformers.utils import logging
 
 from engine.errors import BuildError
 from engine.manifest import digest_of
-from engine.samples import Sample
+from engine.samples import TextSample
 from engine.snapshot import Snapshot, arrays_of, network_of, read_snapshot
-from engine.verification.reference import Reference, Row, pad_rows
+from engine.verification.reference import Reference, TokenRow, pad_rows
 
 
 def make_reference(
-    snapshot: Snapshot, network: BertForSequenceClassification, samples: Sequence[Sample], weights_sha256: str
+    snapshot: Snapshot, network: BertForSequenceClassification, samples: Sequence[TextSample], weights_sha256: str
 ) -> Reference:
     """The rows of the samples, truncated as ModelScope truncates them, and the logits of each row run by itself.
 
@@ -36,7 +36,7 @@ def make_reference(
     return Reference(rows, np.array(texts), np.concatenate(logits), weights_sha256)
 
 
-def encode_samples(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[list[Row]]:
+def encode_samples(snapshot: Snapshot, samples: Sequence[TextSample]) -> Iterator[list[TokenRow]]:
     """The token rows of each sample, one per label, truncated longest first to the model's maximum."""
     logging.set_verbosity_error()  # The tokenizer warns of every truncated pair.
     with tempfile.TemporaryDirectory() as folder:
@@ -52,18 +52,18 @@ def encode_samples(snapshot: Snapshot, samples: Sequence[Sample]) -> Iterator[li
                 truncation="longest_first",
                 max_length=snapshot.config["max_position_embeddings"],
             )
-            rows.append(Row(np.array(encoded["input_ids"]), np.array(encoded["token_type_ids"])))
+            rows.append(TokenRow(np.array(encoded["input_ids"]), np.array(encoded["token_type_ids"])))
         yield rows
 
 
-def _logits(network: BertForSequenceClassification, row: Row) -> NDArray[np.float32]:
+def _logits(network: BertForSequenceClassification, row: TokenRow) -> NDArray[np.float32]:
     tensors = {name: torch.from_numpy(values) for name, values in pad_rows([row]).items()}
     with torch.inference_mode():
         logits: NDArray[np.float32] = network(**tensors).logits.numpy()
     return logits
 
 
-def write_reference(source: Path, samples: Sequence[Sample], target: Path) -> int:
+def write_reference(source: Path, samples: Sequence[TextSample], target: Path) -> int:
     """Write the reference of the snapshot `source` for `samples` to the file `target`; return its pair count."""
     snapshot = read_snapshot(source)
     network = network_of(snapshot)

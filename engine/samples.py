@@ -12,27 +12,27 @@ BUILTIN_FILE = Path(__file__).parent / "samples.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TextSample:
     """A text and its labels, which are used as hypotheses."""
 
     text: str
     labels: tuple[str, ...]
 
 
-def builtin_samples(part: str) -> list[Sample]:
+def builtin_samples(part: str) -> list[TextSample]:
     """The samples of this package for `calibration` or `reference`: short texts, and long ones made of them."""
     short = [
-        Sample(item["text"], tuple(item["labels"]))
+        TextSample(item["text"], tuple(item["labels"]))
         for item in json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))[part]
     ]
     texts = [sample.text for sample in short]
     return short + [
-        Sample("。".join(texts[start : start + count] * repeat), short[start].labels)
+        TextSample("。".join(texts[start : start + count] * repeat), short[start].labels)
         for start, count, repeat in ((0, 6, 1), (6, 6, 2), (3, 12, 1), (1, 14, 4))
     ]
 
 
-def read_samples(path: Path) -> list[Sample]:
+def read_samples(path: Path) -> list[TextSample]:
     """Read JSON lines `{"text": …, "labels": […]}`, such as logged requests; `BuildError` names a bad line."""
     samples = []
     try:
@@ -42,7 +42,7 @@ def read_samples(path: Path) -> list[Sample]:
     for number, line in enumerate(lines, start=1):
         try:
             item = json.loads(line)
-            sample = Sample(str(item["text"]), tuple(map(str, item["labels"])))
+            sample = TextSample(str(item["text"]), tuple(map(str, item["labels"])))
         except (ValueError, KeyError, TypeError):
             raise BuildError(f'{path}, line {number}: expected {{"text": "…", "labels": ["…"]}}') from None
         if sample.labels:

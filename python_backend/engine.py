@@ -22,7 +22,7 @@ MAX_BATCH_TOKENS = 4_096
 """Tokens of a batch, padding included: they bound the memory of a run, and so that of the process."""
 
 
-class Engine(Protocol):
+class InferenceEngine(Protocol):
     """Maps `rows` of `[n, s]` int64 to logits `[n, 3]` float32."""
 
     def run(self, rows: Rows) -> NDArray[np.float32]: ...
@@ -64,7 +64,7 @@ def _flatten(rows: Rows) -> dict[str, NDArray[Any]]:
     return flat | {ITEM_SHAPE: is_token.sum(axis=1, dtype=np.int32)[:, np.newaxis]}
 
 
-def run_requests(engine: Engine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:
+def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:
     """Logits (`[n_i, 3]`, float32) of each request, from batches that mix the rows of all requests.
 
     Rows lose the padding of their request and are padded again to the longest row of their batch.

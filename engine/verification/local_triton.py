@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import TargetError
-from engine.verification.reference import Row
-from engine.verification.triton_server import TritonServer
+from engine.verification.reference import TokenRow
+from engine.verification.triton_target import TritonTarget
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 START_TIMEOUT_S = 300.0
@@ -27,7 +27,7 @@ LOG_LINES = 15
 
 def ask_local_triton(
     models: Path,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     *,
     command: Sequence[str] = ("tritonserver",),
     environment: Mapping[str, str] | None = None,
@@ -67,7 +67,7 @@ def ask_local_triton(
 
 def ask_plans(
     engine: Path,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     *,
     config_name: str = "tensorrt-a100",
     command: Sequence[str] = ("tritonserver",),
@@ -87,11 +87,11 @@ def ask_plans(
         return ask_local_triton(Path(models), rows, command=command, environment=environment)
 
 
-def _connect(server: subprocess.Popen[bytes], address: str) -> TritonServer:
+def _connect(server: subprocess.Popen[bytes], address: str) -> TritonTarget:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            return TritonServer(address)
+            return TritonTarget(address)
         except TargetError:
             if server.poll() is not None:
                 raise TargetError(f"Triton stopped with exit code {server.returncode}") from None

@@ -22,7 +22,7 @@ COMMANDS = {CALIBRATION_FILE: "build --precision fp32"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenRow:
     """The tokens of a pair, without padding."""
 
     ids: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Row:
 class Reference:
     """Rows, ordered by their texts, and PyTorch's logits of each."""
 
-    rows: Sequence[Row]
+    rows: Sequence[TokenRow]
     texts: NDArray[np.int64]
     """`[n]` int64: number of the row's text; the rows of a text are its labels."""
     logits: NDArray[np.float32]
@@ -62,13 +62,13 @@ def load_reference(path: Path) -> Reference:
         return Reference(rows, arrays["texts"], arrays["logits"], str(arrays["weights_sha256"]))
 
 
-def save_rows(rows: Sequence[Row], path: Path) -> None:
+def save_rows(rows: Sequence[TokenRow], path: Path) -> None:
     """Write rows without logits, such as those for INT8 calibration, to an `.npz` file."""
     with path.open("wb") as file:
         np.savez_compressed(file, **_concatenate_rows(rows))
 
 
-def load_rows(path: Path) -> list[Row]:
+def load_rows(path: Path) -> list[TokenRow]:
     """Read a file of `save_rows`; `TargetError` if it is missing or of another kind."""
     with _open_arrays(path) as arrays:
         return _split_rows(arrays)
@@ -87,7 +87,7 @@ def _open_arrays(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
         raise TargetError(f"{path} is not a file of {command}: {error}") from None
 
 
-def _concatenate_rows(rows: Sequence[Row]) -> dict[str, NDArray[np.int64]]:
+def _concatenate_rows(rows: Sequence[TokenRow]) -> dict[str, NDArray[np.int64]]:
     return {
         "ids": np.concatenate([row.ids for row in rows]),
         "types": np.concatenate([row.types for row in rows]),
@@ -95,13 +95,13 @@ def _concatenate_rows(rows: Sequence[Row]) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def _split_rows(arrays: Mapping[str, NDArray[Any]]) -> list[Row]:
+def _split_rows(arrays: Mapping[str, NDArray[Any]]) -> list[TokenRow]:
     ends = np.cumsum(arrays["lengths"])[:-1]
     ids, types = np.split(arrays["ids"], ends), np.split(arrays["types"], ends)
-    return [Row(*pair) for pair in zip(ids, types, strict=True)]
+    return [TokenRow(*pair) for pair in zip(ids, types, strict=True)]
 
 
-def pad_rows(rows: Sequence[Row], tokens: int | None = None) -> dict[str, NDArray[np.int64]]:
+def pad_rows(rows: Sequence[TokenRow], tokens: int | None = None) -> dict[str, NDArray[np.int64]]:
     """An engine's padded inputs, `[n, s]` int64, for `rows`; `s` is `tokens`, by default the longest row."""
     shape = (len(rows), tokens or max(len(row.ids) for row in rows))
     arrays = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}

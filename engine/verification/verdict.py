@@ -7,10 +7,10 @@ from pathlib import Path
 
 from engine.errors import TargetError
 from engine.verification.compare import TOLERANCES, Report, compare, tolerance_of
-from engine.verification.onnx_file import OnnxFile
+from engine.verification.onnx_target import OnnxTarget
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.reference import Reference, load_reference
-from engine.verification.triton_server import TritonServer
+from engine.verification.triton_target import TritonTarget
 
 MANIFEST_FILE = "engine.json"
 
@@ -30,9 +30,9 @@ def verify(
     loaded_reference = _reference(path, reference)
     tolerance = tolerance_of(precision, max_logit_difference)
     if path.exists():
-        logits = OnnxFile(path).logits(loaded_reference.rows)
+        logits = OnnxTarget(path).logits(loaded_reference.rows)
     else:
-        server = TritonServer(target)
+        server = TritonTarget(target)
         try:
             logits = server.logits(loaded_reference.rows)
         finally:

@@ -16,7 +16,7 @@ from engine.derive import derive_engine
 from engine.errors import BuildError, SnapshotError, TargetError, VerificationError
 from engine.publish import await_published
 from engine.recipe import Recipe, choose_recipe
-from engine.samples import Sample
+from engine.samples import TextSample
 from engine.snapshot import write_snapshot
 from engine.verification.compare import Tolerance
 from engine.verification.reference import load_rows
@@ -24,7 +24,7 @@ from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_sn
 
 ROOT = Path(__file__).parents[2]
 BATCH = as_batch(random_rows(5, 6))
-SAMPLES = [Sample("甲乙丙丁", ("甲", "乙丙")), Sample("戊己庚", ("丁",))]
+SAMPLES = [TextSample("甲乙丙丁", ("甲", "乙丙")), TextSample("戊己庚", ("丁",))]
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from engine.errors import BuildError, SnapshotError, VerificationError
 from engine.plans import build_plans
 from engine.recipe import MAX_PAIRS, choose_recipe
 from engine.snapshot import write_snapshot
-from engine.verification.onnx_file import OnnxFile
-from engine.verification.reference import Row
+from engine.verification.onnx_target import OnnxTarget
+from engine.verification.reference import TokenRow
 from tests.engine.snapshots import random_snapshot
 from tests.fakes.plan_builder import FakePlanBuilder
 
@@ -32,9 +32,9 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "fp32"
 
 
-def run_onnx(folder: Path, rows: Sequence[Row]) -> np.ndarray:
+def run_onnx(folder: Path, rows: Sequence[TokenRow]) -> np.ndarray:
     """Runs the FP16 graph in ONNX Runtime, in place of the plans in Triton."""
-    return OnnxFile(folder / "model.onnx").logits(rows)
+    return OnnxTarget(folder / "model.onnx").logits(rows)
 
 
 def log(_line: str) -> None:
@@ -69,7 +69,7 @@ def test_the_graph_for_tensorrt_is_fp16_without_fused_operators(fp32: Path, tmp_
 
 
 def test_plans_that_differ_from_the_reference_are_not_published(fp32: Path, tmp_path: Path) -> None:
-    def run_reversed(folder: Path, rows: Sequence[Row]) -> np.ndarray:
+    def run_reversed(folder: Path, rows: Sequence[TokenRow]) -> np.ndarray:
         return run_onnx(folder, rows)[::-1]
 
     with pytest.raises(VerificationError, match="nothing was published"):

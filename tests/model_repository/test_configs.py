@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from engine.recipe import MAX_PAIRS, plan_path
-from engine.verification import triton_server
+from engine.verification import triton_target
 from gateway.settings import Settings
 from gateway.triton import client as gateway_client
 from python_backend import hypotheses, manifest
@@ -200,4 +200,4 @@ def test_plan_files_are_named_after_the_compute_capability_of_the_gpu(name: str)
 
 
 def test_the_verifier_and_the_builder_have_the_same_buckets() -> None:
-    assert tuple(BUCKETS) == triton_server.BUCKETS == tuple(MAX_PAIRS)
+    assert tuple(BUCKETS) == triton_target.BUCKETS == tuple(MAX_PAIRS)

@@ -8,11 +8,11 @@ import pytest
 
 from engine.errors import TargetError, VerificationError
 from engine.verification.compare import Report, Tolerance, compare, require_agreement, tolerance_of
-from engine.verification.reference import Reference, Row, load_reference, pad_rows
+from engine.verification.reference import Reference, TokenRow, load_reference, pad_rows
 
 # Two texts with two labels each; the first label leads by 2.
 LOGITS = np.array([[3, 0, 0], [1, 0, 0], [5, 0, 0], [3, 0, 0]], dtype=np.float32)
-ROWS = [Row(np.arange(length), np.zeros(length, dtype=np.int64)) for length in (3, 5, 2, 4)]
+ROWS = [TokenRow(np.arange(length), np.zeros(length, dtype=np.int64)) for length in (3, 5, 2, 4)]
 REFERENCE = Reference(ROWS, np.array([0, 0, 1, 1]), LOGITS, "abc")
 TOLERANCE = Tolerance(1.5, 0.9)
 

@@ -10,7 +10,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
 from engine.errors import TargetError
-from engine.verification.reference import Row, pad_rows
+from engine.verification.reference import TokenRow, pad_rows
 
 MODEL = "structbert"
 BUCKETS = (32, 64, 128, 256, 512)
@@ -19,7 +19,7 @@ TIMEOUT_S = 60.0
 ADDRESS = re.compile(r"(?:grpc://)?([^/\s]+:\d+)/?")
 
 
-class TritonServer:
+class TritonTarget:
     """The engine as a Triton server serves it.
 
     `url`: address of its gRPC port, such as 127.0.0.1:8001; `TargetError` if no Triton with an engine answers.
@@ -38,7 +38,7 @@ class TritonServer:
         except triton.InferenceServerException as error:
             raise TargetError(f"no Triton answers at {url}: {error.message()}") from None
 
-    def logits(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+    def logits(self, rows: Sequence[TokenRow]) -> NDArray[np.float32]:
         """Logits `[n, 3]`, float32, each row from the shortest bucket that holds it, or from `structbert`."""
         logits = np.empty((len(rows), 3), dtype=np.float32)
         rows_by_bucket: dict[int | None, list[int]] = {}
@@ -72,7 +72,7 @@ class TritonServer:
             raise TargetError(f"Triton at {self._url} has no bucket for {tokens} tokens")
         return fitting[0]
 
-    def _infer(self, bucket: int | None, rows: Sequence[Row]) -> NDArray[np.float32]:
+    def _infer(self, bucket: int | None, rows: Sequence[TokenRow]) -> NDArray[np.float32]:
         model = MODEL if bucket is None else f"{MODEL}_s{bucket}"
         inputs = []
         for name, values in pad_rows(rows, bucket).items():

@@ -10,14 +10,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from engine.errors import TargetError
-from engine.verification.reference import Row, pad_rows
+from engine.verification.reference import TokenRow, pad_rows
 
 ITEM_SHAPE = "item_shape"
 """Additional input of a graph with ragged inputs: the length of each row."""
 ROWS_PER_RUN = 8
 
 
-class OnnxFile:
+class OnnxTarget:
     """`model.onnx` of an engine folder, or any ONNX file with the engine's inputs."""
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class OnnxFile:
             raise TargetError(f"{self._path} cannot be loaded: {error}") from None
         self._ragged = ITEM_SHAPE in {i.name for i in self._session.get_inputs()}
 
-    def logits(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+    def logits(self, rows: Sequence[TokenRow]) -> NDArray[np.float32]:
         """Logits `[n, 3]`, float32; rows of different lengths share a batch, as on a server."""
         batches = [rows[i : i + ROWS_PER_RUN] for i in range(0, len(rows), ROWS_PER_RUN)]
         inputs = [_flatten(batch) if self._ragged else pad_rows(batch) for batch in batches]
@@ -42,7 +42,7 @@ class OnnxFile:
         return result
 
 
-def _flatten(rows: Sequence[Row]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
+def _flatten(rows: Sequence[TokenRow]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
     ids = np.concatenate([row.ids for row in rows])
     return {
         "input_ids": ids,
