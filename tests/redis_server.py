@@ -64,3 +64,10 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """Empty; a conftest that imports it offers it to its tests."""
+    with running_redis(tmp_path) as server:
+        yield server

@@ -16,11 +16,13 @@ from stores.errors import ServiceError
 class FakeBackend:
     """A `Backend`. Entailment is how many of the label's characters the text contains, contradiction is 0.
 
-    Before an answer `delay_s` passes, and `gate` must be open if there is one; `failure` is raised instead of it.
-    `engine_ids` answer in turn. A character is a token, and only the text is truncated.
+    Before an answer `delay_s` passes, and `gate` must be open if there is one; `failure` is raised instead of it,
+    `logits_failure` by calls for logits alone. `engine_ids` answer in turn. A character is a token, and only the
+    text is truncated.
     """
 
     failure: ServiceError | None = None
+    logits_failure: ServiceError | None = None
     delay_s: float = 0.0
     gate: asyncio.Event | None = None
     engine_ids: Sequence[str] = ("engine-1",)
@@ -46,8 +48,9 @@ class FakeBackend:
             await self._wait()
         finally:
             self.under_way -= 1
-        if self.failure is not None:
-            raise self.failure
+        failure = self.logits_failure or self.failure
+        if failure is not None:
+            raise failure
         hits = [sum(character in call.text for character in label) for label in call.labels]
         logits = np.array([[hit, 0, 0] for hit in hits], dtype=np.float32)
         limit = call.max_tokens or 512

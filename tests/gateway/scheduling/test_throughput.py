@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.pace import Pace
+from gateway.scheduling.throughput import Throughput
 
 
 class Engine:
@@ -14,19 +14,19 @@ class Engine:
 
     def __init__(self) -> None:
         self.at = 100.0
-        self.pace = Pace(lambda: self.at)
+        self.throughput = Throughput(lambda: self.at)
 
     def run(self, pairs: int, seconds: float, *, idle: bool = True) -> None:
-        self.pace.begin()
+        self.throughput.begin()
         self.at += seconds
-        self.pace.done(pairs, idle=idle)
+        self.throughput.done(pairs, idle=idle)
 
 
 def test_nothing_is_known_before_something_took_time() -> None:
     engine = Engine()
-    assert engine.pace.per_s == math.inf
+    assert engine.throughput.pairs_per_s == math.inf
     engine.run(10, 0.01)
-    assert engine.pace.per_s == math.inf
+    assert engine.throughput.pairs_per_s == math.inf
 
 
 def test_time_without_work_does_not_count() -> None:
@@ -34,14 +34,14 @@ def test_time_without_work_does_not_count() -> None:
     for _ in range(50):
         engine.run(64, 0.25)
         engine.at += 3.0
-    assert engine.pace.per_s == pytest.approx(256)
+    assert engine.throughput.pairs_per_s == pytest.approx(256)
 
 
 def test_what_overlaps_counts_its_time_once() -> None:
     engine = Engine()
     for _ in range(40):
         engine.run(8, 0.05, idle=False)
-    assert engine.pace.per_s == pytest.approx(160)
+    assert engine.throughput.pairs_per_s == pytest.approx(160)
 
 
 def test_an_engine_that_slows_down_is_known_after_a_few_half_lives() -> None:
@@ -50,12 +50,12 @@ def test_an_engine_that_slows_down_is_known_after_a_few_half_lives() -> None:
         engine.run(100, 0.1)
     for _ in range(20):
         engine.run(10, 0.5)
-    assert engine.pace.per_s == pytest.approx(20, rel=0.1)
+    assert engine.throughput.pairs_per_s == pytest.approx(20, rel=0.1)
 
 
 def test_one_that_answers_nothing_at_all_does_nothing_in_a_second() -> None:
     engine = Engine()
     engine.run(100, 1.0)
-    engine.pace.begin()
+    engine.throughput.begin()
     engine.at += 20
-    assert engine.pace.per_s < 1
+    assert engine.throughput.pairs_per_s < 1

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from gateway.cache.single_flight import SingleFlight
 from gateway.errors import TritonFailed
-from gateway.flights import Flights
 
 
 class Computation:
@@ -28,7 +28,7 @@ class Computation:
 
 
 async def test_a_second_waiter_gets_the_first_ones_result() -> None:
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     computation, ended = Computation(), []
     flight = flights.start([b"a", b"b"], computation.run(), lambda: ended.append(1))
     found = flights.find(b"b")
@@ -42,7 +42,7 @@ async def test_a_second_waiter_gets_the_first_ones_result() -> None:
 
 
 async def test_who_leaves_takes_nothing_from_the_others() -> None:
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     computation = Computation()
     flight = flights.start([b"a"], computation.run(), lambda: None)
     leader, follower = (asyncio.create_task(flight.result()) for _ in range(2))
@@ -54,7 +54,7 @@ async def test_who_leaves_takes_nothing_from_the_others() -> None:
 
 
 async def test_what_nobody_waits_for_ends() -> None:
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     computation, ended = Computation(), []
     flight = flights.start([b"a"], computation.run(), lambda: ended.append(1))
     waiting = [asyncio.create_task(flight.result()) for _ in range(2)]
@@ -69,7 +69,7 @@ async def test_what_nobody_waits_for_ends() -> None:
 
 
 async def test_a_failure_reaches_everyone_and_ends_the_flight() -> None:
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     computation = Computation()
     computation.failure = TritonFailed("broken")
     flight = flights.start([b"a"], computation.run(), lambda: None)
@@ -83,7 +83,7 @@ async def test_a_failure_reaches_everyone_and_ends_the_flight() -> None:
 
 
 async def test_a_flight_without_keys_is_found_by_nobody() -> None:
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     computation = Computation()
     computation.go.set()
     assert await flights.start([], computation.run(), lambda: None).result() == "result"

@@ -5,16 +5,8 @@ import numpy as np
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from gateway.kserve import ProtocolError, decode_response, encode_request
-
-
-def response(outputs: list[tuple[str, str, list[int], bytes]]) -> tuple[int, bytes]:
-    described = [
-        {"name": n, "datatype": d, "shape": s, "parameters": {"binary_data_size": len(b)}}
-        for n, d, s, b in outputs
-    ]
-    header = json.dumps({"model_name": "m", "outputs": described}).encode()
-    return len(header), header + b"".join(b for *_, b in outputs)
+from gateway.triton.kserve import ProtocolError, decode_response, encode_request
+from tests.fakes.triton import response
 
 
 def test_a_request_says_what_tritonclient_says() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.addresses import Address, DnsAddresses, addresses_of
 from gateway.settings import SettingsError
+from gateway.triton.discovery import Address, DnsDiscovery, discovery_of
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from gateway.settings import SettingsError
     ],
 )
 async def test_a_list_is_taken_as_it_is_each_once(setting: str, urls: list[str]) -> None:
-    assert await addresses_of(setting).all() == [Address(url) for url in urls]
+    assert await discovery_of(setting).all() == [Address(url) for url in urls]
 
 
 async def test_a_name_is_every_address_that_it_has() -> None:
@@ -25,8 +25,8 @@ async def test_a_name_is_every_address_that_it_has() -> None:
         assert (host, port) == ("triton", 8000)
         return ["10.0.0.1", "10.0.0.2", "10.0.0.1", "fd00::1"]
 
-    addresses = DnsAddresses(Address("http://triton:8000", "a10", 2.0), lookup)
-    assert await addresses.all() == [
+    discovery = DnsDiscovery(Address("http://triton:8000", "a10", 2.0), lookup)
+    assert await discovery.all() == [
         Address(url, "a10", 2.0)
         for url in ("http://10.0.0.1:8000", "http://10.0.0.2:8000", "http://[fd00::1]:8000")
     ]
@@ -41,8 +41,8 @@ async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
             raise answer
         return answer
 
-    addresses = DnsAddresses(Address("http://triton:8000", "a10", 2.0), lookup)
-    assert [[address.url for address in await addresses.all()] for _ in range(3)] == [
+    discovery = DnsDiscovery(Address("http://triton:8000", "a10", 2.0), lookup)
+    assert [[address.url for address in await discovery.all()] for _ in range(3)] == [
         ["http://10.0.0.1:8000"],
         ["http://10.0.0.1:8000"],
         ["http://10.0.0.2:8000"],
@@ -51,13 +51,13 @@ async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
 
 async def test_pools_have_names_and_weights() -> None:
     setting = "http://a:8000#pool=a10,http://b:8000#weight=3.5&pool=a100, dns+http://localhost:1#pool=local"
-    found = list(await addresses_of(setting).all())
+    found = list(await discovery_of(setting).all())
     assert found[:2] == [Address("http://a:8000", "a10"), Address("http://b:8000", "a100", 3.5)]
     assert Address("http://127.0.0.1:1", "local") in found[2:]
 
 
 async def test_what_is_named_first_holds() -> None:
-    assert await addresses_of("http://a:8000#weight=2,http://a:8000#weight=3").all() == [
+    assert await discovery_of("http://a:8000#weight=2,http://a:8000#weight=3").all() == [
         Address("http://a:8000", weight=2.0)
     ]
 
@@ -81,9 +81,9 @@ async def test_what_is_named_first_holds() -> None:
 )
 def test_what_is_no_address_is_refused_by_the_settings_name(setting: str) -> None:
     with pytest.raises(SettingsError, match="WANNENG_TRITON_URL"):
-        addresses_of(setting)
+        discovery_of(setting)
 
 
 async def test_the_real_resolver_knows_localhost() -> None:
-    found = await addresses_of("dns+http://localhost:8000").all()
+    found = await discovery_of("dns+http://localhost:8000").all()
     assert "http://127.0.0.1:8000" in [address.url for address in found]

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 from redis import Redis
 
-from gateway.pair_cache import MemoryPairCache
-from gateway.shared.link import REST_S, RedisLink
-from gateway.shared.pairs import PREFIX, RedisPairCache, TieredPairCache
+from gateway.cache.pair_cache import MemoryPairCache
+from gateway.redis.connection import BREAK_S, RedisConnection
+from gateway.redis.pair_cache import PREFIX, RedisPairCache, TieredPairCache
 from tests.redis_server import RedisServer
 
 KEYS = [bytes([n]) * 32 for n in range(3)]
@@ -20,23 +20,27 @@ VALUES = [bytes([n]) * 24 for n in range(3)]
 
 
 @pytest.fixture
-async def link(redis_server: RedisServer) -> AsyncIterator[RedisLink]:
-    made = RedisLink(redis_server.url, 0.2)
-    yield made
-    await made.close()
+async def connection(redis_server: RedisServer) -> AsyncIterator[RedisConnection]:
+    connection = RedisConnection(redis_server.url, 0.2)
+    yield connection
+    await connection.close()
 
 
-async def test_what_one_gateway_keeps_another_knows(redis_server: RedisServer, link: RedisLink) -> None:
-    one = TieredPairCache(MemoryPairCache(10_000, 60), RedisPairCache(link, 60))
+async def test_what_one_gateway_keeps_another_knows(
+    redis_server: RedisServer, connection: RedisConnection
+) -> None:
+    one = TieredPairCache(MemoryPairCache(10_000, 60), RedisPairCache(connection, 60))
     await one.put(dict(zip(KEYS[:2], VALUES, strict=False)))
-    other = TieredPairCache(MemoryPairCache(10_000, 60), RedisPairCache(link, 60))
+    other = TieredPairCache(MemoryPairCache(10_000, 60), RedisPairCache(connection, 60))
     assert await other.get(KEYS) == [*VALUES[:2], None]
     redis_server.kill()
     assert await other.get(KEYS) == [*VALUES[:2], None], "what it has heard it knows by itself"
 
 
-async def test_a_value_that_no_gateway_wrote_is_absent(redis_server: RedisServer, link: RedisLink) -> None:
-    cache = RedisPairCache(link, 60)
+async def test_a_value_that_no_gateway_wrote_is_absent(
+    redis_server: RedisServer, connection: RedisConnection
+) -> None:
+    cache = RedisPairCache(connection, 60)
     await cache.put(dict(zip(KEYS, VALUES, strict=True)))
     redis = Redis.from_url(redis_server.url)
     good = redis.get(PREFIX + KEYS[0])
@@ -51,8 +55,8 @@ async def test_a_value_that_no_gateway_wrote_is_absent(redis_server: RedisServer
     assert await cache.get(KEYS[1:]) == [None, VALUES[2]]
 
 
-async def test_a_pair_is_forgotten_after_its_time(redis_server: RedisServer, link: RedisLink) -> None:
-    await RedisPairCache(link, 60).put({KEYS[0]: VALUES[0]})
+async def test_a_pair_is_forgotten_after_its_time(redis_server: RedisServer, connection: RedisConnection) -> None:
+    await RedisPairCache(connection, 60).put({KEYS[0]: VALUES[0]})
     left = Redis.from_url(redis_server.url).pttl(PREFIX + KEYS[0])
     assert isinstance(left, int)
     assert 50_000 < left <= 60_000
@@ -60,21 +64,21 @@ async def test_a_pair_is_forgotten_after_its_time(redis_server: RedisServer, lin
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_without_redis_one_call_waits_and_the_next_do_not(
-    redis_server: RedisServer, link: RedisLink, how: signal.Signals
+    redis_server: RedisServer, connection: RedisConnection, how: signal.Signals
 ) -> None:
-    cache = RedisPairCache(link, 60)
+    cache = RedisPairCache(connection, 60)
     await cache.put({KEYS[0]: VALUES[0]})
     redis_server.signal(how)
     assert await cache.get(KEYS[:1]) == [None]
-    assert (link.up, link.failures) == (False, 1)
+    assert (connection.up, connection.failures) == (False, 1)
     for _ in range(100):
         assert await cache.get(KEYS[:1]) == [None]
         await cache.put({KEYS[1]: VALUES[1]})
-    assert link.failures == 1, "nobody asked again"
+    assert connection.failures == 1, "nobody asked again"
     if how is signal.SIGSTOP:
         redis_server.signal(signal.SIGCONT)
-        deadline = time.monotonic() + 10 * REST_S
+        deadline = time.monotonic() + 10 * BREAK_S
         while await cache.get(KEYS[:1]) != [VALUES[0]]:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
-        assert link.up
+        assert connection.up

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import time
-
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway.addresses import Address, FixedAddresses
 from gateway.errors import TritonUnavailable
-from gateway.pool_metrics import PoolMetrics
-from gateway.replicas import Replicas
-from tests.fakes.classifier import FakeClassifier
+from gateway.observability.pool_metrics import PoolMetrics
+from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.load_balancer import LoadBalancer
+from tests.fakes.backend import FakeBackend
 
 
-def exposition(replicas: Replicas) -> set[str]:
+def exposition(load_balancer: LoadBalancer) -> set[str]:
     registry = CollectorRegistry()
-    registry.register(PoolMetrics(replicas))
+    registry.register(PoolMetrics(load_balancer))
     return {line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")}
 
 
 async def test_each_pool_tells_who_answers_what_they_can_do_and_with_which_engine() -> None:
-    tritons = {name: FakeClassifier() for name in ("a", "b", "c")}
+    backends = {name: FakeBackend() for name in ("a", "b", "c")}
     addresses = [
         Address("a", "a10", 1.0),
         Address("b", "a100", 3.0),
         Address("c", "a100", 3.0),
     ]
-    replicas = Replicas(FixedAddresses(addresses), tritons.__getitem__, time.monotonic)
-    assert exposition(replicas) == set(), "nothing is known of anybody"
-    tritons["c"].failure = TritonUnavailable("gone")
-    await replicas.refresh()
-    await replicas.check()
-    replicas.known[1].outstanding_pairs = 7
-    engine = (await tritons["a"].engine(1.0)).id
-    assert exposition(replicas) == {
+    load_balancer = LoadBalancer(StaticDiscovery(addresses), backends.__getitem__)
+    assert exposition(load_balancer) == set(), "nothing is known of anybody"
+    backends["c"].failure = TritonUnavailable("gone")
+    await load_balancer.refresh()
+    await load_balancer.check()
+    load_balancer.replicas[1].outstanding_pairs = 7
+    engine = (await backends["a"].engine(1.0)).id
+    assert exposition(load_balancer) == {
         'wanneng_pool_replicas{pool="a10",state="answering"} 1.0',
         'wanneng_pool_replicas{pool="a10",state="ejected"} 0.0',
         'wanneng_pool_replicas{pool="a100",state="answering"} 1.0',

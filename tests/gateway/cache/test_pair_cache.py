@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.pair_cache import ENTRY_BYTES, MemoryPairCache, pack, pair_keys, unpack
+from gateway.cache.pair_cache import ENTRY_BYTES, MemoryPairCache, pack, pair_keys, unpack
 
 FIELDS = st.tuples(
     st.text(max_size=8),

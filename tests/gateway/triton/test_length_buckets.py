@@ -3,11 +3,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.buckets import fitting, most_tokens
+from gateway.triton.length_buckets import buckets_for, token_upper_bound
 from python_backend.hypotheses import hypotheses
 from python_backend.tokenization import PairEncoder, load_tokenizer
 
-EMBEDDED = Path(__file__).parents[2] / "embedded"
+EMBEDDED = Path(__file__).parents[3] / "embedded"
 ENCODER = PairEncoder(load_tokenizer(EMBEDDED), max_tokens=512, cached_hypotheses=100)
 TEXTS = st.text(min_size=1, max_size=60) | st.text(alphabet="각힣İŉǖẞﬃ한국語ok[SEP]5 ", min_size=1, max_size=60)
 
@@ -18,24 +18,24 @@ def test_no_pair_of_the_real_tokenizer_is_longer_than_the_bound(
     text: str, labels: list[str], template: str
 ) -> None:
     rows = ENCODER.encode(text, hypotheses(labels, template), 512)
-    assert rows.input_ids.shape[1] <= most_tokens(text, labels, template, None)
+    assert rows.input_ids.shape[1] <= token_upper_bound(text, labels, template, None)
 
 
 def test_the_bound_is_exact_for_chinese() -> None:
-    assert most_tokens("这个手机", ["投诉", "建议吗"], "{}", None) == 4 + 3 + 3
+    assert token_upper_bound("这个手机", ["投诉", "建议吗"], "{}", None) == 4 + 3 + 3
     assert ENCODER.encode("这个手机", ["建议吗"], 512).input_ids.shape[1] == 10
 
 
 def test_a_token_limit_bounds_it() -> None:
-    assert most_tokens("手" * 1_000, ["投诉"], "{}", 64) == 64
+    assert token_upper_bound("手" * 1_000, ["投诉"], "{}", 64) == 64
 
 
 def test_the_shortest_bucket_that_holds_the_pair_comes_first() -> None:
     buckets = (32, 64, 128)
-    assert fitting(buckets, 10) == [32, 64, 128]
-    assert fitting(buckets, 32) == [32, 64, 128]
-    assert fitting(buckets, 33) == [64, 128]
+    assert buckets_for(buckets, 10) == [32, 64, 128]
+    assert buckets_for(buckets, 32) == [32, 64, 128]
+    assert buckets_for(buckets, 33) == [64, 128]
 
 
 def test_a_pair_longer_than_every_bucket_is_asked_of_the_longest_which_may_cut_it() -> None:
-    assert list(fitting((32, 64), 500)) == [64]
+    assert list(buckets_for((32, 64), 500)) == [64]

@@ -1,0 +1,359 @@
+"""Bounds and fairness of what goes to Triton."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import Overloaded, QuotaExceeded
+from gateway.scheduling.fair_queue import MAX_TENANTS, FairQueue
+
+CALLS = st.lists(st.integers(1, 64), min_size=1, max_size=30)
+
+
+class Bench:
+    """Calls that end when they are told to, one after another, in the order in which they are granted."""
+
+    def __init__(self, window: int) -> None:
+        self.queue = FairQueue(1_000_000, lambda: window)
+        self.order: list[tuple[str, int]] = []
+        self.max_pairs_at_triton = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def call(self, tenant: str, pairs: int, *, low_priority: bool = False) -> asyncio.Task[None]:
+        async def run() -> None:
+            async with self.queue.turn(tenant, pairs, low_priority=low_priority):
+                self.order.append((tenant, pairs))
+                self.max_pairs_at_triton = max(self.max_pairs_at_triton, self.queue.pairs_at_triton)
+                await asyncio.sleep(0)
+
+        self._tasks.append(asyncio.create_task(run()))
+        return self._tasks[-1]
+
+    async def end(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@given(CALLS, CALLS, st.integers(1, 200))
+def test_two_tenants_are_served_alike_however_many_calls_each_has(
+    noisy: list[int], quiet: list[int], window: int
+) -> None:
+    """While both wait, what they were served differs by no more than a call of each (Goyal et al., theorem 1)."""
+
+    async def scenario() -> None:
+        bench = Bench(window)
+        for pairs in noisy * 10:
+            bench.call("noisy", pairs)
+        for pairs in quiet:
+            bench.call("quiet", pairs)
+        await bench.end()
+        served = {"noisy": 0, "quiet": 0}
+        most = {"noisy": max(noisy), "quiet": max(quiet)}
+        waiting = {"noisy": len(noisy) * 10, "quiet": len(quiet)}
+        for tenant, pairs in bench.order:
+            served[tenant] += pairs
+            waiting[tenant] -= 1
+            if min(waiting.values()) > 0:
+                assert abs(served["noisy"] - served["quiet"]) <= sum(most.values()) + window
+        assert bench.max_pairs_at_triton <= max(window, *noisy, *quiet)
+        assert len(bench.order) == len(noisy) * 10 + len(quiet)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("low_priority", [False, True])
+async def test_a_newcomer_goes_before_the_backlog_of_another(low_priority: bool) -> None:
+    bench = Bench(window=10)
+    for _ in range(50):
+        bench.call("noisy", 10, low_priority=low_priority)
+    await asyncio.sleep(0)
+    bench.call("quiet", 10, low_priority=low_priority)
+    await bench.end()
+    assert bench.order.index(("quiet", 10)) <= 2
+
+
+async def test_a_call_larger_than_the_window_goes_alone() -> None:
+    bench = Bench(window=10)
+    bench.call("t", 64)
+    bench.call("t", 5)
+    await bench.end()
+    assert (len(bench.order), bench.max_pairs_at_triton) == (2, 64)
+
+
+async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
+    queue = FairQueue(100, lambda: 10)
+    async with queue.turn("a", 10):
+        left = asyncio.create_task(_have_turn(queue, "a"))
+        stays = asyncio.create_task(_have_turn(queue, "b"))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait_for(stays, 1)
+    assert queue.pairs_at_triton == 0
+
+
+async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
+    queue = FairQueue(100, lambda: 10)
+    async with queue.turn("a", 10):
+        left = asyncio.create_task(_have_turn(queue, "b"))
+        await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    assert queue.pairs_at_triton == 0
+    await asyncio.wait_for(_have_turn(queue, "c"), 1)
+
+
+async def _have_turn(queue: FairQueue, tenant: str, pairs: int = 10) -> None:
+    async with queue.turn(tenant, pairs):
+        pass
+
+
+def test_a_tenant_alone_gets_half_and_leaves_room_for_another() -> None:
+    queue = FairQueue(100, lambda: 100)
+    for _ in range(5):
+        queue.admit("noisy", 10)
+    with pytest.raises(Overloaded):
+        queue.admit("noisy", 10)
+    queue.admit("quiet", 10)
+    queue.admit("quiet", 10)
+
+
+def test_one_request_may_be_larger_than_a_share_when_there_is_room() -> None:
+    queue = FairQueue(100, lambda: 100)
+    queue.admit("t", 90)
+    with pytest.raises(Overloaded):
+        queue.admit("t", 1)
+
+
+def test_a_tenants_own_bound_is_its_quota() -> None:
+    queue = FairQueue(100, lambda: 100)
+    queue.admit("t", 4, max_in_flight=5)
+    with pytest.raises(QuotaExceeded) as soon:
+        queue.admit("t", 2, max_in_flight=5)
+    with pytest.raises(QuotaExceeded) as never:
+        queue.admit("t", 6, max_in_flight=5)
+    assert (soon.value.retry_after_s, never.value.retry_after_s) == (1, None)
+    queue.release("t", 4)
+    queue.admit("t", 5, max_in_flight=5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 60)), max_size=60))
+def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[str, int]]) -> None:
+    queue = FairQueue(100, lambda: 100)
+    held: list[tuple[str, int]] = []
+    for tenant, pairs in wanted:
+        try:
+            queue.admit(tenant, pairs)
+            held.append((tenant, pairs))
+        except Overloaded:
+            if held:
+                queue.release(*held.pop(0))
+        assert queue.pairs_in_flight == sum(pairs for _, pairs in held) <= 100
+    for tenant, pairs in held:
+        queue.release(tenant, pairs)
+    assert queue.pairs_in_flight == 0
+    queue.admit("e", 100)
+
+
+async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
+    bench = Bench(window=10)
+    for _ in range(60):
+        bench.call("first", 10)
+    while len(bench.order) < 30:
+        await asyncio.sleep(0)
+    for _ in range(30):
+        bench.call("second", 10)
+    before = len(bench.order)
+    await bench.end()
+    next_twenty = [tenant for tenant, _ in bench.order[before : before + 20]]
+    assert 9 <= next_twenty.count("second") <= 11
+
+
+async def test_what_is_known_of_tenants_has_a_bound_though_it_is_never_quiet() -> None:
+    queue = FairQueue(1_000_000, lambda: 10)
+    async with queue.turn("busy", 1):
+        for number in range(3 * MAX_TENANTS):
+            await _have_turn(queue, f"t{number}", pairs=1)
+        assert len(queue._normal.finish_times) <= MAX_TENANTS
+
+
+class Slow:
+    """A queue before a Triton that does `per_s` pairs a second, and has done so for a while."""
+
+    def __init__(self, per_s: float, max_delay_s: float = 1.0, window: int = 10) -> None:
+        self.at, self.per_s = 100.0, per_s
+        self.queue = FairQueue(100_000, lambda: window, max_delay_s, lambda: self.at)
+
+    async def warm(self) -> Slow:
+        for _ in range(20):
+            async with self.queue.turn("t", 10):
+                self.at += 10 / self.per_s
+        return self
+
+    def fill(self, tenant: str, pairs: int = 5, *, low_priority: bool = False) -> tuple[int, Overloaded]:
+        """What a tenant may have in flight, and how the next was refused."""
+        taken = 0
+        while True:
+            try:
+                self.queue.admit(tenant, pairs, low_priority=low_priority)
+            except Overloaded as refusal:
+                return taken, refusal
+            taken += pairs
+
+
+async def test_nobody_may_wait_longer_than_the_bound() -> None:
+    slow = await Slow(per_s=200, max_delay_s=0.5).warm()
+    taken, refusal = slow.fill("noisy")
+    assert 100 <= taken <= 105
+    assert (refusal.retry_after_s, "about 200 are done in a second" in str(refusal)) == (1, True)
+
+
+async def test_a_slow_triton_still_gets_what_it_needs_to_have_no_gap() -> None:
+    slow = await Slow(per_s=2, window=10).warm()
+    taken, refusal = slow.fill("noisy")
+    assert 20 <= taken <= 25
+    assert refusal.retry_after_s is not None
+    assert refusal.retry_after_s >= 9
+
+
+async def test_beside_a_backlog_a_newcomer_is_let_in_however_slow_triton_is() -> None:
+    slow = await Slow(per_s=2, window=10).warm()
+    slow.fill("noisy")
+    slow.queue.admit("quiet", 5)
+
+
+async def test_before_the_throughput_is_known_the_bound_of_pairs_alone_holds() -> None:
+    slow = Slow(per_s=1)
+    taken, _ = slow.fill("noisy", 100)
+    assert taken == 50_000
+
+
+async def test_a_full_queue_of_one_tenant_keeps_no_other_out() -> None:
+    """Each is refused for its own backlog: of the others only as much is ahead as it asks for itself."""
+    slow = await Slow(per_s=200, max_delay_s=0.5).warm()
+    noisy, _ = slow.fill("noisy")
+    quiet, _ = slow.fill("quiet")
+    assert noisy >= 100
+    assert 45 <= quiet <= 55
+
+
+async def test_a_request_larger_than_the_bound_is_taken_when_little_is_ahead_of_it() -> None:
+    slow = await Slow(per_s=100).warm()
+    slow.queue.admit("t", 2_000)
+    slow.queue.admit("u", 50)
+    with pytest.raises(Overloaded):
+        slow.queue.admit("t", 1)
+
+
+async def test_a_triton_that_does_nothing_any_more_is_no_division_by_zero() -> None:
+    slow = Slow(per_s=1)
+    async with slow.queue.turn("t", 1):
+        slow.at += 1
+        slow.queue.admit("t", 50)
+        with pytest.raises(Overloaded) as refused:
+            slow.queue.admit("t", 1)
+    assert refused.value.retry_after_s == 30
+
+
+class Call:
+    """A call that is at Triton from when it is granted until it is ended."""
+
+    def __init__(self, queue: FairQueue, pairs: int, tenant: str = "t", *, low_priority: bool = False) -> None:
+        self.granted = False
+        self._end = asyncio.Event()
+
+        async def run() -> None:
+            async with queue.turn(tenant, pairs, low_priority=low_priority):
+                self.granted = True
+                await self._end.wait()
+
+        self._task = asyncio.create_task(run())
+
+    async def end(self) -> None:
+        self._end.set()
+        await self._task
+
+
+async def settle() -> None:
+    """Whatever can be granted is granted."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_batch_lines_are_granted_only_when_no_other_call_waits() -> None:
+    queue = FairQueue(1_000, lambda: 10)
+    at_triton = Call(queue, 8)
+    await settle()
+    line = Call(queue, 2, low_priority=True)
+    await settle()
+    assert line.granted, "there is room in the window, and nobody waits"
+    lines = [Call(queue, 2, low_priority=True) for _ in range(2)]
+    waiting = Call(queue, 5)
+    await settle()
+    await line.end()
+    await settle()
+    assert not any(line.granted for line in lines), "there is room for one, but another call waits"
+    assert not waiting.granted
+    await at_triton.end()
+    await settle()
+    assert waiting.granted
+    assert all(line.granted for line in lines)
+    for call in (waiting, *lines):
+        await call.end()
+    assert queue.pairs_at_triton == 0
+
+
+async def test_batch_lines_keep_to_what_the_window_leaves() -> None:
+    queue = FairQueue(1_000, lambda: 10)
+    at_triton = Call(queue, 8)
+    await settle()
+    line = Call(queue, 3, low_priority=True)
+    await settle()
+    assert not line.granted
+    await at_triton.end()
+    await settle()
+    assert line.granted
+    await line.end()
+
+
+async def test_batch_lines_at_triton_hold_no_other_call_up() -> None:
+    """Triton itself takes it first. Only calls of its own priority fill the window before it."""
+    queue = FairQueue(1_000, lambda: 10)
+    line = Call(queue, 10, low_priority=True)
+    await settle()
+    first, second = Call(queue, 10), Call(queue, 10)
+    await settle()
+    assert [call.granted for call in (line, first, second)] == [True, True, False]
+    await first.end()
+    await settle()
+    assert second.granted, "though the line is still at Triton"
+    await second.end()
+    await line.end()
+
+
+def test_batch_lines_in_flight_take_no_room_from_other_requests() -> None:
+    queue = FairQueue(100, lambda: 100)
+    queue.admit("t", 60, low_priority=True)
+    queue.admit("t", 4, max_in_flight=5)
+    for _ in range(4):
+        queue.admit("t", 10)
+    queue.admit("other", 40)
+    with pytest.raises(Overloaded):
+        queue.admit("t", 50, low_priority=True)
+    with pytest.raises(QuotaExceeded):
+        queue.admit("other", 5, max_in_flight=4, low_priority=True)
+    assert queue.pairs_in_flight == 60 + 4 + 40 + 40
+    queue.release("t", 60, low_priority=True)
+    queue.release("t", 44)
+    assert queue.pairs_in_flight == 40
+
+
+async def test_batch_lines_may_wait_and_make_nobody_else_refused_for_a_long_wait() -> None:
+    slow = await Slow(per_s=200, max_delay_s=0.5).warm()
+    lines, _ = slow.fill("t", 1_000, low_priority=True)
+    assert lines == 50_000, "half of all"
+    admitted, _ = slow.fill("t")
+    assert 100 <= admitted <= 105, "as without them"

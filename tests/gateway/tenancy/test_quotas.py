@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import QuotaExceeded
+from gateway.tenancy.quotas import Bucket, Charge, Quotas, QuotaStatus
+from stores.tenants import Quota
+
+STEPS = st.lists(st.tuples(st.floats(0, 90), st.floats(0.5, 40)), max_size=40)
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@given(st.integers(1, 60), STEPS)
+def test_no_time_gives_more_than_its_share_and_a_full_bucket(
+    per_minute: int, steps: list[tuple[float, float]]
+) -> None:
+    """However takers come: what was given in the last t seconds is at most `per_minute * (1 + t / 60)`."""
+    bucket, now = Bucket(per_minute, 0.0), 0.0
+    given_at: list[tuple[float, float]] = []
+    for wait, amount in steps:
+        now += wait
+        if bucket.take(amount, now) == 0:
+            given_at.append((now, amount))
+    for place, (start, _) in enumerate(given_at):
+        for end in range(place, len(given_at)):
+            taken = sum(amount for _, amount in given_at[place : end + 1])
+            span = given_at[end][0] - start
+            assert taken <= per_minute * (1 + span / 60) + 1e-6
+
+
+@given(st.integers(1, 60), STEPS)
+def test_who_waits_as_told_is_given(per_minute: int, steps: list[tuple[float, float]]) -> None:
+    bucket, now = Bucket(per_minute, 0.0), 0.0
+    for wait, amount in steps:
+        now += wait
+        told = bucket.take(amount, now)
+        if 0 < told < math.inf:
+            assert bucket.take(amount, now + told - 1e-3) > 0
+            now += told + 1e-6
+            assert bucket.take(amount, now) == 0
+        assert (told == math.inf) == (amount > per_minute)
+
+
+def test_a_refusal_takes_nothing() -> None:
+    bucket = Bucket(10, 0.0)
+    assert bucket.take(4, 0.0) == 0
+    assert bucket.take(7, 0.0) == pytest.approx(6.0)
+    assert bucket.level(0.0) == 6
+
+
+async def charge(quotas: Quotas, quota: Quota, computed: int, cached: int = 0, tenant: str = "t_1") -> Charge:
+    """Of one request, settled."""
+    charge = await quotas.open_charge(tenant, quota, computed + cached)
+    charge.settle(computed)
+    return charge
+
+
+async def test_each_tenant_has_its_own_buckets_and_cached_pairs_cost_what_they_are_set_to() -> None:
+    seconds = Seconds()
+    quotas = Quotas(seconds, cached_pair_cost=0.5)
+    quota = Quota(requests_per_minute=2, pairs_per_minute=10)
+    await charge(quotas, quota, computed=8, cached=4)
+    with pytest.raises(QuotaExceeded, match="the quota is 10 pairs a minute") as refusal:
+        await charge(quotas, quota, computed=1)
+    assert refusal.value.retry_after_s == 6
+    await charge(quotas, quota, computed=10, tenant="t_2")
+    assert quotas.status("t_1", quota) == QuotaStatus(10, 0, 60)
+    seconds.at += 30
+    assert quotas.status("t_1", quota) == QuotaStatus(10, 5, 30)
+
+
+async def test_requests_are_counted_apart() -> None:
+    quotas = Quotas(Seconds())
+    quota = Quota(requests_per_minute=2)
+    for _ in range(2):
+        await quotas.open_charge("t_1", quota, 0)
+    with pytest.raises(QuotaExceeded, match="2 requests a minute"):
+        await quotas.open_charge("t_1", quota, 0)
+    quotas.take("t_1", "pairs", quota.pairs_per_minute, 10**9)
+    assert quotas.status("t_1", quota) is None
+
+
+async def test_more_than_a_minutes_worth_is_never_there() -> None:
+    with pytest.raises(QuotaExceeded, match="11 pairs at once; the quota is 10 a minute") as refusal:
+        await charge(Quotas(Seconds()), Quota(pairs_per_minute=10), computed=11)
+    assert refusal.value.retry_after_s is None
+
+
+async def test_a_changed_quota_counts_at_once() -> None:
+    quotas = Quotas(Seconds())
+    await charge(quotas, Quota(pairs_per_minute=10), computed=10)
+    await charge(quotas, Quota(pairs_per_minute=20), computed=20)
+
+
+async def test_a_charge_that_is_settled_again_takes_only_the_difference() -> None:
+    quotas, quota = Quotas(Seconds(), cached_pair_cost=0.5), Quota(pairs_per_minute=100)
+    settled = await charge(quotas, quota, computed=4, cached=6)
+    assert quotas.status("t_1", quota) == QuotaStatus(100, 93, 5)
+    settled.settle(4)
+    settled.settle(1)
+    assert quotas.status("t_1", quota) == QuotaStatus(100, 93, 5), "a pair is never given back"
+    settled.settle(6)
+    assert quotas.status("t_1", quota) == QuotaStatus(100, 92, 5), "two cost 1 instead of 0.5"
+    assert settled.computed == 6
+
+
+async def test_a_charge_that_is_refused_takes_nothing() -> None:
+    quotas, quota = Quotas(Seconds()), Quota(pairs_per_minute=10)
+    settled = await charge(quotas, quota, computed=4, cached=10)
+    with pytest.raises(QuotaExceeded):
+        settled.settle(11)
+    assert settled.computed == 4
+    assert quotas.status("t_1", quota) == QuotaStatus(10, 6, 24)
+    settled.settle(10)
+
+
+def test_what_a_tenants_quota_does_not_say_is_the_gateways() -> None:
+    quotas = Quotas(Seconds(), 0.0, Quota(1, 2, 3))
+    assert quotas.limits_of(Quota()) == Quota(1, 2, 3)
+    assert quotas.limits_of(Quota(pairs_per_minute=20)) == Quota(1, 20, 3)
