@@ -59,7 +59,7 @@ def serve(
         bool | None, typer.Option("--require-key", help="Ask for a key on loopback too.")
     ] = None,
     tenants_file: Annotated[
-        Path | None, typer.Option(help="YAML file that declares tenants in the place of a database.")
+        Path | None, typer.Option(help="YAML file of tenants in place of the database.")
     ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Folder for logs, keys and the database.")] = None,
     start_timeout_s: Annotated[

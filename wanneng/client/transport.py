@@ -1,4 +1,4 @@
-"""Sends requests to the gateway, and sends them again as `Retry-After` says; the only place that speaks HTTP."""
+"""Sends the client's requests, and retries them as `Retry-After` says."""
 
 from __future__ import annotations
 
