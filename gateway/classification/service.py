@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec import UNSET, Struct
 
 from gateway.cache.pair_cache import PairCache, pack, pair_keys, unpack
 from gateway.cache.single_flight import SingleFlight
+from gateway.classification.gather import gather
+from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.pairs import (
     Computed,
     PairList,
@@ -37,7 +38,7 @@ from gateway.tenancy.quotas import Charge, Quotas, QuotaStatus
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall
 from gateway.triton.load_balancer import LoadBalancer
-from stores.errors import ClientDisconnected, InvalidRequest, ServiceError
+from stores.errors import InvalidRequest, ServiceError
 from stores.tenants import Quota
 from web.authentication import Caller
 
@@ -47,20 +48,6 @@ LOW_PRIORITY_DEADLINE_S = 60.0
 """Of batch lines, which wait behind everybody else."""
 ANY_LABEL = "?"
 """Stands for the labels where the tokens of a text alone are counted."""
-
-
-class CallOptions(Struct, frozen=True):
-    """How the caller wants its answer."""
-
-    fresh: bool = False
-    """Compute every pair, though it may be cached."""
-    timeout_s: float | None = None
-    """How long the caller waits, up to the gateway's own deadline."""
-    disconnected: Callable[[], Awaitable[None]] | None = None
-    """Returns when nobody waits for the answer any more; awaited while something is computed."""
-
-
-DEFAULT_OPTIONS = CallOptions()
 
 
 class PairValues(Struct, frozen=True):
@@ -225,7 +212,7 @@ class ClassificationService:
         fills = [part.fill() for part in own] + [self._fill_joined(work, part, engine) for part in joined]
         try:
             async with asyncio.timeout_at(work.deadline):
-                engines = await _gather(fills, work.options.disconnected)
+                engines = await gather(fills, work.options.disconnected)
         except TimeoutError:
             raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
         known = {engine.id: engine for engine in ([engine] if engine is not None else []) + engines}
@@ -311,32 +298,3 @@ class _Work(Struct):
     """On the event loop's clock."""
     computed: int = 0
     triton_s: float = 0.0
-
-
-async def _gather(
-    fills: Sequence[Coroutine[Any, Any, Engine]], disconnected: Callable[[], Awaitable[None]] | None
-) -> list[Engine]:
-    """All at once; the first failure ends the others, and so does a caller that disconnects."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            filling = [group.create_task(fill) for fill in fills]
-            if disconnected is not None and filling:
-                watching = group.create_task(_raise_when(disconnected))
-                await asyncio.wait(filling)
-                watching.cancel()
-    except ExceptionGroup as errors:
-        refusals = errors.subgroup(ServiceError)
-        if refusals is None:
-            raise
-        raise _first(refusals) from None
-    return [task.result() for task in filling]
-
-
-async def _raise_when(disconnected: Callable[[], Awaitable[None]]) -> None:
-    await disconnected()
-    raise ClientDisconnected
-
-
-def _first(errors: ExceptionGroup[ServiceError]) -> ServiceError:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
