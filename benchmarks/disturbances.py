@@ -69,9 +69,9 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def create_subject(server: Server, state_dir: Path) -> Subject:
+def create_subject(server: Server) -> Subject:
     """Create the tenants; the admin key is in the server's state folder."""
-    admin_key = (state_dir / "admin.key").read_text(encoding="utf-8").strip()
+    admin_key = (server.state_dir / "admin.key").read_text(encoding="utf-8").strip()
     with _client(server, admin_key) as http:
         ids = [_body(http.post("/v1/tenants", json={"name": f"benchmark-{n}"}))["id"] for n in range(3)]
         key, *upload_keys = (str(_body(http.post(f"/v1/tenants/{id_}/keys", json={}))["key"]) for id_ in ids)

@@ -138,7 +138,7 @@ def measure_planes(folder: Path, scale: Scale, engine: Path | None = None) -> li
     file.write_bytes((LINE * (scale.upload_bytes // len(LINE) + 1))[: scale.upload_bytes])
     settings = {"WANNENG_REQUIRE_KEY": "true", "WANNENG_MAX_FILE_BYTES": str(scale.upload_bytes)}
     with serving(folder / "sqlite", engine, **settings) as server:
-        subject = create_subject(server, folder / "sqlite")
+        subject = create_subject(server)
         create_content(subject, scale.tenants, scale.label_sets, scale.files)
         disturbances = [
             killed(),
@@ -153,7 +153,7 @@ def measure_planes(folder: Path, scale: Scale, engine: Path | None = None) -> li
             folder / "postgresql", engine, WANNENG_DATABASE_URL=f"{postgresql.url}/postgres", **settings
         ) as server,
     ):
-        subject = create_subject(server, folder / "postgresql")
+        subject = create_subject(server)
         measurements += asyncio.run(_measure(subject, scale, [database_stopped(postgresql, scale.stopped_s)]))
     return measurements
 

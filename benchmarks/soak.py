@@ -61,7 +61,7 @@ async def _run(
     server: Server, seconds: float, rate: float, workload: str
 ) -> tuple[Sequence[UsageSample], Counter[str], int]:
     """Samples of resource usage, failures by cause, and the number of responses."""
-    verdict = server.state / "verdict.json"
+    verdict = server.state_dir / "verdict.json"
     locust = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "locust", "--locustfile", "loadtest/locustfile.py", "--headless"),
         *("--users", "1", "--only-summary", "--host", server.url, "--duration-s", str(seconds)),
