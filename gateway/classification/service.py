@@ -94,6 +94,8 @@ class ClassificationService:
         self._usage = usage
         self._settings = settings
         self._flights: SingleFlight[Computed] = SingleFlight()
+        self._low_priority_flights: SingleFlight[Computed] = SingleFlight()
+        """Of batch lines, which wait for longer than anybody else should."""
 
     async def classify(
         self, body: ClassifyBody, caller: Caller, options: CallOptions = DEFAULT_OPTIONS
@@ -173,7 +175,8 @@ class ClassificationService:
             if engine is not None and not any(None in row.values for row in rows):
                 charge.settle(0)
             else:
-                calls = plan_calls(rows, self._flights, self._settings.max_pairs_per_call, fresh=options.fresh)
+                flights, size = self._flights_of(caller), self._settings.max_pairs_per_call
+                calls = plan_calls(rows, flights, size, fresh=options.fresh)
                 self._admit(work, sum(len(call.indices) for call in calls))
                 try:
                     engine = await self._compute(work, rows, calls, engine)
@@ -208,7 +211,7 @@ class ClassificationService:
         """Fill in the missing values, by flights of our own and of others; returns the engine of all of them."""
         at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
         own = [self._start(work, call, engine, at_once) for call in calls]
-        joined = plan_joins(rows, calls, self._flights)
+        joined = plan_joins(rows, calls, self._flights_of(work.caller))
         fills = [part.fill() for part in own] + [self._fill_joined(work, part, engine) for part in joined]
         try:
             async with asyncio.timeout_at(work.deadline):
@@ -223,7 +226,7 @@ class ClassificationService:
     def _start(self, work: _Work, call: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore) -> Part:
         """A flight for the pairs of `call`, which have room in the queue and leave it when the flight ends."""
         keys = [] if work.options.fresh else call.keys
-        flight = self._flights.start(
+        flight = self._flights_of(work.caller).start(
             keys,
             self._ask_triton(work, call, engine, at_once),
             lambda: self._release(work, len(call.indices)),
@@ -268,6 +271,9 @@ class ClassificationService:
             work.computed += len(part.indices)
             call = PlannedCall(part.row, part.indices)
             return await self._start(work, call, engine, asyncio.Semaphore(1)).fill()
+
+    def _flights_of(self, caller: Caller) -> SingleFlight[Computed]:
+        return self._low_priority_flights if caller.low_priority else self._flights
 
     def _take_room(self, work: _Work, pairs: int) -> None:
         """`Overloaded` or `QuotaExceeded` when there is none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +12,9 @@ import httpx
 
 from gateway.bootstrap import create_app
 from gateway.cache.pair_cache import MemoryPairCache
+from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.schema import ClassifyBody
-from gateway.classification.service import CallOptions, ClassificationService, Outcome
+from gateway.classification.service import ClassificationService, Outcome
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
@@ -109,24 +109,29 @@ def add_label_set(
     return label_set
 
 
-@dataclass
 class FakeService:
-    """The classification service with its parts in reach."""
+    """The classification service with its parts in reach; quotas do not refill.
 
-    backend: FakeBackend = field(default_factory=FakeBackend)
-    memory: Memory = field(default_factory=Memory)
-    settings: Settings = field(default_factory=lambda: Settings(deadline_s=2))
-    window: int = 1_000
-    knows_engine: bool = True
-    """False: as in a gateway that has not heard of a replica yet."""
+    `knows_engine=False`: as in a gateway that has not heard of a replica yet.
+    """
 
-    def __post_init__(self) -> None:
-        self.now = time.monotonic()
+    def __init__(
+        self,
+        backend: FakeBackend | None = None,
+        *,
+        window: int = 1_000,
+        knows_engine: bool = True,
+        **settings: Any,
+    ) -> None:
+        self.backend = backend or FakeBackend()
+        self.memory = Memory()
+        self.settings = Settings(**({"deadline_s": 2} | settings))
+        self.knows_engine = knows_engine
         clock, stores = FakeClock(), fake_stores(self.memory)
         self.load_balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: self.backend)
-        self.queue = FairQueue(self.settings.max_pairs_in_flight, lambda: self.window)
+        self.queue = FairQueue(self.settings.max_pairs_in_flight, lambda: window)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
-        self.quotas = Quotas(lambda: self.now, self.settings.cached_pair_cost)
+        self.quotas = Quotas(lambda: 0.0, self.settings.cached_pair_cost)
         self.usage = UsageCounter(stores.usage, clock)
         self.service = ClassificationService(
             self.load_balancer,
@@ -146,20 +151,15 @@ class FakeService:
         tenant: str = "t_1",
         quota: Quota = NO_QUOTA,
         low_priority: bool = False,
-        options: CallOptions | None = None,
+        options: CallOptions = DEFAULT_OPTIONS,
         **body: Any,
     ) -> Outcome:
-        if self.knows_engine:
-            await self.hear_of("engine-1")
+        if self.knows_engine and not self.load_balancer.replicas:
+            await self.load_balancer.refresh()
+            self.load_balancer.replicas[0].answered(Engine("engine-1", "fake"), time.monotonic())
         texts = [text] if isinstance(text, str) else list(text)
         return await self.service.classify(
             ClassifyBody(list(labels), texts=texts, **body),
             Caller(tenant, (CLASSIFY,), quota, low_priority=low_priority),
-            options or CallOptions(),
+            options,
         )
-
-    async def hear_of(self, engine_id: str) -> None:
-        """The replica has this engine, unless it has already told which it has."""
-        if not self.load_balancer.replicas:
-            await self.load_balancer.refresh()
-            self.load_balancer.replicas[0].answered(Engine(engine_id, "fake"), time.monotonic())

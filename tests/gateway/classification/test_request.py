@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import convert
 
-from gateway.errors import InvalidRequest
-from gateway.question import ask, split_labels
-from gateway.schema import ClassifyBody
+from gateway.classification.pairs import Row
+from gateway.classification.request import split_labels, validate, validate_pairs
+from gateway.classification.schema import ClassifyBody
 from gateway.settings import Settings
+from stores.errors import InvalidRequest
 
 LIMITS = Settings(
     max_texts=3, max_labels=4, max_text_characters=50, max_label_characters=10, max_pairs=6,
@@ -53,7 +54,7 @@ def test_joining_and_splitting_gives_the_labels_back(labels: list[str]) -> None:
 )
 def test_every_refusal_names_its_field(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        ask(body(**fields), LIMITS)
+        validate(body(**fields), LIMITS)
     assert refusal.value.field == field
 
 
@@ -63,16 +64,40 @@ def test_every_refusal_names_its_field(fields: dict[str, Any], field: str) -> No
 def test_lists_of_texts_have_bounds_too(texts: list[str], field: str) -> None:
     """The last of these is 3 texts with 3 labels: 9 pairs, more than the 6 allowed."""
     with pytest.raises(InvalidRequest) as refusal:
-        ask(convert({"texts": texts, "labels": "a,b,c"}, ClassifyBody), LIMITS)
+        validate(convert({"texts": texts, "labels": "a,b,c"}, ClassifyBody), LIMITS)
     assert refusal.value.field == field
 
 
 def test_neither_text_nor_texts_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="either text or texts"):
-        ask(convert({"labels": "a"}, ClassifyBody), LIMITS)
+        validate(convert({"labels": "a"}, ClassifyBody), LIMITS)
 
 
-def test_a_good_request_becomes_a_question() -> None:
-    question = ask(body(multi_label=True, max_tokens=64), LIMITS)
-    assert (question.texts, question.labels, question.single) == (("手机",), ("投诉", "咨询"), True)
-    assert (question.pairs, question.multi_label, question.max_tokens) == (2, True, 64)
+def test_a_good_body_becomes_a_request() -> None:
+    request = validate(body(multi_label=True, max_tokens=64), LIMITS)
+    labels = ("投诉", "咨询")
+    assert (request.pairs.rows, request.names, request.single) == ((Row("手机", labels),), labels, True)
+    assert (len(request.pairs), request.multi_label, request.pairs.max_tokens) == (2, True, 64)
+
+
+def test_pairs_with_equal_texts_share_a_row_and_equal_pairs_are_one() -> None:
+    pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS)
+    assert (pairs.rows, pairs.template, pairs.max_tokens) == ((Row("a", ("x", "y")), Row("b", ("x",))), "{}", None)
+    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "field"),
+    [
+        ([], "inputs"),
+        ([("a", "x")] * 4, "inputs"),
+        ([("a", "x"), (" ", "x")], "inputs[1]"),
+        ([("a", "")], "inputs[0]"),
+        ([("a" * 51, "x")], "inputs[0]"),
+        ([("a", "x" * 11)], "inputs[0]"),
+    ],
+)
+def test_pairs_have_the_bounds_of_texts_and_labels(pairs: list[tuple[str, str]], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        validate_pairs(pairs, LIMITS)
+    assert refusal.value.field == field
