@@ -31,7 +31,7 @@ from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from gateway.redis.quotas import RedisQuotas
 from gateway.scheduling.fair_queue import FairQueue
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas
@@ -39,6 +39,7 @@ from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Backend
 from gateway.triton.client import TritonClient
 from gateway.triton.discovery import discovery_of
+from gateway.triton.limits import check_limits, engine_limits
 from gateway.triton.load_balancer import LoadBalancer
 from stores.clock import Clock, SystemClock
 from stores.database import Database
@@ -142,6 +143,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
         running = [asyncio.create_task(run_forever(work)) for work in background]
+        running.append(asyncio.create_task(end_on_contradiction(load_balancer, settings, draining)))
         try:
             yield
         finally:
@@ -170,8 +172,19 @@ async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception:
-            logger.exception("%s ended and is started again", work.__qualname__)
+            logger.exception("background work ended and is started again")
         await asyncio.sleep(RESTART_S)
+
+
+async def end_on_contradiction(load_balancer: LoadBalancer, settings: Settings, draining: Draining) -> None:
+    """End the process with a sentence when its settings contradict the engine's limits."""
+    limits = await engine_limits(load_balancer)
+    if limits is None:
+        return
+    try:
+        check_limits(settings, limits)
+    except SettingsError as error:
+        draining.failure = f"gateway: {error}"
 
 
 def _default_quota(settings: Settings) -> Quota:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +93,7 @@ class PairEncoder:
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, cached_hypotheses: int) -> None:
         self.max_tokens = max_tokens
         self._tokenizer = tokenizer
-        self._max_cached_hypotheses = cached_hypotheses
-        self._hypotheses: OrderedDict[str, list[int]] = OrderedDict()
+        self._hypothesis_ids = lru_cache(maxsize=cached_hypotheses)(self._ids)
         self._pad, self._cls, self._sep = (tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 
     def encode(
@@ -130,16 +129,6 @@ class PairEncoder:
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
-
-    def _hypothesis_ids(self, hypothesis: str) -> list[int]:
-        ids = self._hypotheses.get(hypothesis)
-        if ids is None:
-            ids = self._hypotheses[hypothesis] = self._ids(hypothesis)
-            if len(self._hypotheses) > self._max_cached_hypotheses:
-                self._hypotheses.popitem(last=False)
-        else:
-            self._hypotheses.move_to_end(hypothesis)
         return ids
 
 

@@ -67,13 +67,11 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 def merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """One document with the paths and schemas of both; where both have one, `first` wins."""
+    """One document with the paths and schemas of both, `first` before `second`; where both have one, `first` wins."""
     components = first["components"]
     schemas = second["components"]["schemas"] | components["schemas"]
-    return first | {
-        "paths": second["paths"] | first["paths"],
-        "components": components | {"schemas": schemas},
-    }
+    added = {path: methods for path, methods in second["paths"].items() if path not in first["paths"]}
+    return first | {"paths": first["paths"] | added, "components": components | {"schemas": schemas}}
 
 
 def _described(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:

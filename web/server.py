@@ -35,6 +35,8 @@ class Draining:
     """Whether this process is about to stop."""
 
     begun: bool = False
+    failure: str = ""
+    """Why it must end at once, in a sentence; the process then exits with 1."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -56,7 +58,8 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; True ends the server."""
-        return await super().on_tick(counter) or time.monotonic() >= self._ends
+        ends = time.monotonic() >= self._ends or bool(self._draining.failure)
+        return await super().on_tick(counter) or ends
 
 
 def configure_logging() -> None:
@@ -87,6 +90,8 @@ def serve(app: ASGIApp, host: str, port: int, draining: Draining, settings: Serv
         http=bounded_protocol(_limits(settings)),
     )
     DrainingServer(config, draining, settings.drain_s).run()
+    if draining.failure:
+        sys.exit(draining.failure)
 
 
 def _limits(settings: ServerSettings) -> ConnectionLimits:

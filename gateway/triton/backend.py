@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -32,6 +32,15 @@ class InferenceCall(Struct, frozen=True):
         return max(0.001, self.deadline - time.monotonic())
 
 
+class EngineLimits(NamedTuple):
+    """What one call may have; `expand` refuses more."""
+
+    pairs: int
+    text_characters: int
+    label_characters: int
+    template_characters: int
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What computed an answer."""
@@ -40,6 +49,8 @@ class Engine:
     """Two engines with one id give the same answers."""
     name: str
     """What answers call the model."""
+    limits: EngineLimits | None = None
+    """Where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class Backend(Protocol):
         ...
 
     async def engine(self, timeout_s: float) -> Engine:
-        """The engine that is loaded; no engine runs for it."""
+        """The engine that is loaded, with its limits; no engine runs for it."""
         ...
 
     async def probe(self, timeout_s: float) -> Engine:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import httpx
 import msgspec
 import numpy as np
 
 from gateway.errors import DeadlineExceeded, ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
-from gateway.triton.backend import HIGHEST_PRIORITY, Engine, InferenceCall, PairLogits, TokenCounts
+from gateway.triton.backend import HIGHEST_PRIORITY, Engine, EngineLimits, InferenceCall, PairLogits, TokenCounts
 from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 from gateway.triton.length_buckets import buckets_for, token_upper_bound
 from stores.errors import InvalidRequest, ServiceError
@@ -20,6 +21,7 @@ from web.tracing import Tracing
 MODEL = "zero_shot_logits"
 EXPAND = "expand"
 ENGINE_OUTPUTS = ("engine_id", "engine_name")
+LIMITS_OUTPUT = "limits"
 COUNT_OUTPUTS = ("tokens", "text_tokens", "token_limit")
 LOGIT_OUTPUTS = ("logits", "tokens", *ENGINE_OUTPUTS)
 CONNECT_TIMEOUT_S = 2.0
@@ -82,7 +84,12 @@ class TritonClient:
 
     async def engine(self, timeout_s: float) -> Engine:
         call = _probe_call(timeout_s)
-        return _engine(await self._infer(EXPAND, _inputs(call), ENGINE_OUTPUTS, call))
+        outputs = await self._infer(EXPAND, _inputs(call), (*ENGINE_OUTPUTS, LIMITS_OUTPUT), call)
+        try:
+            limits = EngineLimits(*np.asarray(outputs[LIMITS_OUTPUT]).tolist())
+        except (KeyError, TypeError):
+            raise TritonFailed("Triton's answer names no limits") from None
+        return replace(_engine(outputs), limits=limits)
 
     async def probe(self, timeout_s: float) -> Engine:
         return (await self.logits(_probe_call(timeout_s))).engine

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from python_backend.errors import InvalidInput, InvalidTokenLimit
-from python_backend.hypotheses import DEFAULT_TEMPLATE, check_labels, hypotheses
+from python_backend.hypotheses import (
+    DEFAULT_TEMPLATE,
+    MAX_LABEL_CHARACTERS,
+    MAX_TEMPLATE_CHARACTERS,
+    check_labels,
+    hypotheses,
+)
 from python_backend.manifest import load_manifest
 from python_backend.settings import load_settings
 from python_backend.tokenization import PairEncoder, load_tokenizer
@@ -20,6 +26,7 @@ MAX_TEXT_CHARACTERS = 100_000
 MIN_TOKENS = 8
 MAX_PAD_TO = 512
 """Tokens of the longest bucket."""
+LIMITS = (MAX_PAIRS, MAX_TEXT_CHARACTERS, MAX_LABEL_CHARACTERS, MAX_TEMPLATE_CHARACTERS)
 CACHED_HYPOTHESES = 50_000
 
 
@@ -60,6 +67,7 @@ class ExpandModel:
             tensors.output(tensors.TOKENS, rows.tokens),
             tensors.output(tensors.TEXT_TOKENS, np.array([rows.text_tokens], dtype=np.int32)),
             tensors.output(tensors.TOKEN_LIMIT, np.array([max_tokens], dtype=np.int32)),
+            tensors.output(tensors.LIMITS, np.array(LIMITS, dtype=np.int32)),
             tensors.string_output(tensors.ENGINE_ID, [self._manifest.engine_id]),
             tensors.string_output(tensors.ENGINE_NAME, [self._manifest.name]),
         ]

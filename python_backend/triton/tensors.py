@@ -21,6 +21,8 @@ ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOKENS = "tokens"
 TEXT_TOKENS = "text_tokens"
 TOKEN_LIMIT = "token_limit"
+LIMITS = "limits"
+"""`[4]` int32: pairs of a request, characters of a text, of a label, of a template."""
 ENGINE_ID = "engine_id"
 ENGINE_NAME = "engine_name"
 LOGITS = "logits"

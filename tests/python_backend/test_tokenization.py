@@ -44,7 +44,12 @@ def test_the_cache_evicts_the_least_recently_used_hypothesis() -> None:
     pair_encoder = encoder(cached=2)
     for hypothesis in ("一", "二", "一", "三"):
         pair_encoder.encode("手机", [hypothesis], 512)
-    assert list(pair_encoder._hypotheses) == ["一", "三"]
+    cache = pair_encoder._hypothesis_ids.cache_info
+    assert cache().misses == 3
+    pair_encoder.encode("手机", ["一"], 512)
+    assert cache().misses == 3
+    pair_encoder.encode("手机", ["二"], 512)
+    assert cache().misses == 4
 
 
 def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
