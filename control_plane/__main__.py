@@ -1,0 +1,94 @@
+"""`python -m control_plane serve | worker | migrate | new-key`, with settings from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+
+from control_plane.bootstrap import create_app, create_worker
+from control_plane.settings import SettingsError, load_settings, load_worker_settings
+from control_plane.tenants import Tenants
+from stores.api_keys import generate_key
+from stores.clock import SystemClock
+from stores.database import Database, DatabaseError, migrate
+from stores.errors import StoreUnavailable
+from stores.factory import sql_stores
+from web import server
+
+
+def main() -> None:
+    """Exit code 1 and one sentence when the command cannot be run."""
+    parser = argparse.ArgumentParser(prog="python -m control_plane", description=__doc__)
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, run, text in COMMANDS:
+        commands.add_parser(name, help=text, description=text).set_defaults(name=name, run=run)
+    command = parser.parse_args()
+    try:
+        command.run()
+    except (SettingsError, DatabaseError, StoreUnavailable) as error:
+        sys.exit(f"control_plane {command.name}: {error}")
+
+
+def serve() -> None:
+    server.configure_logging()
+    settings, draining = load_settings(), server.Draining()
+    app = create_app(settings, draining=draining)
+    asyncio.run(_prepare(settings.database_url, keys_needed=settings.keys_needed))
+    server.serve(app, settings.control_plane_host, settings.control_plane_port, draining, settings)
+
+
+def work() -> None:
+    server.configure_logging()
+    asyncio.run(_work())
+
+
+def migrate_database() -> None:
+    settings = load_settings()
+    asyncio.run(migrate(settings.database_url))
+    asyncio.run(_prepare(settings.database_url, keys_needed=settings.keys_needed))
+
+
+def new_key() -> None:
+    """The key on standard output, its lines for the tenants file on standard error."""
+    new = generate_key()
+    sys.stdout.write(f"{new.key}\n")
+    # In quotes: digits alone would be a number to YAML.
+    sys.stderr.write(f'- id: "{new.id}"\n  sha256: "{new.digest}"\n')
+
+
+COMMANDS: tuple[tuple[str, Callable[[], None], str], ...] = (
+    ("serve", serve, "serve the control plane until SIGTERM"),
+    ("worker", work, "answer batches until SIGTERM"),
+    ("migrate", migrate_database, "bring the database to the newest revision"),
+    ("new-key", new_key, "print a new key, and the lines that declare it in a tenants file"),
+)
+
+
+async def _prepare(database_url: str, *, keys_needed: bool) -> None:
+    """A database of the newest revision, with the tenant `local` where it may be asked for."""
+    database = Database(database_url)
+    try:
+        await database.prepare()
+        if database.is_local or not keys_needed:
+            stores = sql_stores(database)
+            await Tenants(stores.tenants, stores.api_keys, SystemClock()).ensure_local()
+    finally:
+        await database.close()
+
+
+async def _work() -> None:
+    process = create_worker(load_worker_settings())
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        await process.run(stopping)
+    finally:
+        await process.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""A tenant's batches, in the shapes of OpenAI's API (https://platform.openai.com/docs/api-reference/batch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from control_plane.api.schema import BatchAnswer, BatchBody, BatchErrors, BatchLineError, RequestCounts
+from control_plane.batches import ENDPOINT, MAX_IDEMPOTENCY_KEY_CHARACTERS, WINDOW, Batches
+from stores.batches import Batch
+from stores.tenants import CLASSIFY
+from web.openapi import header
+from web.operations import Call, Operation
+from web.paging import PARAMETERS, Page, page_of
+from web.responses import json_response
+
+BATCHES, BATCH = "/v1/batches", "/v1/batches/{batch_id}"
+IDEMPOTENCY_KEY = header(
+    "Idempotency-Key",
+    "The same key again returns the same batch.",
+    maxLength=MAX_IDEMPOTENCY_KEY_CHARACTERS,
+)
+
+
+class BatchEndpoints:
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation(
+                "POST",
+                BATCHES,
+                self.create,
+                "Create a batch of the lines of a file",
+                CLASSIFY,
+                BatchBody,
+                answers=(BatchAnswer,),
+                parameters=(IDEMPOTENCY_KEY,),
+            ),
+            Operation("GET", BATCHES, self.all, "List batches", CLASSIFY, answers=(Page,), parameters=PARAMETERS),
+            Operation("GET", BATCH, self.get, "Get a batch and its progress", CLASSIFY, answers=(BatchAnswer,)),
+            Operation(
+                "POST",
+                BATCH + "/cancel",
+                self.cancel,
+                "Cancel a batch, and keep the results so far",
+                CLASSIFY,
+                answers=(BatchAnswer,),
+            ),
+        ]
+
+    async def create(self, call: Call) -> Response:
+        body: BatchBody = call.body
+        key = call.request.headers.get("Idempotency-Key", "")
+        batch = await self._batches.create(
+            call.tenant_id, body.input_file_id, body.endpoint, body.completion_window, body.metadata or {}, key
+        )
+        return json_response(_answer(batch))
+
+    async def all(self, call: Call) -> Response:
+        batches = [_answer(batch) for batch in await self._batches.all(call.tenant_id)]
+        return json_response(page_of(call.request, batches))
+
+    async def get(self, call: Call) -> Response:
+        return json_response(_answer(await self._batches.get(call.tenant_id, call.path("batch_id"))))
+
+    async def cancel(self, call: Call) -> Response:
+        return json_response(_answer(await self._batches.cancel(call.tenant_id, call.path("batch_id"))))
+
+
+def _answer(batch: Batch) -> BatchAnswer:
+    times: dict[str, Any] = {f"{status}_at": int(at.timestamp()) for status, at in batch.reached_at.items()}
+    errors = [BatchLineError(error.code, error.message, error.line) for error in batch.errors]
+    return BatchAnswer(
+        id=batch.id,
+        endpoint=ENDPOINT,
+        errors=BatchErrors(errors) if errors else None,
+        input_file_id=batch.input_file_id,
+        completion_window=WINDOW,
+        status=batch.status,
+        output_file_id=batch.output_file_id,
+        error_file_id=batch.error_file_id,
+        created_at=int(batch.created_at.timestamp()),
+        expires_at=int(batch.expires_at.timestamp()),
+        request_counts=RequestCounts(batch.total, batch.completed, batch.failed),
+        metadata=dict(batch.metadata),
+        **times,
+    )

@@ -1,0 +1,135 @@
+"""A tenant's label sets, with ETags so that two writers cannot overwrite each other unseen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from control_plane.api.schema import LabelSetAnswer, LabelSetBody, LabelSetList, RollbackBody, SetLabelBody
+from control_plane.label_sets import LabelSets
+from stores.errors import InvalidRequest
+from stores.label_sets import LabelSet, LabelSetContent, SetLabel
+from stores.tenants import READ_LABEL_SETS, WRITE_LABEL_SETS
+from web.openapi import header
+from web.operations import Call, Operation
+from web.responses import json_response
+
+SETS, SET = "/v1/label-sets", "/v1/label-sets/{name}"
+ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
+IF_MATCH = header("If-Match", "ETag of the version that the writer has read; without it, the set must not exist.")
+EXAMPLE = {"labels": ["投诉", {"label": "咨询", "hypothesis": "用户在咨询问题"}, "建议"], "threshold": 0.3}
+
+
+class LabelSetEndpoints:
+    def __init__(self, label_sets: LabelSets) -> None:
+        self._label_sets = label_sets
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation("GET", SETS, self.all, "List label sets", READ_LABEL_SETS, answers=(LabelSetList,)),
+            Operation(
+                "GET",
+                SET,
+                self.get,
+                "Get the newest version of a label set, or that of `name@3`",
+                READ_LABEL_SETS,
+                answers=(LabelSetAnswer,),
+            ),
+            Operation(
+                "PUT",
+                SET,
+                self.put,
+                "Create a version of a label set; 201 for a new set",
+                WRITE_LABEL_SETS,
+                LabelSetBody,
+                answers=(LabelSetAnswer,),
+                also_status=201,
+                parameters=(IF_MATCH,),
+                example=EXAMPLE,
+            ),
+            Operation("DELETE", SET, self.remove, "Delete a label set", WRITE_LABEL_SETS, status=204),
+            Operation(
+                "GET",
+                SET + "/versions",
+                self.versions,
+                "List the versions of a label set",
+                READ_LABEL_SETS,
+                answers=(LabelSetList,),
+            ),
+            Operation(
+                "POST",
+                SET + "/rollback",
+                self.roll_back,
+                "Make an old version the newest",
+                WRITE_LABEL_SETS,
+                RollbackBody,
+                answers=(LabelSetAnswer,),
+                parameters=(IF_MATCH,),
+            ),
+        ]
+
+    async def all(self, call: Call) -> Response:
+        label_sets = await self._label_sets.all(call.tenant_id)
+        return json_response(LabelSetList([_answer(label_set) for label_set in label_sets]))
+
+    async def get(self, call: Call) -> Response:
+        return _tagged(await self._label_sets.get(call.tenant_id, call.path("name")))
+
+    async def versions(self, call: Call) -> Response:
+        versions = await self._label_sets.versions(call.tenant_id, call.path("name"))
+        return json_response(LabelSetList([_answer(version) for version in versions]))
+
+    async def put(self, call: Call) -> Response:
+        expected = _expected_version(call.request)
+        label_set = await self._label_sets.put(call.tenant_id, call.path("name"), _content(call.body), expected)
+        return _tagged(label_set, 200 if expected else 201)
+
+    async def roll_back(self, call: Call) -> Response:
+        expected, version = _expected_version(call.request), call.body.version
+        return _tagged(await self._label_sets.roll_back(call.tenant_id, call.path("name"), version, expected))
+
+    async def remove(self, call: Call) -> Response:
+        await self._label_sets.remove(call.tenant_id, call.path("name"))
+        return Response(status_code=204)
+
+
+def _expected_version(request: Request) -> int | None:
+    """The version that the writer has read; None for a writer who expects no set of this name."""
+    etag = request.headers.get("If-Match")
+    if etag is None:
+        return None
+    match = ETAG.fullmatch(etag.strip())
+    if match is None:
+        raise InvalidRequest('must be an ETag such as "3"', field="If-Match")
+    return int(match[1])
+
+
+def _content(body: LabelSetBody) -> LabelSetContent:
+    labels = (
+        SetLabel(label) if isinstance(label, str) else SetLabel(label.label, label.hypothesis)
+        for label in body.labels
+    )
+    return LabelSetContent(
+        tuple(labels), body.hypothesis_template, body.multi_label, body.max_tokens, body.threshold
+    )
+
+
+def _answer(label_set: LabelSet) -> LabelSetAnswer:
+    content = label_set.content
+    return LabelSetAnswer(
+        label_set.name,
+        label_set.version,
+        [SetLabelBody(label.label, label.hypothesis) for label in content.labels],
+        content.hypothesis_template,
+        content.multi_label,
+        content.max_tokens,
+        content.threshold,
+        label_set.created_at,
+    )
+
+
+def _tagged(label_set: LabelSet, status: int = 200) -> Response:
+    return json_response(_answer(label_set), status, {"ETag": f'"{label_set.version}"'})

@@ -1,0 +1,198 @@
+"""Bodies and answers of the control plane, as JSON."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class SetLabelBody(Struct, forbid_unknown_fields=True):
+    """A label, and the hypothesis that replaces the template's."""
+
+    label: str
+    hypothesis: str | None = None
+
+
+class LabelSetBody(Struct, forbid_unknown_fields=True):
+    """The body of `PUT /v1/label-sets/{name}`."""
+
+    labels: list[str | SetLabelBody]
+    hypothesis_template: str = "{}"
+    multi_label: bool = False
+    max_tokens: int | None = None
+    threshold: float | None = None
+
+
+class RollbackBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/label-sets/{name}/rollback`."""
+
+    version: int
+
+
+class LabelSetAnswer(Struct, frozen=True):
+    name: str
+    version: int
+    labels: list[SetLabelBody]
+    hypothesis_template: str
+    multi_label: bool
+    max_tokens: int | None
+    threshold: float | None
+    created_at: datetime
+
+
+class LabelSetList(Struct, frozen=True):
+    label_sets: list[LabelSetAnswer]
+
+
+class TenantBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tenants`."""
+
+    name: str
+
+
+class TenantChange(Struct, forbid_unknown_fields=True):
+    """The body of `PATCH /v1/tenants/{id}`: only what is given changes."""
+
+    name: str | None = None
+    status: str | None = None
+
+
+class QuotaBody(Struct, forbid_unknown_fields=True):
+    """The body of `PUT /v1/tenants/{id}/quota`; null: the gateway's default."""
+
+    requests_per_minute: int | None = None
+    pairs_per_minute: int | None = None
+    pairs_in_flight: int | None = None
+
+
+class KeyBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tenants/{id}/keys`."""
+
+    scopes: list[str] | None = None
+    """All by default."""
+    expires_at: datetime | None = None
+    """Never by default."""
+
+
+class RotateBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/tenants/{id}/keys/{key}/rotate`."""
+
+    overlap_s: float = 3_600.0
+    """How long the old key still works."""
+
+
+class TenantAnswer(Struct, frozen=True):
+    id: str
+    name: str
+    status: str
+    created_at: datetime
+    requests_per_minute: int | None
+    pairs_per_minute: int | None
+    pairs_in_flight: int | None
+
+
+class TenantList(Struct, frozen=True):
+    tenants: list[TenantAnswer]
+
+
+class KeyAnswer(Struct, frozen=True):
+    """A key without its secret; `key`, with it, only in the answer that creates it."""
+
+    id: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    key: str | UnsetType = UNSET
+
+
+class KeyList(Struct, frozen=True):
+    keys: list[KeyAnswer]
+
+
+class FileAnswer(Struct, frozen=True):
+    """A file, as in OpenAI's API; the time is in seconds since 1970."""
+
+    id: str
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    object: str = "file"
+    status: str = "processed"
+
+
+class Deleted(Struct, frozen=True):
+    id: str
+    object: str
+    deleted: bool = True
+
+
+class BatchBody(Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/batches`."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str = "24h"
+    metadata: dict[str, str] | None = None
+
+
+class BatchLineError(Struct, frozen=True):
+    code: str
+    message: str
+    line: int | None
+    """Counted from 1; null: the file as a whole."""
+
+
+class BatchErrors(Struct, frozen=True):
+    """Why the file cannot be a batch."""
+
+    data: list[BatchLineError]
+    object: str = "list"
+
+
+class RequestCounts(Struct, frozen=True):
+    total: int
+    completed: int
+    failed: int
+
+
+class BatchAnswer(Struct, frozen=True, kw_only=True):
+    """A batch, as in OpenAI's API; times are in seconds since 1970."""
+
+    id: str
+    object: str = "batch"
+    endpoint: str
+    errors: BatchErrors | None
+    input_file_id: str
+    completion_window: str
+    status: str
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    expires_at: int
+    in_progress_at: int | None = None
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    expired_at: int | None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+    request_counts: RequestCounts
+    metadata: dict[str, str]
+
+
+class UsageDay(Struct, frozen=True):
+    """Answers given on one day (UTC), and their pairs."""
+
+    day: date
+    requests: int
+    pairs_computed: int
+    pairs_cached: int
+
+
+class UsageAnswer(Struct, frozen=True):
+    """Days on which something was used, in order."""
+
+    days: list[UsageDay]

@@ -1,0 +1,173 @@
+"""Tenants and their keys: the operator's endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from control_plane.api.schema import (
+    KeyAnswer,
+    KeyBody,
+    KeyList,
+    QuotaBody,
+    RotateBody,
+    TenantAnswer,
+    TenantBody,
+    TenantChange,
+    TenantList,
+)
+from control_plane.tenants import Tenants
+from stores.tenants import CLASSIFY, SCOPES, ApiKey, Quota, Tenant
+from web.operations import OPERATOR, Call, Handler, Operation
+from web.responses import json_response
+
+TENANTS, TENANT = "/v1/tenants", "/v1/tenants/{tenant_id}"
+KEYS, KEY = TENANT + "/keys", TENANT + "/keys/{key_id}"
+
+
+class TenantEndpoints:
+    """`on_change` is called after each write: what is known of tenants and keys is stale."""
+
+    def __init__(self, tenants: Tenants, on_change: Callable[[], None]) -> None:
+        self._tenants = tenants
+        self._on_change = on_change
+
+    def operations(self) -> Sequence[Operation]:
+        reads = [
+            Operation("GET", TENANTS, self.all, "List tenants", OPERATOR, answers=(TenantList,)),
+            Operation("GET", TENANT, self.get, "Get a tenant", OPERATOR, answers=(TenantAnswer,)),
+            Operation("GET", KEYS, self.keys, "List a tenant's keys", OPERATOR, answers=(KeyList,)),
+        ]
+        writes = [
+            Operation(
+                "POST",
+                TENANTS,
+                self.create,
+                "Create a tenant",
+                OPERATOR,
+                TenantBody,
+                body_optional=True,
+                answers=(TenantAnswer,),
+                status=201,
+                example={"name": "acme"},
+            ),
+            Operation(
+                "PATCH",
+                TENANT,
+                self.change,
+                "Rename, suspend or resume a tenant",
+                OPERATOR,
+                TenantChange,
+                body_optional=True,
+                answers=(TenantAnswer,),
+            ),
+            Operation("DELETE", TENANT, self.remove, "Delete a tenant and all of its data", OPERATOR, status=204),
+            Operation(
+                "PUT",
+                TENANT + "/quota",
+                self.set_quota,
+                "Set a tenant's quota",
+                OPERATOR,
+                QuotaBody,
+                body_optional=True,
+                answers=(TenantAnswer,),
+                example={"pairs_per_minute": 60_000},
+            ),
+            Operation(
+                "POST",
+                KEYS,
+                self.add_key,
+                "Create a key; only this answer has its secret",
+                OPERATOR,
+                KeyBody,
+                body_optional=True,
+                answers=(KeyAnswer,),
+                status=201,
+                example={"scopes": [CLASSIFY]},
+            ),
+            Operation(
+                "POST",
+                KEY + "/rotate",
+                self.rotate_key,
+                "Replace a key; the old one keeps working for a while",
+                OPERATOR,
+                RotateBody,
+                body_optional=True,
+                answers=(KeyAnswer,),
+                status=201,
+            ),
+            Operation("DELETE", KEY, self.remove_key, "Revoke a key", OPERATOR, status=204),
+        ]
+        return [*reads, *(replace(write, handler=self._notifying(write.handler)) for write in writes)]
+
+    async def create(self, call: Call) -> Response:
+        return json_response(_tenant(await self._tenants.create(call.body.name)), 201)
+
+    async def all(self, call: Call) -> Response:
+        return json_response(TenantList([_tenant(tenant) for tenant in await self._tenants.all()]))
+
+    async def get(self, call: Call) -> Response:
+        return json_response(_tenant(await self._tenants.get(call.path("tenant_id"))))
+
+    async def change(self, call: Call) -> Response:
+        body: TenantChange = call.body
+        tenant = await self._tenants.change(call.path("tenant_id"), name=body.name, status=body.status)
+        return json_response(_tenant(tenant))
+
+    async def remove(self, call: Call) -> Response:
+        await self._tenants.remove(call.path("tenant_id"))
+        return Response(status_code=204)
+
+    async def set_quota(self, call: Call) -> Response:
+        body: QuotaBody = call.body
+        quota = Quota(body.requests_per_minute, body.pairs_per_minute, body.pairs_in_flight)
+        return json_response(_tenant(await self._tenants.set_quota(call.path("tenant_id"), quota)))
+
+    async def keys(self, call: Call) -> Response:
+        keys = await self._tenants.keys(call.path("tenant_id"))
+        return json_response(KeyList([_key(key) for key in keys]))
+
+    async def add_key(self, call: Call) -> Response:
+        body: KeyBody = call.body
+        scopes = SCOPES if body.scopes is None else body.scopes
+        key, new = await self._tenants.add_key(call.path("tenant_id"), scopes, body.expires_at)
+        return json_response(_key(key, new.key), 201)
+
+    async def rotate_key(self, call: Call) -> Response:
+        overlap_s: float = call.body.overlap_s
+        key, new = await self._tenants.rotate_key(call.path("tenant_id"), call.path("key_id"), overlap_s)
+        return json_response(_key(key, new.key), 201)
+
+    async def remove_key(self, call: Call) -> Response:
+        await self._tenants.remove_key(call.path("tenant_id"), call.path("key_id"))
+        return Response(status_code=204)
+
+    def _notifying(self, handler: Handler) -> Handler:
+        async def notify(call: Call) -> Response:
+            try:
+                return await handler(call)
+            finally:
+                # After an error, too: it may have come after the change.
+                self._on_change()
+
+        return notify
+
+
+def _tenant(tenant: Tenant) -> TenantAnswer:
+    quota = tenant.quota
+    return TenantAnswer(
+        tenant.id,
+        tenant.name,
+        tenant.status,
+        tenant.created_at,
+        quota.requests_per_minute,
+        quota.pairs_per_minute,
+        quota.pairs_in_flight,
+    )
+
+
+def _key(key: ApiKey, secret: str | UnsetType = UNSET) -> KeyAnswer:
+    return KeyAnswer(key.id, key.scopes, key.created_at, key.expires_at, key.last_used_at, secret)

@@ -1,0 +1,70 @@
+"""Usage by day: a tenant's own, and any tenant's for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from control_plane.api.schema import UsageAnswer, UsageDay
+from control_plane.usage import UsageReports
+from stores.errors import InvalidRequest
+from stores.tenants import READ_USAGE
+from web.openapi import query
+from web.operations import OPERATOR, Call, Operation
+from web.responses import json_response
+
+DAYS = (
+    query("from", "First day; 29 days before the last by default.", format="date"),
+    query("to", "Last day; today by default.", format="date"),
+)
+
+
+class UsageEndpoints:
+    def __init__(self, reports: UsageReports) -> None:
+        self._reports = reports
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation(
+                "GET",
+                "/v1/usage",
+                self.own,
+                "Get usage by day",
+                READ_USAGE,
+                answers=(UsageAnswer,),
+                parameters=DAYS,
+            ),
+            Operation(
+                "GET",
+                "/v1/tenants/{tenant_id}/usage",
+                self.of_tenant,
+                "Get a tenant's usage by day",
+                OPERATOR,
+                answers=(UsageAnswer,),
+                parameters=DAYS,
+            ),
+        ]
+
+    async def own(self, call: Call) -> Response:
+        return await self._answer(call.request, call.tenant_id)
+
+    async def of_tenant(self, call: Call) -> Response:
+        return await self._answer(call.request, call.path("tenant_id"))
+
+    async def _answer(self, request: Request, tenant_id: str) -> Response:
+        usage = await self._reports.of(tenant_id, _day(request, "from"), _day(request, "to"))
+        days = [UsageDay(daily.day, daily.requests, daily.pairs_computed, daily.pairs_cached) for daily in usage]
+        return json_response(UsageAnswer(days))
+
+
+def _day(request: Request, parameter: str) -> date | None:
+    text = request.query_params.get(parameter)
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest("must be a day such as 2030-01-31", field=parameter) from None

@@ -1,0 +1,89 @@
+"""Batches: what a tenant may do with its own; another tenant's do not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from stores.batches import UNFINISHED, VALIDATING, Batch, BatchStore
+from stores.clock import Clock
+from stores.errors import Conflict, InvalidRequest, NotFound
+from stores.files import BATCH_PURPOSE, FileStore
+
+ENDPOINT = "/v1/classify"
+WINDOW, WINDOW_S = "24h", 86_400
+"""How long a batch may take."""
+MAX_UNFINISHED = 100
+"""Batches of one tenant that wait or run."""
+MAX_METADATA, MAX_METADATA_CHARACTERS = 16, 512
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
+
+
+class Batches:
+    def __init__(self, batches: BatchStore, files: FileStore, clock: Clock) -> None:
+        self._batches = batches
+        self._files = files
+        self._clock = clock
+
+    async def create(
+        self,
+        tenant_id: str,
+        input_file_id: str,
+        endpoint: str,
+        window: str,
+        metadata: Mapping[str, str],
+        idempotency_key: str,
+    ) -> Batch:
+        """A batch of the lines of a file. The same `idempotency_key` again (unless `""`): the same batch again."""
+        _validate(endpoint, window, metadata, idempotency_key)
+        file = await self._files.get(tenant_id, input_file_id)
+        if file is None or file.purpose != BATCH_PURPOSE:
+            raise InvalidRequest(f"no such file of the purpose {BATCH_PURPOSE!r}", field="input_file_id")
+        if sum(batch.status in UNFINISHED for batch in await self._batches.all(tenant_id)) >= MAX_UNFINISHED:
+            raise Conflict(f"{MAX_UNFINISHED} batches of the tenant are unfinished; wait for one, or cancel it")
+        now = self._clock.now()
+        batch = Batch(
+            f"batch_{secrets.token_hex(12)}",
+            tenant_id,
+            input_file_id,
+            VALIDATING,
+            now,
+            now + timedelta(seconds=WINDOW_S),
+            dict(metadata),
+        )
+        request = repr((input_file_id, endpoint, window, sorted(metadata.items())))
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        return await self._batches.add(batch, idempotency_key or None, digest)
+
+    async def get(self, tenant_id: str, batch_id: str) -> Batch:
+        batch = await self._batches.get(tenant_id, batch_id)
+        if batch is None:
+            raise NotFound("no such batch")
+        return batch
+
+    async def all(self, tenant_id: str) -> Sequence[Batch]:
+        return await self._batches.all(tenant_id)
+
+    async def cancel(self, tenant_id: str, batch_id: str) -> Batch:
+        """The results so far will be in its files."""
+        await self.get(tenant_id, batch_id)
+        await self._batches.cancel(tenant_id, batch_id, self._clock.now())
+        return await self.get(tenant_id, batch_id)
+
+
+def _validate(endpoint: str, window: str, metadata: Mapping[str, str], idempotency_key: str) -> None:
+    if endpoint != ENDPOINT:
+        raise InvalidRequest(f"must be {ENDPOINT}", field="endpoint")
+    if window != WINDOW:
+        raise InvalidRequest(f"must be {WINDOW}", field="completion_window")
+    sizes = [len(text) for entry in metadata.items() for text in entry]
+    if len(metadata) > MAX_METADATA or max(sizes, default=0) > MAX_METADATA_CHARACTERS:
+        raise InvalidRequest(
+            f"must have at most {MAX_METADATA} entries of {MAX_METADATA_CHARACTERS} characters", field="metadata"
+        )
+    if len(idempotency_key) > MAX_IDEMPOTENCY_KEY_CHARACTERS or not idempotency_key.isprintable():
+        raise InvalidRequest(
+            f"must have at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} printable characters", field="Idempotency-Key"
+        )

@@ -1,0 +1,161 @@
+"""The composition root of the control plane and of the worker: the only place where their parts meet.
+
+Importing it does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from starlette.routing import Router
+
+from control_plane.api.authentication import HeaderAuthentication
+from control_plane.api.batches import BatchEndpoints
+from control_plane.api.files import FileEndpoints
+from control_plane.api.health import HealthEndpoints
+from control_plane.api.label_sets import LabelSetEndpoints
+from control_plane.api.openapi import OpenApiEndpoint
+from control_plane.api.page import PageEndpoints
+from control_plane.api.tenants import TenantEndpoints
+from control_plane.api.usage import UsageEndpoints
+from control_plane.batches import Batches
+from control_plane.files import Files
+from control_plane.label_sets import LabelSets
+from control_plane.settings import Settings, WorkerSettings
+from control_plane.tenants import Tenants
+from control_plane.usage import UsageReports
+from control_plane.worker.gateway_client import Gateway, HttpGateway
+from control_plane.worker.worker import Worker
+from stores.clock import Clock, SystemClock
+from stores.database import Database
+from stores.errors import ServiceError
+from stores.factory import Stores, sql_stores
+from stores.sql.batches import SqlBatches
+from stores.sql.files import SqlFiles
+from stores.sql.retention import Retention
+from web.access_log import AccessLog
+from web.authentication import Authenticator
+from web.background import run_forever
+from web.metrics import HttpMetrics
+from web.middleware import Middleware
+from web.operations import routes_of
+from web.problems import Problems
+from web.server import Draining
+from web.tracing import Tracing
+
+
+def create_app(
+    settings: Settings,
+    *,
+    stores: Stores | None = None,
+    clock: Clock | None = None,
+    log: AccessLog | None = None,
+    draining: Draining | None = None,
+) -> Middleware:
+    """The ASGI application; tests give `stores`, a `clock` and a `log`."""
+    stores = stores or sql_stores(Database(settings.database_url))
+    clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
+    tracing, metrics = Tracing(settings.otlp_endpoint, service="wanneng-control-plane"), HttpMetrics(log)
+    authenticator = Authenticator(
+        stores.api_keys,
+        clock,
+        require_key=settings.keys_needed,
+        ttl_s=settings.key_cache_ttl_s,
+        admin_key=settings.admin_key,
+    )
+    files = Files(
+        stores.files,
+        clock,
+        max_file_bytes=settings.max_file_bytes,
+        max_tenant_file_bytes=settings.max_tenant_file_bytes,
+    )
+    tenants = Tenants(stores.tenants, stores.api_keys, clock)
+    openapi = OpenApiEndpoint()
+    operations = [
+        *LabelSetEndpoints(LabelSets(stores.label_sets, clock, settings)).operations(),
+        *UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
+        *FileEndpoints(files, settings).operations(),
+        *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
+        *TenantEndpoints(tenants, authenticator.forget).operations(),
+        *HealthEndpoints(stores.tenants, draining, metrics).operations(),
+        *openapi.operations(),
+        *PageEndpoints().operations(),
+    ]
+    openapi.describe(operations)
+    routes = routes_of(operations, HeaderAuthentication(authenticator), settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Middleware) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(run_forever(authenticator.keep_last_used))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            with suppress(ServiceError):
+                await authenticator.store_last_used()
+            await asyncio.to_thread(tracing.close)
+            await stores.close()
+            log.flush()
+
+    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    return Middleware(router, routes, metrics, tracing, draining, Problems())
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """A worker, and retention beside it; call `close` at the end."""
+
+    worker: Worker
+    retention: Retention
+    database: Database
+    http: httpx.AsyncClient
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set; an unforeseen error of either part is raised, and ends both."""
+        await self.database.check()
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self.worker.keep_serving(), self.retention.keep(), stopping.wait())
+        ]
+        try:
+            finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        await self.database.close()
+
+
+def create_worker(
+    settings: WorkerSettings, *, gateway: Gateway | None = None, clock: Clock | None = None
+) -> WorkerProcess:
+    """Tests give a `gateway` and a `clock`."""
+    database, clock = Database(settings.database_url), clock or SystemClock()
+    http = httpx.AsyncClient(
+        transport=AiohttpTransport(limits=httpx.Limits(max_connections=settings.batch_lines_at_once)),
+        trust_env=False,
+    )
+    worker = Worker(
+        f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}",
+        SqlBatches(database),
+        SqlFiles(database),
+        gateway or HttpGateway(http, settings.gateway_url, settings.worker_key),
+        clock,
+        max_batch_lines=settings.max_batch_lines,
+        lines_at_once=settings.batch_lines_at_once,
+    )
+    return WorkerProcess(worker, Retention(database, clock, settings.batch_retention_days), database, http)

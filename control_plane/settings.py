@@ -1,0 +1,99 @@
+"""The settings of the control plane, and those of the worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from web import settings as server_settings
+from web.settings import (
+    DATABASE_URL,
+    PREFIX,
+    Count,
+    Port,
+    Seconds,
+    Secret,
+    ServerSettings,
+    SettingsError,
+    Text,
+    is_loopback,
+    without_secrets,
+)
+
+__all__ = ["Settings", "SettingsError", "WorkerSettings", "load_settings", "load_worker_settings"]
+
+TENANTS_FILE = f"{PREFIX}TENANTS_FILE"
+
+Url = Annotated[str, Meta(pattern="^https?://[^/ ]+")]
+
+
+class Settings(ServerSettings, frozen=True, kw_only=True):
+    """Each field is the variable `WANNENG_<FIELD>`."""
+
+    control_plane_host: Text = "127.0.0.1"
+    """Address of the control plane; callers reach it through the gateway."""
+    control_plane_port: Port = 8081
+    """Port of the control plane."""
+    admin_key: str = ""
+    """The operator's key; empty: tenants cannot be managed over HTTP. Set by `wanneng serve`."""
+    max_file_bytes: Count = 64_000_000
+    """Size of one file of batch lines."""
+    max_tenant_file_bytes: Count = 1_000_000_000
+    """Size of all files of a tenant."""
+    upload_timeout_s: Seconds = 300.0
+    """Longest time for a file to arrive."""
+
+    @property
+    def keys_needed(self) -> bool:
+        """Whoever reaches another address than loopback is a stranger."""
+        return self.require_key or not is_loopback(self.control_plane_host)
+
+
+class _DatabaseSettings(Struct, frozen=True, kw_only=True):
+    database_url: Text = DATABASE_URL
+
+
+class WorkerSettings(_DatabaseSettings, frozen=True, kw_only=True):
+    """Each field is the variable `WANNENG_<FIELD>`."""
+
+    gateway_url: Url = "http://127.0.0.1:8080"
+    """Address of the gateway that classifies the lines. Set by `wanneng serve`."""
+    worker_key: Secret = ""
+    """Secret that the worker and the gateway share, at least 32 characters. Set by `wanneng serve`."""
+    max_batch_lines: Count = 50_000
+    """Lines of one batch."""
+    batch_lines_at_once: Count = 16
+    """Lines that a worker has under way."""
+    batch_retention_days: Seconds = 30.0
+    """How long files and batches are kept."""
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environment` (the process's own by default); `SettingsError` names the bad variable."""
+    _refuse_tenants_file(environment)
+    return server_settings.load_settings(Settings, environment)
+
+
+def load_worker_settings(environment: Mapping[str, str] | None = None) -> WorkerSettings:
+    """As `load_settings`; the worker's key is needed."""
+    _refuse_tenants_file(environment)
+    settings = server_settings.load_settings(WorkerSettings, environment)
+    if not settings.worker_key:
+        raise SettingsError(
+            f"{PREFIX}WORKER_KEY is missing; give the worker and the gateway the same secret of at least 32 "
+            "characters"
+        )
+    return settings
+
+
+def _refuse_tenants_file(environment: Mapping[str, str] | None) -> None:
+    if (os.environ if environment is None else environment).get(TENANTS_FILE):
+        raise SettingsError(
+            f"{TENANTS_FILE} is set; there is no control plane where tenants are declared in a file"
+        )

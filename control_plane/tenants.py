@@ -1,0 +1,130 @@
+"""Tenants and their keys: what the operator may do with them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from stores.api_keys import NewApiKey, generate_key
+from stores.clock import Clock
+from stores.errors import Conflict, InvalidRequest, NotFound
+from stores.tenants import (
+    ACTIVE,
+    LOCAL_TENANT_ID,
+    SCOPES,
+    SUSPENDED,
+    ApiKey,
+    ApiKeyStore,
+    Quota,
+    Tenant,
+    TenantStore,
+)
+
+MAX_NAME_CHARACTERS = 100
+MAX_KEYS = 100
+"""Keys of one tenant."""
+MAX_QUOTA = 1_000_000_000
+MAX_OVERLAP_S = 30 * 86_400
+
+
+class Tenants:
+    def __init__(self, tenants: TenantStore, api_keys: ApiKeyStore, clock: Clock) -> None:
+        self._tenants = tenants
+        self._api_keys = api_keys
+        self._clock = clock
+
+    async def create(self, name: str) -> Tenant:
+        tenant = Tenant(f"t_{secrets.token_hex(6)}", _validate_name(name), ACTIVE, self._clock.now())
+        await self._tenants.add(tenant)
+        return tenant
+
+    async def ensure_local(self) -> None:
+        """The tenant of this machine, as which callers without a key are served where none is needed."""
+        with suppress(Conflict):  # Another process may be doing the same.
+            if await self._tenants.get(LOCAL_TENANT_ID) is None:
+                await self._tenants.add(Tenant(LOCAL_TENANT_ID, LOCAL_TENANT_ID, ACTIVE, self._clock.now()))
+
+    async def all(self) -> Sequence[Tenant]:
+        return await self._tenants.all()
+
+    async def get(self, tenant_id: str) -> Tenant:
+        tenant = await self._tenants.get(tenant_id)
+        if tenant is None:
+            raise NotFound("no such tenant")
+        return tenant
+
+    async def change(self, tenant_id: str, *, name: str | None = None, status: str | None = None) -> Tenant:
+        """Rename, suspend (`suspended`) or resume (`active`)."""
+        tenant = await self.get(tenant_id)
+        if name is not None:
+            tenant = replace(tenant, name=_validate_name(name))
+        if status is not None:
+            if status not in (ACTIVE, SUSPENDED):
+                raise InvalidRequest(f"must be {ACTIVE} or {SUSPENDED}", field="status")
+            tenant = replace(tenant, status=status)
+        await self._tenants.change(tenant)
+        return tenant
+
+    async def set_quota(self, tenant_id: str, quota: Quota) -> Tenant:
+        """A quota of its own; None in it: the gateway's default."""
+        for field, value in (
+            ("requests_per_minute", quota.requests_per_minute),
+            ("pairs_per_minute", quota.pairs_per_minute),
+            ("pairs_in_flight", quota.pairs_in_flight),
+        ):
+            if value is not None and not 1 <= value <= MAX_QUOTA:
+                raise InvalidRequest(f"must be 1 to {MAX_QUOTA}", field=field)
+        tenant = replace(await self.get(tenant_id), quota=quota)
+        await self._tenants.change(tenant)
+        return tenant
+
+    async def remove(self, tenant_id: str) -> None:
+        """With everything that is the tenant's."""
+        await self._tenants.remove(tenant_id)
+
+    async def keys(self, tenant_id: str) -> Sequence[ApiKey]:
+        await self.get(tenant_id)
+        return await self._api_keys.of(tenant_id)
+
+    async def add_key(
+        self, tenant_id: str, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+    ) -> tuple[ApiKey, NewApiKey]:
+        """A key for the tenant; the `NewApiKey` is the only place where it can be read."""
+        now = self._clock.now()
+        unknown = set(scopes) - set(SCOPES)
+        if unknown:
+            raise InvalidRequest(f"{min(unknown)!r} is not one of {', '.join(SCOPES)}", field="scopes")
+        if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+            raise InvalidRequest("must be a time in the future, with its time zone", field="expires_at")
+        if len(await self.keys(tenant_id)) >= MAX_KEYS:
+            raise Conflict(f"the tenant has {MAX_KEYS} keys; revoke one first")
+        new = generate_key()
+        key = ApiKey(new.id, tenant_id, new.digest, tuple(dict.fromkeys(scopes)), now, expires_at)
+        await self._api_keys.add(key)
+        return key, new
+
+    async def rotate_key(self, tenant_id: str, key_id: str, overlap_s: float) -> tuple[ApiKey, NewApiKey]:
+        """A key with the same scopes and lifetime; the old one works for another `overlap_s` at most."""
+        if not 0 <= overlap_s <= MAX_OVERLAP_S:
+            raise InvalidRequest(f"must be 0 to {MAX_OVERLAP_S} seconds", field="overlap_s")
+        old = next((key for key in await self.keys(tenant_id) if key.id == key_id), None)
+        if old is None:
+            raise NotFound("the tenant has no such key")
+        now = self._clock.now()
+        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+        new = await self.add_key(tenant_id, old.scopes, None if lifetime is None else now + lifetime)
+        end = now + timedelta(seconds=overlap_s)
+        await self._api_keys.change(old.id, expires_at=end if old.expires_at is None else min(end, old.expires_at))
+        return new
+
+    async def remove_key(self, tenant_id: str, key_id: str) -> None:
+        await self._api_keys.remove(tenant_id, key_id)
+
+
+def _validate_name(name: str) -> str:
+    if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise InvalidRequest(f"must have 1 to {MAX_NAME_CHARACTERS} printable characters", field="name")
+    return name.strip()

@@ -1,0 +1,136 @@
+"""Asks the gateway to classify one line for its tenant, and tells what its answer means for the line.
+
+GatewayError
+├── TryLater          408, 429, 503 or 504: the same line again after `retry_after_s`
+│   └── NoAnswer      the connection could not be made, broke or timed out
+├── GatewayFailed     any other 5xx: some attempts more, then it is the line's error
+└── NotServed         401, 403, or something else than a gateway answers: nothing is wrong with the line
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+import httpx
+import msgspec
+
+from control_plane.batches import ENDPOINT
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 90.0
+"""Longer than the gateway takes for a request of low priority."""
+TRY_LATER = frozenset({408, 429, 503, 504})
+NOT_SERVED = frozenset({401, 403})
+NO_SUCH_PATH = "http_error"
+"""The code of a server that does not know the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """What stands in the batch's files: a result, or an error that another attempt would not mend."""
+
+    status: int
+    body: Any
+    """Decoded JSON."""
+
+
+class GatewayError(Exception):
+    pass
+
+
+class TryLater(GatewayError):
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        """What the gateway asks for; None: it does not say."""
+
+
+class NoAnswer(TryLater):
+    pass
+
+
+class GatewayFailed(GatewayError):
+    def __init__(self, answer: GatewayAnswer) -> None:
+        super().__init__(f"the gateway answers {answer.status}")
+        self.answer = answer
+
+
+class NotServed(GatewayError):
+    pass
+
+
+class Gateway(Protocol):
+    async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        """The gateway's answer to `body`, JSON, or a `GatewayError`."""
+        ...
+
+
+class HttpGateway:
+    """A `Gateway` over HTTP, as which the worker authenticates with the key that it shares with the gateway."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str, worker_key: str) -> None:
+        self._http = http
+        self._url = url.rstrip("/") + ENDPOINT
+        self._authorization = f"Bearer {worker_key}"
+        self._timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+
+    async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        headers = {
+            "Authorization": self._authorization,
+            "Content-Type": "application/json",
+            "X-Wanneng-Tenant": tenant_id,
+            "X-Request-Id": request_id,
+        }
+        try:
+            response = await self._http.post(self._url, content=body, headers=headers, timeout=self._timeout)
+        except (httpx.RequestError, aiohttp.ClientError):
+            # aiohttp's own are what its transport for httpx does not translate, such as a malformed response.
+            raise NoAnswer(f"{self._url} does not answer") from None
+        return _answer(response)
+
+
+def _answer(response: httpx.Response) -> GatewayAnswer:
+    status, retry_after_s = response.status_code, _retry_after_s(response)
+    if status == 429 and retry_after_s is None:
+        # More than the whole quota: it will never be allowed.
+        return GatewayAnswer(status, _problem(response))
+    if status in TRY_LATER:
+        raise TryLater(f"the gateway answers {status}", retry_after_s)
+    if status in NOT_SERVED:
+        raise NotServed(
+            f"the gateway answers {status}: WANNENG_WORKER_KEY differs from the gateway's, or the tenant was "
+            "suspended or deleted just now"
+        )
+    if response.is_success:
+        return GatewayAnswer(status, _json(response))
+    answer = GatewayAnswer(status, _problem(response))
+    if response.is_server_error:
+        raise GatewayFailed(answer)
+    return answer
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    """The gateway's problem document; `NotServed` when it is none, for then no gateway has answered."""
+    problem = _json(response)
+    if problem.get("code", NO_SUCH_PATH) == NO_SUCH_PATH:
+        raise _not_a_gateway(response)
+    return problem
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise _not_a_gateway(response) from None
+
+
+def _not_a_gateway(response: httpx.Response) -> NotServed:
+    return NotServed(f"something else than a gateway answers {response.status_code} at {response.url}")
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    """The gateway gives whole seconds; a date, which others may give, counts as nothing."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else None

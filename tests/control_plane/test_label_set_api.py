@@ -1,0 +1,135 @@
+"""Label sets through the whole application: versions, ETags, isolation."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.control_plane_app import control_plane, new_caller
+from tests.problems import assert_problem
+
+PATH = "/v1/label-sets/tickets"
+BODY: dict[str, Any] = {"labels": ["投诉", {"label": "咨询", "hypothesis": "用户在咨询"}]}
+
+
+async def put(
+    client: httpx.AsyncClient, body: dict[str, Any] | None = None, etag: str | None = None
+) -> httpx.Response:
+    return await client.put(PATH, json=body or BODY, headers={"If-Match": etag} if etag else {})
+
+
+def local() -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A control plane that asks for no key: everything is the local tenant's."""
+    return control_plane(require_key=False)
+
+
+async def test_a_put_creates_versions_that_stay() -> None:
+    async with local() as client:
+        first = await put(client)
+        assert (first.status_code, first.headers["etag"], first.json()["version"]) == (201, '"1"', 1)
+        second = await put(client, {"labels": ["a", "b"]}, '"1"')
+        assert (second.status_code, second.headers["etag"]) == (200, '"2"')
+        assert (await client.get(PATH)).json()["version"] == 2
+        assert (await client.get(PATH + "@1")).json()["labels"] == first.json()["labels"]
+        versions = (await client.get(PATH + "/versions")).json()["label_sets"]
+        assert [label_set["version"] for label_set in versions] == [2, 1]
+        listed = (await client.get("/v1/label-sets")).json()["label_sets"]
+        assert [(label_set["name"], label_set["version"]) for label_set in listed] == [("tickets", 2)]
+
+
+async def test_two_writers_cannot_overwrite_each_other() -> None:
+    async with local() as client:
+        await put(client)
+        assert_problem(await put(client), 412, "precondition_failed")
+        assert_problem(await put(client, etag='"7"'), 412, "precondition_failed")
+        done = await asyncio.gather(*(put(client, {"labels": [str(i)]}, '"1"') for i in range(5)))
+        assert sorted(answer.status_code for answer in done) == [200, 412, 412, 412, 412]
+        assert_problem(await put(client, etag="latest"), 422, "invalid_request")
+
+
+async def test_a_roll_back_is_a_new_version_with_the_old_content() -> None:
+    async with local() as client:
+        await put(client)
+        await put(client, {"labels": ["a"]}, '"1"')
+        back = await client.post(PATH + "/rollback", json={"version": 1}, headers={"If-Match": '"2"'})
+        assert back.json()["version"] == 3
+        assert back.json()["labels"] == (await client.get(PATH + "@1")).json()["labels"]
+        missing = await client.post(PATH + "/rollback", json={"version": 9}, headers={"If-Match": '"3"'})
+        assert_problem(missing, 404, "not_found")
+
+
+async def test_a_deleted_set_is_gone_and_counts_on_when_it_comes_again() -> None:
+    async with local() as client:
+        await put(client)
+        assert (await client.delete(PATH)).status_code == 204
+        for path in (PATH, PATH + "@1", PATH + "/versions"):
+            assert_problem(await client.get(path), 404, "not_found")
+        assert_problem(await client.delete(PATH), 404, "not_found")
+        assert (await put(client)).json()["version"] == 2
+
+
+async def test_another_tenants_set_does_not_exist() -> None:
+    async with control_plane() as client:
+        own, other = [await new_caller(client, name) for name in "ab"]
+        assert (await client.put(PATH, json=BODY, headers=own)).status_code == 201
+        for refused in (
+            await client.get(PATH, headers=other),
+            await client.get(PATH + "@1", headers=other),
+            await client.get(PATH + "/versions", headers=other),
+            await client.delete(PATH, headers=other),
+            await client.post(PATH + "/rollback", json={"version": 1}, headers=other),
+        ):
+            assert_problem(refused, 404, "not_found")
+        assert (await client.get("/v1/label-sets", headers=other)).json() == {"label_sets": []}
+        assert (await client.put(PATH, json=BODY, headers=other)).json()["version"] == 1
+        assert (await client.get(PATH, headers=own)).json()["version"] == 1
+
+
+async def test_each_endpoint_needs_its_scope() -> None:
+    async with control_plane() as client:
+        key = await new_caller(client, scopes=["classify"])
+        reader = await new_caller(client, "Reader", scopes=["label_sets:read"])
+        for method, path in (
+            ("GET", "/v1/label-sets"),
+            ("GET", PATH),
+            ("PUT", PATH),
+            ("DELETE", PATH),
+            ("GET", PATH + "/versions"),
+            ("POST", PATH + "/rollback"),
+        ):
+            assert_problem(await client.request(method, path, json=BODY), 401, "unauthorized")
+            assert_problem(await client.request(method, path, json=BODY, headers=key), 403, "missing_scope")
+            reading = await client.request(method, path, json=BODY, headers=reader)
+            assert (reading.status_code == 403) is (method != "GET")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"labels": []}, "labels"),
+        ({"labels": ["a", "a"]}, "labels[1]"),
+        ({"labels": [" "]}, "labels[0]"),
+        ({"labels": ["a", {"label": "b", "hypothesis": "a"}]}, "labels[1]"),
+        ({"labels": ["a" * 1_025]}, "labels[0]"),
+        ({"hypothesis_template": "none"}, "hypothesis_template"),
+        ({"hypothesis_template": "{}{}"}, "hypothesis_template"),
+        ({"max_tokens": 4}, "max_tokens"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"threshold": 0}, "threshold"),
+    ],
+)
+async def test_bad_content_is_refused_by_its_field(change: dict[str, Any], field: str) -> None:
+    async with local() as client:
+        problem = assert_problem(await put(client, BODY | change), 422, "invalid_request")
+    assert problem["field"] == field
+
+
+@pytest.mark.parametrize("name", ["Tickets", "a b", "-a", "a" * 64, "täglich", "a@1"])
+async def test_a_name_is_plain(name: str) -> None:
+    async with local() as client:
+        problem = assert_problem(await client.put(f"/v1/label-sets/{name}", json=BODY), 422, "invalid_request")
+    assert problem["field"] == "name"

@@ -1,0 +1,82 @@
+"""The document is what the control plane does: every route, every example."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from control_plane.api.schema import TenantBody
+from tests.fakes.control_plane_app import OPERATOR, control_plane, control_plane_app, new_tenant
+
+
+@pytest.fixture
+async def document() -> dict[str, Any]:
+    async with control_plane() as client:
+        answer = await client.get("/openapi.json")
+    assert answer.status_code == 200
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def described(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+async def test_every_route_is_in_the_document_and_nothing_else(document: dict[str, Any]) -> None:
+    routes = [route for route in control_plane_app().router.routes if isinstance(route, Route)]
+    served = {(method, route.path) for route in routes for method in (route.methods or set()) - {"HEAD"}}
+    assert set(described(document)) == served
+
+
+async def test_references_have_what_they_point_to_and_ids_are_unique(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/(\w+)", repr(document))) <= set(schemas)
+    ids = [operation["operationId"] for operation in described(document).values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_every_operation_names_who_may_ask(document: dict[str, Any]) -> None:
+    """Only what a browser or a machine asks for without a key names nobody."""
+    security = {route: operation["security"] for route, operation in described(document).items()}
+    anybody = {path for (_, path), schemes in security.items() if not schemes}
+    assert anybody == {
+        "/",
+        "/docs",
+        "/ui/app.css",
+        "/ui/app.js",
+        "/ui/docs.js",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+        "/metrics",
+    }
+    operators = {path for (_, path), schemes in security.items() if schemes == [{"operator": []}]}
+    assert operators == {path for _, path in security if path.startswith("/v1/tenants")}
+
+
+async def test_every_example_is_taken(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    taken = 0
+    for (method, path), operation in described(document).items():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None:
+            continue
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        for example in schemas[name].get("examples", []):
+            async with control_plane(require_key=False) as client:
+                tenant = await new_tenant(client, "somebody")
+                headers = OPERATOR if operation["security"] == [{"operator": []}] else {}
+                target = path.format(tenant_id=tenant, name="tickets")
+                answer = await client.request(method, target, json=example, headers=headers)
+            assert answer.status_code in (200, 201), answer.text
+            assert str(answer.status_code) in operation["responses"]
+            taken += 1
+    assert taken == 4
+    assert schemas[TenantBody.__name__]["examples"] == [{"name": "acme"}]

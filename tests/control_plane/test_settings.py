@@ -1,0 +1,85 @@
+"""The settings of the control plane and of the worker, and the variables that their errors name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from control_plane.settings import (
+    Settings,
+    SettingsError,
+    WorkerSettings,
+    load_settings,
+    load_worker_settings,
+)
+
+WORKER_KEY = "k" * 32
+NEEDED = {"WANNENG_WORKER_KEY": WORKER_KEY}
+Load = Callable[[Mapping[str, str]], Any]
+
+
+def test_the_environment_overrides_the_defaults() -> None:
+    environment = {"WANNENG_CONTROL_PLANE_PORT": "9", "WANNENG_UPLOAD_TIMEOUT_S": "2.5", "WANNENG_ADMIN_KEY": "a"}
+    settings = load_settings(environment)
+    assert (settings.control_plane_port, settings.upload_timeout_s, settings.admin_key) == (9, 2.5, "a")
+    assert load_settings({}) == Settings()
+    assert load_worker_settings(NEEDED) == WorkerSettings(worker_key=WORKER_KEY)
+
+
+@pytest.mark.parametrize(
+    ("load", "variable", "values"),
+    [
+        (load_settings, "WANNENG_CONTROL_PLANE_HOST", ("",)),
+        (load_settings, "WANNENG_CONTROL_PLANE_PORT", ("0", "70000", "http")),
+        (load_settings, "WANNENG_MAX_FILE_BYTES", ("0", "-1", "many")),
+        (load_settings, "WANNENG_MAX_TENANT_FILE_BYTES", ("0", "1.5")),
+        (load_settings, "WANNENG_UPLOAD_TIMEOUT_S", ("0", "soon")),
+        (load_settings, "WANNENG_MAX_LABELS", ("0",)),
+        (load_settings, "WANNENG_REQUIRE_KEY", ("perhaps",)),
+        (load_worker_settings, "WANNENG_DATABASE_URL", ("",)),
+        (load_worker_settings, "WANNENG_GATEWAY_URL", ("", "127.0.0.1:8080", "ftp://gateway", "http://")),
+        (load_worker_settings, "WANNENG_WORKER_KEY", ("", "k" * 31)),
+        (load_worker_settings, "WANNENG_MAX_BATCH_LINES", ("0", "all")),
+        (load_worker_settings, "WANNENG_BATCH_LINES_AT_ONCE", ("0", "-4")),
+        (load_worker_settings, "WANNENG_BATCH_RETENTION_DAYS", ("0", "forever")),
+    ],
+)
+def test_a_bad_value_fails_by_its_variable(load: Load, variable: str, values: tuple[str, ...]) -> None:
+    for value in values:
+        with pytest.raises(SettingsError, match=f"^{variable}"):
+            load(NEEDED | {variable: value})
+
+
+def test_a_worker_needs_the_key_that_it_shares_with_the_gateway() -> None:
+    with pytest.raises(SettingsError, match=r"^WANNENG_WORKER_KEY is missing; .* the same secret of at least 32"):
+        load_worker_settings({})
+
+
+@pytest.mark.parametrize("load", [load_settings, load_worker_settings])
+def test_there_is_no_control_plane_where_tenants_are_declared_in_a_file(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"^WANNENG_TENANTS_FILE is set; there is no control plane"):
+        load(NEEDED | {"WANNENG_TENANTS_FILE": "tenants.yaml"})
+
+
+@pytest.mark.parametrize(
+    ("host", "require_key", "needed"),
+    [
+        ("127.0.0.1", False, False),
+        ("127.0.0.1", True, True),
+        ("0.0.0.0", False, True),
+        ("control-plane", False, True),
+    ],
+)
+def test_keys_are_needed_wherever_a_stranger_may_ask(host: str, require_key: bool, needed: bool) -> None:
+    assert Settings(control_plane_host=host, require_key=require_key).keys_needed is needed
+
+
+def test_secrets_are_shown_nowhere() -> None:
+    url = "postgresql://a:hunter2@b/c"
+    shown = repr(Settings(admin_key="hunter2", database_url=url))
+    shown += repr(WorkerSettings(worker_key=WORKER_KEY, database_url=url))
+    assert "hunter2" not in shown
+    assert WORKER_KEY not in shown
+    assert "batch_lines_at_once=16" in shown

@@ -1,0 +1,42 @@
+"""Usage by day through the whole application."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from stores.usage import DailyUsage
+from tests.fakes.control_plane_app import OPERATOR, bearer, control_plane, new_key, new_tenant
+from tests.fakes.stores import Memory
+from tests.problems import assert_problem
+
+TODAY = date(2030, 1, 1)
+
+
+async def test_a_tenant_sees_its_own_usage_and_the_operator_any() -> None:
+    memory = Memory()
+    async with control_plane(memory) as client:
+        tenant, other = await new_tenant(client), await new_tenant(client, "Other")
+        key, others_key = [bearer((await new_key(client, one))["key"]) for one in (tenant, other)]
+        memory.usage[tenant, TODAY] = DailyUsage(tenant, TODAY, 2, 3, 4)
+        expected = {"days": [{"day": "2030-01-01", "requests": 2, "pairs_computed": 3, "pairs_cached": 4}]}
+        assert (await client.get("/v1/usage", headers=key)).json() == expected
+        assert (await client.get(f"/v1/tenants/{tenant}/usage", headers=OPERATOR)).json() == expected
+        assert (await client.get("/v1/usage", headers=others_key)).json() == {"days": []}
+        later = await client.get("/v1/usage", params={"from": "2030-01-02", "to": "2030-01-03"}, headers=key)
+        assert later.json() == {"days": []}
+        for bad in ({"from": "yesterday"}, {"from": "2030-01-02", "to": "2030-01-01"}, {"from": "1900-01-01"}):
+            assert_problem(await client.get("/v1/usage", params=bad, headers=key), 422, "invalid_request")
+        assert_problem(await client.get(f"/v1/tenants/{tenant}/usage", headers=key), 401, "unauthorized")
+        narrow = bearer((await new_key(client, tenant, scopes=["classify"]))["key"])
+        assert_problem(await client.get("/v1/usage", headers=narrow), 403, "missing_scope")
+
+
+async def test_without_dates_it_is_the_last_30_days() -> None:
+    memory = Memory()
+    days = [TODAY - timedelta(days=age) for age in (30, 29, 0)]
+    async with control_plane(memory) as client:
+        tenant = await new_tenant(client)
+        for day in days:
+            memory.usage[tenant, day] = DailyUsage(tenant, day, 1, 1, 1)
+        answer = (await client.get(f"/v1/tenants/{tenant}/usage", headers=OPERATOR)).json()
+    assert [usage["day"] for usage in answer["days"]] == [day.isoformat() for day in days[1:]]

@@ -1,0 +1,172 @@
+"""The gateway's answers over real HTTP, and what each means for a line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from httpx_aiohttp import AiohttpTransport
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from control_plane.worker.gateway_client import (
+    GatewayAnswer,
+    GatewayFailed,
+    HttpGateway,
+    NoAnswer,
+    NotServed,
+    TryLater,
+)
+from tests.fakes.gateway_client import problem
+from tests.fakes.server import serving
+
+WORKER_KEY = "k" * 32
+BODY = '{"text": "要求退款", "labels": "投诉"}'.encode()
+
+
+@dataclass
+class Gateway:
+    """An ASGI application that answers `response` to everything, and keeps what it was asked."""
+
+    response: Response
+    requests: list[tuple[Request, bytes]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope, receive)
+            self.requests.append((request, await request.body()))
+            await self.response(scope, receive, send)
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[HttpGateway]:
+    async with httpx.AsyncClient(transport=AiohttpTransport(), trust_env=False) as http:
+        yield HttpGateway(http, url, WORKER_KEY)
+
+
+async def ask(response: Response) -> GatewayAnswer:
+    async with serving(Gateway(response)) as url, client(url) as gateway:
+        return await gateway.classify("t_1", "batch_1_0", BODY)
+
+
+def refusal(status: int, code: str = "some_code", **headers: str) -> Response:
+    return Response(json.dumps(problem(status, code)), status, headers, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+async def test_a_line_is_asked_for_its_tenant_with_the_workers_key(path: str) -> None:
+    app = Gateway(JSONResponse({"labels": ["投诉"]}))
+    async with serving(app) as url, client(url + path) as gateway:
+        answer = await gateway.classify("t_1", "batch_1_0", BODY)
+    assert answer == GatewayAnswer(200, {"labels": ["投诉"]})
+    ((request, body),) = app.requests
+    assert (request.method, request.url.path, body) == ("POST", "/v1/classify", BODY)
+    assert request.headers["authorization"] == f"Bearer {WORKER_KEY}"
+    assert request.headers["x-wanneng-tenant"] == "t_1"
+    assert request.headers["x-request-id"] == "batch_1_0"
+    assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_a_refusal_of_the_line_is_its_answer(status: int) -> None:
+    assert await ask(refusal(status)) == GatewayAnswer(status, problem(status, "some_code"))
+
+
+async def test_more_than_the_whole_quota_is_the_lines_answer() -> None:
+    """A 429 without Retry-After: it will never be allowed."""
+    assert (await ask(refusal(429, "quota_exceeded"))).status == 429
+
+
+@pytest.mark.parametrize("status", [408, 429, 503, 504])
+async def test_a_busy_gateway_is_asked_again_when_it_says(status: int) -> None:
+    with pytest.raises(TryLater) as error:
+        await ask(refusal(status, **{"Retry-After": "7"}))
+    assert (error.value.retry_after_s, isinstance(error.value, NoAnswer)) == (7.0, False)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "Fri, 31 Dec 2030 23:59:59 GMT"}, {"Retry-After": "-1"}])
+async def test_a_busy_gateway_need_not_say_when(headers: dict[str, str]) -> None:
+    with pytest.raises(TryLater) as error:
+        await ask(refusal(503, **headers))
+    assert error.value.retry_after_s is None
+
+
+@pytest.mark.parametrize("status", [500, 501, 502])
+async def test_a_failure_of_the_gateway_carries_its_answer(status: int) -> None:
+    with pytest.raises(GatewayFailed) as error:
+        await ask(refusal(status))
+    assert error.value.answer == GatewayAnswer(status, problem(status, "some_code"))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_worker_that_is_not_let_in_is_told_which_variable_to_look_at(status: int) -> None:
+    with pytest.raises(NotServed, match=rf"{status}: WANNENG_WORKER_KEY") as error:
+        await ask(refusal(status))
+    assert WORKER_KEY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        refusal(404, "http_error"),
+        refusal(405, "http_error"),
+        JSONResponse({"detail": "Not Found"}, 404),
+        Response("<html>", 404, media_type="text/html"),
+        Response("<html>", 200, media_type="text/html"),
+        Response("<html>", 500, media_type="text/html"),
+        Response("<html>", 502, media_type="text/html"),
+        Response("[]", 200, media_type="application/json"),
+        Response(b"\xff", 422),
+        Response("", 204),
+        Response("", 304),
+    ],
+    ids=lambda response: f"{response.status_code} {response.body[:40]!r}",
+)
+async def test_an_answer_of_something_else_than_a_gateway_is_never_a_lines_answer(response: Response) -> None:
+    with pytest.raises(NotServed, match=rf"something else than a gateway answers {response.status_code} at http"):
+        await ask(response)
+
+
+@asynccontextmanager
+async def raw_server(content: bytes) -> AsyncIterator[str]:
+    """Answers `content` whatever it is asked, and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(content)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_a_broken_answer_is_none(content: bytes) -> None:
+    async with raw_server(content) as url, client(url) as gateway:
+        with pytest.raises(NoAnswer, match=f"{url}/v1/classify does not answer") as error:
+            await gateway.classify("t_1", "batch_1_0", BODY)
+    assert error.value.retry_after_s is None
+
+
+async def test_a_gateway_that_is_away_does_not_answer() -> None:
+    async with raw_server(b"") as url:
+        pass
+    async with client(url) as gateway:
+        with pytest.raises(NoAnswer):
+            await gateway.classify("t_1", "batch_1_0", BODY)
