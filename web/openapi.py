@@ -67,7 +67,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 def merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """One document with the paths and schemas of both, `first` before `second`; where both have one, `first` wins."""
+    """One document with the paths and schemas of both, in this order; where both have one, `first` wins."""
     components = first["components"]
     schemas = second["components"]["schemas"] | components["schemas"]
     added = {path: methods for path, methods in second["paths"].items() if path not in first["paths"]}
