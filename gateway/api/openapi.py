@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 import msgspec
@@ -16,6 +16,17 @@ from web.responses import json_response
 
 TIMEOUT_S = 2.0
 """Longest wait for the control plane's part of the document."""
+
+
+class _Components(TypedDict):
+    schemas: dict[str, Any]
+
+
+class _Document(TypedDict):
+    """What is taken of the control plane's."""
+
+    paths: dict[str, Any]
+    components: _Components
 
 
 class OpenApiEndpoint:
@@ -39,7 +50,9 @@ class OpenApiEndpoint:
         if url and not self._settings.tenants_file and not self._merged:
             try:
                 response = await self._http.get(f"{url.rstrip('/')}/openapi.json", timeout=TIMEOUT_S)
-                self._merged = merge(self._own, msgspec.json.decode(response.raise_for_status().content))
+                self._merged = merge(
+                    self._own, msgspec.json.decode(response.raise_for_status().content, type=_Document)
+                )
             except (httpx.HTTPError, msgspec.DecodeError):
                 return json_response(self._own)
         return json_response(self._merged or self._own)

@@ -33,6 +33,7 @@ from tests.fakes.stores import Memory, fake_stores
 from web.access_log import AccessLog
 from web.authentication import Caller
 from web.middleware import Middleware
+from web.server import Draining
 
 COMPLAINT: dict[str, Any] = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
 """A good body of `/v1/classify`: two pairs."""
@@ -43,6 +44,7 @@ def gateway_app(
     memory: Memory | None = None,
     lines: list[bytes] | None = None,
     clock: Clock | None = None,
+    draining: Draining | None = None,
     **settings: Any,
 ) -> Middleware:
     """`lines` receives the access log."""
@@ -52,6 +54,7 @@ def gateway_app(
         stores=fake_stores(memory),
         clock=clock or FakeClock(),
         log=AccessLog((lines if lines is not None else []).append),
+        draining=draining,
     )
 
 
@@ -61,10 +64,11 @@ async def gateway(
     memory: Memory | None = None,
     lines: list[bytes] | None = None,
     clock: Clock | None = None,
+    draining: Draining | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole gateway, which runs as long as the block."""
-    app = gateway_app(backend, memory, lines, clock, **settings)
+    app = gateway_app(backend, memory, lines, clock, draining, **settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -20,11 +20,25 @@ def test_an_empty_address_is_refused_since_it_would_mean_every_interface() -> No
         load_settings({"WANNENG_HOST": ""})
 
 
-def test_buckets_are_numbers_with_commas_between_them() -> None:
-    assert load_settings({"WANNENG_BUCKETS": "64, 32,512"}).buckets == (32, 64, 512)
-    assert load_settings({"WANNENG_BUCKETS": ""}).buckets == ()
-    for bad in ("32;64", "short", "0,32"):
-        with pytest.raises(
-            SettingsError, match=r"WANNENG_BUCKETS is .*, numbers with commas between them are needed"
-        ):
-            load_settings({"WANNENG_BUCKETS": bad})
+def test_length_buckets_are_numbers_with_commas_between_them_and_come_in_order() -> None:
+    """In order, for the first that holds a pair is taken."""
+    assert load_settings({"WANNENG_LENGTH_BUCKETS": "64, 32,512"}).length_buckets == (32, 64, 512)
+    assert load_settings({}).length_buckets == ()
+    for bad in ("32;64", "short", "0,32", ""):
+        with pytest.raises(SettingsError, match=r"WANNENG_LENGTH_BUCKETS is "):
+            load_settings({"WANNENG_LENGTH_BUCKETS": bad})
+
+
+@pytest.mark.parametrize(
+    ("host", "require_key", "needed"),
+    [("127.0.0.1", False, False), ("127.0.0.1", True, True), ("0.0.0.0", False, True), ("10.1.2.3", False, True)],
+)
+def test_strangers_need_a_key(host: str, require_key: bool, needed: bool) -> None:
+    assert Settings(host=host, require_key=require_key).keys_needed is needed
+
+
+def test_the_internal_key_is_long_and_never_shown() -> None:
+    with pytest.raises(SettingsError, match="WANNENG_INTERNAL_KEY") as refusal:
+        load_settings({"WANNENG_INTERNAL_KEY": "hunter2"})
+    assert "hunter2" not in str(refusal.value)
+    assert "w" * 32 not in repr(load_settings({"WANNENG_INTERNAL_KEY": "w" * 32}))

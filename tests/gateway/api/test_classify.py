@@ -1,53 +1,24 @@
-"""The HTTP surface, through the whole application with a fake classifier."""
+"""`/v1/classify` and `/v1/tokenize` through the whole gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 
-from gateway.app import create_app
-from gateway.errors import DeadlineExceeded, GatewayError, TritonFailed, TritonUnavailable
-from gateway.line_log import LineLog
-from gateway.settings import Settings
-from tests.fakes.classifier import FakeClassifier
-
-GOOD = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
-
-
-@asynccontextmanager
-async def gateway(
-    classifier: FakeClassifier | None = None, lines: list[bytes] | None = None, **limits: Any
-) -> AsyncIterator[httpx.AsyncClient]:
-    log = LineLog((lines if lines is not None else []).append)
-    app = create_app(Settings(**limits), classifier=classifier or FakeClassifier(), log=log)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
-    ):
-        yield client
-
-
-def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert response.status_code == status
-    assert response.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = response.json()
-    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(problem)
-    assert (problem["status"], problem["code"]) == (status, code)
-    assert problem["request_id"] == response.headers["x-request-id"]
-    assert "Traceback" not in response.text
-    return problem
+from gateway.errors import DeadlineExceeded, TritonFailed, TritonUnavailable
+from stores.errors import ServiceError
+from tests.fakes.backend import FakeBackend
+from tests.fakes.gateway import COMPLAINT, gateway, gateway_app
+from tests.problems import assert_problem
 
 
 async def test_one_text_gets_one_answer() -> None:
     async with gateway() as client:
-        response = await client.post("/v1/classify", json=GOOD)
+        response = await client.post("/v1/classify", json=COMPLAINT)
     answer = response.json()
     assert response.status_code == 200
     assert answer.pop("request_id") == response.headers["x-request-id"]
@@ -71,7 +42,7 @@ async def test_texts_are_answered_in_order() -> None:
 
 async def test_a_cut_text_says_what_was_cut() -> None:
     async with gateway() as client:
-        answer = (await client.post("/v1/classify", json=GOOD | {"text": "x" * 30, "max_tokens": 16})).json()
+        answer = (await client.post("/v1/classify", json=COMPLAINT | {"text": "x" * 30, "max_tokens": 16})).json()
     assert answer["truncated"]
     assert answer["cut"] == {"max_tokens": 16, "text_tokens": 14, "label_tokens": 0}
 
@@ -79,7 +50,7 @@ async def test_a_cut_text_says_what_was_cut() -> None:
 async def test_a_callers_request_id_is_kept_unless_it_could_forge_a_log() -> None:
     async with gateway() as client:
         for given, kept in (("order-17.a_b", True), ("a b", False), ("x" * 65, False)):
-            response = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Id": given})
+            response = await client.post("/v1/classify", json=COMPLAINT, headers={"X-Request-Id": given})
             assert (response.headers["x-request-id"] == given) is kept
 
 
@@ -113,13 +84,13 @@ async def test_bad_bodies_are_refused_with_the_reason(
     async with gateway() as client:
         problem = assert_problem(await client.post("/v1/classify", content=body), status, code)
         assert problem.get("field") == field
-        assert (await client.post("/v1/classify", json=GOOD)).status_code == 200
+        assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
 
 
 async def test_an_unknown_field_is_named() -> None:
     async with gateway() as client:
         problem = assert_problem(
-            await client.post("/v1/classify", json=GOOD | {"lables": []}), 422, "invalid_request"
+            await client.post("/v1/classify", json=COMPLAINT | {"lables": []}), 422, "invalid_request"
         )
     assert "lables" in problem["detail"]
 
@@ -145,8 +116,7 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
 
 async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
     lines: list[bytes] = []
-    log = LineLog(lines.append)
-    app = create_app(Settings(), classifier=FakeClassifier(), log=log)
+    app = gateway_app(lines=lines)
     scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
     messages: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
@@ -158,8 +128,8 @@ async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
     async def send(message: Any) -> None:
         """Nobody receives it; a server drops it."""
 
-    await app(scope, receive, send)
-    log.flush()
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
     line = json.loads(lines[0])
     assert (line["status"], line["error_code"]) == (499, "client_disconnected")
     assert "Traceback" not in caplog.text
@@ -167,10 +137,10 @@ async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixtur
 
 async def test_the_work_of_a_client_that_leaves_is_dropped() -> None:
     lines: list[bytes] = []
-    log, classifier = LineLog(lines.append), FakeClassifier(delay_s=60)
-    app = create_app(Settings(), classifier=classifier, log=log)
+    backend = FakeBackend(delay_s=60)
+    app = gateway_app(backend, lines=lines)
     scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
-    body = {"type": "http.request", "body": json.dumps(GOOD).encode(), "more_body": False}
+    body = {"type": "http.request", "body": json.dumps(COMPLAINT).encode(), "more_body": False}
     gone = asyncio.Event()
     messages = iter([body])
 
@@ -185,31 +155,32 @@ async def test_the_work_of_a_client_that_leaves_is_dropped() -> None:
 
     async with asyncio.timeout(5):
         asking = asyncio.create_task(app(scope, receive, send))
-        while classifier.under_way == 0:
+        while backend.under_way == 0:
             await asyncio.sleep(0.01)
         gone.set()
         await asking
-    assert classifier.under_way == 0
-    log.flush()
+        assert backend.under_way == 0
+        while not lines:
+            await asyncio.sleep(0.01)
     assert json.loads(lines[0])["error_code"] == "client_disconnected"
 
 
 async def test_a_client_may_wait_for_less_time_than_the_gateway_would() -> None:
-    async with gateway(FakeClassifier(delay_s=60)) as client:
-        refused = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Timeout": "0.05"})
+    async with gateway(FakeBackend(delay_s=60)) as client:
+        refused = await client.post("/v1/classify", json=COMPLAINT, headers={"X-Request-Timeout": "0.05"})
     assert_problem(refused, 504, "deadline_exceeded")
 
 
 async def test_a_client_may_not_wait_for_longer_than_the_gateway_would() -> None:
-    async with gateway(FakeClassifier(delay_s=60), deadline_s=0.05) as client:
-        refused = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Timeout": "3600"})
+    async with gateway(FakeBackend(delay_s=60), deadline_s=0.05) as client:
+        refused = await client.post("/v1/classify", json=COMPLAINT, headers={"X-Request-Timeout": "3600"})
     assert_problem(refused, 504, "deadline_exceeded")
 
 
 @pytest.mark.parametrize("given", ["soon", "-1", "0", "1e-9", "nan", "inf"])
 async def test_a_timeout_that_is_no_time_is_refused(given: str) -> None:
     async with gateway() as client:
-        refused = await client.post("/v1/classify", json=GOOD, headers={"X-Request-Timeout": given})
+        refused = await client.post("/v1/classify", json=COMPLAINT, headers={"X-Request-Timeout": given})
     assert assert_problem(refused, 422, "invalid_request")["field"] == "X-Request-Timeout"
 
 
@@ -217,24 +188,24 @@ async def test_a_timeout_that_is_no_time_is_refused(given: str) -> None:
     ("failure", "status"),
     [(TritonUnavailable("gone"), 503), (TritonFailed("broken"), 502), (DeadlineExceeded("slow"), 504)],
 )
-async def test_tritons_failures_have_their_statuses(failure: GatewayError, status: int) -> None:
-    async with gateway(FakeClassifier(failure=failure)) as client:
-        response = await client.post("/v1/classify", json=GOOD)
+async def test_tritons_failures_have_their_statuses(failure: ServiceError, status: int) -> None:
+    async with gateway(FakeBackend(logits_failure=failure)) as client:
+        response = await client.post("/v1/classify", json=COMPLAINT)
     assert_problem(response, status, failure.code)
     assert ("retry-after" in response.headers) is (status == 503)
 
 
 async def test_a_defect_answers_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    classifier = FakeClassifier(failure=ZeroDivisionError("secret"))  # type: ignore[arg-type]
-    async with gateway(classifier) as client:
-        response = await client.post("/v1/classify", json=GOOD)
+    backend = FakeBackend(logits_failure=ZeroDivisionError("secret"))  # type: ignore[arg-type]
+    async with gateway(backend) as client:
+        response = await client.post("/v1/classify", json=COMPLAINT)
     assert "secret" not in response.text
     assert_problem(response, 500, "internal_error")
 
 
 async def test_too_much_in_flight_is_refused_with_retry_after() -> None:
-    async with gateway(FakeClassifier(delay_s=0.2), max_pairs_in_flight=3) as client:
-        responses = await asyncio.gather(*(client.post("/v1/classify", json=GOOD) for _ in range(3)))
+    async with gateway(FakeBackend(delay_s=0.2), max_pairs_in_flight=3) as client:
+        responses = await asyncio.gather(*(client.post("/v1/classify", json=COMPLAINT) for _ in range(3)))
     assert sorted(response.status_code for response in responses) == [200, 503, 503]
     refused = next(response for response in responses if response.status_code == 503)
     assert_problem(refused, 503, "overloaded")
@@ -249,43 +220,22 @@ async def test_unknown_paths_and_methods_are_problems_too() -> None:
         assert "POST" in response.headers["allow"]
 
 
-async def test_live_before_ready_and_ready_after_an_answer() -> None:
-    classifier = FakeClassifier(failure=TritonUnavailable("starting"))
-    async with gateway(classifier) as client:
-        assert (await client.get("/livez")).status_code == 200
-        assert (await client.get("/readyz")).status_code == 503
-        classifier.failure = None
-        async with asyncio.timeout(5):
-            while (await client.get("/readyz")).status_code != 200:
-                await asyncio.sleep(0.02)
-
-
-async def test_metrics_count_requests_and_pairs_by_known_routes() -> None:
-    async with gateway() as client:
-        await client.post("/v1/classify", json=GOOD)
-        await client.get("/nowhere/" + "x" * 50)
-        text = (await client.get("/metrics")).text
-    assert 'wanneng_requests_total{route="/v1/classify",status="200"} 1.0' in text
-    assert 'wanneng_requests_total{route="unknown",status="404"} 1.0' in text
-    assert 'wanneng_pairs_total{source="computed"} 2.0' in text
-    assert "wanneng_pairs_in_flight 0.0" in text
-
-
 async def test_a_request_leaves_one_log_line_without_its_text() -> None:
     lines: list[bytes] = []
     async with gateway(lines=lines) as client:
-        await client.post("/v1/classify", json=GOOD, headers={"X-Request-Id": "r-1"})
-        await client.post("/v1/classify", json=GOOD | {"labels": "投诉,投诉"})
+        await client.post("/v1/classify", json=COMPLAINT, headers={"X-Request-Id": "r-1"})
+        await client.post("/v1/classify", json=COMPLAINT | {"labels": "投诉,投诉"})
     written = b"".join(lines).decode()
     first, second = map(json.loads, written.splitlines())
     assert (first["request_id"], first["status"], first["pairs_computed"]) == ("r-1", 200, 2)
+    assert (first["texts"], first["labels"], first["engine_id"]) == (1, 2, "engine-1")
     assert (second["status"], second["error_code"]) == (422, "invalid_request")
     assert "投诉" not in written
 
 
 async def test_tokens_are_counted_without_classifying() -> None:
-    classifier = FakeClassifier()
-    async with gateway(classifier, max_pairs_per_call=2) as client:
+    backend = FakeBackend()
+    async with gateway(backend, max_pairs_per_call=2) as client:
         body = {"text": "x" * 10, "labels": "a,bb,ccc", "max_tokens": 14}
         counted = (await client.post("/v1/tokenize", json=body)).json()
         assert counted == {
@@ -304,13 +254,13 @@ async def test_tokens_are_counted_without_classifying() -> None:
         assert_problem(
             await client.post("/v1/tokenize", json={"text": "x", "labels": "a,a"}), 422, "invalid_request"
         )
-    assert classifier.calls == []
+    assert backend.calls == []
 
 
 async def test_each_labels_own_probability_is_told_where_asked_for() -> None:
     async with gateway() as client:
-        plain = (await client.post("/v1/classify", json=GOOD)).json()
-        told = (await client.post("/v1/classify", json=GOOD | {"entailment": True})).json()
+        plain = (await client.post("/v1/classify", json=COMPLAINT)).json()
+        told = (await client.post("/v1/classify", json=COMPLAINT | {"entailment": True})).json()
         several = {"texts": ["我要投诉"], "labels": ["投诉", "咨询"], "entailment": True}
         results = (await client.post("/v1/classify", json=several)).json()["results"]
     assert "entailment" not in plain

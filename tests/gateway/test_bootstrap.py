@@ -1,4 +1,4 @@
-"""What runs beside the requests for as long as the process lives."""
+"""What the composition root runs beside the requests, for as long as the process lives."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import logging
 
 import pytest
 
-from gateway import app
+from gateway.bootstrap import run_forever
 
 
-async def test_what_keeps_the_gateway_well_begins_again_when_it_ends(
+async def test_background_work_that_ends_is_started_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "AGAIN_S", 0.0)
+    monkeypatch.setattr("gateway.bootstrap.RESTART_S", 0.0)
     begun = asyncio.Queue[int]()
 
-    async def keep() -> None:
+    async def work() -> None:
         begun.put_nowait(1)
         raise RuntimeError("nobody thought of this")
 
     with caplog.at_level(logging.ERROR):
-        running = asyncio.create_task(app._again_and_again(keep))
+        running = asyncio.create_task(run_forever(work))
         async with asyncio.timeout(5):
             for _ in range(3):
                 await begun.get()

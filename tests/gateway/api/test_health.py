@@ -1,0 +1,88 @@
+"""`/livez`, `/readyz` and `/metrics`, for machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from gateway.errors import TritonUnavailable
+from gateway.observability.metrics import MAX_TENANTS
+from tests.fakes.backend import FakeBackend
+from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, bearer, gateway
+from tests.fakes.stores import Memory
+from web.server import Draining
+
+
+async def test_live_before_ready_and_ready_after_an_answer() -> None:
+    backend = FakeBackend(failure=TritonUnavailable("starting"))
+    async with gateway(backend) as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+        backend.failure = None
+        async with asyncio.timeout(5):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+
+
+async def test_metrics_count_requests_and_pairs_by_known_routes() -> None:
+    async with gateway() as client:
+        await client.post("/v1/classify", json=COMPLAINT)
+        await client.get("/nowhere/" + "x" * 50)
+        text = (await client.get("/metrics")).text
+    assert 'wanneng_requests_total{route="/v1/classify",status="200"} 1.0' in text
+    assert 'wanneng_requests_total{route="unknown",status="404"} 1.0' in text
+    assert 'wanneng_pairs_total{source="computed"} 2.0' in text
+    assert "wanneng_pairs_in_flight 0.0" in text
+
+
+async def test_a_gateway_that_is_about_to_stop_is_alive_and_not_ready() -> None:
+    draining = Draining()
+    async with gateway(draining=draining) as client:
+        async with asyncio.timeout(5):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+        draining.begun = True
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "stopping"})
+        assert answer.headers["connection"] == "close"
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
+
+
+async def test_machines_requests_are_neither_counted_nor_logged() -> None:
+    lines: list[bytes] = []
+    async with gateway(lines=lines) as client:
+        for path in ("/livez", "/readyz", "/metrics"):
+            await client.get(path)
+        text = (await client.get("/metrics")).text
+    assert "wanneng_requests_total{" not in text
+    assert lines == []
+
+
+async def test_metrics_name_a_bounded_number_of_tenants() -> None:
+    memory = Memory()
+    async with gateway(memory=memory, require_key=True) as client:
+        for number in range(MAX_TENANTS + 3):
+            key = add_key(memory, add_tenant(memory, f"tenant-{number}"))
+            await client.post("/v1/classify", json=COMPLAINT, headers=key)
+        text = (await client.get("/metrics")).text
+    series = [line for line in text.splitlines() if line.startswith("wanneng_tenant_pairs_total{")]
+    assert len(series) == MAX_TENANTS + 1
+    assert 'wanneng_tenant_pairs_total{tenant="others"} 6.0' in series
+
+
+async def test_batch_lines_are_a_route_of_their_own() -> None:
+    """Nobody waits for them: they are no latency and no errors of `/v1/classify`."""
+    memory, lines = Memory(), list[bytes]()
+    add_tenant(memory)
+    worker = bearer("w" * 32) | {"X-Wanneng-Tenant": "acme"}
+    async with gateway(memory=memory, lines=lines, internal_key="w" * 32) as client:
+        await client.post("/v1/classify", json=COMPLAINT, headers=worker)
+        await client.post("/v1/classify", json=COMPLAINT | {"labels": []}, headers=worker)
+        text = (await client.get("/metrics")).text
+    assert 'wanneng_requests_total{route="batch",status="200"} 1.0' in text
+    assert 'wanneng_requests_total{route="batch",status="422"} 1.0' in text
+    assert 'route="/v1/classify"' not in text
+    assert 'wanneng_tenant_pairs_total{tenant="acme"} 2.0' in text
+    logged = [json.loads(line) for line in b"".join(lines).splitlines()]
+    assert [(line["route"], line["tenant_id"]) for line in logged] == [("batch", "acme")] * 2
