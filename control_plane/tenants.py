@@ -74,6 +74,7 @@ class Tenants:
             ("requests_per_minute", quota.requests_per_minute),
             ("pairs_per_minute", quota.pairs_per_minute),
             ("pairs_in_flight", quota.pairs_in_flight),
+            ("tokens_per_minute", quota.tokens_per_minute),
         ):
             if value is not None and not 1 <= value <= MAX_QUOTA:
                 raise InvalidRequest(f"must be 1 to {MAX_QUOTA}", field=field)

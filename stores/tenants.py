@@ -24,6 +24,7 @@ class Quota:
     pairs_per_minute: int | None = None
     pairs_in_flight: int | None = None
     """At one gateway, at a time."""
+    tokens_per_minute: int | None = None
 
 
 NO_QUOTA = Quota()

@@ -17,6 +17,8 @@ class DailyUsage:
     requests: int = 0
     pairs_computed: int = 0
     pairs_cached: int = 0
+    tokens: int = 0
+    """Of the computed pairs, as the engine counted them."""
 
 
 class UsageStore(Protocol):

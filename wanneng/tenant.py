@@ -67,6 +67,7 @@ def quota(
     tenant: Annotated[str, TENANT],
     requests_per_minute: Annotated[int | None, typer.Option(help="By default the gateway's own.")] = None,
     pairs_per_minute: Annotated[int | None, typer.Option(help="By default the gateway's own.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="By default the gateway's own.")] = None,
     pairs_in_flight: Annotated[int | None, typer.Option(help="By default the tenant's share.")] = None,
     url: _Url = LOCAL_URL,
     admin_key: _AdminKey = None,
@@ -78,6 +79,7 @@ def quota(
             requests_per_minute=requests_per_minute,
             pairs_per_minute=pairs_per_minute,
             pairs_in_flight=pairs_in_flight,
+            tokens_per_minute=tokens_per_minute,
         )
 
 
@@ -86,7 +88,7 @@ def usage(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key: _Adm
     """Show what a tenant has used, by day."""
     with _tenants(url, admin_key) as tenants:
         days = tenants.usage(tenants.find(tenant).id)
-        _print_table(days, ("day", "requests", "pairs_computed", "pairs_cached"))
+        _print_table(days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
 
 
 @app.command()

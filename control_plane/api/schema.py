@@ -64,6 +64,7 @@ class QuotaBody(Struct, forbid_unknown_fields=True):
     requests_per_minute: int | None = None
     pairs_per_minute: int | None = None
     pairs_in_flight: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class KeyBody(Struct, forbid_unknown_fields=True):
@@ -90,6 +91,7 @@ class TenantAnswer(Struct, frozen=True):
     requests_per_minute: int | None
     pairs_per_minute: int | None
     pairs_in_flight: int | None
+    tokens_per_minute: int | None
 
 
 class TenantList(Struct, frozen=True):
@@ -190,6 +192,8 @@ class UsageDay(Struct, frozen=True):
     requests: int
     pairs_computed: int
     pairs_cached: int
+    tokens: int
+    """Of the computed pairs."""
 
 
 class UsageAnswer(Struct, frozen=True):

@@ -123,7 +123,9 @@ class TenantEndpoints:
 
     async def set_quota(self, call: Call) -> Response:
         body: QuotaBody = call.body
-        quota = Quota(body.requests_per_minute, body.pairs_per_minute, body.pairs_in_flight)
+        quota = Quota(
+            body.requests_per_minute, body.pairs_per_minute, body.pairs_in_flight, body.tokens_per_minute
+        )
         return json_response(_tenant(await self._tenants.set_quota(call.path("tenant_id"), quota)))
 
     async def keys(self, call: Call) -> Response:
@@ -166,6 +168,7 @@ def _tenant(tenant: Tenant) -> TenantAnswer:
         quota.requests_per_minute,
         quota.pairs_per_minute,
         quota.pairs_in_flight,
+        quota.tokens_per_minute,
     )
 
 

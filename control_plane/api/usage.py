@@ -56,7 +56,10 @@ class UsageEndpoints:
 
     async def _answer(self, request: Request, tenant_id: str) -> Response:
         usage = await self._reports.of(tenant_id, _day(request, "from"), _day(request, "to"))
-        days = [UsageDay(daily.day, daily.requests, daily.pairs_computed, daily.pairs_cached) for daily in usage]
+        days = [
+            UsageDay(daily.day, daily.requests, daily.pairs_computed, daily.pairs_cached, daily.tokens)
+            for daily in usage
+        ]
         return json_response(UsageAnswer(days))
 
 

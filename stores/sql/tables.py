@@ -51,6 +51,7 @@ tenants = Table(
     Column("requests_per_minute", Integer),
     Column("pairs_per_minute", Integer),
     Column("pairs_in_flight", Integer),
+    Column("tokens_per_minute", Integer),
 )
 
 label_sets = Table(
@@ -149,4 +150,5 @@ usage = Table(
     Column("requests", BigInteger, nullable=False),
     Column("pairs_computed", BigInteger, nullable=False),
     Column("pairs_cached", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False, server_default="0"),
 )

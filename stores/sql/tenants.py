@@ -117,11 +117,14 @@ def _row(tenant: Tenant) -> dict[str, Any]:
         "requests_per_minute": quota.requests_per_minute,
         "pairs_per_minute": quota.pairs_per_minute,
         "pairs_in_flight": quota.pairs_in_flight,
+        "tokens_per_minute": quota.tokens_per_minute,
     }
 
 
 def _tenant(row: Mapping[Any, Any]) -> Tenant:
-    quota = Quota(row["requests_per_minute"], row["pairs_per_minute"], row["pairs_in_flight"])
+    quota = Quota(
+        row["requests_per_minute"], row["pairs_per_minute"], row["pairs_in_flight"], row["tokens_per_minute"]
+    )
     return Tenant(row["id"], row["name"], row["status"], row["created_at"], quota)
 
 

@@ -13,7 +13,7 @@ from stores.database import Database
 from stores.sql.tables import tenants, usage
 from stores.usage import DailyUsage
 
-COUNTS = ("requests", "pairs_computed", "pairs_cached")
+COUNTS = ("requests", "pairs_computed", "pairs_cached", "tokens")
 
 
 class SqlUsage:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import astuple
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from stores.api_keys import DIGEST, KEY_ID
 from stores.errors import InvalidRequest
@@ -44,6 +45,7 @@ class _Quota(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: int | None = None
     pairs_per_minute: int | None = None
     pairs_in_flight: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class _Tenant(Struct, forbid_unknown_fields=True):
@@ -83,10 +85,8 @@ class TenantsFileContent:
         _check(bool(TENANT_ID.fullmatch(declared.id)), f"{path}.id", "only a-z, 0-9, _ and - are allowed")
         _check(declared.id not in self.tenants, f"{path}.id", "used twice")
         _check(declared.status in (ACTIVE, SUSPENDED), f"{path}.status", f"must be {ACTIVE} or {SUSPENDED}")
-        quota = Quota(
-            declared.quota.requests_per_minute, declared.quota.pairs_per_minute, declared.quota.pairs_in_flight
-        )
-        values = (quota.requests_per_minute, quota.pairs_per_minute, quota.pairs_in_flight)
+        quota = Quota(**structs.asdict(declared.quota))
+        values = astuple(quota)
         _check(all(value is None or value > 0 for value in values), f"{path}.quota", "must be more than 0")
         name = declared.name or declared.id
         self.tenants[declared.id] = Tenant(declared.id, name, declared.status, CREATED_AT, quota)

@@ -17,8 +17,9 @@ async def test_a_tenant_sees_its_own_usage_and_the_operator_any() -> None:
     async with control_plane(memory) as client:
         tenant, other = await new_tenant(client), await new_tenant(client, "Other")
         key, others_key = [bearer((await new_key(client, one))["key"]) for one in (tenant, other)]
-        memory.usage[tenant, TODAY] = DailyUsage(tenant, TODAY, 2, 3, 4)
-        expected = {"days": [{"day": "2030-01-01", "requests": 2, "pairs_computed": 3, "pairs_cached": 4}]}
+        memory.usage[tenant, TODAY] = DailyUsage(tenant, TODAY, 2, 3, 4, 50)
+        day = {"day": "2030-01-01", "requests": 2, "pairs_computed": 3, "pairs_cached": 4, "tokens": 50}
+        expected = {"days": [day]}
         assert (await client.get("/v1/usage", headers=key)).json() == expected
         assert (await client.get(f"/v1/tenants/{tenant}/usage", headers=OPERATOR)).json() == expected
         assert (await client.get("/v1/usage", headers=others_key)).json() == {"days": []}

@@ -316,6 +316,7 @@ class FakeUsage:
                 old.requests + new.requests,
                 old.pairs_computed + new.pairs_computed,
                 old.pairs_cached + new.pairs_cached,
+                old.tokens + new.tokens,
             )
 
     async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:

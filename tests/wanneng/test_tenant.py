@@ -67,7 +67,7 @@ def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeG
     assert row.split() == ["t0", "acme", "suspended", "600", "2026-11-21T10:00:00.500000Z"]
     run("resume", "t0")
     assert gateway.tenants["t0"]["status"] == "active"
-    assert run("usage", "acme").splitlines()[1].split() == ["2026-11-21", "3", "6", "1"]
+    assert run("usage", "acme").splitlines()[1].split() == ["2026-11-21", "3", "6", "1", "90"]
     run("delete", "acme", "--yes")
     assert gateway.tenants == {}
 

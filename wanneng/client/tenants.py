@@ -27,6 +27,7 @@ class Tenant:
     requests_per_minute: int | None
     pairs_per_minute: int | None
     pairs_in_flight: int | None
+    tokens_per_minute: int | None
 
 
 class Tenants:
@@ -67,9 +68,12 @@ class Tenants:
         requests_per_minute: int | None = None,
         pairs_per_minute: int | None = None,
         pairs_in_flight: int | None = None,
+        tokens_per_minute: int | None = None,
     ) -> Tenant:
-        """All three at once; None: the gateway's own."""
-        return self._send(_set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight))
+        """All at once; None: the gateway's own."""
+        return self._send(
+            _set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight, tokens_per_minute)
+        )
 
     def delete(self, tenant_id: str) -> None:
         """With its keys, label sets and files."""
@@ -115,8 +119,11 @@ class AsyncTenants:
         requests_per_minute: int | None = None,
         pairs_per_minute: int | None = None,
         pairs_in_flight: int | None = None,
+        tokens_per_minute: int | None = None,
     ) -> Tenant:
-        return await self._send(_set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight))
+        return await self._send(
+            _set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight, tokens_per_minute)
+        )
 
     async def delete(self, tenant_id: str) -> None:
         await self._send(Request("DELETE", tenant_path(tenant_id), nothing))
@@ -147,12 +154,17 @@ def _update(tenant_id: str, **changes: str) -> Request[Tenant]:
 
 
 def _set_quota(
-    tenant_id: str, requests_per_minute: int | None, pairs_per_minute: int | None, pairs_in_flight: int | None
+    tenant_id: str,
+    requests_per_minute: int | None,
+    pairs_per_minute: int | None,
+    pairs_in_flight: int | None,
+    tokens_per_minute: int | None,
 ) -> Request[Tenant]:
     quota = {
         "requests_per_minute": requests_per_minute,
         "pairs_per_minute": pairs_per_minute,
         "pairs_in_flight": pairs_in_flight,
+        "tokens_per_minute": tokens_per_minute,
     }
     return Request("PUT", f"{tenant_path(tenant_id)}/quota", _tenant_of, {"json": quota})
 
@@ -177,4 +189,5 @@ def _tenant(item: dict[str, Any]) -> Tenant:
         item["requests_per_minute"],
         item["pairs_per_minute"],
         item["pairs_in_flight"],
+        item["tokens_per_minute"],
     )

@@ -21,6 +21,8 @@ class DayOfUsage:
     requests: int
     pairs_computed: int
     pairs_cached: int
+    tokens: int
+    """Of the computed pairs."""
 
 
 def usage_request(path: str, first: date | None, last: date | None) -> Request[Sequence[DayOfUsage]]:
@@ -32,6 +34,12 @@ def usage_request(path: str, first: date | None, last: date | None) -> Request[S
 
 def _parsed(response: httpx.Response) -> Sequence[DayOfUsage]:
     return [
-        DayOfUsage(date.fromisoformat(day["day"]), day["requests"], day["pairs_computed"], day["pairs_cached"])
+        DayOfUsage(
+            date.fromisoformat(day["day"]),
+            day["requests"],
+            day["pairs_computed"],
+            day["pairs_cached"],
+            day["tokens"],
+        )
         for day in json_object(response)["days"]
     ]

@@ -73,6 +73,7 @@ class FakeGateway:
     def _create_tenant(self, request: httpx.Request) -> Any:
         tenant_id = f"t{len(self.tenants)}"
         quota = {"requests_per_minute": None, "pairs_per_minute": None, "pairs_in_flight": None}
+        quota["tokens_per_minute"] = None
         named = {"id": tenant_id, "name": body(request)["name"], "status": "active", "created_at": NOW}
         self.tenants[tenant_id], self.keys[tenant_id] = named | quota, []
         return self.tenants[tenant_id]
@@ -87,7 +88,7 @@ class FakeGateway:
 
     def _usage(self, request: httpx.Request, tenant: str = "") -> Any:
         day = request.url.params.get("from", "2026-11-21")
-        return {"days": [{"day": day, "requests": 3, "pairs_computed": 6, "pairs_cached": 1}]}
+        return {"days": [{"day": day, "requests": 3, "pairs_computed": 6, "pairs_cached": 1, "tokens": 90}]}
 
     def _list_keys(self, request: httpx.Request, tenant: str) -> Any:
         return {
