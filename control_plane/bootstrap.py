@@ -153,7 +153,7 @@ def create_worker(
         f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}",
         SqlBatches(database),
         SqlFiles(database),
-        gateway or HttpGateway(http, settings.gateway_url, settings.worker_key),
+        gateway or HttpGateway(http, settings.gateway_url, settings.internal_key),
         clock,
         max_batch_lines=settings.max_batch_lines,
         lines_at_once=settings.batch_lines_at_once,

@@ -61,7 +61,7 @@ class WorkerSettings(_DatabaseSettings, frozen=True, kw_only=True):
 
     gateway_url: Url = "http://127.0.0.1:8080"
     """Address of the gateway that classifies the lines. Set by `wanneng serve`."""
-    worker_key: Secret = ""
+    internal_key: Secret = ""
     """Secret that the worker and the gateway share, at least 32 characters. Set by `wanneng serve`."""
     max_batch_lines: Count = 50_000
     """Lines of one batch."""
@@ -81,12 +81,12 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def load_worker_settings(environment: Mapping[str, str] | None = None) -> WorkerSettings:
-    """As `load_settings`; the worker's key is needed."""
+    """As `load_settings`; the internal key is needed."""
     _refuse_tenants_file(environment)
     settings = server_settings.load_settings(WorkerSettings, environment)
-    if not settings.worker_key:
+    if not settings.internal_key:
         raise SettingsError(
-            f"{PREFIX}WORKER_KEY is missing; give the worker and the gateway the same secret of at least 32 "
+            f"{PREFIX}INTERNAL_KEY is missing; give the worker and the gateway the same secret of at least 32 "
             "characters"
         )
     return settings

@@ -101,7 +101,7 @@ def create_app(
     usage = UsageCounter(stores.usage, clock)
     keys = Authenticator(stores.api_keys, clock, require_key=settings.keys_needed, ttl_s=settings.key_cache_ttl_s)
     authentication = GatewayAuthentication(
-        keys, stores.tenants, clock, ttl_s=settings.key_cache_ttl_s, worker_key=settings.worker_key
+        keys, stores.tenants, clock, ttl_s=settings.key_cache_ttl_s, internal_key=settings.internal_key
     )
     service = ClassificationService(
         load_balancer,

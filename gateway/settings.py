@@ -43,7 +43,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Requests forwarded to the control plane at a time; others are refused at once."""
     forward_timeout_s: Seconds = 310.0
     """Longest time for a forwarded request, an upload included."""
-    worker_key: Secret = ""
+    internal_key: Secret = ""
     """Secret that the batch worker and the gateway share; empty: no worker is accepted. Set by `wanneng serve`."""
     requests_per_minute: CountOrNone = 0
     """Default quota of requests; 0: unlimited."""

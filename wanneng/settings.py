@@ -12,7 +12,7 @@ from wanneng.errors import StartError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
-SECRETS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_WORKER_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL"})
+SECRETS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL"})
 """No child inherits them; each is given those that it needs."""
 CONTROL_PLANE_HOST = "127.0.0.1"
 """Callers reach the control plane through the gateway alone."""

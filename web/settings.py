@@ -16,7 +16,7 @@ from stores.label_sets import LabelLimits
 PREFIX = "WANNENG_"
 DATABASE_URL = "sqlite:///.state/wanneng.db"
 """A file below the working directory."""
-SECRETS = frozenset({"admin_key", "database_url", "redis_url", "worker_key"})
+SECRETS = frozenset({"admin_key", "database_url", "redis_url", "internal_key"})
 """Fields that are shown nowhere."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]

@@ -70,10 +70,10 @@ class Gateway(Protocol):
 class HttpGateway:
     """A `Gateway` over HTTP, as which the worker authenticates with the key that it shares with the gateway."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str, worker_key: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, internal_key: str) -> None:
         self._http = http
         self._url = url.rstrip("/") + ENDPOINT
-        self._authorization = f"Bearer {worker_key}"
+        self._authorization = f"Bearer {internal_key}"
         self._timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 
     async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
@@ -100,7 +100,7 @@ def _answer(response: httpx.Response) -> GatewayAnswer:
         raise TryLater(f"the gateway answers {status}", retry_after_s)
     if status in NOT_SERVED:
         raise NotServed(
-            f"the gateway answers {status}: WANNENG_WORKER_KEY differs from the gateway's, or the tenant was "
+            f"the gateway answers {status}: WANNENG_INTERNAL_KEY differs from the gateway's, or the tenant was "
             "suspended or deleted just now"
         )
     if response.is_success:

@@ -16,21 +16,21 @@ TENANT_HEADER = "X-Wanneng-Tenant"
 
 
 class GatewayAuthentication:
-    """An `Authentication`; with a `worker_key`, whoever has it classifies at low priority for any tenant."""
+    """An `Authentication`; with an `internal_key`, whoever has it classifies at low priority for any tenant."""
 
     def __init__(
-        self, keys: Authenticator, tenants: TenantStore, clock: Clock, *, ttl_s: float, worker_key: str = ""
+        self, keys: Authenticator, tenants: TenantStore, clock: Clock, *, ttl_s: float, internal_key: str = ""
     ) -> None:
         self._keys = keys
-        self._worker_key = worker_key.encode()
+        self._internal_key = internal_key.encode()
         self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
 
     async def caller_of(self, request: Request) -> Caller:
         authorization = request.headers.get("Authorization")
         tenant_id = request.headers.get(TENANT_HEADER)
-        if tenant_id is None or authorization is None or not self._worker_key:
+        if tenant_id is None or authorization is None or not self._internal_key:
             return await self._keys.caller(authorization)
-        if not hmac.compare_digest(bearer_token(authorization).encode(), self._worker_key):
+        if not hmac.compare_digest(bearer_token(authorization).encode(), self._internal_key):
             raise Unauthorized
         tenant = await self._tenants.get(tenant_id)
         if tenant is None or tenant.status != ACTIVE:

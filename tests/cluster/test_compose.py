@@ -38,7 +38,7 @@ def environment(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory
         "COMPOSE_PROJECT_NAME": f"wn{secrets.token_hex(4)}",
         "WANNENG_PORT": str(free_ports(1)[0]),
         "WANNENG_ADMIN_KEY": secrets.token_hex(32),
-        "WANNENG_WORKER_KEY": secrets.token_hex(32),
+        "WANNENG_INTERNAL_KEY": secrets.token_hex(32),
     }
 
 

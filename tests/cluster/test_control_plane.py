@@ -132,8 +132,12 @@ def selector(component: str) -> tuple[str, str]:
 
 def test_an_upgrade_keeps_the_keys_and_the_tenants(release: Release) -> None:
     def kept() -> tuple[object, ...]:
-        worker_key = release.secret(f"{release.name}-worker")
-        return release.admin_key, worker_key, release.api.call("GET", "/v1/tenants", release.admin_key)["tenants"]
+        internal_key = release.secret(f"{release.name}-internal")
+        return (
+            release.admin_key,
+            internal_key,
+            release.api.call("GET", "/v1/tenants", release.admin_key)["tenants"],
+        )
 
     before = kept()
     pods = {pod["metadata"]["uid"] for pod in release.objects("pods", *selector("gateway"))}

@@ -114,7 +114,7 @@ def test_with_a_database_no_request_fails_and_nothing_is_lost(release: Release) 
         release.upgrade("--wait")
     assert load.connections > 0
     assert release.admin_key == admin_key
-    assert len(release.secret(f"{release.name}-worker")["worker-key"]) == 64
+    assert len(release.secret(f"{release.name}-internal")["internal-key"]) == 64
     assert api.call("GET", "/v1/tenants", admin_key)["tenants"] == tenants
     assert set(api.classify(key, label_set="tickets")["labels"]) == {"投诉", "咨询"}
     batch = eventually("the batch is completed", lambda: api.completed_batch(key, batch_id))

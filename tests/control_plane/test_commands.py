@@ -22,7 +22,7 @@ from stores.tenants_file.parser import TenantsFileContent
 from tests.e2e.server import free_ports
 
 ROOT = Path(__file__).parents[2]
-WORKER_KEY = "k" * 32
+INTERNAL_KEY = "k" * 32
 
 
 def command(name: str, **variables: str) -> tuple[list[str], dict[str, str]]:
@@ -79,7 +79,7 @@ async def test_serve_prepares_sqlite_listens_and_stops(tmp_path: Path, signal_nu
 def test_worker_stops_when_it_is_told(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/wanneng.db"
     assert run("migrate", DATABASE_URL=url).returncode == 0
-    arguments, environment = command("worker", DATABASE_URL=url, WORKER_KEY=WORKER_KEY)
+    arguments, environment = command("worker", DATABASE_URL=url, INTERNAL_KEY=INTERNAL_KEY)
     process = subprocess.Popen(arguments, cwd=ROOT, env=environment)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(3)
@@ -96,15 +96,15 @@ def test_worker_stops_when_it_is_told(tmp_path: Path) -> None:
         ("migrate", {"DATABASE_URL": "mysql://a:secret@b/c"}, "WANNENG_DATABASE_URL must begin with sqlite:///"),
         ("serve", {"DATABASE_URL": "postgresql://a:secret@127.0.0.1:1/c"}, "the database does not answer"),
         ("migrate", {"DATABASE_URL": "postgresql://a:secret@127.0.0.1:1/c"}, "the database cannot be migrated: "),
-        ("worker", {}, "WANNENG_WORKER_KEY is missing; "),
+        ("worker", {}, "WANNENG_INTERNAL_KEY is missing; "),
         (
             "worker",
-            {"WORKER_KEY": WORKER_KEY, "DATABASE_URL": "sqlite:///{folder}/new.db"},
+            {"INTERNAL_KEY": INTERNAL_KEY, "DATABASE_URL": "sqlite:///{folder}/new.db"},
             "the database is at revision none, ",
         ),
         (
             "worker",
-            {"WORKER_KEY": WORKER_KEY, "DATABASE_URL": "postgresql://a:secret@127.0.0.1:1/c"},
+            {"INTERNAL_KEY": INTERNAL_KEY, "DATABASE_URL": "postgresql://a:secret@127.0.0.1:1/c"},
             "the database does not answer",
         ),
     ],

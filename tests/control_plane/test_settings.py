@@ -15,8 +15,8 @@ from control_plane.settings import (
     load_worker_settings,
 )
 
-WORKER_KEY = "k" * 32
-NEEDED = {"WANNENG_WORKER_KEY": WORKER_KEY}
+INTERNAL_KEY = "k" * 32
+NEEDED = {"WANNENG_INTERNAL_KEY": INTERNAL_KEY}
 Load = Callable[[Mapping[str, str]], Any]
 
 
@@ -25,7 +25,7 @@ def test_the_environment_overrides_the_defaults() -> None:
     settings = load_settings(environment)
     assert (settings.control_plane_port, settings.upload_timeout_s, settings.admin_key) == (9, 2.5, "a")
     assert load_settings({}) == Settings()
-    assert load_worker_settings(NEEDED) == WorkerSettings(worker_key=WORKER_KEY)
+    assert load_worker_settings(NEEDED) == WorkerSettings(internal_key=INTERNAL_KEY)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_environment_overrides_the_defaults() -> None:
         (load_settings, "WANNENG_REQUIRE_KEY", ("perhaps",)),
         (load_worker_settings, "WANNENG_DATABASE_URL", ("",)),
         (load_worker_settings, "WANNENG_GATEWAY_URL", ("", "127.0.0.1:8080", "ftp://gateway", "http://")),
-        (load_worker_settings, "WANNENG_WORKER_KEY", ("", "k" * 31)),
+        (load_worker_settings, "WANNENG_INTERNAL_KEY", ("", "k" * 31)),
         (load_worker_settings, "WANNENG_MAX_BATCH_LINES", ("0", "all")),
         (load_worker_settings, "WANNENG_BATCH_LINES_AT_ONCE", ("0", "-4")),
         (load_worker_settings, "WANNENG_BATCH_RETENTION_DAYS", ("0", "forever")),
@@ -53,7 +53,9 @@ def test_a_bad_value_fails_by_its_variable(load: Load, variable: str, values: tu
 
 
 def test_a_worker_needs_the_key_that_it_shares_with_the_gateway() -> None:
-    with pytest.raises(SettingsError, match=r"^WANNENG_WORKER_KEY is missing; .* the same secret of at least 32"):
+    with pytest.raises(
+        SettingsError, match=r"^WANNENG_INTERNAL_KEY is missing; .* the same secret of at least 32"
+    ):
         load_worker_settings({})
 
 
@@ -79,7 +81,7 @@ def test_keys_are_needed_wherever_a_stranger_may_ask(host: str, require_key: boo
 def test_secrets_are_shown_nowhere() -> None:
     url = "postgresql://a:hunter2@b/c"
     shown = repr(Settings(admin_key="hunter2", database_url=url))
-    shown += repr(WorkerSettings(worker_key=WORKER_KEY, database_url=url))
+    shown += repr(WorkerSettings(internal_key=INTERNAL_KEY, database_url=url))
     assert "hunter2" not in shown
-    assert WORKER_KEY not in shown
+    assert INTERNAL_KEY not in shown
     assert "batch_lines_at_once=16" in shown

@@ -82,7 +82,7 @@ SECRETS = {
     "WANNENG_DATABASE_URL": ({"name": "w-database", "key": "url"}, {"gateway", "control-plane", "worker"}),
     "WANNENG_REDIS_URL": ({"name": "w-redis", "key": "url"}, {"gateway"}),
     "WANNENG_ADMIN_KEY": ({"name": "w-admin", "key": "admin-key"}, {"control-plane"}),
-    "WANNENG_WORKER_KEY": ({"name": "w-worker", "key": "worker-key"}, {"gateway", "worker"}),
+    "WANNENG_INTERNAL_KEY": ({"name": "w-internal", "key": "internal-key"}, {"gateway", "worker"}),
 }
 
 
@@ -107,7 +107,7 @@ def test_keys_are_generated_at_random() -> None:
     keys = []
     for objects in (render(None, DATABASE), render(None, DATABASE)):
         keys.append(decoded(find(objects, "Secret", "w-admin"))["admin-key"])
-        keys.append(decoded(find(objects, "Secret", "w-worker"))["worker-key"])
+        keys.append(decoded(find(objects, "Secret", "w-internal"))["internal-key"])
     assert [len(key) for key in keys] == [64] * 4
     assert len(set(keys)) == 4
 
@@ -131,7 +131,7 @@ def test_existing_secrets_are_referenced_instead_of_created() -> None:
             "existingSecret": {"name": "pg", "key": "dsn"},
             "adminKeySecret": {"name": "boss", "key": "token"},
         },
-        "worker": {"keySecret": {"name": "batches", "key": "secret"}},
+        "internalKeySecret": {"name": "planes", "key": "secret"},
         "redis": {"existingSecret": {"name": "cache", "key": "address"}},
         "networkPolicies": {"egress": {name: [{"ports": [{"port": 1}]}] for name in ("database", "redis")}},
     }
@@ -144,8 +144,8 @@ def test_existing_secrets_are_referenced_instead_of_created() -> None:
     assert environment(containers(find(objects, "Job", "w-migration"))[0])["WANNENG_DATABASE_URL"] == database
     assert gateway["WANNENG_REDIS_URL"] == {"secretKeyRef": {"name": "cache", "key": "address"}}
     assert admin["WANNENG_ADMIN_KEY"] == {"secretKeyRef": {"name": "boss", "key": "token"}}
-    batches = {"secretKeyRef": {"name": "batches", "key": "secret"}}
-    assert gateway["WANNENG_WORKER_KEY"] == worker["WANNENG_WORKER_KEY"] == batches
+    internal = {"secretKeyRef": {"name": "planes", "key": "secret"}}
+    assert gateway["WANNENG_INTERNAL_KEY"] == worker["WANNENG_INTERNAL_KEY"] == internal
     (test,) = [o for o in objects if o["kind"] == "Pod"]
     assert environment(containers(test)[0])["ADMIN_KEY"] == admin["WANNENG_ADMIN_KEY"]
 

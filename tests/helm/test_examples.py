@@ -65,7 +65,7 @@ def test_every_pod_except_helms_test_has_one_network_policy(example: Path) -> No
 def test_every_example_differs_from_the_defaults(example: Path) -> None:
     """An example whose values have no effect would demonstrate nothing."""
     if yaml.safe_load(example.read_text(encoding="utf-8")):
-        generated = ("w-tenants", "w-admin", "w-worker")
+        generated = ("w-tenants", "w-admin", "w-internal")
         with_values, without_values = (
             [o for o in objects if o["metadata"]["name"] not in generated]
             for objects in (render(None, example), render())

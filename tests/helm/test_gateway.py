@@ -63,7 +63,7 @@ def test_without_a_database_there_is_no_control_plane(files: tuple[object, ...])
     components = {o["metadata"]["labels"]["app.kubernetes.io/component"] for o in objects}
     assert components == {"gateway", "triton", "test"}
     settings = settings_of(objects)
-    absent = ("CONTROL_PLANE_URL", "WORKER_KEY", "DATABASE_URL", "ADMIN_KEY")
+    absent = ("CONTROL_PLANE_URL", "INTERNAL_KEY", "DATABASE_URL", "ADMIN_KEY")
     assert not {f"WANNENG_{name}" for name in absent} & settings.keys()
     assert settings["WANNENG_TENANTS_FILE"] == "/etc/wanneng/tenants.yaml"
 

@@ -74,7 +74,7 @@ def test_the_schema_has_the_same_values_as_the_defaults() -> None:
         ({"controlPlane": {"autoscaling": {"enabled": True}}}, "autoscaling"),
         ({"controlPlane": {"replicas": -1}}, "replicas"),
         ({"controlPlane": {"drainSeconds": 0}}, "drainSeconds"),
-        ({"worker": {"keySecret": "name"}}, "keySecret"),
+        ({"internalKeySecret": "name"}, "internalKeySecret"),
         ({"networkPolicies": {"egress": []}}, "egress"),
         ({"networkPolicies": {"egress": {"smtp": []}}}, "smtp"),
         ({"service": {"type": "ExternalName"}}, "type"),
@@ -95,9 +95,9 @@ def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> Non
     """All but those that the chart sets itself."""
     set_by_the_chart = {
         "gateway": {"HOST", "PORT", "TRITON_URL", "LENGTH_BUCKETS", "TENANTS_FILE", "DRAIN_S"}
-        | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "WORKER_KEY"},
+        | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "INTERNAL_KEY"},
         "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"},
-        "worker": {"DATABASE_URL", "GATEWAY_URL", "WORKER_KEY"},
+        "worker": {"DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY"},
     }
     read: dict[str, type[Struct]] = {
         "gateway": GatewaySettings,

@@ -15,7 +15,7 @@ SECRET = "s" * 32
 class Example(ServerSettings, frozen=True, kw_only=True):
     host: Text = "127.0.0.1"
     port: Port = 8080
-    worker_key: Secret = ""
+    internal_key: Secret = ""
     cache_bytes: CountOrNone = 5
     length_buckets: tuple[Count, ...] = ()
 
@@ -58,7 +58,7 @@ def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
         ("WANNENG_HOST", ("",)),
         ("WANNENG_LENGTH_BUCKETS", ("32;64", "short", "0,32")),
         ("WANNENG_CACHE_BYTES", ("-1",)),
-        ("WANNENG_WORKER_KEY", ("s" * 31,)),
+        ("WANNENG_INTERNAL_KEY", ("s" * 31,)),
     ],
 )
 def test_a_bad_value_fails_by_its_variable(variable: str, values: tuple[str, ...]) -> None:
@@ -78,12 +78,12 @@ def test_a_bad_value_is_shown_unless_it_is_secret() -> None:
     with pytest.raises(SettingsError, match="WANNENG_PORT is 'http': "):
         load_settings(Example, {"WANNENG_PORT": "http"})
     with pytest.raises(SettingsError) as refusal:
-        load_settings(Example, {"WANNENG_WORKER_KEY": "hunter2"})
+        load_settings(Example, {"WANNENG_INTERNAL_KEY": "hunter2"})
     assert "hunter2" not in str(refusal.value)
 
 
 def test_secrets_are_shown_nowhere() -> None:
-    settings = Example(worker_key=SECRET, database_url="postgresql://a:hunter2@b/c")
+    settings = Example(internal_key=SECRET, database_url="postgresql://a:hunter2@b/c")
     shown = repr(settings)
     assert SECRET not in shown
     assert "hunter2" not in shown

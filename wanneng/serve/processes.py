@@ -23,7 +23,7 @@ class ProcessSpec:
     environment: dict[str, str]
 
 
-def gateway(settings: ServeSettings, worker_key: str, length_buckets: Sequence[int]) -> ProcessSpec:
+def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence[int]) -> ProcessSpec:
     """With a file of tenants it needs no database and trusts no worker."""
     variables = {
         "HOST": settings.host,
@@ -38,7 +38,7 @@ def gateway(settings: ServeSettings, worker_key: str, length_buckets: Sequence[i
     if settings.tenants_file is None:
         variables["DATABASE_URL"] = settings.effective_database_url
         variables["CONTROL_PLANE_URL"] = settings.control_plane_url
-        variables["WORKER_KEY"] = worker_key
+        variables["INTERNAL_KEY"] = internal_key
     else:
         variables["TENANTS_FILE"] = str(settings.tenants_file)
     return _spec("the gateway", "gateway", ["gateway"], variables)
@@ -65,11 +65,11 @@ def control_plane(settings: ServeSettings, admin_key: str) -> ProcessSpec:
     return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables)
 
 
-def worker(settings: ServeSettings, worker_key: str) -> ProcessSpec:
+def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
     variables = {
         "GATEWAY_URL": settings.url,
         "DATABASE_URL": settings.effective_database_url,
-        "WORKER_KEY": worker_key,
+        "INTERNAL_KEY": internal_key,
     }
     return _spec("the worker", "worker", ["control_plane", "worker"], variables)
 

@@ -110,10 +110,10 @@ class Supervisor:
 
 
 def _services(settings: ServeSettings, http: httpx.AsyncClient, say: Say, admin: str) -> _Services:
-    worker_key = secrets.token_hex(32)
+    internal_key = secrets.token_hex(32)
     triton = TritonService(settings, http, say)
     gateway = Service(
-        lambda: processes.gateway(settings, worker_key, triton.length_buckets),
+        lambda: processes.gateway(settings, internal_key, triton.length_buckets),
         settings,
         say,
         ready=answers_ok(http, f"{settings.url}/readyz"),
@@ -127,7 +127,7 @@ def _services(settings: ServeSettings, http: httpx.AsyncClient, say: Say, admin:
         ready=answers_ok(http, f"{settings.control_plane_url}/livez"),
         essential=False,
     )
-    worker = Service(lambda: processes.worker(settings, worker_key), settings, say, essential=False)
+    worker = Service(lambda: processes.worker(settings, internal_key), settings, say, essential=False)
     return _Services(triton, gateway, control_plane, worker)
 
 

@@ -106,10 +106,10 @@ key: {{ ternary .given.key .key (not (empty .given.name)) }}
 {{- include "wanneng.secretKeyRef" (dict "given" .Values.database.adminKeySecret "name" (printf "%s-admin" (include "wanneng.fullname" .)) "key" "admin-key") -}}
 {{- end -}}
 
-{{- define "wanneng.workerKeyEnv" -}}
-- name: WANNENG_WORKER_KEY
+{{- define "wanneng.internalKeyEnv" -}}
+- name: WANNENG_INTERNAL_KEY
   valueFrom:
-    secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .Values.worker.keySecret "name" (printf "%s-worker" (include "wanneng.fullname" .)) "key" "worker-key") | nindent 6 }}
+    secretKeyRef: {{- include "wanneng.secretKeyRef" (dict "given" .Values.internalKeySecret "name" (printf "%s-internal" (include "wanneng.fullname" .)) "key" "internal-key") | nindent 6 }}
 {{- end -}}
 
 {{- define "wanneng.hasDatabase" -}}

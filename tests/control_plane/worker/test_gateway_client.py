@@ -26,7 +26,7 @@ from control_plane.worker.gateway_client import (
 from tests.fakes.gateway_client import problem
 from tests.fakes.server import serving
 
-WORKER_KEY = "k" * 32
+INTERNAL_KEY = "k" * 32
 BODY = '{"text": "要求退款", "labels": "投诉"}'.encode()
 
 
@@ -47,7 +47,7 @@ class Gateway:
 @asynccontextmanager
 async def client(url: str) -> AsyncIterator[HttpGateway]:
     async with httpx.AsyncClient(transport=AiohttpTransport(), trust_env=False) as http:
-        yield HttpGateway(http, url, WORKER_KEY)
+        yield HttpGateway(http, url, INTERNAL_KEY)
 
 
 async def ask(response: Response) -> GatewayAnswer:
@@ -60,14 +60,14 @@ def refusal(status: int, code: str = "some_code", **headers: str) -> Response:
 
 
 @pytest.mark.parametrize("path", ["", "/"])
-async def test_a_line_is_asked_for_its_tenant_with_the_workers_key(path: str) -> None:
+async def test_a_line_is_asked_for_its_tenant_with_the_internal_key(path: str) -> None:
     app = Gateway(JSONResponse({"labels": ["投诉"]}))
     async with serving(app) as url, client(url + path) as gateway:
         answer = await gateway.classify("t_1", "batch_1_0", BODY)
     assert answer == GatewayAnswer(200, {"labels": ["投诉"]})
     ((request, body),) = app.requests
     assert (request.method, request.url.path, body) == ("POST", "/v1/classify", BODY)
-    assert request.headers["authorization"] == f"Bearer {WORKER_KEY}"
+    assert request.headers["authorization"] == f"Bearer {INTERNAL_KEY}"
     assert request.headers["x-wanneng-tenant"] == "t_1"
     assert request.headers["x-request-id"] == "batch_1_0"
     assert request.headers["content-type"] == "application/json"
@@ -106,9 +106,9 @@ async def test_a_failure_of_the_gateway_carries_its_answer(status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_worker_that_is_not_let_in_is_told_which_variable_to_look_at(status: int) -> None:
-    with pytest.raises(NotServed, match=rf"{status}: WANNENG_WORKER_KEY") as error:
+    with pytest.raises(NotServed, match=rf"{status}: WANNENG_INTERNAL_KEY") as error:
         await ask(refusal(status))
-    assert WORKER_KEY not in str(error.value)
+    assert INTERNAL_KEY not in str(error.value)
 
 
 @pytest.mark.parametrize(

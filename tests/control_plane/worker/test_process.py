@@ -22,17 +22,17 @@ from stores.tenants import ACTIVE, Tenant
 from tests.fakes.chunks import chunks_of
 from tests.fakes.server import serving
 
-WORKER_KEY = "k" * 32
+INTERNAL_KEY = "k" * 32
 LINES = 100
 
 
 async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
-    """Knows the worker's key and one tenant; answers with the text as the label."""
+    """Knows the internal key and one tenant; answers with the text as the label."""
     if scope["type"] != "http":
         return
     request = Request(scope, receive)
     text = (await request.json())["text"]
-    known = request.headers["authorization"] == f"Bearer {WORKER_KEY}"
+    known = request.headers["authorization"] == f"Bearer {INTERNAL_KEY}"
     status = 200 if known and request.headers["x-wanneng-tenant"] == "t_1" else 401
     await JSONResponse({"labels": [text]}, status)(scope, receive, send)
 
@@ -53,7 +53,9 @@ async def test_a_batch_is_answered_from_upload_to_download(tmp_path: Path) -> No
     batch = await batches.create("t_1", file.id, ENDPOINT, WINDOW, {}, "")
     stopping = asyncio.Event()
     async with serving(gateway) as gateway_url:
-        process = create_worker(WorkerSettings(database_url=url, gateway_url=gateway_url, worker_key=WORKER_KEY))
+        process = create_worker(
+            WorkerSettings(database_url=url, gateway_url=gateway_url, internal_key=INTERNAL_KEY)
+        )
         running = asyncio.create_task(process.run(stopping))
         async with asyncio.timeout(20):
             while (await batches.get("t_1", batch.id)).status != COMPLETED:

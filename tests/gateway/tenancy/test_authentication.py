@@ -13,18 +13,18 @@ from tests.fakes.gateway import add_key, add_tenant, bearer
 from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
 from web.authentication import Authenticator, Caller
 
-WORKER_KEY = "the-worker-key-0123456789-abcdef"
-WORKER = bearer(WORKER_KEY)
+INTERNAL_KEY = "the-internal-key-0123456789-abcdef"
+WORKER = bearer(INTERNAL_KEY)
 TTL_S = 5.0
 
 
 class World:
-    def __init__(self, *, worker_key: str = WORKER_KEY, require_key: bool = True) -> None:
+    def __init__(self, *, internal_key: str = INTERNAL_KEY, require_key: bool = True) -> None:
         self.memory, self.clock = Memory(), FakeClock()
         self.tenant = add_tenant(self.memory, pairs_per_minute=7)
         keys = Authenticator(FakeApiKeys(self.memory), self.clock, require_key=require_key, ttl_s=TTL_S)
         self.authentication = GatewayAuthentication(
-            keys, FakeTenants(self.memory), self.clock, ttl_s=TTL_S, worker_key=worker_key
+            keys, FakeTenants(self.memory), self.clock, ttl_s=TTL_S, internal_key=internal_key
         )
 
     async def caller(self, headers: dict[str, str], tenant: str | None = None) -> Caller:
@@ -45,20 +45,20 @@ async def test_the_worker_is_served_at_low_priority_as_the_tenant_with_its_quota
     assert caller == Caller("acme", (CLASSIFY,), Quota(pairs_per_minute=7), low_priority=True)
 
 
-@pytest.mark.parametrize("headers", [bearer("x" * 32), bearer(WORKER_KEY[:-1]), {"Authorization": WORKER_KEY}])
+@pytest.mark.parametrize("headers", [bearer("x" * 32), bearer(INTERNAL_KEY[:-1]), {"Authorization": INTERNAL_KEY}])
 async def test_with_another_key_nobody_is_the_worker(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
         await World().caller(headers, "acme")
 
 
-async def test_a_tenants_key_is_no_workers_key() -> None:
+async def test_a_tenants_key_is_no_internal_key() -> None:
     """Else a tenant could ask for another."""
     world = World()
     with pytest.raises(Unauthorized):
         await world.caller(add_key(world.memory, world.tenant), "other")
 
 
-async def test_the_worker_key_alone_is_no_tenants_key() -> None:
+async def test_the_internal_key_alone_is_no_tenants_key() -> None:
     with pytest.raises(Unauthorized):
         await World().caller(WORKER)
 
@@ -71,8 +71,8 @@ async def test_the_worker_asks_for_active_tenants_only(tenant: str) -> None:
         await world.caller(WORKER, tenant)
 
 
-async def test_without_a_worker_key_the_header_is_ignored() -> None:
-    world = World(worker_key="")
+async def test_without_an_internal_key_the_header_is_ignored() -> None:
+    world = World(internal_key="")
     key = add_key(world.memory, world.tenant)
     assert (await world.caller(key, "other")).tenant_id == "acme"
     for headers in (bearer(""), WORKER):

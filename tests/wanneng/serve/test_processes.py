@@ -13,15 +13,15 @@ from wanneng.settings import ServeSettings
 SETTINGS = ServeSettings(
     state_dir=Path("/s"), port=1, control_plane_port=2, triton_http_port=3, redis_url="redis://r", host="0.0.0.0"
 )
-GATEWAY = processes.gateway(SETTINGS, "worker's", (32, 64))
+GATEWAY = processes.gateway(SETTINGS, "internal", (32, 64))
 CONTROL_PLANE = processes.control_plane(SETTINGS, "admin's")
-WORKER = processes.worker(SETTINGS, "worker's")
+WORKER = processes.worker(SETTINGS, "internal")
 MIGRATION = processes.migration(SETTINGS)
 
 
 @pytest.fixture(autouse=True)
 def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ADMIN_KEY", "WORKER_KEY", "DATABASE_URL", "REDIS_URL"):
+    for name in ("ADMIN_KEY", "INTERNAL_KEY", "DATABASE_URL", "REDIS_URL"):
         monkeypatch.setenv(f"WANNENG_{name}", "inherited")
 
 
@@ -29,16 +29,16 @@ def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "told"),
     [
         ("ADMIN_KEY", {"the control plane"}),
-        ("WORKER_KEY", {"the gateway", "the worker"}),
+        ("INTERNAL_KEY", {"the gateway", "the worker"}),
         ("DATABASE_URL", {"the gateway", "the control plane", "the worker", "the database migration"}),
         ("REDIS_URL", {"the gateway"}),
     ],
 )
 def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> None:
     specs = (
-        processes.gateway(SETTINGS, "worker's", ()),
+        processes.gateway(SETTINGS, "internal", ()),
         processes.control_plane(SETTINGS, "admin's"),
-        processes.worker(SETTINGS, "worker's"),
+        processes.worker(SETTINGS, "internal"),
         processes.migration(SETTINGS),
     )
     assert {spec.title for spec in specs if f"WANNENG_{name}" in spec.environment} == told
@@ -59,7 +59,7 @@ def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> Non
                 "REDIS_URL": "redis://r",
                 "DATABASE_URL": "sqlite:////s/wanneng.db",
                 "CONTROL_PLANE_URL": "http://127.0.0.1:2",
-                "WORKER_KEY": "worker's",
+                "INTERNAL_KEY": "internal",
             },
         ),
         (
@@ -79,7 +79,7 @@ def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> Non
             {
                 "GATEWAY_URL": "http://127.0.0.1:1",
                 "DATABASE_URL": "sqlite:////s/wanneng.db",
-                "WORKER_KEY": "worker's",
+                "INTERNAL_KEY": "internal",
             },
         ),
         (MIGRATION, ["control_plane", "migrate"], {"DATABASE_URL": "sqlite:////s/wanneng.db"}),
@@ -106,12 +106,12 @@ def test_the_control_plane_asks_for_keys_where_the_gateway_does() -> None:
 
 def test_length_buckets_are_those_that_triton_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANNENG_LENGTH_BUCKETS", "8,16")
-    assert "WANNENG_LENGTH_BUCKETS" not in processes.gateway(SETTINGS, "worker's", ()).environment
+    assert "WANNENG_LENGTH_BUCKETS" not in processes.gateway(SETTINGS, "internal", ()).environment
 
 
 def test_with_a_file_of_tenants_the_gateway_needs_nobody_else() -> None:
     settings = ServeSettings(tenants_file=Path("/t.yaml"), redis_url="redis://r")
-    environment = processes.gateway(settings, "worker's", ()).environment
+    environment = processes.gateway(settings, "internal", ()).environment
     assert environment["WANNENG_TENANTS_FILE"] == "/t.yaml"
     assert environment["WANNENG_REDIS_URL"] == "redis://r"
-    assert not {"WANNENG_DATABASE_URL", "WANNENG_CONTROL_PLANE_URL", "WANNENG_WORKER_KEY"} & environment.keys()
+    assert not {"WANNENG_DATABASE_URL", "WANNENG_CONTROL_PLANE_URL", "WANNENG_INTERNAL_KEY"} & environment.keys()

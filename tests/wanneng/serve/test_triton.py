@@ -49,7 +49,7 @@ def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypat
 def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ADMIN_KEY", "WORKER_KEY", "DATABASE_URL", "REDIS_URL", "TENANTS_FILE", "MAX_TEXTS"):
+    for name in ("ADMIN_KEY", "INTERNAL_KEY", "DATABASE_URL", "REDIS_URL", "TENANTS_FILE", "MAX_TEXTS"):
         monkeypatch.setenv(f"WANNENG_{name}", "1")
     environment = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, engine_threads=3)).environment
     own = {name: value for name, value in environment.items() if name.startswith("WANNENG_")}
