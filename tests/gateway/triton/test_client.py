@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import struct
 import time
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.errors import DeadlineExceeded, ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
 from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, PairLogits
@@ -16,6 +18,11 @@ from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
 from gateway.triton.kserve import HEADER_LENGTH
 from stores.errors import InvalidRequest, ServiceError
 from tests.fakes.triton import LOGITS, TOKENS, logits_response
+from web.request_context import RequestContext
+from web.tracing import Tracing
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
 def call(
@@ -195,3 +202,41 @@ async def test_words_without_a_code_try_no_other_bucket() -> None:
     with pytest.raises(TritonRejected):
         await triton.ask("手机")
     assert triton.models == ["zero_shot_logits_s32"]
+
+
+async def headers_at_triton(tracing: Tracing, context: RequestContext, traceparent: bytes) -> httpx.Headers:
+    """Of a call within the request that `traceparent` came with."""
+    received: list[httpx.Headers] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        received.append(request.headers)
+        return logits_response()
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        triton = TritonClient(client, "http://triton", tracing=tracing)
+        with tracing.request(context, traceparent):
+            await triton.logits(call())
+    return received[0]
+
+
+async def test_triton_hears_of_the_callers_trace_though_nothing_is_recorded() -> None:
+    context = RequestContext("r", "POST", "/v1/classify")
+    headers = await headers_at_triton(Tracing(), context, TRACEPARENT.encode())
+    assert headers["traceparent"] == TRACEPARENT
+    headers = await headers_at_triton(Tracing(), context, b"nonsense")
+    assert "traceparent" not in headers
+
+
+async def test_the_span_of_a_call_hangs_below_its_request_and_tells_no_text() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(exporter=exporter)
+    headers = await headers_at_triton(tracing, RequestContext("r-1", "POST", "/v1/classify"), TRACEPARENT.encode())
+    tracing.close()
+    span, request = exporter.get_finished_spans()
+    assert span.parent is not None
+    assert span.parent.span_id == request.context.span_id
+    assert headers["traceparent"] == f"00-{TRACE}-{span.context.span_id:016x}-01"
+    assert span.name == "infer zero_shot_logits"
+    told: dict[str, Any] = dict(request.attributes or {}) | dict(span.attributes or {})
+    assert told["wanneng.request_id"] == "r-1"
+    assert "手机" not in repr(told)
