@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.postgresql", "tests.redis_server")
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("wanneng", deadline=None)
 settings.load_profile("wanneng")

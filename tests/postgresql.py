@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ LOOPBACK = "127.0.0.1"
 
 
 def binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
+    """The folder of the newest version's programs."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return programs[-1].parent if programs else None
 
 
 def as_user(*command: str | Path) -> list[str]:
@@ -101,3 +103,34 @@ def postgresql_server(address: str = LOOPBACK, clients: str = f"{LOOPBACK}/32") 
         stop = as_user(programs / "pg_ctl", "-D", server.data, "-m", "immediate", "stop")
         subprocess.run(stop, check=False, capture_output=True, cwd=folder, timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A server without databases, shared by the tests that do not harm it."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgresql() -> Iterator[PostgresServer]:
+    """A server for one test, which may kill or stop it."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture
+def new_database(postgresql: PostgresServer) -> Callable[[], Awaitable[str]]:
+    """Creates a database without tables in the shared server, and returns its URL."""
+
+    async def create() -> str:
+        # The environment of engine/, which loads this module too, has no asyncpg.
+        import asyncpg
+
+        name = f"test_{uuid.uuid4().hex}"
+        connection = await asyncpg.connect(f"{postgresql.url}/postgres")
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+        return f"{postgresql.url}/{name}"
+
+    return create

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from redis import Redis
-from redis.exceptions import RedisError
 
 from tests.e2e.server import free_ports
 
@@ -30,6 +28,10 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        # The environment of engine/, which loads this module too, has no redis.
+        from redis import Redis
+        from redis.exceptions import RedisError
+
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self.folder}
         command = [self.program, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -68,6 +70,6 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Empty; a conftest that imports it offers it to its tests."""
+    """An empty server for one test, which may kill or stop it."""
     with running_redis(tmp_path) as server:
         yield server

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from stores.database import Database, migrate
 from stores.factory import Stores, sql_stores
 from stores.tenants import ACTIVE, Quota, Tenant
 from tests.fakes.stores import fake_stores
-from tests.postgresql import postgresql_server
 
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a server without databases."""
-    with postgresql_server() as server:
-        yield server.url
-
-
-@pytest.fixture
-def new_database(postgresql: str) -> Callable[[], Awaitable[str]]:
-    """Creates an empty database in PostgreSQL, and returns its URL."""
-
-    async def create() -> str:
-        name = f"test_{uuid.uuid4().hex}"
-        connection = await asyncpg.connect(f"{postgresql}/postgres")
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-        return f"{postgresql}/{name}"
-
-    return create
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
