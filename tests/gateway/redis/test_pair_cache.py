@@ -65,7 +65,7 @@ async def test_a_pair_is_forgotten_after_its_time(redis_server: RedisServer, con
 async def test_without_redis_one_call_waits_and_the_next_do_not(
     redis_server: RedisServer, how: signal.Signals
 ) -> None:
-    """Until the circuit breaker closes again: a machine may be so busy that a hundred calls take longer than that."""
+    """Until the circuit breaker closes again; on a busy machine a hundred calls may take longer than that."""
     at = [100.0]
     connection = RedisConnection(redis_server.url, 0.2, now=lambda: at[0])
     cache = RedisPairCache(connection, 60)
