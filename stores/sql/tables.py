@@ -52,6 +52,8 @@ tenants = Table(
     Column("pairs_per_minute", Integer),
     Column("pairs_in_flight", Integer),
     Column("tokens_per_minute", Integer),
+    # When a worker had one of its batches last.
+    Column("batches_served_at", UtcTime),
 )
 
 label_sets = Table(
@@ -71,6 +73,7 @@ label_set_versions = Table(
     Column("name", String(63), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("content", Text, nullable=False),
+    Column("bytes", Integer, nullable=False, server_default="0"),
     Column("created_at", UtcTime, nullable=False),
     ForeignKeyConstraint(["tenant_id", "name"], ["label_sets.tenant_id", "label_sets.name"], ondelete="CASCADE"),
 )
@@ -96,9 +99,12 @@ files = Table(
     Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(200), nullable=False),
     Column("purpose", String(32), nullable=False),
+    # While it is being uploaded: as many as are reserved for it.
     Column("bytes", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
-    Index("files_of_tenant", "tenant_id"),
+    # Null: it is complete. Otherwise whoever writes it must be done by then.
+    Column("lease_until", UtcTime),
+    Index("files_of_tenant_by_time", "tenant_id", "created_at", "id"),
 )
 
 file_pieces = Table(
@@ -123,6 +129,8 @@ batches = Table(
     Column("total", Integer, nullable=False),
     Column("completed", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
+    # Of its results so far.
+    Column("output_bytes", BigInteger, nullable=False, server_default="0"),
     Column("idempotency_key", String(200)),
     Column("digest", String(64), nullable=False),
     # The worker that has it, until when; and when one had it last.
@@ -131,6 +139,7 @@ batches = Table(
     Column("served_at", UtcTime, nullable=False),
     UniqueConstraint("tenant_id", "idempotency_key", name="batches_idempotency"),
     Index("batches_to_do", "status", "served_at"),
+    Index("batches_of_tenant_by_time", "tenant_id", "created_at", "id"),
 )
 
 batch_results = Table(
@@ -140,6 +149,7 @@ batch_results = Table(
     Column("line", Integer, primary_key=True),
     Column("failed", Boolean, nullable=False),
     Column("content", Text, nullable=False),
+    Column("bytes", Integer, nullable=False, server_default="0"),
 )
 
 usage = Table(
