@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from stores.paging import Page, PageRequest
+
 ACTIVE, SUSPENDED = "active", "suspended"
 CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "label_sets:write"
 READ_USAGE = "usage:read"
-SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE)
+READ_BATCHES, WRITE_BATCHES = "batches:read", "batches:write"
+"""Of files too, which a batch reads and writes."""
+SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE, READ_BATCHES, WRITE_BATCHES)
 """What a key may be allowed to do."""
 LOCAL_TENANT_ID = "local"
 """The tenant of this machine, as which a caller without a key is served on loopback."""
@@ -65,8 +68,8 @@ class TenantStore(Protocol):
 
     async def get(self, tenant_id: str) -> Tenant | None: ...
 
-    async def all(self) -> Sequence[Tenant]:
-        """By name."""
+    async def page(self, request: PageRequest) -> Page[Tenant]:
+        """By name; after a tenant's id."""
         ...
 
     async def change(self, tenant: Tenant) -> None:
@@ -81,14 +84,14 @@ class TenantStore(Protocol):
 class ApiKeyStore(Protocol):
     """API keys; each belongs to a tenant."""
 
-    async def add(self, key: ApiKey) -> None:
-        """`NotFound` when the tenant does not exist."""
+    async def add(self, key: ApiKey, max_keys: int) -> None:
+        """`NotFound` when the tenant does not exist, `Conflict` when it has `max_keys`."""
         ...
 
     async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None: ...
 
-    async def of(self, tenant_id: str) -> Sequence[ApiKey]:
-        """In the order of their creation."""
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
+        """In the order of their creation; after a key's id."""
         ...
 
     async def change(

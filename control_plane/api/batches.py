@@ -10,7 +10,7 @@ from starlette.responses import Response
 from control_plane.api.schema import BatchAnswer, BatchBody, BatchErrors, BatchLineError, RequestCounts
 from control_plane.batches import ENDPOINT, MAX_IDEMPOTENCY_KEY_CHARACTERS, WINDOW, Batches
 from stores.batches import Batch
-from stores.tenants import CLASSIFY
+from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.openapi import header
 from web.operations import Call, Operation
 from web.paging import PARAMETERS, Page, page_of
@@ -35,19 +35,23 @@ class BatchEndpoints:
                 BATCHES,
                 self.create,
                 "Create a batch of the lines of a file",
-                CLASSIFY,
+                WRITE_BATCHES,
                 BatchBody,
                 answers=(BatchAnswer,),
                 parameters=(IDEMPOTENCY_KEY,),
             ),
-            Operation("GET", BATCHES, self.all, "List batches", CLASSIFY, answers=(Page,), parameters=PARAMETERS),
-            Operation("GET", BATCH, self.get, "Get a batch and its progress", CLASSIFY, answers=(BatchAnswer,)),
+            Operation(
+                "GET", BATCHES, self.all, "List batches", READ_BATCHES, answers=(Page,), parameters=PARAMETERS
+            ),
+            Operation(
+                "GET", BATCH, self.get, "Get a batch and its progress", READ_BATCHES, answers=(BatchAnswer,)
+            ),
             Operation(
                 "POST",
                 BATCH + "/cancel",
                 self.cancel,
                 "Cancel a batch, and keep the results so far",
-                CLASSIFY,
+                WRITE_BATCHES,
                 answers=(BatchAnswer,),
             ),
         ]

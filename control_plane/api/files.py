@@ -17,7 +17,7 @@ from control_plane.files import Files
 from control_plane.settings import Settings
 from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from stores.files import BATCH_PURPOSE, CHUNK_BYTES, File
-from stores.tenants import CLASSIFY
+from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.operations import Call, Operation
 from web.paging import PARAMETERS, Page, page_of
 from web.responses import json_response
@@ -45,21 +45,21 @@ class FileEndpoints:
                 FILES,
                 self.upload,
                 "Upload the lines of a batch",
-                CLASSIFY,
+                WRITE_BATCHES,
                 body_schema=("multipart/form-data", FORM),
                 answers=(FileAnswer,),
             ),
-            Operation("GET", FILES, self.all, "List files", CLASSIFY, answers=(Page,), parameters=PARAMETERS),
-            Operation("GET", FILE, self.get, "Get a file", CLASSIFY, answers=(FileAnswer,)),
+            Operation("GET", FILES, self.all, "List files", READ_BATCHES, answers=(Page,), parameters=PARAMETERS),
+            Operation("GET", FILE, self.get, "Get a file", READ_BATCHES, answers=(FileAnswer,)),
             Operation(
                 "GET",
                 FILE + "/content",
                 self.content,
                 "Download a file's content",
-                CLASSIFY,
+                READ_BATCHES,
                 media_type="application/jsonl",
             ),
-            Operation("DELETE", FILE, self.remove, "Delete a file", CLASSIFY, answers=(Deleted,)),
+            Operation("DELETE", FILE, self.remove, "Delete a file", WRITE_BATCHES, answers=(Deleted,)),
         ]
 
     async def upload(self, call: Call) -> Response:
