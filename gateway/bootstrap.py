@@ -55,6 +55,8 @@ from web.server import Draining
 from web.tracing import Tracing
 
 MAX_TRITON_CONNECTIONS = 128
+MAX_PROBES = 32
+"""Connections of their own: probes must not wait behind the work that they judge."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
 RESTART_S = 1.0
@@ -82,15 +84,16 @@ def create_app(
     clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
-    triton_http, forward_http = _triton_http(), _forward_http(settings)
+    triton_http, probe_http = _triton_http(MAX_TRITON_CONNECTIONS), _triton_http(MAX_PROBES)
+    forward_http = _forward_http(settings)
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
-        lambda url: backend or TritonClient(triton_http, url, settings.length_buckets, tracing),
+        lambda url: backend or TritonClient(triton_http, url, settings.length_buckets, tracing, probe_http),
         patience_s=PATIENCE * settings.deadline_s,
     )
     queue = FairQueue(
-        settings.max_pairs_in_flight,
-        lambda: round(load_balancer.capacity * settings.pairs_per_replica),
+        settings.max_tokens_in_flight,
+        lambda: round(load_balancer.capacity * settings.tokens_per_replica),
         settings.max_queue_delay_s,
     )
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
@@ -155,6 +158,7 @@ def create_app(
             with suppress(ServiceError):
                 await usage.store()
             await triton_http.aclose()
+            await probe_http.aclose()
             await forward_http.aclose()
             await asyncio.to_thread(tracing.close)
             if redis is not None:
@@ -192,12 +196,13 @@ def _default_quota(settings: Settings) -> Quota:
         settings.requests_per_minute or None,
         settings.pairs_per_minute or None,
         settings.tenant_pairs_in_flight or None,
+        settings.tokens_per_minute or None,
     )
 
 
-def _triton_http() -> httpx.AsyncClient:
+def _triton_http(max_connections: int) -> httpx.AsyncClient:
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
-    limits = httpx.Limits(max_connections=MAX_TRITON_CONNECTIONS, max_keepalive_connections=MAX_TRITON_CONNECTIONS)
+    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
     return httpx.AsyncClient(
         transport=AiohttpTransport(limits=limits),
         trust_env=False,

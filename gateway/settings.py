@@ -49,6 +49,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Default quota of requests; 0: unlimited."""
     pairs_per_minute: CountOrNone = 0
     """Default quota of pairs; 0: unlimited."""
+    tokens_per_minute: CountOrNone = 0
+    """Default quota of tokens of computed pairs; 0: unlimited."""
     tenant_pairs_in_flight: CountOrNone = 0
     """Default bound on a tenant's pairs in flight; 0: its fair share of all."""
     cached_pair_cost: SecondsOrNone = 0.0
@@ -61,14 +63,17 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Characters of one text."""
     max_pairs: Count = 2_048
     """Pairs of one request: texts times labels."""
-    max_pairs_in_flight: Count = 4_096
-    """Pairs of all requests, queued and at Triton; one tenant alone may hold half."""
+    max_tokens_in_flight: Count = 131_072
+    """Tokens of all requests, queued and at Triton; one tenant alone may hold half. A pair counts as at
+    least 32."""
     max_queue_delay_s: Seconds = 1.0
     """Longest time that a request may be expected to queue, at the present throughput; others are refused."""
-    pairs_per_replica: Count = 128
-    """Pairs at one replica of Triton at a time; the others queue in the gateway, fairly between tenants."""
+    tokens_per_replica: Count = 4_096
+    """Tokens at one replica of Triton at a time; the others queue in the gateway, fairly between tenants."""
     max_pairs_per_call: Count = 64
     """Pairs of one call to Triton; at most the engine's `max_batch_size`."""
+    max_tokens_per_call: Count = 2_048
+    """Tokens of one call to Triton; longer texts go in more calls, so that nobody waits for all of them."""
     max_calls_per_request: Count = 8
     """Calls to Triton that one request has under way."""
     length_buckets: tuple[Count, ...] = ()

@@ -13,6 +13,8 @@ from stores.errors import BodyTooLarge, BodyTooSlow, ClientDisconnected, Invalid
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
+MANY_BYTES, MAX_CONTAINERS = 65_536, 20_000
+"""A megabyte of empty lists takes longer to decode than anything that is asked here."""
 
 _Body = TypeVar("_Body", bound=Struct)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
@@ -43,6 +45,8 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
 
 def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
     """The body as a struct; `NotJson`, or `InvalidRequest` with the path and the reason."""
+    if isinstance(body, bytes) and len(body) > MANY_BYTES and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise InvalidRequest(f"the body has more than {MAX_CONTAINERS} lists and objects")
     try:
         decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
         decoded: _Body = decoder.decode(body)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from gateway.api.call_options import call_options
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.scoring import Logits
-from gateway.classification.service import ClassificationService, Outcome, PairValues
+from gateway.classification.service import ClassificationService
+from gateway.classification.work import Outcome, PairValues
 from gateway.observability.request_context import GatewayContext
 from stores.errors import ServiceError
 from web.operations import Call

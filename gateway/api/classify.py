@@ -17,7 +17,7 @@ from gateway.classification.schema import (
     TokenizeAnswer,
     TokenizeBody,
 )
-from gateway.classification.service import Outcome
+from gateway.classification.work import Outcome
 from stores.tenants import CLASSIFY
 from web.operations import Call, Operation
 from web.responses import json_response

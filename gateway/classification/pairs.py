@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from gateway.cache.pair_cache import pair_keys
 from gateway.cache.single_flight import Flight, SingleFlight
+from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, pair_tokens
+from gateway.scheduling.fair_queue import Load
 from gateway.triton.backend import Engine
 
 
@@ -30,6 +32,14 @@ class PairList(Struct, frozen=True):
 
     def __len__(self) -> int:
         return sum(len(row.labels) for row in self.rows)
+
+    def estimated_tokens(self, max_tokens: int) -> int:
+        """Of all pairs, each truncated to `max_tokens`."""
+        return sum(
+            pair_tokens(estimate_tokens(row.text), estimate_tokens(label), max_tokens)
+            for row in self.rows
+            for label in row.labels
+        )
 
 
 class RowValues(Struct):
@@ -58,6 +68,8 @@ class PlannedCall:
 
     row: RowValues
     indices: list[int]
+    load: Load
+    """Estimated."""
 
     @property
     def labels(self) -> list[str]:
@@ -98,9 +110,16 @@ def rows_of(pairs: PairList, tenant_id: str, engine: Engine | None) -> list[RowV
 
 
 def plan_calls(
-    rows: Sequence[RowValues], flights: SingleFlight[Computed], max_pairs_per_call: int, *, fresh: bool
+    rows: Sequence[RowValues],
+    flights: SingleFlight[Computed],
+    max_call: Load,
+    max_tokens: int,
+    *,
+    fresh: bool,
 ) -> list[PlannedCall]:
-    """Calls for the pairs that are not known and that nobody computes; each pair once.
+    """Calls of at most `max_call` for the pairs that are not known and that nobody computes; each pair once.
+
+    `max_tokens`: of a pair. A pair that is larger than `max_call` by itself is a call of its own.
 
     `fresh`: nothing is joined, for the caller wants its pairs computed anew.
     """
@@ -115,8 +134,28 @@ def plan_calls(
                     continue
                 planned.add(key)
             indices.append(index)
-        starts = range(0, len(indices), max_pairs_per_call)
-        calls += [PlannedCall(row, indices[start : start + max_pairs_per_call]) for start in starts]
+        calls += split_call(row, indices, max_call, max_tokens)
+    return calls
+
+
+def split_call(row: RowValues, indices: Sequence[int], max_call: Load, max_tokens: int) -> list[PlannedCall]:
+    """The pairs at `indices` of one row, in calls of at most `max_call`."""
+    text_tokens = estimate_tokens(row.row.text)
+    encoding = encoding_cost(text_tokens)
+    # A text that is long to encode is encoded for few calls.
+    max_call_tokens = encoding + max(max_call.tokens, 2 * encoding)
+    calls: list[PlannedCall] = []
+    part: list[int] = []
+    tokens = encoding
+    for index in indices:
+        cost = max(MIN_PAIR_TOKENS, pair_tokens(text_tokens, estimate_tokens(row.row.labels[index]), max_tokens))
+        if part and (len(part) == max_call.pairs or tokens + cost > max_call_tokens):
+            calls.append(PlannedCall(row, part, Load(len(part), tokens)))
+            part, tokens = [], encoding
+        part.append(index)
+        tokens += cost
+    if part:
+        calls.append(PlannedCall(row, part, Load(len(part), tokens)))
     return calls
 
 

@@ -123,6 +123,8 @@ def _texts(body: ClassifyBody, settings: Settings) -> tuple[str, ...]:
 
 
 def _labels(given: str | list[str], settings: Settings) -> tuple[str, ...]:
+    if isinstance(given, str):
+        _check_length(given, settings.max_labels * (settings.max_label_characters + 1), "labels")
     labels = split_labels(given) if isinstance(given, str) else given
     if not labels:
         raise InvalidRequest("at least one label is needed", field="labels")

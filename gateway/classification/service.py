@@ -10,9 +10,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
-from gateway.cache.pair_cache import PairCache, pack, pair_keys, unpack
+from gateway.cache.pair_cache import PairCache, pack, pair_keys
 from gateway.cache.single_flight import SingleFlight
 from gateway.classification.gather import gather
 from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
@@ -25,16 +25,19 @@ from gateway.classification.pairs import (
     plan_calls,
     plan_joins,
     rows_of,
+    split_call,
 )
 from gateway.classification.request import ClassificationRequest, validate, validate_pairs
 from gateway.classification.result import text_result
-from gateway.classification.schema import ClassifyBody, LabelTokens, TextResult, TokenizeAnswer, TokenizeBody
+from gateway.classification.schema import ClassifyBody, LabelTokens, TokenizeAnswer, TokenizeBody
 from gateway.classification.scoring import Logits
+from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens
+from gateway.classification.work import EngineChanged, Outcome, PairValues, Work
 from gateway.errors import DeadlineExceeded, TritonUnavailable
-from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.fair_queue import NO_LOAD, FairQueue, Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
-from gateway.tenancy.quotas import Charge, Quotas, QuotaStatus
+from gateway.tenancy.quotas import Quotas, QuotaStatus
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall
 from gateway.triton.load_balancer import LoadBalancer
@@ -48,31 +51,6 @@ LOW_PRIORITY_DEADLINE_S = 60.0
 """Of batch lines, which wait behind everybody else."""
 ANY_LABEL = "?"
 """Stands for the labels where the tokens of a text alone are counted."""
-
-
-class PairValues(Struct, frozen=True):
-    """Packed values of every pair, row by row, all from one engine; and what they cost."""
-
-    rows: list[RowValues]
-    engine: Engine
-    computed: int
-    cached: int
-    triton_s: float
-
-    def unpack(self, row: RowValues) -> tuple[list[Logits], list[tuple[int, int, int]]]:
-        return unpack([value for value in row.values if value is not None])
-
-
-class Outcome(Struct, frozen=True):
-    """The results of a request, in the order of its texts."""
-
-    request: ClassificationRequest
-    results: list[TextResult]
-    values: PairValues
-
-
-class EngineChanged(Exception):
-    """Pairs of one request came from two engines; asked again, they come from one."""
 
 
 class ClassificationService:
@@ -93,6 +71,7 @@ class ClassificationService:
         self._label_sets = label_sets
         self._usage = usage
         self._settings = settings
+        self._max_call = Load(settings.max_pairs_per_call, settings.max_tokens_per_call)
         self._flights: SingleFlight[Computed] = SingleFlight()
         self._low_priority_flights: SingleFlight[Computed] = SingleFlight()
         """Of batch lines, which wait for longer than anybody else should."""
@@ -132,16 +111,28 @@ class ClassificationService:
             ),
             caller,
         )
-        await self._quotas.open_charge(caller.tenant_id, self.limits_of(caller), 0)
+        await self._quotas.open_charge(caller.tenant_id, self.limits_of(caller), 0, 0)
         (row,) = request.pairs.rows
+        low = caller.low_priority
+        cost = max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(row.text)))
         lengths: list[tuple[int, int, int]] = []
         size, limit, text_tokens = self._settings.max_pairs_per_call, 0, 0
         deadline = time.monotonic() + self._settings.deadline_s
         for start in range(0, len(row.labels), size):
             chunk = row.labels[start : start + size]
-            counts = await self._load_balancer.count_tokens(
-                InferenceCall(row.text, chunk, request.pairs.template, request.pairs.max_tokens, deadline)
-            )
+            load = Load(len(chunk), cost)
+            call = InferenceCall(row.text, chunk, request.pairs.template, request.pairs.max_tokens, deadline)
+            self._queue.admit(caller.tenant_id, load, low_priority=low)
+            try:
+                async with (
+                    asyncio.timeout_at(deadline),
+                    self._queue.turn(caller.tenant_id, load, low_priority=low),
+                ):
+                    counts = await self._load_balancer.count_tokens(call)
+            except TimeoutError:
+                raise DeadlineExceeded("no answer in time; try again") from None
+            finally:
+                self._queue.release(caller.tenant_id, load, low_priority=low)
             limit, text_tokens = counts.limit, counts.text
             lengths += [tuple(pair) for pair in counts.pairs.tolist()]
         tokens = [LabelTokens(name, *length) for name, length in zip(request.names, lengths, strict=True)]
@@ -166,25 +157,32 @@ class ClassificationService:
     async def _obtain(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
         """The values of all pairs by the deadline, each from where it is cheapest."""
         limits = self.limits_of(caller)
-        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs))
-        work = _Work(pairs, caller, options, charge, limits.pairs_in_flight, self._deadline(caller, options))
+        max_tokens = pairs.max_tokens or self._settings.max_tokens
+        tokens = pairs.estimated_tokens(max_tokens) if limits.tokens_per_minute else 0
+        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs), tokens)
+        deadline = self._deadline(caller, options)
+        work = Work(pairs, max_tokens, caller, options, charge, limits.pairs_in_flight, deadline)
         for _ in range(ENGINE_ATTEMPTS):
+            work.begin_attempt()
             engine = self._load_balancer.choose_engine()
             rows = rows_of(pairs, caller.tenant_id, engine)
             await self._look_up(rows, fresh=options.fresh)
-            if engine is not None and not any(None in row.values for row in rows):
-                charge.settle(0)
+            missing = sum(row.values.count(None) for row in rows)
+            await charge.lease(missing)
+            if engine is not None and not missing:
+                charge.settle(0, 0)
             else:
-                flights, size = self._flights_of(caller), self._settings.max_pairs_per_call
-                calls = plan_calls(rows, flights, size, fresh=options.fresh)
-                self._admit(work, sum(len(call.indices) for call in calls))
+                flights = self._flights_of(caller)
+                calls = plan_calls(rows, flights, self._max_call, work.max_tokens, fresh=options.fresh)
+                self._admit(work, sum((call.load for call in calls), NO_LOAD))
                 try:
                     engine = await self._compute(work, rows, calls, engine)
                 except EngineChanged:
                     continue
-            values = PairValues(rows, engine, work.computed, len(pairs) - work.computed, work.triton_s)
-            self._usage.count(caller.tenant_id, computed=values.computed, cached=values.cached)
-            return values
+            charge.correct(work.tokens)
+            cached = len(pairs) - work.computed
+            self._usage.count(caller.tenant_id, computed=work.computed, cached=cached, tokens=work.tokens)
+            return PairValues(rows, engine, work.computed, cached, work.tokens, work.triton_s)
         raise TritonUnavailable("the engine changed while this request ran; try again")
 
     async def _look_up(self, rows: Sequence[RowValues], *, fresh: bool) -> None:
@@ -195,18 +193,21 @@ class ClassificationService:
         for row in rows:
             row.values = [next(cached) for _ in row.keys]
 
-    def _admit(self, work: _Work, new_pairs: int) -> None:
+    def _admit(self, work: Work, load: Load) -> None:
         """Room in the queue for pairs that nobody computes yet, then the charge; both or neither."""
-        work.computed = new_pairs
-        self._take_room(work, new_pairs)
+        if load.pairs:
+            caller = work.caller
+            self._queue.admit(caller.tenant_id, load, work.max_in_flight, low_priority=caller.low_priority)
         try:
-            work.charge.settle(new_pairs)
+            work.charge.settle(work.computed + load.pairs, work.estimated_tokens + load.tokens)
         except ServiceError:
-            self._release(work, new_pairs)
+            self._release(work, load)
             raise
+        work.computed += load.pairs
+        work.estimated_tokens += load.tokens
 
     async def _compute(
-        self, work: _Work, rows: Sequence[RowValues], calls: Sequence[PlannedCall], engine: Engine | None
+        self, work: Work, rows: Sequence[RowValues], calls: Sequence[PlannedCall], engine: Engine | None
     ) -> Engine:
         """Fill in the missing values, by flights of our own and of others; returns the engine of all of them."""
         at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
@@ -218,29 +219,30 @@ class ClassificationService:
                 engines = await gather(fills, work.options.disconnected)
         except TimeoutError:
             raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
-        known = {engine.id: engine for engine in ([engine] if engine is not None else []) + engines}
+        engines += [*work.engines.values(), *([engine] if engine is not None else [])]
+        known = {engine.id: engine for engine in engines}
         if len(known) > 1:
             raise EngineChanged
         return next(iter(known.values()))
 
-    def _start(self, work: _Work, call: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore) -> Part:
+    def _start(self, work: Work, call: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore) -> Part:
         """A flight for the pairs of `call`, which have room in the queue and leave it when the flight ends."""
         keys = [] if work.options.fresh else call.keys
         flight = self._flights_of(work.caller).start(
             keys,
             self._ask_triton(work, call, engine, at_once),
-            lambda: self._release(work, len(call.indices)),
+            lambda: self._release(work, call.load),
         )
         return Part(call.row, flight, call.indices, list(range(len(call.indices))))
 
     async def _ask_triton(
-        self, work: _Work, planned: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore
+        self, work: Work, planned: PlannedCall, engine: Engine | None, at_once: asyncio.Semaphore
     ) -> Computed:
         pairs, tenant_id, low = work.pairs, work.caller.tenant_id, work.caller.low_priority
         text, labels = planned.row.row.text, planned.labels
         priority = LOWEST_PRIORITY if low else DEFAULT_PRIORITY
         call = InferenceCall(text, labels, pairs.template, pairs.max_tokens, work.deadline, priority)
-        async with at_once, self._queue.turn(tenant_id, len(labels), low_priority=low):
+        async with at_once, self._queue.turn(tenant_id, planned.load, low_priority=low):
             began = time.monotonic()
             try:
                 answer = await self._load_balancer.logits(call, engine.id if engine else None)
@@ -252,9 +254,11 @@ class ClassificationService:
         else:
             keys = pair_keys(tenant_id, answer.engine.id, pairs.template, pairs.max_tokens, text, labels)
         await self._cache.put(dict(zip(keys, values, strict=True)))
+        work.tokens += int(answer.tokens[:, 0].sum())
+        work.engines[answer.engine.id] = answer.engine
         return Computed(values, answer.engine)
 
-    async def _fill_joined(self, work: _Work, part: Part, engine: Engine | None) -> Engine:
+    async def _fill_joined(self, work: Work, part: Part, engine: Engine | None) -> Engine:
         """What another request computes; where that fails it was the other's failure, and we compute it."""
         try:
             return await part.fill()
@@ -262,45 +266,22 @@ class ClassificationService:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._take_room(work, len(part.indices))
-            try:
-                work.charge.settle(work.computed + len(part.indices))
-            except ServiceError:
-                self._release(work, len(part.indices))
-                raise
-            work.computed += len(part.indices)
-            call = PlannedCall(part.row, part.indices)
-            return await self._start(work, call, engine, asyncio.Semaphore(1)).fill()
+            calls = split_call(part.row, part.indices, self._max_call, work.max_tokens)
+            await work.charge.lease(work.computed + len(part.indices))
+            self._admit(work, sum((call.load for call in calls), NO_LOAD))
+            at_once = asyncio.Semaphore(self._settings.max_calls_per_request)
+            fills = [self._start(work, call, engine, at_once).fill() for call in calls]
+            return (await gather(fills, None))[0]
 
     def _flights_of(self, caller: Caller) -> SingleFlight[Computed]:
         return self._low_priority_flights if caller.low_priority else self._flights
 
-    def _take_room(self, work: _Work, pairs: int) -> None:
-        """`Overloaded` or `QuotaExceeded` when there is none."""
-        if pairs:
-            caller = work.caller
-            self._queue.admit(caller.tenant_id, pairs, work.max_in_flight, low_priority=caller.low_priority)
-
-    def _release(self, work: _Work, pairs: int) -> None:
-        if pairs:
-            self._queue.release(work.caller.tenant_id, pairs, low_priority=work.caller.low_priority)
+    def _release(self, work: Work, load: Load) -> None:
+        if load.pairs:
+            self._queue.release(work.caller.tenant_id, load, low_priority=work.caller.low_priority)
 
     def _deadline(self, caller: Caller, options: CallOptions) -> float:
         max_s = self._settings.deadline_s
         if caller.low_priority:
             max_s = max(max_s, LOW_PRIORITY_DEADLINE_S)
         return asyncio.get_running_loop().time() + min(options.timeout_s or max_s, max_s)
-
-
-class _Work(Struct):
-    """One request under way."""
-
-    pairs: PairList
-    caller: Caller
-    options: CallOptions
-    charge: Charge
-    max_in_flight: int | None
-    deadline: float
-    """On the event loop's clock."""
-    computed: int = 0
-    triton_s: float = 0.0

@@ -52,6 +52,12 @@ class GatewayMetrics(HttpMetrics):
                 "Pairs at Triton; the others are queued here.",
                 lambda: queue.pairs_at_triton,
             ),
+            (
+                "wanneng_tokens_in_flight",
+                "Estimated tokens admitted, not answered.",
+                lambda: queue.tokens_in_flight,
+            ),
+            ("wanneng_tokens_at_triton", "Estimated tokens at Triton.", lambda: queue.tokens_at_triton),
             ("wanneng_ready", "1 when requests can be answered.", lambda: load_balancer.ready),
             ("wanneng_cache_pairs", "Pairs in the cache of this process.", lambda: cache.entries),
         ]

@@ -1,7 +1,7 @@
-"""The fair queue in front of Triton: bounded in all, and fair between tenants.
+"""The fair queue in front of Triton: bounded in all, and fair between tenants, counted in tokens.
 
 Triton's own queue is first come, first served, so a tenant that sends ten times its share would be served ten
-times. Therefore few pairs are at Triton at a time; the others wait here, and are granted by start-time fair
+times. Therefore few tokens are at Triton at a time; the others wait here, and are granted by start-time fair
 queuing (Goyal, Vin and Cheng, 1996): a call starts at the virtual time at which its tenant's calls before it would
 be done if the tenant had an equal share.
 
@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import NamedTuple
 
 from gateway.errors import Overloaded, QuotaExceeded
 from gateway.scheduling.throughput import Throughput
@@ -29,27 +30,44 @@ MAX_RETRY_S = 30.0
 MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
 WINDOWS = 2
-"""Pairs that may always be ahead of a call, in windows: one at Triton, and one to follow it without a gap."""
+"""What may always be ahead of a call, in windows: one at Triton, and one to follow it without a gap."""
+
+
+class Load(NamedTuple):
+    """What a call asks of the engine."""
+
+    pairs: int
+    tokens: int
+    """As the engine pads them: what is shared out, for pairs differ a hundredfold."""
+
+    def __add__(self, other: Load) -> Load:  # type: ignore[override]
+        return Load(self.pairs + other.pairs, self.tokens + other.tokens)
+
+    def __sub__(self, other: Load) -> Load:
+        return Load(self.pairs - other.pairs, self.tokens - other.tokens)
+
+
+NO_LOAD = Load(0, 0)
 
 
 class _Lane:
     """Calls of one priority."""
 
     def __init__(self) -> None:
-        self.pairs_in_flight = 0
-        self.pairs_at_triton = 0
-        self.pairs_of: dict[str, int] = {}
-        """Pairs in flight, by tenant."""
+        self.in_flight = NO_LOAD
+        self.at_triton = NO_LOAD
+        self.of_tenant: dict[str, Load] = {}
+        """What each tenant has in flight."""
         self.virtual_time = 0.0
         self.finish_times: dict[str, float] = {}
         """Virtual time at which all that a tenant has asked for so far would be done; who asked last is last."""
-        self.waiting: list[tuple[float, int, int, asyncio.Future[None]]] = []
-        """A heap of virtual start, order of arrival, pairs, and what is told when they are granted."""
+        self.waiting: list[tuple[float, int, Load, asyncio.Future[None]]] = []
+        """A heap of virtual start, order of arrival, load, and what is told when it is granted."""
 
-    def schedule(self, tenant_id: str, pairs: int) -> float:
+    def schedule(self, tenant_id: str, tokens: int) -> float:
         """The virtual time at which the tenant's next call starts."""
         start = max(self.virtual_time, self.finish_times.pop(tenant_id, 0.0))
-        self.finish_times[tenant_id] = start + pairs
+        self.finish_times[tenant_id] = start + tokens
         if len(self.finish_times) > MAX_TENANTS:
             del self.finish_times[next(iter(self.finish_times))]
         return start
@@ -60,7 +78,7 @@ class _Lane:
 
 
 class FairQueue:
-    """At most `max_pairs` of a priority are in flight, queued or at Triton, and at most `window()` at Triton.
+    """At most `max_tokens` of a priority are in flight, queued or at Triton, and at most `window()` at Triton.
 
     A request that would wait longer than `max_delay_s` at the present throughput is refused; but never while less
     is ahead of it than Triton needs to have no gaps. Batch lines are not refused for a long wait.
@@ -68,12 +86,12 @@ class FairQueue:
 
     def __init__(
         self,
-        max_pairs: int,
+        max_tokens: int,
         window: Callable[[], int],
         max_delay_s: float = math.inf,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._max_pairs = max_pairs
+        self._max_tokens = max_tokens
         self._window = window
         self._max_delay_s = max_delay_s
         self._throughput = Throughput(now)
@@ -82,122 +100,130 @@ class FairQueue:
 
     @property
     def pairs_in_flight(self) -> int:
-        return self._normal.pairs_in_flight + self._low.pairs_in_flight
+        return self._normal.in_flight.pairs + self._low.in_flight.pairs
 
     @property
     def pairs_at_triton(self) -> int:
-        return self._normal.pairs_at_triton + self._low.pairs_at_triton
+        return self._normal.at_triton.pairs + self._low.at_triton.pairs
+
+    @property
+    def tokens_in_flight(self) -> int:
+        return self._normal.in_flight.tokens + self._low.in_flight.tokens
+
+    @property
+    def tokens_at_triton(self) -> int:
+        return self._normal.at_triton.tokens + self._low.at_triton.tokens
 
     def admit(
-        self, tenant_id: str, pairs: int, max_in_flight: int | None = None, *, low_priority: bool = False
+        self, tenant_id: str, load: Load, max_pairs: int | None = None, *, low_priority: bool = False
     ) -> None:
-        """Count `pairs` as in flight until they are released.
+        """Count `load` as in flight until it is released.
 
-        `QuotaExceeded` when the tenant would have more than `max_in_flight`, `Overloaded` when it would have more
+        `QuotaExceeded` when the tenant would have more than `max_pairs`, `Overloaded` when it would have more
         than are left free: alone it gets half of all, one of n gets 1 / (n + 1), and there is always room for one
         more (the dynamic thresholds of Choudhury and Hahne, 1998).
         """
         lane = self._lane(low_priority)
-        own = lane.pairs_of.get(tenant_id, 0)
-        if max_in_flight is not None and own + pairs > max_in_flight:
+        own = lane.of_tenant.get(tenant_id, NO_LOAD)
+        if max_pairs is not None and own.pairs + load.pairs > max_pairs:
             raise QuotaExceeded(
-                f"{own} pairs are in flight and {pairs} more were asked for; the quota is {max_in_flight}",
-                IN_FLIGHT_RETRY_S if pairs <= max_in_flight else None,
-                pairs_refused=pairs,
+                f"{own.pairs} pairs are in flight and {load.pairs} more were asked for; the quota is {max_pairs}",
+                IN_FLIGHT_RETRY_S if load.pairs <= max_pairs else None,
+                pairs_refused=load.pairs,
             )
-        free = self._max_pairs - lane.pairs_in_flight
-        if pairs > free or (own and own + pairs > free):
+        free = self._max_tokens - lane.in_flight.tokens
+        if load.tokens > free or (own.tokens and own.tokens + load.tokens > free):
             raise Overloaded(
-                f"{lane.pairs_in_flight} pairs are in flight, {own} of them this tenant's, of at most "
-                f"{self._max_pairs}; try again",
-                pairs_refused=pairs,
+                f"{lane.in_flight.tokens} tokens are in flight, {own.tokens} of them this tenant's, of at most "
+                f"{self._max_tokens}; try again",
+                pairs_refused=load.pairs,
             )
         if not low_priority:
-            self._refuse_long_delay(tenant_id, pairs)
-        lane.pairs_of[tenant_id] = own + pairs
-        lane.pairs_in_flight += pairs
+            self._refuse_long_delay(tenant_id, load)
+        lane.of_tenant[tenant_id] = own + load
+        lane.in_flight += load
 
-    def release(self, tenant_id: str, pairs: int, *, low_priority: bool = False) -> None:
-        """They are answered, or nobody waits for them any more."""
+    def release(self, tenant_id: str, load: Load, *, low_priority: bool = False) -> None:
+        """It is answered, or nobody waits for it any more."""
         lane = self._lane(low_priority)
-        lane.pairs_in_flight -= pairs
-        left = lane.pairs_of.pop(tenant_id) - pairs
-        if left:
-            lane.pairs_of[tenant_id] = left
+        lane.in_flight -= load
+        left = lane.of_tenant.pop(tenant_id) - load
+        if left.pairs:
+            lane.of_tenant[tenant_id] = left
 
     @asynccontextmanager
-    async def turn(self, tenant_id: str, pairs: int, *, low_priority: bool = False) -> AsyncIterator[None]:
-        """Wait until `pairs` may go to Triton; they are there until the block ends."""
+    async def turn(self, tenant_id: str, load: Load, *, low_priority: bool = False) -> AsyncIterator[None]:
+        """Wait until `load` may go to Triton; it is there until the block ends."""
         lane = self._lane(low_priority)
-        start = lane.schedule(tenant_id, pairs)
+        start = lane.schedule(tenant_id, load.tokens)
         granted = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, (start, next(self._order), pairs, granted))
+        heapq.heappush(lane.waiting, (start, next(self._order), load, granted))
         self._grant()
         try:
             await granted
         except asyncio.CancelledError:
             if tenant_id in lane.finish_times:
-                lane.finish_times[tenant_id] -= pairs
+                lane.finish_times[tenant_id] -= load.tokens
             if not granted.cancelled():
-                self._finish(lane, pairs)
+                self._finish(lane, load)
             raise
         try:
             yield
         finally:
-            self._finish(lane, pairs)
+            self._finish(lane, load)
 
     def _lane(self, low_priority: bool) -> _Lane:
         return self._low if low_priority else self._normal
 
-    def _refuse_long_delay(self, tenant_id: str, pairs: int) -> None:
+    def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.
 
-        Ahead of it are its tenant's own pairs, and of each other tenant as many as this one would have.
+        Ahead of it are its tenant's own tokens, and of each other tenant as many as this one would have.
         """
         lane = self._normal
         always = WINDOWS * self._window()
-        if lane.pairs_in_flight <= always:
+        if lane.in_flight.tokens <= always:
             return
-        own = lane.pairs_of.get(tenant_id, 0)
-        others = (pairs_of for other, pairs_of in lane.pairs_of.items() if other != tenant_id)
-        ahead = own + sum(min(pairs_of, own + pairs) for pairs_of in others)
-        pairs_per_s = self._throughput.pairs_per_s
-        if ahead <= max(always, pairs_per_s * self._max_delay_s):
+        own = lane.of_tenant.get(tenant_id, NO_LOAD).tokens
+        others = (of_other.tokens for other, of_other in lane.of_tenant.items() if other != tenant_id)
+        ahead = own + sum(min(tokens, own + load.tokens) for tokens in others)
+        tokens_per_s = self._throughput.tokens_per_s
+        if ahead <= max(always, tokens_per_s * self._max_delay_s):
             return
-        excess_s = ahead / pairs_per_s - self._max_delay_s if pairs_per_s else MAX_RETRY_S
+        excess_s = ahead / tokens_per_s - self._max_delay_s if tokens_per_s else MAX_RETRY_S
         raise Overloaded(
-            f"{ahead} pairs are ahead of these, and about {pairs_per_s:.0f} are done in a second; try again",
+            f"{ahead} tokens are ahead of these, and about {tokens_per_s:.0f} are done in a second; try again",
             math.ceil(min(MAX_RETRY_S, max(1.0, excess_s))),
-            pairs_refused=pairs,
+            pairs_refused=load.pairs,
         )
 
-    def _finish(self, lane: _Lane, pairs: int) -> None:
-        lane.pairs_at_triton -= pairs
-        self._throughput.done(pairs, idle=self.pairs_at_triton == 0)
+    def _finish(self, lane: _Lane, load: Load) -> None:
+        lane.at_triton -= load
+        self._throughput.done(load.tokens, idle=self.pairs_at_triton == 0)
         self._grant()
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""
         self._grant_lane(self._normal, beside=0)
         if not self._normal.waiting and self._low.waiting:
-            self._grant_lane(self._low, beside=self._normal.pairs_at_triton)
+            self._grant_lane(self._low, beside=self._normal.at_triton.tokens)
         for lane in (self._normal, self._low):
-            if lane.pairs_at_triton == 0 and not lane.waiting:
+            if not lane.at_triton.pairs and not lane.waiting:
                 # Nobody waits: the shares of the past are forgotten.
                 lane.virtual_time = 0.0
                 lane.finish_times.clear()
 
     def _grant_lane(self, lane: _Lane, *, beside: int) -> None:
-        """`beside`: pairs at Triton that take of the window though they are not the lane's."""
+        """`beside`: tokens at Triton that take of the window though they are not the lane's."""
         lane.discard_cancelled()
         while lane.waiting:
-            start, _, pairs, granted = lane.waiting[0]
-            at_triton = lane.pairs_at_triton + beside
-            if at_triton and at_triton + pairs > self._window():
+            start, _, load, granted = lane.waiting[0]
+            at_triton = lane.at_triton.tokens + beside
+            if at_triton and at_triton + load.tokens > self._window():
                 return
             heapq.heappop(lane.waiting)
             lane.virtual_time = start
-            lane.pairs_at_triton += pairs
+            lane.at_triton += load
             self._throughput.begin()
             granted.set_result(None)
             lane.discard_cancelled()

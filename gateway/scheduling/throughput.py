@@ -1,4 +1,4 @@
-"""How many pairs a second Triton has done lately."""
+"""How many tokens a second Triton has done lately."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MIN_BUSY_S = 0.1
 
 
 class Throughput:
-    """Pairs done, by the time in which something was at Triton; `now` never goes back.
+    """Tokens done, by the time in which something was at Triton; `now` never goes back.
 
     Triton may be able to do more than it is given, so below its capacity this is less than that.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._pairs = 0.0
+        self._tokens = 0.0
         self._busy_s = 0.0
         self._busy_since: float | None = None
 
@@ -27,18 +27,18 @@ class Throughput:
         if self._busy_since is None:
             self._busy_since = self._now()
 
-    def done(self, pairs: int, *, idle: bool) -> None:
-        """`pairs` were answered; `idle`: nothing is left at Triton."""
+    def done(self, tokens: int, *, idle: bool) -> None:
+        """`tokens` were answered; `idle`: nothing is left at Triton."""
         self._decay()
-        self._pairs += pairs
+        self._tokens += tokens
         if idle:
             self._busy_since = None
 
     @property
-    def pairs_per_s(self) -> float:
+    def tokens_per_s(self) -> float:
         """Infinite as long as it is not known."""
         self._decay()
-        return self._pairs / self._busy_s if self._busy_s >= MIN_BUSY_S else float("inf")
+        return self._tokens / self._busy_s if self._busy_s >= MIN_BUSY_S else float("inf")
 
     def _decay(self) -> None:
         if self._busy_since is None:
@@ -46,5 +46,5 @@ class Throughput:
         now = self._now()
         passed_s, self._busy_since = now - self._busy_since, now
         kept = 0.5 ** (passed_s / HALF_LIFE_S)
-        self._pairs *= kept
+        self._tokens *= kept
         self._busy_s = self._busy_s * kept + passed_s

@@ -1,9 +1,6 @@
-"""Quotas: token buckets of requests and of pairs for each tenant, and the charge of one request.
+"""Quotas: token buckets of requests, of pairs and of tokens for each tenant, and the charge of one request.
 
-Where there are several gateways, the bucket is in Redis, and each gateway takes blocks of it. While Redis answers,
-at most what lies in blocks is given too much: 2% of a minute's quota for each gateway, or the pairs of one request
-where those are more. While it does not, each gateway has a bucket of an equal share, full at first: one minute's
-quota more for each outage.
+Where several gateways share Redis, they share the buckets: `shared_bucket.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from cachetools import LRUCache
 
 from gateway.errors import QuotaExceeded
+from gateway.tenancy.shared_bucket import SharedBucket, SharedQuotas
 from stores.tenants import NO_QUOTA, Quota
 
 WINDOW_S = 60.0
@@ -51,64 +48,9 @@ class Bucket:
         self._level, self._at = level - amount, now
         return 0.0
 
-
-BLOCK_SHARE = 0.02
-"""A block's share of a minute's quota, if not more is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A block of a shared bucket, and what is left in the bucket."""
-
-    amount: float
-    left: float
-
-
-class SharedQuotas(Protocol):
-    """Buckets that all gateways share."""
-
-    @property
-    def up(self) -> bool:
-        """Whether they are worth asking."""
-        ...
-
-    @property
-    def gateways(self) -> int:
-        """How many share them."""
-        ...
-
-    async def lease(self, tenant_id: str, resource: str, per_minute: int, wanted: float) -> Grant | None:
-        """At most `wanted`; None when there is no answer."""
-        ...
-
-
-class Block:
-    """What was leased of a shared bucket; like a `Bucket`, but it does not refill by itself."""
-
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
-        self._amount = 0.0
-        self._left = float(per_minute)
-
-    def add(self, grant: Grant) -> None:
-        self._amount += grant.amount
-        self._left = grant.left
-
-    def level(self, now: float) -> float:
-        return self._amount
-
-    def remaining(self, now: float) -> float:
-        """With what was left in the shared bucket when it was asked last."""
-        return min(float(self.per_minute), self._amount + self._left)
-
-    def take(self, amount: float, now: float) -> float:
-        """As `Bucket.take`."""
-        if amount > self.per_minute:
-            return math.inf
-        if amount > self._amount:
-            return max(1e-3, (amount - self._amount - self._left) * WINDOW_S / self.per_minute)
-        self._amount -= amount
-        return 0.0
+    def give_back(self, amount: float, now: float) -> None:
+        """May leave less than nothing, where `amount` is negative."""
+        self._level, self._at = min(float(self.per_minute), self.level(now) + amount), now
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +66,55 @@ class QuotaStatus:
 class Charge:
     """What one request takes from its tenant's quota of pairs; it never takes a pair twice."""
 
-    def __init__(self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int) -> None:
+    def __init__(self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int, tokens: int) -> None:
         self._quotas = quotas
         self._tenant_id = tenant_id
         self._quota = quota
         self._pairs = pairs
-        self._charged = 0.0
+        self._tokens = tokens
+        self._charged_pairs = 0.0
+        self._charged_tokens = 0
         self.computed = 0
         """Pairs that were charged as computed; the others are cached ones."""
 
-    def settle(self, computed: int) -> None:
-        """`computed` of the pairs are computed for this request, the others are known: charge the difference.
+    async def lease(self, computed: int) -> None:
+        """Have at hand what `settle` takes for at most `computed` pairs; nothing may be awaited in between."""
+        if not self._quotas.shared:
+            return
+        needs = (
+            ("pairs", self._quota.pairs_per_minute, self._cost(computed) - self._charged_pairs),
+            ("tokens", self._quota.tokens_per_minute, (self._tokens if computed else 0) - self._charged_tokens),
+        )
+        # Twice: what was at hand of the first may be taken while the second is asked for.
+        for resource, per_minute, amount in needs * 2:
+            await self._quotas.lease(self._tenant_id, resource, per_minute, amount)
+
+    def settle(self, computed: int, tokens: int = 0) -> None:
+        """`computed` of the pairs, of about `tokens`, are computed for this request: charge what is not yet.
 
         `QuotaExceeded` when it is not there; nothing is taken then. A retry after an engine change settles again,
         and is charged only for pairs that were not charged before.
         """
         computed = max(self.computed, computed)
-        cost = computed + (self._pairs - computed) * self._quotas.cached_pair_cost
-        self._quotas.take(self._tenant_id, "pairs", self._quota.pairs_per_minute, cost - self._charged)
-        self.computed, self._charged = computed, max(cost, self._charged)
+        cost = self._cost(computed)
+        new_pairs, new_tokens = cost - self._charged_pairs, tokens - self._charged_tokens
+        self._quotas.take(self._tenant_id, "pairs", self._quota.pairs_per_minute, new_pairs)
+        try:
+            self._quotas.take(self._tenant_id, "tokens", self._quota.tokens_per_minute, new_tokens)
+        except QuotaExceeded:
+            self._quotas.give_back(self._tenant_id, "pairs", self._quota.pairs_per_minute, new_pairs)
+            raise
+        self.computed, self._charged_pairs = computed, max(cost, self._charged_pairs)
+        self._charged_tokens = max(tokens, self._charged_tokens)
+
+    def _cost(self, computed: int) -> float:
+        return computed + (self._pairs - computed) * self._quotas.cached_pair_cost
+
+    def correct(self, tokens: int) -> None:
+        """The engine has counted `tokens`: give back or take what the estimate was off by."""
+        excess = self._charged_tokens - tokens
+        self._quotas.give_back(self._tenant_id, "tokens", self._quota.tokens_per_minute, excess)
+        self._charged_tokens = tokens
 
 
 class Quotas:
@@ -158,8 +130,13 @@ class Quotas:
         self._now = now
         self._default = default
         self._shared = shared
-        self._buckets: LRUCache[tuple[str, str], Bucket | Block] = LRUCache(MAX_BUCKETS)
+        self._buckets: LRUCache[tuple[str, str], Bucket | SharedBucket] = LRUCache(MAX_BUCKETS)
         self.cached_pair_cost = cached_pair_cost
+
+    @property
+    def shared(self) -> bool:
+        """Whether several gateways share the buckets."""
+        return self._shared is not None
 
     def limits_of(self, quota: Quota) -> Quota:
         """The tenant's own, the default where it has none."""
@@ -169,13 +146,21 @@ class Quotas:
             quota.requests_per_minute or self._default.requests_per_minute,
             quota.pairs_per_minute or self._default.pairs_per_minute,
             quota.pairs_in_flight or self._default.pairs_in_flight,
+            quota.tokens_per_minute or self._default.tokens_per_minute,
         )
 
-    async def open_charge(self, tenant_id: str, quota: Quota, pairs: int) -> Charge:
-        """Charge one request, and begin the charge of its `pairs`; `QuotaExceeded` after too many requests."""
-        await self._lease(tenant_id, quota, pairs)
+    async def open_charge(self, tenant_id: str, quota: Quota, pairs: int, tokens: int = 0) -> Charge:
+        """Charge one request, and begin the charge of its pairs; `QuotaExceeded` after too many requests."""
+        await self.lease(tenant_id, "requests", quota.requests_per_minute, 1)
         self.take(tenant_id, "requests", quota.requests_per_minute, 1)
-        return Charge(self, tenant_id, quota, pairs)
+        return Charge(self, tenant_id, quota, pairs, tokens)
+
+    async def lease(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
+        """Have `amount` at hand for `take`, as far as the bucket that gateways share has it."""
+        if self._shared is not None and per_minute is not None and amount > 0:
+            bucket = self._bucket(tenant_id, resource, per_minute)
+            if isinstance(bucket, SharedBucket):
+                await bucket.lease(amount)
 
     def take(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
         """`QuotaExceeded` when it is not there; nothing is taken then."""
@@ -189,6 +174,11 @@ class Quotas:
         if wait_s > 0:
             raise QuotaExceeded(f"the quota is {per_minute} {resource} a minute", math.ceil(wait_s))
 
+    def give_back(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
+        """What was taken and not used; a negative `amount` is taken, though it may not be there."""
+        if per_minute is not None and amount:
+            self._bucket(tenant_id, resource, per_minute).give_back(amount, self._now())
+
     def status(self, tenant_id: str, quota: Quota) -> QuotaStatus | None:
         """None where pairs are unlimited."""
         limit = quota.pairs_per_minute
@@ -197,31 +187,12 @@ class Quotas:
         remaining = self._bucket(tenant_id, "pairs", limit).remaining(self._now())
         return QuotaStatus(limit, int(remaining), math.ceil((limit - remaining) * WINDOW_S / limit))
 
-    async def _lease(self, tenant_id: str, quota: Quota, pairs: int) -> None:
-        """Have a block that lasts for a request of `pairs`, as far as the shared bucket has one."""
-        if self._shared is None or not self._shared.up:
-            return
-        needs = (("requests", quota.requests_per_minute, 1), ("pairs", quota.pairs_per_minute, pairs))
-        for resource, per_minute, amount in needs:
-            if per_minute is None:
-                continue
-            missing = amount - self._bucket(tenant_id, resource, per_minute).level(self._now())
-            if missing > 0:
-                wanted = min(per_minute, max(missing, per_minute * BLOCK_SHARE))
-                grant = await self._shared.lease(tenant_id, resource, per_minute, wanted)
-                bucket = self._bucket(tenant_id, resource, per_minute)
-                if grant is not None and isinstance(bucket, Block):
-                    bucket.add(grant)
-
-    def _bucket(self, tenant_id: str, resource: str, per_minute: int) -> Bucket | Block:
-        """A block of the shared bucket while Redis answers, a bucket of our own otherwise."""
-        shared = self._shared
-        kind: type[Bucket | Block] = Bucket
-        if shared is not None:
-            kind = Block if shared.up else Bucket
-            per_minute = per_minute if shared.up else max(1, per_minute // shared.gateways)
+    def _bucket(self, tenant_id: str, resource: str, per_minute: int) -> Bucket | SharedBucket:
         bucket = self._buckets.get((tenant_id, resource))
-        if bucket is None or bucket.per_minute != per_minute or type(bucket) is not kind:
-            bucket = Block(per_minute) if kind is Block else Bucket(per_minute, self._now())
+        if bucket is None or bucket.per_minute != per_minute:
+            if self._shared is None:
+                bucket = Bucket(per_minute, self._now())
+            else:
+                bucket = SharedBucket(self._shared, tenant_id, resource, per_minute, self._now)
             self._buckets[tenant_id, resource] = bucket
         return bucket

@@ -20,12 +20,13 @@ class UsageCounter:
         self._clock = clock
         self._counts: dict[tuple[str, date], list[int]] = {}
 
-    def count(self, tenant_id: str, *, computed: int, cached: int) -> None:
+    def count(self, tenant_id: str, *, computed: int, cached: int, tokens: int = 0) -> None:
         """One answered request."""
-        counts = self._counts.setdefault((tenant_id, self._clock.now().date()), [0, 0, 0])
+        counts = self._counts.setdefault((tenant_id, self._clock.now().date()), [0, 0, 0, 0])
         counts[0] += 1
         counts[1] += computed
         counts[2] += cached
+        counts[3] += tokens
 
     async def store(self) -> None:
         """Add what was counted to the store; it stays counted here when that fails."""
@@ -38,7 +39,7 @@ class UsageCounter:
             )
         except StoreUnavailable:
             for key, counts in counted.items():
-                newer = self._counts.get(key, [0, 0, 0])
+                newer = self._counts.get(key, [0, 0, 0, 0])
                 self._counts[key] = [old + new for old, new in zip(counts, newer, strict=True)]
             raise
 

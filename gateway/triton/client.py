@@ -38,7 +38,7 @@ class PairTooLong(TritonRejected):
 
 
 class TritonClient:
-    """The Triton server at `url`; `http` carries the connections to all of them.
+    """The Triton server at `url`; `http` carries the connections to all of them, `probe_http` those of probes.
 
     Triton is told how long a call may wait in its queue, and drops it then; what it has begun it cannot cancel.
     """
@@ -49,8 +49,10 @@ class TritonClient:
         url: str,
         length_buckets: Sequence[int] = (),
         tracing: Tracing | None = None,
+        probe_http: httpx.AsyncClient | None = None,
     ) -> None:
         self._http = http
+        self._probe_http = probe_http or http
         self._url = url
         self._buckets = length_buckets
         self._tracing = tracing or Tracing()
@@ -59,7 +61,8 @@ class TritonClient:
         inputs = _inputs(call)
         if not self._buckets:
             return _pair_logits(await self._infer(MODEL, inputs, LOGIT_OUTPUTS, call), len(call.labels))
-        upper_bound = token_upper_bound(call.text, call.labels, call.template, call.max_tokens)
+        limit = call.max_tokens or self._buckets[-1]
+        upper_bound = token_upper_bound(call.text, call.labels, call.template, limit)
         candidates = buckets_for(self._buckets, upper_bound)
         for bucket in candidates:
             padded = inputs | {"pad_to": np.array([bucket], dtype=np.int32)}
@@ -84,7 +87,8 @@ class TritonClient:
 
     async def engine(self, timeout_s: float) -> Engine:
         call = _probe_call(timeout_s)
-        outputs = await self._infer(EXPAND, _inputs(call), (*ENGINE_OUTPUTS, LIMITS_OUTPUT), call)
+        prober = TritonClient(self._probe_http, self._url)
+        outputs = await prober._infer(EXPAND, _inputs(call), (*ENGINE_OUTPUTS, LIMITS_OUTPUT), call)
         try:
             limits = EngineLimits(*np.asarray(outputs[LIMITS_OUTPUT]).tolist())
         except (KeyError, TypeError):
@@ -92,7 +96,8 @@ class TritonClient:
         return replace(_engine(outputs), limits=limits)
 
     async def probe(self, timeout_s: float) -> Engine:
-        return (await self.logits(_probe_call(timeout_s))).engine
+        prober = TritonClient(self._probe_http, self._url, self._buckets, self._tracing)
+        return (await prober.logits(_probe_call(timeout_s))).engine
 
     async def _infer(
         self, model: str, inputs: Mapping[str, Values], outputs: Sequence[str], call: InferenceCall

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,11 @@ from numpy.typing import NDArray
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 Values = Sequence[str] | NDArray[Any]
+MAX_DIMENSIONS, MAX_VALUES, MAX_INPUTS = 8, 10_000, 16
+"""Of a tensor in a request: bounds before work, far above what a model here takes."""
+_Shape = Annotated[
+    list[Annotated[int, msgspec.Meta(ge=0, le=MAX_VALUES)]], msgspec.Meta(max_length=MAX_DIMENSIONS)
+]
 _DATATYPES = {"INT32": np.int32, "FP32": np.float32}
 _NAMES = {np.dtype(kind): name for name, kind in _DATATYPES.items()}
 
@@ -45,7 +51,7 @@ class _Answer(msgspec.Struct):
 class _Input(msgspec.Struct):
     name: str
     datatype: str
-    shape: list[int]
+    shape: _Shape
     data: Any = None
     parameters: _Parameters = msgspec.field(default_factory=_Parameters)
 
@@ -64,8 +70,8 @@ class _InferParameters(msgspec.Struct):
 
 
 class _Infer(msgspec.Struct):
-    inputs: list[_Input]
-    outputs: list[_RequestedOutput] = []
+    inputs: Annotated[list[_Input], msgspec.Meta(max_length=MAX_INPUTS)]
+    outputs: Annotated[list[_RequestedOutput], msgspec.Meta(max_length=MAX_INPUTS)] = []
     id: str = ""
     parameters: _InferParameters = msgspec.field(default_factory=_InferParameters)
 
@@ -138,15 +144,17 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
         request = _infer_decoder.decode(body[:start])
         inputs: dict[str, list[Any]] = {}
         for tensor in request.inputs:
-            size = tensor.parameters.binary_data_size
+            size, count = tensor.parameters.binary_data_size, math.prod(tensor.shape)
+            if count > MAX_VALUES:
+                raise ProtocolError(f"input {tensor.name[:100]!r} has more than {MAX_VALUES} values")
             if size is None:
-                inputs[tensor.name] = _flat(tensor.data)
+                inputs[tensor.name] = _flat(tensor.data, count)
             else:
                 if start + size > len(body):
                     raise ProtocolError(f"input {tensor.name[:100]!r} lacks its {size} bytes")
-                inputs[tensor.name] = _from_binary(tensor.datatype, body[start : start + size])
+                inputs[tensor.name] = _from_binary(tensor.datatype, body[start : start + size], count)
                 start += size
-            if len(inputs[tensor.name]) != math.prod(tensor.shape):
+            if len(inputs[tensor.name]) != count:
                 raise ProtocolError(f"input {tensor.name[:100]!r} has another size than its shape says")
     except (msgspec.MsgspecError, KeyError, ValueError, RecursionError, struct.error) as error:
         raise ProtocolError(f"the request cannot be read: {type(error).__name__}") from None
@@ -189,17 +197,26 @@ def _tensor(name: str, values: Values) -> tuple[dict[str, Any], bytes]:
     return {"name": name, "datatype": "BYTES", "shape": [len(values)]}, _pack_strings(values)
 
 
-def _flat(data: Any) -> list[Any]:
-    """Values of a JSON tensor, which may be nested as its shape is."""
+def _flat(data: Any, max_values: int) -> list[Any]:
+    """Values of a JSON tensor, which may be nested as its shape is; `ValueError` for more than `max_values`."""
     if not isinstance(data, list):
         raise ValueError("not a list")
-    return [value for item in data for value in (_flat(item) if isinstance(item, list) else [item])]
+    for _ in range(MAX_DIMENSIONS):
+        if len(data) > max_values:
+            break
+        if not any(isinstance(item, list) for item in data):
+            return data
+        data = list(islice(chain.from_iterable(i if isinstance(i, list) else (i,) for i in data), max_values + 1))
+    raise ValueError("more values than the shape says, or nested too deeply")
 
 
-def _from_binary(datatype: str, blob: bytes) -> list[Any]:
+def _from_binary(datatype: str, blob: bytes, max_values: int) -> list[Any]:
     if datatype == "BYTES":
-        return list(_unpack_strings(blob))
-    values: list[Any] = np.frombuffer(blob, dtype={"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype]).tolist()
+        return list(_unpack_strings(blob, max_values))
+    kind = np.dtype({"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype])
+    if len(blob) > max_values * kind.itemsize:
+        raise ValueError("more values than the shape says")
+    values: list[Any] = np.frombuffer(blob, dtype=kind).tolist()
     return values
 
 
@@ -211,9 +228,12 @@ def _pack_strings(values: Sequence[str]) -> bytes:
     return bytes(packed)
 
 
-def _unpack_strings(blob: bytes) -> list[str]:
-    values, start = [], 0
+def _unpack_strings(blob: bytes, max_values: int = MAX_VALUES) -> list[str]:
+    values: list[str] = []
+    start = 0
     while start < len(blob):
+        if len(values) == max_values:
+            raise ValueError("more values than the shape says")
         (length,) = struct.unpack_from("<I", blob, start)
         start += 4
         values.append(blob[start : start + length].decode())

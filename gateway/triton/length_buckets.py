@@ -9,15 +9,18 @@ SPECIAL_TOKENS = 3
 """`[CLS]`, and `[SEP]` twice."""
 
 
-def token_upper_bound(text: str, labels: Sequence[str], template: str, max_tokens: int | None) -> int:
-    """No pair of `text` and a label in `template` has more tokens than this; needs no vocabulary.
+def token_upper_bound(text: str, labels: Sequence[str], template: str, limit: int) -> int:
+    """No pair of `text` and a label in `template`, truncated to `limit`, has more tokens; needs no vocabulary.
 
     WordPiece makes at most one token of a character, after accents and Hangul syllables are decomposed (NFD).
     A tokenizer that breaks this rule costs a second call: `expand` refuses, and the next bucket is tried.
     """
+    if len(text) >= limit:
+        # NFD makes nothing shorter, and takes time for a long text.
+        return limit
     hypothesis = _pieces(template) - len("{}") + max(map(_pieces, labels))
     pieces = _pieces(text) + hypothesis + SPECIAL_TOKENS
-    return pieces if max_tokens is None else min(pieces, max_tokens)
+    return min(pieces, limit)
 
 
 def buckets_for(buckets: Sequence[int], tokens: int) -> Sequence[int]:

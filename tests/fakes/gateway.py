@@ -14,7 +14,8 @@ from gateway.bootstrap import create_app
 from gateway.cache.pair_cache import MemoryPairCache
 from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.schema import ClassifyBody
-from gateway.classification.service import ClassificationService, Outcome
+from gateway.classification.service import ClassificationService
+from gateway.classification.work import Outcome
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
@@ -123,7 +124,7 @@ class FakeService:
         self,
         backend: FakeBackend | None = None,
         *,
-        window: int = 1_000,
+        window: int = 32_000,
         knows_engine: bool = True,
         **settings: Any,
     ) -> None:
@@ -133,7 +134,7 @@ class FakeService:
         self.knows_engine = knows_engine
         clock, stores = FakeClock(), fake_stores(self.memory)
         self.load_balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: self.backend)
-        self.queue = FairQueue(self.settings.max_pairs_in_flight, lambda: window)
+        self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
         self.quotas = Quotas(lambda: 0.0, self.settings.cached_pair_cost)
         self.usage = UsageCounter(stores.usage, clock)

@@ -65,7 +65,7 @@ async def test_the_outcome_says_what_was_done() -> None:
     assert values.triton_s >= 0.02, "summed over two calls"
     again = (await world.classify((*LABELS, "新"), ("a", "b"), max_tokens=8)).values
     assert (again.computed, again.cached) == (2, 6)
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 8, 6)]
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 8, 6, 8)]
 
 
 async def test_what_was_truncated_is_told() -> None:
@@ -111,7 +111,7 @@ async def test_a_batch_line_is_last_in_tritons_queue_and_may_wait_longer(
 
 
 async def test_batch_lines_and_other_requests_have_rooms_of_their_own() -> None:
-    world = FakeService(FakeBackend(gate=asyncio.Event()), max_pairs_in_flight=3)
+    world = FakeService(FakeBackend(gate=asyncio.Event()), max_tokens_in_flight=32 * 3)
     line = asyncio.create_task(world.classify(LABELS, "line", low_priority=True))
     request = asyncio.create_task(world.classify(LABELS, "request"))
     await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ async def test_a_failing_call_fails_the_request_and_ends_the_others() -> None:
 
 
 async def test_pairs_beyond_the_bound_are_refused_at_once() -> None:
-    world = FakeService(FakeBackend(delay_s=60), max_pairs_in_flight=3, deadline_s=0.2)
+    world = FakeService(FakeBackend(delay_s=60), max_tokens_in_flight=32 * 3, deadline_s=0.2)
     first = asyncio.create_task(world.classify(LABELS))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
@@ -177,7 +177,7 @@ async def test_work_that_is_repeated_after_a_joined_call_failed_is_charged_and_c
     values = (await follower).values
     assert (values.computed, values.cached) == (3, 1)
     assert remaining(world) == 100 - 1 - 3 - 3
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 1 + 3, 1)]
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 1 + 3, 1, 16)]
     assert world.queue.pairs_in_flight == 0
 
 
@@ -209,7 +209,7 @@ async def test_a_refused_charge_leaves_no_pairs_in_flight() -> None:
 
 
 async def test_a_request_that_finds_no_room_is_not_charged() -> None:
-    world = FakeService(max_pairs_in_flight=2)
+    world = FakeService(max_tokens_in_flight=32 * 2)
     with pytest.raises(Overloaded):
         await world.classify(LABELS, quota=QUOTA)
     assert remaining(world) == 100

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Overloaded, QuotaExceeded
-from gateway.scheduling.fair_queue import MAX_TENANTS, FairQueue
+from gateway.scheduling.fair_queue import MAX_TENANTS, FairQueue, Load
+
+
+def load(tokens: int) -> Load:
+    """Pairs of one token each."""
+    return Load(tokens, tokens)
+
 
 CALLS = st.lists(st.integers(1, 64), min_size=1, max_size=30)
 
@@ -25,7 +31,7 @@ class Bench:
 
     def call(self, tenant: str, pairs: int, *, low_priority: bool = False) -> asyncio.Task[None]:
         async def run() -> None:
-            async with self.queue.turn(tenant, pairs, low_priority=low_priority):
+            async with self.queue.turn(tenant, load(pairs), low_priority=low_priority):
                 self.order.append((tenant, pairs))
                 self.max_pairs_at_triton = max(self.max_pairs_at_triton, self.queue.pairs_at_triton)
                 await asyncio.sleep(0)
@@ -85,7 +91,7 @@ async def test_a_call_larger_than_the_window_goes_alone() -> None:
 
 async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
     queue = FairQueue(100, lambda: 10)
-    async with queue.turn("a", 10):
+    async with queue.turn("a", load(10)):
         left = asyncio.create_task(_have_turn(queue, "a"))
         stays = asyncio.create_task(_have_turn(queue, "b"))
         await asyncio.sleep(0)
@@ -97,7 +103,7 @@ async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
 
 async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
     queue = FairQueue(100, lambda: 10)
-    async with queue.turn("a", 10):
+    async with queue.turn("a", load(10)):
         left = asyncio.create_task(_have_turn(queue, "b"))
         await asyncio.sleep(0)
     left.cancel()
@@ -107,37 +113,37 @@ async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
 
 
 async def _have_turn(queue: FairQueue, tenant: str, pairs: int = 10) -> None:
-    async with queue.turn(tenant, pairs):
+    async with queue.turn(tenant, load(pairs)):
         pass
 
 
 def test_a_tenant_alone_gets_half_and_leaves_room_for_another() -> None:
     queue = FairQueue(100, lambda: 100)
     for _ in range(5):
-        queue.admit("noisy", 10)
+        queue.admit("noisy", load(10))
     with pytest.raises(Overloaded):
-        queue.admit("noisy", 10)
-    queue.admit("quiet", 10)
-    queue.admit("quiet", 10)
+        queue.admit("noisy", load(10))
+    queue.admit("quiet", load(10))
+    queue.admit("quiet", load(10))
 
 
 def test_one_request_may_be_larger_than_a_share_when_there_is_room() -> None:
     queue = FairQueue(100, lambda: 100)
-    queue.admit("t", 90)
+    queue.admit("t", load(90))
     with pytest.raises(Overloaded):
-        queue.admit("t", 1)
+        queue.admit("t", load(1))
 
 
 def test_a_tenants_own_bound_is_its_quota() -> None:
     queue = FairQueue(100, lambda: 100)
-    queue.admit("t", 4, max_in_flight=5)
+    queue.admit("t", load(4), max_pairs=5)
     with pytest.raises(QuotaExceeded) as soon:
-        queue.admit("t", 2, max_in_flight=5)
+        queue.admit("t", load(2), max_pairs=5)
     with pytest.raises(QuotaExceeded) as never:
-        queue.admit("t", 6, max_in_flight=5)
+        queue.admit("t", load(6), max_pairs=5)
     assert (soon.value.retry_after_s, never.value.retry_after_s) == (1, None)
-    queue.release("t", 4)
-    queue.admit("t", 5, max_in_flight=5)
+    queue.release("t", load(4))
+    queue.admit("t", load(5), max_pairs=5)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 60)), max_size=60))
@@ -146,16 +152,17 @@ def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[
     held: list[tuple[str, int]] = []
     for tenant, pairs in wanted:
         try:
-            queue.admit(tenant, pairs)
+            queue.admit(tenant, load(pairs))
             held.append((tenant, pairs))
         except Overloaded:
             if held:
-                queue.release(*held.pop(0))
+                first, first_pairs = held.pop(0)
+                queue.release(first, load(first_pairs))
         assert queue.pairs_in_flight == sum(pairs for _, pairs in held) <= 100
     for tenant, pairs in held:
-        queue.release(tenant, pairs)
+        queue.release(tenant, load(pairs))
     assert queue.pairs_in_flight == 0
-    queue.admit("e", 100)
+    queue.admit("e", load(100))
 
 
 async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
@@ -174,7 +181,7 @@ async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
 
 async def test_what_is_known_of_tenants_has_a_bound_though_it_is_never_quiet() -> None:
     queue = FairQueue(1_000_000, lambda: 10)
-    async with queue.turn("busy", 1):
+    async with queue.turn("busy", load(1)):
         for number in range(3 * MAX_TENANTS):
             await _have_turn(queue, f"t{number}", pairs=1)
         assert len(queue._normal.finish_times) <= MAX_TENANTS
@@ -189,7 +196,7 @@ class Slow:
 
     async def warm(self) -> Slow:
         for _ in range(20):
-            async with self.queue.turn("t", 10):
+            async with self.queue.turn("t", load(10)):
                 self.at += 10 / self.per_s
         return self
 
@@ -198,7 +205,7 @@ class Slow:
         taken = 0
         while True:
             try:
-                self.queue.admit(tenant, pairs, low_priority=low_priority)
+                self.queue.admit(tenant, load(pairs), low_priority=low_priority)
             except Overloaded as refusal:
                 return taken, refusal
             taken += pairs
@@ -222,7 +229,7 @@ async def test_a_slow_triton_still_gets_what_it_needs_to_have_no_gap() -> None:
 async def test_beside_a_backlog_a_newcomer_is_let_in_however_slow_triton_is() -> None:
     slow = await Slow(per_s=2, window=10).warm()
     slow.fill("noisy")
-    slow.queue.admit("quiet", 5)
+    slow.queue.admit("quiet", load(5))
 
 
 async def test_before_the_throughput_is_known_the_bound_of_pairs_alone_holds() -> None:
@@ -242,19 +249,19 @@ async def test_a_full_queue_of_one_tenant_keeps_no_other_out() -> None:
 
 async def test_a_request_larger_than_the_bound_is_taken_when_little_is_ahead_of_it() -> None:
     slow = await Slow(per_s=100).warm()
-    slow.queue.admit("t", 2_000)
-    slow.queue.admit("u", 50)
+    slow.queue.admit("t", load(2_000))
+    slow.queue.admit("u", load(50))
     with pytest.raises(Overloaded):
-        slow.queue.admit("t", 1)
+        slow.queue.admit("t", load(1))
 
 
 async def test_a_triton_that_does_nothing_any_more_is_no_division_by_zero() -> None:
     slow = Slow(per_s=1)
-    async with slow.queue.turn("t", 1):
+    async with slow.queue.turn("t", load(1)):
         slow.at += 1
-        slow.queue.admit("t", 50)
+        slow.queue.admit("t", load(50))
         with pytest.raises(Overloaded) as refused:
-            slow.queue.admit("t", 1)
+            slow.queue.admit("t", load(1))
     assert refused.value.retry_after_s == 30
 
 
@@ -266,7 +273,7 @@ class Call:
         self._end = asyncio.Event()
 
         async def run() -> None:
-            async with queue.turn(tenant, pairs, low_priority=low_priority):
+            async with queue.turn(tenant, load(pairs), low_priority=low_priority):
                 self.granted = True
                 await self._end.wait()
 
@@ -336,18 +343,18 @@ async def test_batch_lines_at_triton_hold_no_other_call_up() -> None:
 
 def test_batch_lines_in_flight_take_no_room_from_other_requests() -> None:
     queue = FairQueue(100, lambda: 100)
-    queue.admit("t", 60, low_priority=True)
-    queue.admit("t", 4, max_in_flight=5)
+    queue.admit("t", load(60), low_priority=True)
+    queue.admit("t", load(4), max_pairs=5)
     for _ in range(4):
-        queue.admit("t", 10)
-    queue.admit("other", 40)
+        queue.admit("t", load(10))
+    queue.admit("other", load(40))
     with pytest.raises(Overloaded):
-        queue.admit("t", 50, low_priority=True)
+        queue.admit("t", load(50), low_priority=True)
     with pytest.raises(QuotaExceeded):
-        queue.admit("other", 5, max_in_flight=4, low_priority=True)
+        queue.admit("other", load(5), max_pairs=4, low_priority=True)
     assert queue.pairs_in_flight == 60 + 4 + 40 + 40
-    queue.release("t", 60, low_priority=True)
-    queue.release("t", 44)
+    queue.release("t", load(60), low_priority=True)
+    queue.release("t", load(44))
     assert queue.pairs_in_flight == 40
 
 
@@ -357,3 +364,22 @@ async def test_batch_lines_may_wait_and_make_nobody_else_refused_for_a_long_wait
     assert lines == 50_000, "half of all"
     admitted, _ = slow.fill("t")
     assert 100 <= admitted <= 105, "as without them"
+
+
+async def test_long_pairs_count_for_what_they_cost() -> None:
+    """Two tenants ask without pause, one with pairs of 300 tokens, one of 32: each gets half of the tokens.
+
+    Seen failing when a call's pairs are counted instead.
+    """
+    queue = FairQueue(10_000_000, lambda: 4_096)
+    done = {"long": 0, "short": 0}
+    sizes = {"long": Load(8, 2_400), "short": Load(64, 2_048)}
+
+    async def ask(tenant: str) -> None:
+        while sum(done.values()) < 1_000_000:
+            async with queue.turn(tenant, sizes[tenant]):
+                await asyncio.sleep(0)
+                done[tenant] += sizes[tenant].tokens
+
+    await asyncio.gather(*(ask(tenant) for tenant in sizes for _ in range(8)))
+    assert 0.45 <= done["long"] / sum(done.values()) <= 0.55

@@ -24,9 +24,9 @@ class Engine:
 
 def test_nothing_is_known_before_something_took_time() -> None:
     engine = Engine()
-    assert engine.throughput.pairs_per_s == math.inf
+    assert engine.throughput.tokens_per_s == math.inf
     engine.run(10, 0.01)
-    assert engine.throughput.pairs_per_s == math.inf
+    assert engine.throughput.tokens_per_s == math.inf
 
 
 def test_time_without_work_does_not_count() -> None:
@@ -34,14 +34,14 @@ def test_time_without_work_does_not_count() -> None:
     for _ in range(50):
         engine.run(64, 0.25)
         engine.at += 3.0
-    assert engine.throughput.pairs_per_s == pytest.approx(256)
+    assert engine.throughput.tokens_per_s == pytest.approx(256)
 
 
 def test_what_overlaps_counts_its_time_once() -> None:
     engine = Engine()
     for _ in range(40):
         engine.run(8, 0.05, idle=False)
-    assert engine.throughput.pairs_per_s == pytest.approx(160)
+    assert engine.throughput.tokens_per_s == pytest.approx(160)
 
 
 def test_an_engine_that_slows_down_is_known_after_a_few_half_lives() -> None:
@@ -50,7 +50,7 @@ def test_an_engine_that_slows_down_is_known_after_a_few_half_lives() -> None:
         engine.run(100, 0.1)
     for _ in range(20):
         engine.run(10, 0.5)
-    assert engine.throughput.pairs_per_s == pytest.approx(20, rel=0.1)
+    assert engine.throughput.tokens_per_s == pytest.approx(20, rel=0.1)
 
 
 def test_one_that_answers_nothing_at_all_does_nothing_in_a_second() -> None:
@@ -58,4 +58,4 @@ def test_one_that_answers_nothing_at_all_does_nothing_in_a_second() -> None:
     engine.run(100, 1.0)
     engine.throughput.begin()
     engine.at += 20
-    assert engine.throughput.pairs_per_s < 1
+    assert engine.throughput.tokens_per_s < 1

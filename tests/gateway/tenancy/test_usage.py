@@ -43,4 +43,4 @@ async def test_the_end_of_a_gateway_keeps_what_it_has_counted() -> None:
         for body in (COMPLAINT, COMPLAINT, COMPLAINT | {"labels": []}):
             await client.post("/v1/classify", json=body, headers=key)
         await client.post("/v1/tokenize", json=COMPLAINT, headers=key)
-    assert list(memory.usage.values()) == [DailyUsage("acme", TODAY, 2, 2, 2)]
+    assert list(memory.usage.values()) == [DailyUsage("acme", TODAY, 2, 2, 2, 8)]

@@ -1,11 +1,12 @@
 import json
 import struct
 
+import msgspec
 import numpy as np
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from gateway.triton.kserve import ProtocolError, decode_response, encode_request
+from gateway.triton.kserve import ProtocolError, _unpack_strings, decode_infer, decode_response, encode_request
 from tests.fakes.triton import response
 
 
@@ -54,3 +55,31 @@ def test_a_shortened_response_is_refused(cut: int) -> None:
 def test_tensors_that_contradict_themselves_are_refused(output: tuple[str, str, list[int], bytes]) -> None:
     with pytest.raises(ProtocolError):
         decode_response(*response([output]))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"shape": [1] * 9, "data": ["a"]},
+        {"shape": [10**12], "data": ["a"]},
+        {"shape": [9_000, 9_000], "data": ["a"]},
+        {"shape": [1], "data": ["a"] * 1_000},
+        {"shape": [1], "data": [[[[[[[[[["a"]]]]]]]]]]},
+        {"shape": [2], "data": [["a"] * 1_000, "b"]},
+    ],
+    ids=["dimensions", "dimension", "product", "values", "depth", "nested values"],
+)
+def test_a_tensor_larger_than_its_bounds_is_refused_before_it_is_read(tensor: dict[str, object]) -> None:
+    body = msgspec.json.encode({"inputs": [{"name": "text", "datatype": "BYTES"} | tensor]})
+    with pytest.raises(ProtocolError):
+        decode_infer(None, body)
+
+
+def test_more_binary_strings_than_the_shape_says_are_not_unpacked() -> None:
+    with pytest.raises(ValueError, match="more values"):
+        _unpack_strings(b"\0\0\0\0" * 3, 2)
+
+
+def test_nested_values_are_flat() -> None:
+    tensors = [{"name": "labels", "datatype": "BYTES", "shape": [2, 2], "data": [["a", "b"], ["c", "d"]]}]
+    assert decode_infer(None, msgspec.json.encode({"inputs": tensors})).inputs == {"labels": ["a", "b", "c", "d"]}

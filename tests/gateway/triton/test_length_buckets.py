@@ -18,11 +18,11 @@ def test_no_pair_of_the_real_tokenizer_is_longer_than_the_bound(
     text: str, labels: list[str], template: str
 ) -> None:
     rows = ENCODER.encode(text, hypotheses(labels, template), 512)
-    assert rows.input_ids.shape[1] <= token_upper_bound(text, labels, template, None)
+    assert rows.input_ids.shape[1] <= token_upper_bound(text, labels, template, 512)
 
 
 def test_the_bound_is_exact_for_chinese() -> None:
-    assert token_upper_bound("这个手机", ["投诉", "建议吗"], "{}", None) == 4 + 3 + 3
+    assert token_upper_bound("这个手机", ["投诉", "建议吗"], "{}", 512) == 4 + 3 + 3
     assert ENCODER.encode("这个手机", ["建议吗"], 512).input_ids.shape[1] == 10
 
 

@@ -65,7 +65,7 @@ async def test_a_request_of_many_hypotheses_is_one_request() -> None:
         ]
     assert statuses == [200] * 9 + [429]
     assert len(b"".join(lines).splitlines()) == 11
-    assert list(memory.usage.values()) == [DailyUsage("acme", date(2030, 1, 1), 10, 16, 9 * 16)]
+    assert list(memory.usage.values()) == [DailyUsage("acme", date(2030, 1, 1), 10, 16, 9 * 16, 64)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""One request under way, and what comes of it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.cache.pair_cache import unpack
+from gateway.classification.options import CallOptions
+from gateway.classification.pairs import PairList, RowValues
+from gateway.classification.request import ClassificationRequest
+from gateway.classification.schema import TextResult
+from gateway.classification.scoring import Logits
+from gateway.tenancy.quotas import Charge
+from gateway.triton.backend import Engine
+from web.authentication import Caller
+
+
+class Work(Struct):
+    """What one request asks for, until when, and what it has cost so far."""
+
+    pairs: PairList
+    max_tokens: int
+    """Of a pair."""
+    caller: Caller
+    options: CallOptions
+    charge: Charge
+    max_in_flight: int | None
+    deadline: float
+    """On the event loop's clock."""
+    triton_s: float = 0.0
+    computed: int = 0
+    estimated_tokens: int = 0
+    tokens: int = 0
+    """Of the computed pairs, as the engine counted them."""
+    engines: dict[str, Engine] = {}
+    """Those that computed for it."""
+
+    def begin_attempt(self) -> None:
+        """What an attempt that met another engine has computed is computed again."""
+        self.computed = self.estimated_tokens = self.tokens = 0
+        self.engines = {}
+
+
+class PairValues(Struct, frozen=True):
+    """Packed values of every pair, row by row, all from one engine; and what they cost."""
+
+    rows: list[RowValues]
+    engine: Engine
+    computed: int
+    cached: int
+    tokens: int
+    """Of the computed pairs."""
+    triton_s: float
+
+    def unpack(self, row: RowValues) -> tuple[list[Logits], list[tuple[int, int, int]]]:
+        return unpack([value for value in row.values if value is not None])
+
+
+class Outcome(Struct, frozen=True):
+    """The results of a request, in the order of its texts."""
+
+    request: ClassificationRequest
+    results: list[TextResult]
+    values: PairValues
+
+
+class EngineChanged(Exception):
+    """Pairs of one request came from two engines; asked again, they come from one."""

@@ -1,0 +1,77 @@
+"""Tokens: how calls are cut by them, what they cost of a quota, and what takes its turn for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.classification.pairs import Row, RowValues, split_call
+from gateway.classification.tokens import MIN_PAIR_TOKENS, estimate_tokens, pair_tokens
+from gateway.errors import QuotaExceeded
+from gateway.scheduling.fair_queue import Load
+from stores.tenants import Quota
+from tests.fakes.backend import FakeBackend
+from tests.fakes.gateway import FakeService, gateway
+
+MAX_CALL = Load(64, 2_048)
+
+
+def cut(text: str, labels: int, max_tokens: int = 512) -> list[Load]:
+    row = Row(text, tuple(f"标{number:02}" for number in range(labels)))
+    calls = split_call(RowValues(row, [], [None] * labels), range(labels), MAX_CALL, max_tokens)
+    assert [index for call in calls for index in call.indices] == list(range(labels))
+    return [call.load for call in calls]
+
+
+def test_an_estimate_is_a_token_for_each_character_or_for_four_of_english() -> None:
+    assert estimate_tokens("这个手机质量太差") == 8
+    assert estimate_tokens("twelve words") == 4
+    assert pair_tokens(1_000, 5, 512) == 512
+
+
+def test_short_pairs_fill_a_call_and_long_ones_are_cut_to_as_many_tokens() -> None:
+    assert cut("短", 130) == [Load(64, 64 * MIN_PAIR_TOKENS)] * 2 + [Load(2, 2 * MIN_PAIR_TOKENS)]
+    long = cut("长" * 300, 64)
+    assert all(load.tokens <= MAX_CALL.tokens for load in long)
+    assert 10 <= len(long) <= 13
+
+
+def test_a_text_that_is_long_to_encode_is_encoded_for_few_calls() -> None:
+    calls = cut("长" * 100_000, 64)
+    assert len(calls) <= 4
+    assert all(load.tokens > 100_000 / 16 for load in calls)
+
+
+async def test_tokens_are_charged_as_estimated_and_corrected_by_what_the_engine_counted() -> None:
+    """The fake engine counts a token for each character of the text alone."""
+    world, quota = FakeService(), Quota(tokens_per_minute=1_000)
+    await world.classify(("投", "诉"), "手" * 100, quota=quota)
+    bucket = world.quotas._bucket("t_1", "tokens", 1_000)
+    assert bucket.level(0.0) == 1_000 - 2 * 100
+    with pytest.raises(QuotaExceeded) as refused:
+        await world.classify(("投", "诉"), "机" * 450, quota=quota)
+    assert refused.value.retry_after_s is not None
+    assert bucket.level(0.0) == 1_000 - 2 * 100, "nothing is taken by what was refused"
+    # What is known costs no tokens.
+    await world.classify(("投", "诉"), "手" * 100, quota=quota)
+    assert bucket.level(0.0) == 1_000 - 2 * 100
+
+
+async def test_counting_tokens_takes_its_turn() -> None:
+    """Seen failing when it goes to Triton past the queue."""
+    backend = FakeBackend(gate=asyncio.Event())
+    async with gateway(backend, tokens_per_replica=64) as client:
+        busy = [
+            asyncio.create_task(client.post("/v1/classify", json={"text": f"忙{n}", "labels": ["投", "诉"]}))
+            for n in range(2)
+        ]
+        while not backend.calls:
+            await asyncio.sleep(0.01)
+        counting = asyncio.create_task(client.post("/v1/tokenize", json={"text": "手机", "labels": ["投诉"]}))
+        await asyncio.sleep(0.1)
+        assert not counting.done()
+        assert backend.gate is not None
+        backend.gate.set()
+        assert (await counting).status_code == 200
+        assert {(await task).status_code for task in busy} == {200}
