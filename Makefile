@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help docs docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help test-unit docs docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -11,11 +11,18 @@ help: ## list the commands
 serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 	@exec $(SERVE)/wanneng serve
 
+UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
+	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 test: env engine-env ## run every test; those of engine/ and training/ in their own environment
 	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster
 	$(ENGINE) -m pytest tests/engine tests/training
 
-cluster-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
+test-unit: env ## run the tests that need no Triton, database, Redis or browser, and report branch coverage
+	$(SERVE)/python -m pytest -q -m "not service" --cov --cov-report=term:skip-covered $(UNIT_TESTS)
+
+cluster-UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
+	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
+test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
 	$(SERVE)/python -m pytest tests/cluster
 
 check: lint docs test ## everything that must hold before a change lands

@@ -12,6 +12,18 @@ settings.register_profile("wanneng", deadline=None)
 settings.load_profile("wanneng")
 
 
+SERVICES = frozenset({"postgresql", "redis"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as `service` what starts a server: by its fixtures, or by a parameter that names one."""
+    for item in items:
+        parameters = item.name.partition("[")[2]
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & SERVICES or any(service in parameters for service in SERVICES):
+            item.add_marker("service")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where every part must be there (`WANNENG_NO_SKIPS`), a skipped test fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
