@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ def main() -> None:
     for name, run, text in COMMANDS:
         commands.add_parser(name, help=text, description=text).set_defaults(name=name, run=run)
     command = parser.parse_args()
+    os.umask(server.PRIVATE_UMASK)
     try:
         command.run()
     except (SettingsError, DatabaseError, StoreUnavailable) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from stores.database import Database, DatabaseError
 from stores.errors import StoreUnavailable
 from stores.tenants_file.parser import TenantsFileError
 from stores.tenants_file.stores import TenantsFile
-from web.server import Draining, configure_logging, serve
+from web.server import PRIVATE_UMASK, Draining, configure_logging, serve
 
 
 def main() -> None:
     """Exit code 1 and one sentence when it cannot start."""
     configure_logging()
+    os.umask(PRIVATE_UMASK)
     draining = Draining()
     try:
         settings = load_settings()

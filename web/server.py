@@ -24,6 +24,8 @@ from web.settings import ServerSettings
 
 CLOSE = (b"connection", b"close")
 BACKLOG = 2_048
+PRIVATE_UMASK = 0o077
+"""Whatever a process writes, the database included, only its owner reads."""
 RESERVED_FILES = 256
 """For the database, Triton, the control plane and the log."""
 STOP_S = 2

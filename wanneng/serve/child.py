@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,21 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
+    async def start(
+        cls,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        before_exec: Callable[[], None] | None = None,
+    ) -> Child:
+        """`before_exec` is called in the new process."""
+
+        def prepare() -> None:
+            _die_with_parent()
+            if before_exec is not None:
+                before_exec()
+
         with log.open("wb") as output:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -40,7 +54,7 @@ class Child:
                     # Its own group: Ctrl-C in the terminal reaches this process alone, which stops the
                     # servers in their order.
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=prepare,
                 )
             except OSError as error:
                 raise StartError(f"{name} cannot be started: {command[0]}: {error.strerror}") from None

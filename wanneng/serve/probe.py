@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 
 from wanneng.errors import StartError
 from wanneng.serve.alive import running_stubs, stub_count_file
+from wanneng.serve.private_files import UMASK
 from wanneng.serve.triton import ENSEMBLE, buckets_of
 from wanneng.settings import ServeSettings, load_settings
 
@@ -25,6 +27,7 @@ def main() -> None:
         settings = load_settings({})
         for bucket in buckets_of(settings.model_config_name) or (None,):
             _infer(settings, bucket)
+        os.umask(UMASK)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         stub_count_file(settings).write_text(f"{running_stubs(settings.state_dir)}\n", encoding="ascii")
     except (StartError, OSError, http.client.HTTPException) as error:

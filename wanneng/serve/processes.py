@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wanneng.settings import CONTROL_PLANE_HOST, PREFIX, ServeSettings, inherited_environment
@@ -21,6 +21,8 @@ class ProcessSpec:
     log_name: str
     command: list[str]
     environment: dict[str, str]
+    before_exec: Callable[[], None] | None = None
+    """Called in the new process."""
 
 
 def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence[int]) -> ProcessSpec:

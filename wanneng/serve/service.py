@@ -16,14 +16,14 @@ from wanneng.settings import ServeSettings
 MAX_ENDS, ENDS_WINDOW_S = 5, 60.0
 """A process that ends more often than this is broken, not unlucky."""
 BROKEN_PAUSE_S = 10.0
-"""Before a broken one is started again."""
+"""Before a broken one is started again. It is never given up: what ends it may stop, or be an attack."""
 
 Say = Callable[[str], None]
 """Prints a line for a person."""
 
 
 class Service:
-    """`essential`: when it is broken, serving ends; any other is tried again, however often it ends."""
+    """`ready` tells whether a process that was started can be used; without it, it can be at once."""
 
     def __init__(
         self,
@@ -32,14 +32,12 @@ class Service:
         say: Say,
         *,
         ready: Probe | None = None,
-        essential: bool = True,
         broken_pause_s: float = BROKEN_PAUSE_S,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._say = say
         self._ready = ready
-        self._essential = essential
         self._broken_pause_s = broken_pause_s
         self._child: Child | None = None
         self._ends: deque[float] = deque()
@@ -48,12 +46,12 @@ class Service:
         """Return when it is ready; `StartError` when it ends before, or is not in time."""
         spec = self._spec()
         log = self._settings.state_dir / f"{spec.log_name}.log"
-        self._child = await Child.start(spec.title, spec.command, spec.environment, log)
+        self._child = await Child.start(spec.title, spec.command, spec.environment, log, spec.before_exec)
         if self._ready is not None:
             await wait_until(self._ready, self._child, self._settings.start_timeout_s)
 
     async def keep(self) -> None:
-        """Start it again whenever it ends, until cancelled; `StartError` when an essential one is broken."""
+        """Start it again whenever it ends, until cancelled."""
         assert self._child is not None, "start() comes first"
         while True:
             reason = await self.end(self._child)
@@ -61,19 +59,12 @@ class Service:
             self.clean_up()
             if not self._is_broken():
                 self._say(f"{reason}; starting it again")
-            elif self._essential:
-                raise StartError(
-                    f"{reason}, the {len(self._ends)}th time within {ENDS_WINDOW_S:.0f} s; "
-                    f"its last lines ({self._child.log}):\n{self._child.last_lines()}"
-                )
             else:
                 self._say(f"{reason}; starting it again in {self._broken_pause_s:.0f} s, see {self._child.log}")
                 await asyncio.sleep(self._broken_pause_s)
             try:
                 await self.start()
             except StartError as error:
-                if self._essential:
-                    raise
                 self._say(str(error))
                 self._child.kill_group()
             else:

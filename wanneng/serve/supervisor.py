@@ -16,6 +16,7 @@ from wanneng.serve import processes
 from wanneng.serve.access import admin_key, local_key
 from wanneng.serve.child import Child
 from wanneng.serve.ports import check_ports
+from wanneng.serve.private_files import prepare_state_dir
 from wanneng.serve.readiness import answers_ok, wait_for_success
 from wanneng.serve.service import Say, Service
 from wanneng.serve.triton_service import TritonService
@@ -60,9 +61,9 @@ class Supervisor:
         self._say = say
 
     async def run(self, on_ready: OnReady) -> None:
-        """Serve until SIGINT, SIGTERM or SIGHUP; `StartError` when something cannot be started or kept running."""
+        """Serve until SIGINT, SIGTERM or SIGHUP; `StartError` when something cannot be started."""
         check_ports(self._settings)
-        self._settings.state_dir.mkdir(parents=True, exist_ok=True)
+        prepare_state_dir(self._settings.state_dir)
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -125,9 +126,8 @@ def _services(settings: ServeSettings, http: httpx.AsyncClient, say: Say, admin:
         settings,
         say,
         ready=answers_ok(http, f"{settings.control_plane_url}/livez"),
-        essential=False,
     )
-    worker = Service(lambda: processes.worker(settings, internal_key), settings, say, essential=False)
+    worker = Service(lambda: processes.worker(settings, internal_key), settings, say)
     return _Services(triton, gateway, control_plane, worker)
 
 

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from wanneng.errors import StartError
+from wanneng.serve.private_files import OTHERS, prepare_state_dir
 from wanneng.serve.repository import MODELS, compose
+from wanneng.serve.seccomp import ignore_fchmod
 from wanneng.settings import PREFIX, ServeSettings, inherited_environment
 
-ADMIN_APIS = "model-repository,model-config,shared-memory,trace,logging"
-"""Triton's endpoints that change the server; only callers that know the secret header may use them."""
+CLOSED_APIS = "model-repository,model-config,shared-memory,trace,logging:Closed To Everybody=\n"
+"""Triton's endpoints that change the server or tell more than a result, and the header that opens them.
+
+Whoever reads this command with `ps` knows the header, so it is one that nobody can send: HTTP ends a value at a
+newline, and gRPC refuses a name with spaces and capitals before any handler sees the request.
+"""
 EXIT_TIMEOUT_S = 4
 NVIDIA = Path("/opt/tritonserver")
 """Where NVIDIA's image has the server."""
@@ -48,8 +54,8 @@ class TritonServer:
     """Length buckets that are served, in tokens; none where one model takes every length."""
 
     @property
-    def last_model(self) -> str:
-        """The ensemble that is loaded last."""
+    def ready_model(self) -> str:
+        """What is asked whether the models are ready: Triton answers once all of them are loaded."""
         return f"{ENSEMBLE}_s{self.buckets[-1]}" if self.buckets else ENSEMBLE
 
     def remove_shared_memory(self) -> None:
@@ -67,11 +73,11 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
     buckets = buckets_of(settings.model_config_name)
     server = _installation(settings.state_dir)
     prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
-    admin = f"{ADMIN_APIS}:wanneng-admin={secrets.token_hex(16)}"
+    ensembles = _ensembles(buckets)
     options = {
-        "model-repository": compose(settings.engine, settings.state_dir / "models"),
-        # The ensembles named below, and by them the models that they are made of: no bucket without its config.
-        "model-control-mode": "explicit",
+        "model-repository": compose(settings.engine, settings.state_dir / "models", ensembles),
+        # All of the repository, and nothing is loaded or unloaded later.
+        "model-control-mode": "none",
         "model-config-name": settings.model_config_name,
         "backend-directory": server.backends,
         "backend-config": f"python,shm-region-prefix-name={prefix}",
@@ -83,15 +89,14 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
         "metrics-port": settings.triton_metrics_port,
         "allow-gpu-metrics": str(server.has_gpu_metrics).lower(),
         "exit-timeout-secs": exit_timeout_s,
-        "http-restricted-api": admin,
-        "grpc-restricted-protocol": admin,
+        "http-restricted-api": CLOSED_APIS,
+        "grpc-restricted-protocol": CLOSED_APIS,
     }
     return TritonServer(
         [
             str(server.binary),
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in options.items()),
-            *(f"--load-model={ensemble}" for ensemble in _ensembles(buckets)),
         ],
         _environment(settings, server),
         prefix,
@@ -101,8 +106,9 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
 
 def exec_triton(settings: ServeSettings, exit_timeout_s: int) -> NoReturn:
     """Replace this process with tritonserver, so that a signal to it reaches Triton itself."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    prepare_state_dir(settings.state_dir)
     server = prepare_triton(settings, exit_timeout_s)
+    ignore_fchmod()
     os.execve(server.command[0], server.command, server.environment)  # noqa: S606 - the command is ours
 
 
@@ -162,6 +168,7 @@ def replace_file(source: Path, target: Path) -> None:
     """Copy by renaming: a stub that is still running keeps its file, which cannot be written to."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.copy2(source, partial)
+    partial.chmod(partial.stat().st_mode & ~OTHERS)
     partial.replace(target)
 
 

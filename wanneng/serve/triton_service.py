@@ -13,6 +13,7 @@ from wanneng.serve.alive import check_stubs, running_stubs
 from wanneng.serve.child import Child
 from wanneng.serve.processes import ProcessSpec
 from wanneng.serve.readiness import answers_ok
+from wanneng.serve.seccomp import ignore_fchmod
 from wanneng.serve.service import Say, Service
 from wanneng.serve.triton import TritonServer, prepare_triton
 from wanneng.settings import ServeSettings
@@ -63,9 +64,9 @@ class TritonService(Service):
 
     def _prepare(self) -> ProcessSpec:
         self._server = prepare_triton(self._settings)
-        return ProcessSpec("Triton", "triton", self._server.command, self._server.environment)
+        return ProcessSpec("Triton", "triton", self._server.command, self._server.environment, ignore_fchmod)
 
     async def _models_are_ready(self) -> bool:
         assert self._server is not None
-        url = f"{self._settings.triton_url}/v2/models/{self._server.last_model}/ready"
+        url = f"{self._settings.triton_url}/v2/models/{self._server.ready_model}/ready"
         return await answers_ok(self._http, url)()

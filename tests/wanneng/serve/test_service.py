@@ -1,4 +1,4 @@
-"""Processes that end are started again; only those that everything needs end everything."""
+"""Processes that end are started again, however often they end."""
 
 from __future__ import annotations
 
@@ -83,17 +83,9 @@ async def test_one_that_ends_is_started_again(make: Make, log: Log) -> None:
     assert log.lines == ["the control plane ended with 0; starting it again", "the control plane is back"]
 
 
-async def test_an_essential_one_that_goes_on_ending_ends_everything(make: Make, log: Log) -> None:
-    service = make(FAILING)
-    await service.start()
-    with pytest.raises(StartError, match=r"ended with 1, the 6th time within 60 s[^$]*no database"):
-        await service.keep()
-    assert len([line for line in log.lines if line.endswith("starting it again")]) == MAX_ENDS
-
-
-async def test_another_one_that_goes_on_ending_is_tried_now_and_then(make: Make, log: Log) -> None:
-    """So a broken control plane ends no classification."""
-    service = make(FAILING, essential=False, broken_pause_s=0.01)
+async def test_one_that_goes_on_ending_is_tried_now_and_then(make: Make, log: Log) -> None:
+    """A broken control plane ends no classification, and a Triton that somebody crashes is not given up."""
+    service = make(FAILING, broken_pause_s=0.01)
     await service.start()
     keeping = asyncio.create_task(service.keep())
     await log.until(2 * MAX_ENDS + 4)
@@ -102,13 +94,11 @@ async def test_another_one_that_goes_on_ending_is_tried_now_and_then(make: Make,
     assert "starting it again in 0 s, see " in log.lines[-1] + log.lines[-2]
 
 
-async def test_one_that_ends_before_it_is_ready_is_tried_again_if_it_is_not_essential(
-    make: Make, log: Log
-) -> None:
+async def test_one_that_ends_before_it_is_ready_is_tried_again(make: Make, log: Log) -> None:
     async def ready_but_for_the_second() -> bool:
         return not log.lines or any("before it was ready" in line for line in log.lines)
 
-    service = make(python("pass"), FAILING, RUNNING, ready=ready_but_for_the_second, essential=False)
+    service = make(python("pass"), FAILING, RUNNING, ready=ready_but_for_the_second)
     await service.start()
     keeping = asyncio.create_task(service.keep())
     await log.until(4)

@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,6 +37,19 @@ def test_every_address_of_triton_is_the_one_that_was_asked_for(tmp_path: Path) -
     server = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, triton_host="127.0.0.9"))
     for name in ("http", "grpc", "metrics"):
         assert f"--{name}-address=127.0.0.9" in server.command
+
+
+def test_the_header_that_opens_the_closed_apis_cannot_be_sent(tmp_path: Path) -> None:
+    """`ps` shows it to everybody; tests/e2e/test_strangers.py sends it to a real Triton in every way."""
+    command = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path)).command
+    options = dict(argument.partition("=")[::2] for argument in command)
+    for name in ("--http-restricted-api", "--grpc-restricted-protocol"):
+        apis, _, header = options[name].partition(":")
+        header_name, _, value = header.partition("=")
+        assert set(apis.split(",")) == {"model-repository", "model-config", "shared-memory", "trace", "logging"}
+        assert "\n" in value, "HTTP ends a header at a newline"
+        assert not re.fullmatch(r"[0-9a-z_.-]+", header_name), "what gRPC takes for a name"
+    assert options["--model-control-mode"] == "none"
 
 
 def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

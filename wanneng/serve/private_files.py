@@ -1,0 +1,44 @@
+"""Files that only their owner reads: what is created from now on, and what an earlier release left readable."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from wanneng.errors import StartError
+from wanneng.settings import CHECKOUT
+
+UMASK = 0o077
+"""No bit of a new file or folder is for others; the shared memory of Triton's Python models included."""
+OTHERS = 0o077
+
+
+def prepare_state_dir(folder: Path) -> None:
+    """Create `folder`, or take every bit for others from what is in it; this process creates none from now on.
+
+    `StartError` where the folder holds more than the state, or belongs to somebody else.
+    """
+    os.umask(UMASK)
+    if any(place.is_relative_to(folder) for place in (Path.home(), CHECKOUT)):
+        raise StartError(
+            f"{folder} holds more than this server's state; give it a folder of its own (--state-dir)"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:
+        raise StartError(f"{folder} is shared with other users; give the server a folder of its own (--state-dir)")
+    for path in (folder, *_below(folder)):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if mode & OTHERS:
+            path.chmod(mode & ~OTHERS)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Folders and files without following links: the models are links to the checkout's own files."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if not path.is_symlink():
+                yield path
