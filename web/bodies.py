@@ -13,8 +13,8 @@ from stores.errors import BodyTooLarge, BodyTooSlow, ClientDisconnected, Invalid
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
-MANY_BYTES, MAX_CONTAINERS = 65_536, 20_000
-"""A megabyte of empty lists takes longer to decode than anything that is asked here."""
+MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS = 65_536, 20_000, 50_000
+"""A megabyte of empty lists or of strings takes longer to decode than anything that is asked here."""
 
 _Body = TypeVar("_Body", bound=Struct)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
@@ -45,8 +45,8 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
 
 def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
     """The body as a struct; `NotJson`, or `InvalidRequest` with the path and the reason."""
-    if isinstance(body, bytes) and len(body) > MANY_BYTES and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
-        raise InvalidRequest(f"the body has more than {MAX_CONTAINERS} lists and objects")
+    if isinstance(body, bytes) and len(body) > MANY_BYTES:
+        _check_counts(body)
     try:
         decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
         decoded: _Body = decoder.decode(body)
@@ -55,3 +55,12 @@ def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
         raise InvalidRequest(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(f"the body is not JSON: {error}") from None
+
+
+def _check_counts(body: bytes) -> None:
+    """`InvalidRequest` for more than any request needs: counting is cheap, decoding all of it is not."""
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise InvalidRequest(f"the body has more than {MAX_CONTAINERS} lists and objects")
+    # A quotation mark within a string follows a backslash, one that begins a string never does.
+    if body.count(b'"') - body.count(b'\\"') > 2 * MAX_STRINGS:
+        raise InvalidRequest(f"the body has more than {MAX_STRINGS} strings")
