@@ -44,6 +44,7 @@ from stores.sql.retention import Retention
 from web.access_log import AccessLog
 from web.authentication import Authenticator
 from web.background import run_forever
+from web.loop_lag import LoopLag
 from web.metrics import HttpMetrics
 from web.middleware import Middleware
 from web.operations import routes_of
@@ -94,12 +95,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(run_forever(authenticator.keep_last_used))
+        background = (authenticator.keep_last_used, LoopLag(metrics.registry).watch)
+        running = [asyncio.create_task(run_forever(work)) for work in background]
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             with suppress(ServiceError):
                 await authenticator.store_last_used()
             await asyncio.to_thread(tracing.close)

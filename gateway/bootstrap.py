@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -48,6 +47,8 @@ from stores.factory import Stores, file_stores, sql_stores
 from stores.tenants import Quota
 from web.access_log import AccessLog
 from web.authentication import Authenticator
+from web.background import run_forever
+from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.operations import routes_of
 from web.problems import Problems
@@ -59,8 +60,6 @@ MAX_PROBES = 32
 """Connections of their own: probes must not wait behind the work that they judge."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
-RESTART_S = 1.0
-logger = logging.getLogger(__name__)
 
 
 def open_stores(settings: Settings) -> Stores:
@@ -137,7 +136,13 @@ def create_app(
         *routes_of(operations, authentication, settings),
         *Forwarding(forward_http, settings, forget).routes(),
     ]
-    background = [load_balancer.keep_healthy, load_balancer.keep_ready, keys.keep_last_used, usage.keep_stored]
+    background = [
+        LoopLag(metrics.registry).watch,
+        load_balancer.keep_healthy,
+        load_balancer.keep_ready,
+        keys.keep_last_used,
+        usage.keep_stored,
+    ]
     if stores.tenants_file is not None:
         background.append(stores.tenants_file.watch)
     if shared_quotas is not None:
@@ -168,16 +173,6 @@ def create_app(
 
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     return Middleware(router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext)
-
-
-async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
-    """Background work must not end with an error that nobody thought of: it is started again."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            logger.exception("background work ended and is started again")
-        await asyncio.sleep(RESTART_S)
 
 
 async def end_on_contradiction(load_balancer: LoadBalancer, settings: Settings, draining: Draining) -> None:

@@ -16,5 +16,5 @@ async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception:
-            log.exception("%s ended and is started again", work.__qualname__)
+            log.exception("%s ended and is started again", getattr(work, "__qualname__", work))
         await asyncio.sleep(RESTART_S)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from msgspec import Struct
 from starlette.requests import Request
 
 from stores.errors import InvalidRequest
+from stores.paging import PageRequest
 from web.openapi import query
 
 LIMIT, MAX_LIMIT = 20, 100
+MAX_AFTER_CHARACTERS = 200
 PARAMETERS = (
-    query("limit", f"How many; {LIMIT} by default.", type="integer", minimum=1, maximum=MAX_LIMIT),
-    query("after", "The id after which the page begins."),
+    query("limit", f"How many at most; {LIMIT} by default.", type="integer", minimum=1, maximum=MAX_LIMIT),
+    query(
+        "after",
+        "Where the page begins: `last_id` of the page before.",
+        minLength=1,
+        maxLength=MAX_AFTER_CHARACTERS,
+    ),
 )
-"""Of every paged list, for its operation."""
+"""Of every list, for its operation."""
 
 
-class Page(Struct, frozen=True):
+class ListAnswer(Struct, frozen=True):
     """Part of a list, and whether it goes on."""
 
     data: list[Any]
@@ -29,25 +35,23 @@ class Page(Struct, frozen=True):
     object: str = "list"
 
 
-class _HasId(Protocol):
+class HasId(Protocol):
     @property
     def id(self) -> str: ...
 
 
-_Item = TypeVar("_Item", bound=_HasId)
-
-
-def page_of(request: Request, items: Sequence[_Item]) -> Page:
-    """A page of `items`, in their order; `InvalidRequest` for an `after` that is not among them."""
+def page_request(request: Request) -> PageRequest:
+    """`InvalidRequest` for a `limit` or an `after` that no page has."""
     limit = request.query_params.get("limit", str(LIMIT))
     if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_LIMIT:
         raise InvalidRequest(f"must be 1 to {MAX_LIMIT}", field="limit")
-    start, after = 0, request.query_params.get("after")
-    if after is not None:
-        positions = [position for position, item in enumerate(items) if item.id == after]
-        if not positions:
-            raise InvalidRequest("no item has this id", field="after")
-        start = positions[0] + 1
-    page = items[start : start + int(limit)]
-    first, last = (page[0].id, page[-1].id) if page else (None, None)
-    return Page(list(page), first, last, start + len(page) < len(items))
+    after = request.query_params.get("after")
+    if after is not None and not (after.isprintable() and 1 <= len(after) <= MAX_AFTER_CHARACTERS):
+        raise InvalidRequest(f"must have 1 to {MAX_AFTER_CHARACTERS} printable characters", field="after")
+    return PageRequest(int(limit), after)
+
+
+def list_answer(items: list[Any], *, has_more: bool) -> ListAnswer:
+    """`items`, each with its `id`."""
+    first, last = (items[0].id, items[-1].id) if items else (None, None)
+    return ListAnswer(items, first, last, has_more)

@@ -1,4 +1,4 @@
-"""What the composition root runs beside the requests, for as long as the process lives."""
+"""Background work, which runs beside the requests for as long as the process lives."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import logging
 
 import pytest
 
-from gateway.bootstrap import run_forever
+from web.background import run_forever
 
 
 async def test_background_work_that_ends_is_started_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("gateway.bootstrap.RESTART_S", 0.0)
+    monkeypatch.setattr("web.background.RESTART_S", 0.0)
     begun = asyncio.Queue[int]()
 
     async def work() -> None:
