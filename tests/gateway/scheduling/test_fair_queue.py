@@ -364,6 +364,10 @@ async def test_batch_lines_may_wait_and_make_nobody_else_refused_for_a_long_wait
     assert lines == 50_000, "half of all"
     admitted, _ = slow.fill("t")
     assert 100 <= admitted <= 105, "as without them"
+    slow = await Slow(per_s=200, max_delay_s=0.5).warm()
+    slow.fill("t")
+    lines, _ = slow.fill("t", 1_000, low_priority=True)
+    assert lines == 50_000, "though another request of the tenant would wait too long"
 
 
 async def test_long_pairs_count_for_what_they_cost() -> None:
