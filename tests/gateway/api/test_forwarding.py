@@ -278,7 +278,7 @@ async def test_a_control_plane_that_hangs_is_given_up(monkeypatch: pytest.Monkey
 
 
 async def test_an_upload_that_does_not_end_is_given_up() -> None:
-    async with planes(forward_timeout_s=0.1) as both:
+    async with asyncio.timeout(5), planes(forward_timeout_s=0.1) as both:
         status_line = await both.raw(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 9\r\n\r\n{")
         assert status_line.startswith(b"HTTP/1.1 408 ")
         assert (await both.logged())["error_code"] == "body_too_slow"
