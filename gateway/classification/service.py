@@ -41,7 +41,7 @@ from gateway.tenancy.quotas import Quotas, QuotaStatus
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall
 from gateway.triton.load_balancer import LoadBalancer
-from stores.errors import InvalidRequest, ServiceError
+from stores.errors import ClientDisconnected, InvalidRequest, ServiceError
 from stores.tenants import Quota
 from web.authentication import Caller
 
@@ -162,6 +162,17 @@ class ClassificationService:
         charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs), tokens)
         deadline = self._deadline(caller, options)
         work = Work(pairs, max_tokens, caller, options, charge, limits.pairs_in_flight, deadline)
+        try:
+            return await self._attempt(work)
+        except (DeadlineExceeded, ClientDisconnected, asyncio.CancelledError):
+            if charge.computed:
+                # An abandoned request was charged all the same.
+                self._count(work)
+            raise
+
+    async def _attempt(self, work: Work) -> PairValues:
+        """Look up, plan, admit, charge, compute; again when an engine changed meanwhile."""
+        pairs, caller, options, charge = work.pairs, work.caller, work.options, work.charge
         for _ in range(ENGINE_ATTEMPTS):
             work.begin_attempt()
             engine = self._load_balancer.choose_engine()
@@ -180,10 +191,12 @@ class ClassificationService:
                 except EngineChanged:
                     continue
             charge.correct(work.tokens)
-            cached = len(pairs) - work.computed
-            self._usage.count(caller.tenant_id, computed=work.computed, cached=cached, tokens=work.tokens)
-            return PairValues(rows, engine, work.computed, cached, work.tokens, work.triton_s)
+            self._count(work, cached=len(pairs) - work.computed)
+            return PairValues(rows, engine, work.computed, len(pairs) - work.computed, work.tokens, work.triton_s)
         raise TritonUnavailable("the engine changed while this request ran; try again")
+
+    def _count(self, work: Work, *, cached: int = 0) -> None:
+        self._usage.count(work.caller.tenant_id, computed=work.computed, cached=cached, tokens=work.tokens)
 
     async def _look_up(self, rows: Sequence[RowValues], *, fresh: bool) -> None:
         keys = [key for row in rows for key in row.keys]

@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 
+from gateway.classification.options import CallOptions
 from gateway.errors import DeadlineExceeded, Overloaded, QuotaExceeded, TritonFailed, TritonUnavailable
 from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY
 from stores.tenants import Quota
@@ -223,3 +224,16 @@ async def test_known_and_joined_pairs_cost_what_cached_ones_do(cost: float, left
     await world.classify(LABELS, quota=QUOTA)
     assert world.backend.pairs_computed == 3
     assert remaining(world) == left
+
+
+async def test_an_abandoned_request_is_in_the_usage_as_it_was_charged() -> None:
+    """One that got no answer in time, and one whose caller left."""
+    world = FakeService(FakeBackend(gate=asyncio.Event()))
+    with pytest.raises(DeadlineExceeded):
+        await world.classify(LABELS, quota=QUOTA, options=CallOptions(timeout_s=0.05))
+    leaving = asyncio.create_task(world.classify(LABELS, "另一个", quota=QUOTA))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert remaining(world) == 100 - 2 * len(LABELS)
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 2 * len(LABELS), 0)]
