@@ -38,7 +38,8 @@ def query(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """OpenAPI 3.1."""
-    kinds = {kind for one in operations for kind in (*([one.body] if one.body else []), *one.answers)}
+    kinds = {kind for operation in operations for kind in operation.answers}
+    kinds |= {operation.body for operation in operations if operation.body is not None}
     ordered = sorted(kinds, key=str)
     references, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     schemas = dict(zip(ordered, references, strict=True))

@@ -169,9 +169,9 @@ def plan_joins(
         for index in row.missing():
             if (id(row), index) in own:
                 continue
-            found = flights.find(row.keys[index])
-            assert found is not None, "planned or under way, and nothing was awaited in between"
-            flight, result_index = found
+            under_way = flights.find(row.keys[index])
+            assert under_way is not None, "planned or under way, and nothing was awaited in between"
+            flight, result_index = under_way
             part = parts.setdefault((id(row), id(flight)), Part(row, flight, [], []))
             part.indices.append(index)
             part.result_indices.append(result_index)
