@@ -15,13 +15,6 @@ RUN python3 -m venv /opt/venv \
     && python3 -m compileall -q /opt/venv
 
 FROM ${BASE}
-ARG VERSION=dev
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="wanneng gateway" \
-      org.opencontainers.image.description="Multi-tenant zero-shot classification: gateway and control plane" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 ca-certificates \
     && rm -rf /var/lib/apt/lists/*
@@ -45,3 +38,11 @@ ENTRYPOINT ["python3", "-m"]
 CMD ["gateway"]
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
+# Last, so that builds of other commits reuse the layers.
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="wanneng gateway" \
+      org.opencontainers.image.description="Multi-tenant zero-shot classification: gateway and control plane" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -19,13 +19,6 @@ RUN python3 -m venv /opt/venv \
 
 # The server from the `nvidia-pytriton` wheel, with ONNX Runtime in a Python model: for laptops, CI and CPU clusters.
 FROM ${CPU_BASE} AS cpu
-ARG VERSION=dev
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="wanneng triton (CPU)" \
-      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, ONNX Runtime on the CPU" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 libpython3.11 \
     && rm -rf /var/lib/apt/lists/*
@@ -46,16 +39,17 @@ EXPOSE 8000 8001 8002
 ENTRYPOINT ["python3", "-m", "wanneng"]
 CMD ["triton"]
 HEALTHCHECK --interval=15s --timeout=12s --start-period=120s CMD ["python3", "-m", "wanneng.serve.probe"]
-
-# NVIDIA's Triton image, with the TensorRT and ONNX Runtime backends and TensorRT's builder. Requires x86-64.
-FROM ${GPU_BASE} AS gpu
+# Last, so that builds of other commits reuse the layers.
 ARG VERSION=dev
 ARG REVISION=unknown
-LABEL org.opencontainers.image.title="wanneng triton (GPU)" \
-      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, TensorRT and ONNX Runtime" \
+LABEL org.opencontainers.image.title="wanneng triton (CPU)" \
+      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, ONNX Runtime on the CPU" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+
+# NVIDIA's Triton image, with the TensorRT and ONNX Runtime backends and TensorRT's builder. Requires x86-64.
+FROM ${GPU_BASE} AS gpu
 COPY requirements/plans.txt /tmp/
 # With access to the system packages, which include TensorRT.
 RUN python3 -m venv --system-site-packages /opt/venv \
@@ -75,3 +69,11 @@ EXPOSE 8000 8001 8002
 ENTRYPOINT ["python3", "-m", "wanneng"]
 CMD ["triton"]
 HEALTHCHECK --interval=15s --timeout=12s --start-period=600s CMD ["python3", "-m", "wanneng.serve.probe"]
+# Last, so that builds of other commits reuse the layers.
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="wanneng triton (GPU)" \
+      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, TensorRT and ONNX Runtime" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
