@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("gateway", "python_backend", "engine", "wanneng")
+PACKAGES = (
+    "gateway",
+    "control_plane",
+    "stores",
+    "web",
+    "python_backend",
+    "engine",
+    "training",
+    "loadtest",
+    "benchmarks",
+    "wanneng",
+)
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 DRAWERS = {"utils", "common", "helpers", "manager", "base", "misc"}
 

@@ -1,4 +1,4 @@
-"""Tritons and a gateway as processes of their own, without `wanneng serve` around them."""
+"""Tritons, a gateway and a control plane as processes of their own, without `wanneng serve` around them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -41,7 +43,7 @@ class TritonProcess:
         self.server = prepare_triton(
             ServeSettings(
                 engine=self.engine,
-                state=self.state,
+                state_dir=self.state,
                 triton_http_port=http,
                 triton_grpc_port=grpc,
                 triton_metrics_port=metrics,
@@ -88,28 +90,34 @@ class TritonProcess:
 
 @dataclass
 class GatewayProcess:
-    """One gateway before these Tritons; keys are not asked for."""
+    """One gateway before these Tritons, with a control plane behind it unless told otherwise; no key is needed."""
 
     triton_url: str
     state: Path
     port: int = field(default_factory=lambda: free_ports(1)[0])
     settings: dict[str, str] = field(default_factory=dict)
+    with_control_plane: bool = True
+    control_plane_port: int = field(default_factory=lambda: free_ports(1)[0])
     process: subprocess.Popen[bytes] = field(init=False)
+    control_plane: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        with (self.state / "gateway.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        """Migrates a SQLite database of its own first."""
+        if "WANNENG_DATABASE_URL" not in self.settings:
+            migrate = [sys.executable, "-m", "control_plane", "migrate"]
+            subprocess.run(migrate, cwd=ROOT, env=self.environment, check=True, timeout=60)
+        self.process = self._spawn("gateway.log", "gateway")
+        if self.with_control_plane:
+            self.start_control_plane()
         wait_for(f"{self.url}/readyz")
+
+    def start_control_plane(self) -> None:
+        self.control_plane = self._spawn("control-plane.log", "control_plane", "serve")
+        wait_for(f"http://127.0.0.1:{self.control_plane_port}/livez")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,23 +125,34 @@ class GatewayProcess:
             "WANNENG_TRITON_URL": self.triton_url,
             "WANNENG_PORT": str(self.port),
             "WANNENG_DATABASE_URL": f"sqlite:///{self.state}/wanneng.db",
+            "WANNENG_CONTROL_PLANE_PORT": str(self.control_plane_port),
+            "WANNENG_CONTROL_PLANE_URL": f"http://127.0.0.1:{self.control_plane_port}",
+            "WANNENG_GATEWAY_URL": self.url,
+            "WANNENG_INTERNAL_KEY": "internal-key-of-the-tests-0123456789abcdef",
         }
         return dict(os.environ) | own | self.settings
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """A worker on the gateway's database."""
-        with (self.state / "worker.log").open("ab") as log:
+    def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
+        """A worker on the same database, with `settings` of its own."""
+        return self._spawn("worker.log", "control_plane", "worker", settings=settings)
+
+    def stop(self) -> None:
+        for process in (self.process, self.control_plane):
+            if process is not None:
+                process.terminate()
+                process.wait(timeout=10)
+
+    def _spawn(
+        self, log_name: str, *module: str, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
+        with (self.state / log_name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "gateway.worker"],
+                [sys.executable, "-m", *module],
                 cwd=ROOT,
-                env=self.environment,
+                env=self.environment | dict(settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=10)
 
 
 def wait_for(url: str) -> None:

@@ -24,14 +24,14 @@ def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago, each a different one."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
 
 
 def descendants(pid: int) -> set[int]:
     """All processes below `pid`."""
-    found: set[int] = set()
+    below: set[int] = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
@@ -39,8 +39,8 @@ def descendants(pid: int) -> set[int]:
             continue
         if int(fields[1]) == pid:
             child = int(path.parent.name)
-            found |= {child} | descendants(child)
-    return found
+            below |= {child} | descendants(child)
+    return below
 
 
 def alive(pid: int) -> bool:
@@ -58,10 +58,10 @@ def command_line(pid: int) -> str:
 class Server:
     """One `wanneng serve` and its addresses."""
 
-    state: Path
+    state_dir: Path
     engine: Path | None = None
     config_name: str = "local"
-    ports: list[int] = field(default_factory=lambda: free_ports(4))
+    ports: list[int] = field(default_factory=lambda: free_ports(5))
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] = field(init=False)
 
@@ -88,16 +88,16 @@ class Server:
         return sum(m["inference_count"] for m in engines), sum(m["execution_count"] for m in engines)
 
     def start(self) -> None:
-        names = ("PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+        names = ("PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "CONTROL_PLANE_PORT")
         environment = dict(os.environ) | {
             f"WANNENG_{name}": str(port) for name, port in zip(names, self.ports, strict=True)
         }
-        environment["WANNENG_STATE"] = str(self.state)
+        environment["WANNENG_STATE_DIR"] = str(self.state_dir)
         environment["WANNENG_MODEL_CONFIG_NAME"] = self.config_name
         if self.engine is not None:
             environment["WANNENG_ENGINE"] = str(self.engine)
         environment |= self.settings
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.state_dir.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wanneng", "serve"],
             cwd=ROOT,
@@ -136,10 +136,10 @@ class Server:
 
 @contextmanager
 def serving(
-    state: Path, engine: Path | None = None, config_name: str = "local", **settings: str
+    state_dir: Path, engine: Path | None = None, config_name: str = "local", **settings: str
 ) -> Iterator[Server]:
     """A server that answers; stopped at the end. `settings`: further variables of its environment."""
-    server = Server(state, engine, config_name, settings=settings)
+    server = Server(state_dir, engine, config_name, settings=settings)
     server.start()
     try:
         server.wait_until_ready()

@@ -55,7 +55,7 @@ def test_one_refused_line_loses_no_other(server: Server, tmp_path: Path) -> None
 def test_a_refusal_is_one_sentence(server: Server) -> None:
     done = wanneng(TEXT, "--labels", "投诉,投诉", url=server.url)
     assert done.returncode == 1
-    assert done.stderr.strip() == "wanneng: labels[1]: given twice"
+    assert done.stderr.strip() == "wanneng: labels[1]: duplicate label"
 
 
 def test_nobody_at_the_address_is_one_sentence() -> None:

@@ -50,7 +50,7 @@ def run(command: list[str], server: Server, checkout: Path) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "WANNENG_URL": server.url,
-        "WANNENG_ADMIN_KEY": (server.state / "admin.key").read_text(encoding="utf-8").strip(),
+        "WANNENG_ADMIN_KEY": (server.state_dir / "admin.key").read_text(encoding="utf-8").strip(),
     }
     done = subprocess.run(
         command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=120, check=False

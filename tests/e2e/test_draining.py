@@ -22,7 +22,12 @@ BODY = json.dumps({"text": "这个手机质量太差，要求退款", "labels": 
 
 @pytest.fixture
 def gateway(server: Server, tmp_path: Path) -> Iterator[GatewayProcess]:
-    running = GatewayProcess(f"http://{server.triton_http}", tmp_path, settings={"WANNENG_DRAIN_S": str(DRAIN_S)})
+    running = GatewayProcess(
+        f"http://{server.triton_http}",
+        tmp_path,
+        settings={"WANNENG_DRAIN_S": str(DRAIN_S)},
+        with_control_plane=False,
+    )
     running.start()
     yield running
     with suppress(ProcessLookupError):

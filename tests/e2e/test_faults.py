@@ -1,6 +1,6 @@
 """Faults of one of two Tritons under load: no client sees an error, and afterwards it has work again.
 
-Seen failing: with `gateway/replicas.py` as it was before calls left a silent replica, for each fault that hangs
+Seen failing: with the load balancer as it was before calls left a silent replica, for each fault that hangs
 (504 after the deadline), for the killed Python processes and for noise (502); with one attempt, for those that
 close connections; with the first of two drawn replicas instead of the less busy, for the late one.
 """
@@ -19,9 +19,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.addresses import Address
-from gateway.replicas import Replicas
-from gateway.triton import Triton
+from gateway.triton.backend import InferenceCall
+from gateway.triton.client import TritonClient
+from gateway.triton.discovery import Address
+from gateway.triton.load_balancer import LoadBalancer
 from tests.e2e.pressure import CLIENTS, LABELS, Load, Say, judge, load, until
 from tests.e2e.proxy import LATE_S, Harm, Proxy, proxied
 from tests.e2e.replicas import GatewayProcess, TritonProcess
@@ -130,7 +131,7 @@ async def test_a_network_that_fails_is_not_seen_by_clients(
 
 @dataclass
 class Names:
-    """An `Addresses` that a test changes, in the place of DNS."""
+    """A `Discovery` that a test changes, in the place of DNS."""
 
     urls: list[str]
 
@@ -145,14 +146,14 @@ async def test_a_replica_that_comes_or_goes_is_not_seen(tritons: Tritons, verdic
     """
     names, answered = Names([tritons.second.url]), 0
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-        replicas = Replicas(names, lambda url: Triton(http, url), time.monotonic)
-        keeping = asyncio.create_task(replicas.keep())
+        balancer = LoadBalancer(names, lambda url: TritonClient(http, url))
+        keeping = asyncio.create_task(balancer.keep_healthy())
         stopping = asyncio.Event()
 
         async def client() -> None:
             nonlocal answered
             while not stopping.is_set():
-                await replicas.logits("要求退款", LABELS, "{}", None, DEADLINE_S)
+                await balancer.logits(InferenceCall("要求退款", LABELS, "{}", None, time.monotonic() + DEADLINE_S))
                 answered += 1
 
         async with asyncio.TaskGroup() as clients:
@@ -163,7 +164,9 @@ async def test_a_replica_that_comes_or_goes_is_not_seen(tritons: Tritons, verdic
             names.urls.append(tritons.first.url)
             await until(lambda: tritons.first.pairs() > before + 100, "the new one has work")
             names.urls.remove(tritons.second.url)
-            await until(lambda: [one.url for one in replicas.known] == names.urls, "the old one is forgotten")
+            await until(
+                lambda: [replica.url for replica in balancer.replicas] == names.urls, "the old one is forgotten"
+            )
             tritons.second.kill()
             done = answered
             await until(lambda: answered > done + 100, "answers go on")
@@ -192,7 +195,7 @@ async def nobody_waits_for_it(seen: Load) -> None:
     done = len(seen.answers) + CLIENTS
 
     def going_on() -> bool:
-        late = [one for one in seen.answers[-2 * CLIENTS :] if one.seconds > QUICK_S]
+        late = [answer for answer in seen.answers[-2 * CLIENTS :] if answer.seconds > QUICK_S]
         return len(seen.answers) > done + 200 and seen.longest_wait_s < QUICK_S and not late
 
     await until(going_on, "the other goes on")

@@ -1,8 +1,8 @@
 """Faults of what stands beside Triton, under load: Redis, PostgreSQL, the disk, the gateway, the clock.
 
-Seen failing: Redis with a time-out of 10 s (the slowest answer), PostgreSQL with identities that all ask at once
-while it hangs (the slowest answer) and with `OUTAGE_S` of 0 (503), the disk with a usage that forgets what could
-not be stored, the gateway's end with a client of one attempt.
+Seen failing: Redis with a time-out of 10 s (the slowest answer), PostgreSQL with keys that all are looked up at
+once while it hangs (the slowest answer) and with `OUTAGE_S` of 0 (503), the disk with a usage that forgets what
+could not be stored, the gateway's end with a client of one attempt.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from gateway.app import create_app
+from gateway.bootstrap import create_app
 from gateway.settings import Settings
+from stores.api_keys import generate_key
+from stores.tenants import ACTIVE, SCOPES, ApiKey, Tenant
 from tests.e2e.pressure import BODIES, FRESH, Load, Say, judge, load, until
 from tests.e2e.replicas import GatewayProcess
 from tests.e2e.server import ROOT, Server, command_line, descendants, serving
-from tests.fakes.classifier import FakeClassifier
+from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import Memory, fake_stores
-from tests.postgresql import PostgresServer, postgresql_server
-from tests.redis_server import RedisServer, running_redis
+from tests.postgresql import PostgresServer
+from tests.redis_server import RedisServer
 from wanneng.client import AsyncClient
 
 PAIRS = 1_000
@@ -55,58 +56,46 @@ def start(server: Server, tmp_path: Path) -> Iterator[Start]:
         yield started
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running_redis(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def postgresql() -> Iterator[PostgresServer]:
-    with postgresql_server() as running:
-        yield running
-
-
 async def going_on(seen: Load, count: int = 100) -> None:
     done = len(seen.answers)
     await until(lambda: len(seen.answers) > done + count, "answers come")
 
 
-def shared_is_up(gateway: GatewayProcess) -> bool:
+def redis_is_up(gateway: GatewayProcess) -> bool:
     metrics = httpx.get(f"{gateway.url}/metrics", headers=OPERATOR, trust_env=False).text
-    return "wanneng_shared_up 1.0" in metrics
+    return "wanneng_redis_up 1.0" in metrics
 
 
 @pytest.mark.parametrize("fault", ["killed", "stopped"])
-async def test_redis_is_not_missed(fault: str, redis: RedisServer, start: Start, verdict: Say) -> None:
-    gateway = start(WANNENG_REDIS_URL=redis.url, WANNENG_ADMIN_KEY="operator")
+async def test_redis_is_not_missed(fault: str, redis_server: RedisServer, start: Start, verdict: Say) -> None:
+    gateway = start(WANNENG_REDIS_URL=redis_server.url, WANNENG_ADMIN_KEY="operator")
     bodies = [{"text": f"{i}要求退款", "labels": "投诉,咨询"} for i in range(2_000)]
     async with load(gateway.url, bodies, {}, clients=4) as seen:
         await going_on(seen)
-        assert shared_is_up(gateway)
+        assert redis_is_up(gateway)
         harm, heal = {
-            "killed": (redis.kill, redis.start),
-            "stopped": (lambda: redis.signal(signal.SIGSTOP), lambda: redis.signal(signal.SIGCONT)),
+            "killed": (redis_server.kill, redis_server.start),
+            "stopped": (lambda: redis_server.signal(signal.SIGSTOP), lambda: redis_server.signal(signal.SIGCONT)),
         }[fault]
         harm()
-        await until(lambda: not shared_is_up(gateway), "the loss is noticed")
+        await until(lambda: not redis_is_up(gateway), "the loss is noticed")
         await going_on(seen, 200)
         heal()
-        await until(lambda: shared_is_up(gateway), "it is asked again")
+        await until(lambda: redis_is_up(gateway), "it is asked again")
         await going_on(seen)
     judge(f"Redis {fault}", seen, verdict, slowest_s=2.0)
 
 
 @pytest.mark.parametrize("fault", ["killed", "stopped"])
 async def test_known_keys_outlast_postgresql(
-    fault: str, postgresql: PostgresServer, start: Start, verdict: Say
+    fault: str, own_postgresql: PostgresServer, start: Start, verdict: Say
 ) -> None:
     """New keys cannot be looked up meanwhile, and are told so within the bound of a wait for the database."""
-    gateway, known, unknown = with_keys(postgresql, start)
+    gateway, known, unknown = with_keys(own_postgresql, start)
     bearer = {"Authorization": f"Bearer {unknown}"}
     async with load(gateway.url, BODIES, FRESH | {"Authorization": f"Bearer {known}"}, clients=8) as seen:
         await going_on(seen)
-        postgresql.signal(signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+        own_postgresql.signal(signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
         # Longer than a key is remembered, so that it would be looked up.
         await asyncio.sleep(3.0)
         began = time.monotonic()
@@ -117,9 +106,9 @@ async def test_known_keys_outlast_postgresql(
             assert int(refused.headers["retry-after"]) >= 1
             await going_on(seen)
             if fault == "killed":
-                await asyncio.to_thread(postgresql.start)
+                await asyncio.to_thread(own_postgresql.start)
             else:
-                postgresql.signal(signal.SIGCONT)
+                own_postgresql.signal(signal.SIGCONT)
             await until(lambda: httpx.get(f"{gateway.url}/livez", trust_env=False).is_success, "it lives")
             healed = time.monotonic()
             while (await http.post("/v1/classify", json=BODIES[0], headers=bearer)).is_error:
@@ -136,9 +125,9 @@ async def test_known_keys_outlast_postgresql(
 def with_keys(postgresql: PostgresServer, start: Start) -> tuple[GatewayProcess, str, str]:
     """A gateway on a migrated database, and two keys, neither of which it has looked up."""
     database = {"WANNENG_DATABASE_URL": f"{postgresql.url}/postgres"}
-    migrate = [sys.executable, "-m", "gateway.stores"]
+    migrate = [sys.executable, "-m", "control_plane", "migrate"]
     subprocess.run(migrate, cwd=ROOT, env=dict(os.environ) | database, check=True, timeout=60)
-    own = {"WANNENG_ADMIN_KEY": "operator", "WANNENG_REQUIRE_KEY": "true", "WANNENG_KEY_MEMORY_S": "1"}
+    own = {"WANNENG_ADMIN_KEY": "operator", "WANNENG_REQUIRE_KEY": "true", "WANNENG_KEY_CACHE_TTL_S": "1"}
     gateway = start(**database, **own)
     with httpx.Client(base_url=gateway.url, headers=OPERATOR, timeout=30, trust_env=False) as operator:
         tenant = operator.post("/v1/tenants", json={"name": "acme"}).json()["id"]
@@ -147,7 +136,7 @@ def with_keys(postgresql: PostgresServer, start: Start) -> tuple[GatewayProcess,
 
 
 async def test_a_full_disk_refuses_what_must_be_kept_and_nothing_else(start: Start, verdict: Say) -> None:
-    """The disk is full for this process: no file of it may grow, its log among them."""
+    """The disk is full for both planes: no file of theirs may grow, their logs among them."""
     gateway = start()
     labels = {"labels": ["投诉", "咨询"]}
     async with (
@@ -155,8 +144,7 @@ async def test_a_full_disk_refuses_what_must_be_kept_and_nothing_else(start: Sta
         httpx.AsyncClient(base_url=gateway.url, timeout=30, trust_env=False) as http,
     ):
         assert (await http.put("/v1/label-sets/before", json=labels)).status_code == 201
-        pid, unlimited = gateway.process.pid, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        limit_file_size(gateway, 1)
         refused = await http.put("/v1/label-sets/meanwhile", json=labels)
         assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
         assert "disk" in refused.json()["detail"]
@@ -165,7 +153,7 @@ async def test_a_full_disk_refuses_what_must_be_kept_and_nothing_else(start: Sta
         # Usage is stored every 5 s; that has to fail once, and to lose nothing.
         await asyncio.sleep(6)
         await going_on(seen)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        limit_file_size(gateway, resource.RLIM_INFINITY)
         assert (await http.put("/v1/label-sets/meanwhile", json=labels)).status_code == 201
         await going_on(seen)
     judge("the disk full", seen, verdict, slowest_s=3.0)
@@ -173,6 +161,12 @@ async def test_a_full_disk_refuses_what_must_be_kept_and_nothing_else(start: Sta
     while (used := used_requests(gateway)) < len(seen.answers) + 1:
         assert time.monotonic() < deadline, f"{used} of {len(seen.answers) + 1} requests were counted"
         await asyncio.sleep(0.5)
+
+
+def limit_file_size(gateway: GatewayProcess, max_bytes: int) -> None:
+    assert gateway.control_plane is not None
+    for pid in (gateway.process.pid, gateway.control_plane.pid):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (max_bytes, resource.RLIM_INFINITY))
 
 
 def used_requests(gateway: GatewayProcess) -> int:
@@ -208,17 +202,19 @@ async def test_a_killed_gateway_is_not_seen_through_the_client(tmp_path: Path, v
 async def test_a_clock_that_jumps_changes_no_answer(verdict: Say) -> None:
     """A day on, two back: keys, quotas and usage go on. Through the clock that the gateway is given."""
     clock, memory = FakeClock(), Memory()
-    settings: dict[str, Any] = {"admin_key": "operator", "require_key": True, "pairs_per_minute": PAIRS}
-    app = create_app(Settings(**settings), classifier=FakeClassifier(), stores=fake_stores(memory), clock=clock)
+    stores, key = fake_stores(memory), generate_key()
+    await stores.tenants.add(Tenant("t_acme", "acme", ACTIVE, clock.now()))
+    await stores.api_keys.add(ApiKey(key.id, "t_acme", key.digest, SCOPES, clock.now(), None))
+    app = create_app(
+        Settings(require_key=True, pairs_per_minute=PAIRS), backend=FakeBackend(), stores=stores, clock=clock
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     statuses = []
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as http,
     ):
-        tenant = (await http.post("/v1/tenants", json={"name": "acme"}, headers=OPERATOR)).json()["id"]
-        made = await http.post(f"/v1/tenants/{tenant}/keys", json={}, headers=OPERATOR)
-        bearer = {"Authorization": f"Bearer {made.json()['key']}"}
+        bearer = {"Authorization": f"Bearer {key.key}"}
         for step in (timedelta(), timedelta(days=1), timedelta(days=-2), timedelta(hours=1)):
             clock.at += step
             for number in range(10):
@@ -231,5 +227,5 @@ async def test_a_clock_that_jumps_changes_no_answer(verdict: Say) -> None:
                 assert PAIRS - spent - 1 <= left < PAIRS - spent / 2
     verdict("the clock jumps", f"{statuses.count(200)} of {len(statuses)} answered")
     assert set(statuses) == {200}
-    assert sum(use.requests for use in memory.uses.values()) == len(statuses)
-    assert len(memory.uses) == 3, "of three days"
+    assert sum(usage.requests for usage in memory.usage.values()) == len(statuses)
+    assert len(memory.usage) == 3, "of three days"

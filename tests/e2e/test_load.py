@@ -1,4 +1,4 @@
-"""Locust itself against a real server: every door, the direct way to Triton, and verdicts both ways."""
+"""Locust against a real server: every endpoint, Triton itself, and verdicts both ways."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loaded(server: Server, tmp_path: Path, *options: str) -> tuple[int, dict[str
         check=False,
         cwd=ROOT,
         env=dict(os.environ)
-        | {"WANNENG_ADMIN_KEY": (server.state / "admin.key").read_text(encoding="utf-8").strip()},
+        | {"WANNENG_ADMIN_KEY": (server.state_dir / "admin.key").read_text(encoding="utf-8").strip()},
         capture_output=True,
         text=True,
         timeout=120,
@@ -64,10 +64,10 @@ def test_several_processes_share_the_load_and_give_one_verdict(server: Server, t
     assert verdict["promises"]["answered of those due"]["measured"] == "100%"
 
 
-def test_batches_are_a_door_too(server: Server, tmp_path: Path) -> None:
+def test_a_workload_may_hold_batches(server: Server, tmp_path: Path) -> None:
     data = yaml.safe_load((WORKLOADS / "mixed.yaml").read_text(encoding="utf-8"))
     own = WORKLOADS / f"test-{os.getpid()}.yaml"
-    own.write_text(yaml.safe_dump(data | {"kinds": {"bulk": 1}}), encoding="utf-8")
+    own.write_text(yaml.safe_dump(data | {"kinds": {"batch": 1}}), encoding="utf-8")
     try:
         _, verdict = loaded(server, tmp_path, "--workload", own.stem, "--rate", "0.6")
     finally:

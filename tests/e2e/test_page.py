@@ -133,7 +133,7 @@ def test_an_error_says_in_words_what_is_missing(page: Page) -> None:
     page.get_by_text("更多选项").click()
     page.get_by_label("假设模板（{} 处是标签）").fill("没有位置")
     classify(page)
-    expect(page.get_by_role("alert")).to_contain_text("exactly one {} is needed")
+    expect(page.get_by_role("alert")).to_contain_text("needs exactly one {}")
 
 
 def test_the_language_follows_the_browser_and_can_be_switched(browser: Browser, server: Server) -> None:
@@ -212,7 +212,9 @@ def test_a_key_is_asked_for_used_and_kept_in_the_tab_alone(browser: Browser, tmp
             classify(page)
             expect(page.get_by_role("alert")).to_contain_text("需要有效的密钥")
             page.get_by_text("密钥", exact=True).click()
-            page.get_by_label("租户密钥，只保存在本标签页").fill((server.state / "local.key").read_text().strip())
+            page.get_by_label("租户密钥，只保存在本标签页").fill(
+                (server.state_dir / "local.key").read_text().strip()
+            )
             page.get_by_label("租户密钥，只保存在本标签页").press("Tab")
             classify(page)
             bars(page)
@@ -249,12 +251,12 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, s
 
 
 def test_the_page_is_light_and_allows_nothing_inline(page: Page) -> None:
-    sizes = [path.stat().st_size for path in (ROOT / "gateway/ui").iterdir()]
+    sizes = [path.stat().st_size for path in (ROOT / "control_plane/page").iterdir()]
     assert sum(sizes) < 60_000
     response = page.goto("/")
     assert response is not None
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    html = (ROOT / "gateway/ui/index.html").read_text(encoding="utf-8")
+    html = (ROOT / "control_plane/page/index.html").read_text(encoding="utf-8")
     assert not re.search(r" style=| on\w+=|<script>|<style", html)

@@ -50,7 +50,7 @@ def settled(server: Server) -> None:
 @pytest.fixture
 def keys(server: Server) -> list[str]:
     """Keys of two tenants of this server."""
-    operator = {"Authorization": f"Bearer {(server.state / 'admin.key').read_text(encoding='utf-8').strip()}"}
+    operator = {"Authorization": f"Bearer {(server.state_dir / 'admin.key').read_text(encoding='utf-8').strip()}"}
     made = []
     with httpx.Client(base_url=server.url, headers=operator, trust_env=False) as client:
         known = {tenant["name"]: tenant["id"] for tenant in client.get("/v1/tenants").json()["tenants"]}

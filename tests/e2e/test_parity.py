@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc
 
-from gateway.question import split_labels
+from gateway.classification.request import split_labels
 from tests.e2e.server import serving
 from tests.golden.cases import cases
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.scoring import ranking
-from gateway.triton import Triton
+from gateway.classification.scoring import ranking
+from gateway.triton.backend import InferenceCall
+from gateway.triton.client import TritonClient
 from tests.e2e.pressure import TEXTS, load, until
 from tests.e2e.replicas import GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT
@@ -51,9 +53,9 @@ async def test_every_answer_is_one_engines_though_two_are_there(running: Any) ->
         await until(lambda: len(seen.answers) > 150, "answers")
     assert not seen.failed, seen.failed[:3]
     for body, response, _ in seen.answers:
-        found = response.json()
-        got = dict(zip(found["labels"], found["scores"], strict=True))
-        assert got == pytest.approx(expected[found["model_version"]][body["text"]], abs=1e-4)
+        answer = response.json()
+        got = dict(zip(answer["labels"], answer["scores"], strict=True))
+        assert got == pytest.approx(expected[answer["model_version"]][body["text"]], abs=1e-4)
     asked = {answer.response.json()["model_version"] for answer in seen.answers}
     assert asked == set(expected), "both engines were asked"
 
@@ -62,10 +64,12 @@ async def oracle(triton: TritonProcess, bodies: list[dict[str, Any]]) -> tuple[s
     """The engine's id, and the scores that it alone gives."""
     scores: dict[str, dict[str, float]] = {}
     async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
-        asked = Triton(client, triton.url)
+        triton_client = TritonClient(client, triton.url)
         for body in bodies:
             labels = body["labels"]
-            parts = [await asked.logits(body["text"], labels[i : i + 64], "{}", None, 30.0) for i in (0, 64)]
+            deadline = time.monotonic() + 30
+            calls = [InferenceCall(body["text"], labels[i : i + 64], "{}", None, deadline) for i in (0, 64)]
+            parts = [await triton_client.logits(call) for call in calls]
             logits = [tuple(row) for part in parts for row in part.logits.tolist()]
             text: str = body["text"]
             scores[text] = dict(zip(labels, ranking(logits, multi_label=False)[1], strict=True))

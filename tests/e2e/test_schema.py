@@ -25,7 +25,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("who", ["local.key", "admin.key"])
 def test_no_request_is_answered_with_a_server_error(victim: Server, who: str, tmp_path: Path) -> None:
     """Seen failing with a division by zero in `tokenize`."""
-    key = (victim.state / who).read_text(encoding="utf-8").strip()
+    key = (victim.state_dir / who).read_text(encoding="utf-8").strip()
     options = {
         "header": f"Authorization: Bearer {key}",
         "checks": CHECKS,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.holdings import Holding, Sample, judge_growth, take_sample
+from benchmarks.resource_usage import ProcessUsage, UsageSample, judge_growth, take_sample
 from benchmarks.soak import SMALL_CACHE, soak
 from tests.e2e.server import ROOT, serving
 
@@ -28,16 +28,16 @@ LEAKS = {
 def test_nothing_grows_under_a_steady_load(tmp_path: Path, verdict: Callable[[str, str], None]) -> None:
     """Short as it is, only what leaks with every request shows: 1,000 of them."""
     with serving(tmp_path, ROOT / "tests/golden/small", WANNENG_CACHE_BYTES=SMALL_CACHE) as server:
-        lines = soak(server, MINUTES, RATE, "mixed")
-    for line in lines:
-        verdict(line.what, f"{line.measured}, promised {line.promised}")
-    assert {line.what for line in lines} > {
+        promises = soak(server, MINUTES, RATE, "mixed")
+    for promise in promises:
+        verdict(promise.what, f"{promise.measured}, promised {promise.promised}")
+    assert {promise.what for promise in promises} > {
         "requests failed",
         "gateway: open files",
         "expand: threads",
         "/dev/shm",
     }
-    broken = [line for line in lines if not line.kept]
+    broken = [promise for promise in promises if not promise.kept]
     assert not broken, broken
 
 
@@ -53,11 +53,11 @@ def test_what_a_process_leaks_is_seen(leak: str) -> None:
     finally:
         leaking.kill()
         leaking.wait()
-    broken = [line.what for line in judge_growth(samples) if not line.kept]
+    broken = [promise.what for promise in judge_growth(samples) if not promise.kept]
     assert [leak in what for what in broken] == ([] if leak == "nothing" else [True])
 
 
 def test_a_process_that_was_replaced_is_seen() -> None:
-    samples = [Sample({"gateway": Holding(pid, 1, 1, 1)}, 0) for pid in (7, 7, 7, 8)]
-    (line, _) = judge_growth(samples)
-    assert (line.what, line.kept) == ("gateway: one process", False)
+    samples = [UsageSample({"gateway": ProcessUsage(pid, 1, 1, 1)}, 0) for pid in (7, 7, 7, 8)]
+    (promise, _) = judge_growth(samples)
+    assert (promise.what, promise.kept) == ("gateway: one process", False)

@@ -21,7 +21,7 @@ BODY = {"text": "这个手机质量太差", "labels": "投诉,咨询"}
 def wanneng(server: Server, *arguments: str) -> str:
     """The output of `wanneng tenant …` against this server, as its operator."""
     command = [sys.executable, "-m", "wanneng", "tenant", *arguments, "--url", server.url]
-    environment = dict(os.environ) | {"WANNENG_ADMIN_KEY": (server.state / "admin.key").read_text().strip()}
+    environment = dict(os.environ) | {"WANNENG_ADMIN_KEY": (server.state_dir / "admin.key").read_text().strip()}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
     )

@@ -22,7 +22,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
     return dict(os.environ) | {
         "WANNENG_ENGINE": str(ROOT / "tests/golden/small"),
         "WANNENG_MODEL_CONFIG_NAME": request.param,
-        "WANNENG_STATE": str(tmp_path),
+        "WANNENG_STATE_DIR": str(tmp_path),
         "WANNENG_TRITON_HOST": "0.0.0.0",
         "WANNENG_TRITON_HTTP_PORT": str(http),
         "WANNENG_TRITON_GRPC_PORT": str(grpc),

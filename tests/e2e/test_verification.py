@@ -61,7 +61,7 @@ def test_plans_are_proved_by_a_triton_of_their_own(tmp_path: Path) -> None:
             tmp_path / f"engine/structbert_s{tokens}/1",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    triton = prepare_triton(ServeSettings(state=tmp_path / "state", model_config_name="local-padded"))
+    triton = prepare_triton(ServeSettings(state_dir=tmp_path / "state", model_config_name="local-padded"))
     backends = [option for option in triton.command if option.startswith("--backend")]
     reference = load_reference(REFERENCE)
     try:
@@ -78,7 +78,7 @@ def test_plans_are_proved_by_a_triton_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_triton_that_does_not_start_is_named_with_its_last_lines(tmp_path: Path) -> None:
-    triton = prepare_triton(ServeSettings(state=tmp_path / "state"))
+    triton = prepare_triton(ServeSettings(state_dir=tmp_path / "state"))
     with pytest.raises(TargetError, match=r"Triton stopped with exit code (?s:.*)failed to"):
         ask_local_triton(tmp_path / "none", [], command=[triton.command[0]], environment=triton.environment)
 
