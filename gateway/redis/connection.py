@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 BREAK_S = 1.0
-"""How long Redis is not asked after a failure; then a call finds out whether it is back."""
+"""How long Redis is not asked after a failure; then one call finds out whether it is back."""
 MAX_CONNECTIONS = 32
 
 _Answer = TypeVar("_Answer")
@@ -31,27 +31,34 @@ class RedisConnection:
         )
         self._timeout_s = timeout_s
         self._now = now
-        self._broken_until = float("-inf")
+        self._asked_again_at = float("-inf")
+        self.up = True
+        """Whether the last call was answered."""
         self.failures = 0
 
-    @property
-    def up(self) -> bool:
-        """Whether the last call was answered, or enough time has passed to try again."""
-        return self._now() >= self._broken_until
+    async def call(self, command: Callable[[Redis], Awaitable[_Answer]], *, probe: bool = False) -> _Answer | None:
+        """What `command` returns; None when Redis is away, slow or answers nonsense, or was so a moment ago.
 
-    async def call(self, command: Callable[[Redis], Awaitable[_Answer]]) -> _Answer | None:
-        """What `command` returns; None when Redis is away, slow or answers nonsense, or was so a moment ago."""
-        if not self.up:
-            return None
+        `probe`: ask even then.
+        """
+        if not self.up and not probe:
+            if self._now() < self._asked_again_at:
+                return None
+            self._asked_again_at = self._now() + BREAK_S
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await command(self._redis)
+                answer = await command(self._redis)
         except (RedisError, OSError, TimeoutError, TypeError, ValueError) as error:
             if self.up:
                 log.warning("Redis does not answer (%s); going on without it", type(error).__name__)
             self.failures += 1
-            self._broken_until = self._now() + BREAK_S
+            self.up = False
+            self._asked_again_at = self._now() + BREAK_S
             return None
+        if not self.up:
+            log.warning("Redis answers again")
+            self.up = True
+        return answer
 
     async def close(self) -> None:
         await self._redis.aclose()
