@@ -66,11 +66,14 @@ def create_app(
     clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
     tracing, metrics = Tracing(settings.otlp_endpoint, service="wanneng-control-plane"), HttpMetrics(log)
     authenticator = Authenticator(
-        stores.api_keys,
+        stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s, admin_key=settings.admin_key
+    )
+    authentication = HeaderAuthentication(
+        authenticator,
+        stores.tenants,
         clock,
-        require_key=settings.keys_needed,
         ttl_s=settings.key_cache_ttl_s,
-        admin_key=settings.admin_key,
+        internal_key=settings.internal_key,
     )
     files = Files(
         stores.files,
@@ -85,13 +88,13 @@ def create_app(
         *UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
         *FileEndpoints(files, settings).operations(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
-        *TenantEndpoints(tenants, authenticator.forget).operations(),
+        *TenantEndpoints(tenants, authentication.forget).operations(),
         *HealthEndpoints(stores.tenants, draining, metrics).operations(),
         *openapi.operations(),
         *PageEndpoints().operations(),
     ]
     openapi.describe(operations)
-    routes = routes_of(operations, HeaderAuthentication(authenticator), settings)
+    routes = routes_of(operations, authentication, settings)
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:

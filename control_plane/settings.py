@@ -37,8 +37,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Address of the control plane; callers reach it through the gateway."""
     control_plane_port: Port = 8081
     """Port of the control plane."""
-    admin_key: str = ""
-    """The operator's key; empty: tenants cannot be managed over HTTP. Set by `wanneng serve`."""
+    admin_key: Secret = ""
+    """The operator's key, at least 32 characters; empty: tenants cannot be managed over HTTP. Set by `wanneng
+    serve`."""
     max_file_bytes: Count = 64_000_000
     """Size of one file of batch lines."""
     max_tenant_file_bytes: Count = 1_000_000_000
@@ -62,7 +63,7 @@ class WorkerSettings(_DatabaseSettings, frozen=True, kw_only=True):
     gateway_url: Url = "http://127.0.0.1:8080"
     """Address of the gateway that classifies the lines. Set by `wanneng serve`."""
     internal_key: Secret = ""
-    """Secret that the worker and the gateway share, at least 32 characters. Set by `wanneng serve`."""
+    """Secret by which the gateway recognizes the worker, at least 32 characters. Set by `wanneng serve`."""
     max_batch_lines: Count = 50_000
     """Lines of one batch."""
     batch_lines_at_once: Count = 16

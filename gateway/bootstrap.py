@@ -33,6 +33,7 @@ from gateway.scheduling.fair_queue import FairQueue
 from gateway.settings import Settings, SettingsError
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.local_callers import LocalCallers
 from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Backend
@@ -48,6 +49,7 @@ from stores.tenants import Quota
 from web.access_log import AccessLog
 from web.authentication import Authenticator
 from web.background import run_forever
+from web.failure_limit import FailureLimit
 from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.operations import routes_of
@@ -101,9 +103,15 @@ def create_app(
 
     label_sets = LabelSetReader(stores.label_sets, clock, settings.key_cache_ttl_s)
     usage = UsageCounter(stores.usage, clock)
-    keys = Authenticator(stores.api_keys, clock, require_key=settings.keys_needed, ttl_s=settings.key_cache_ttl_s)
+    keys = Authenticator(stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s)
     authentication = GatewayAuthentication(
-        keys, stores.tenants, clock, ttl_s=settings.key_cache_ttl_s, internal_key=settings.internal_key
+        keys,
+        stores.tenants,
+        clock,
+        FailureLimit(settings.max_auth_failures_per_s, time.monotonic),
+        ttl_s=settings.key_cache_ttl_s,
+        internal_key=settings.internal_key,
+        local=None if settings.keys_needed else LocalCallers(settings.host),
     )
     service = ClassificationService(
         load_balancer,
@@ -123,7 +131,7 @@ def create_app(
         *HuggingFaceEndpoints(classifications).operations(),
         *TeiEndpoints(classifications).operations(),
         *KserveEndpoints(classifications, load_balancer).operations(),
-        *HealthEndpoints(load_balancer, draining, metrics).operations(),
+        *HealthEndpoints(load_balancer, draining, metrics, authentication).operations(),
         *openapi.operations(),
     ]
     openapi.describe(operations)
@@ -134,7 +142,7 @@ def create_app(
 
     routes = [
         *routes_of(operations, authentication, settings),
-        *Forwarding(forward_http, settings, forget).routes(),
+        *Forwarding(forward_http, authentication, settings, forget).routes(),
     ]
     background = [
         LoopLag(metrics.registry).watch,

@@ -13,7 +13,6 @@ from web.settings import (
     Port,
     Seconds,
     SecondsOrNone,
-    Secret,
     ServerSettings,
     SettingsError,
     Text,
@@ -43,8 +42,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Requests forwarded to the control plane at a time; others are refused at once."""
     forward_timeout_s: Seconds = 310.0
     """Longest time for a forwarded request, an upload included."""
-    internal_key: Secret = ""
-    """Secret that the batch worker and the gateway share; empty: no worker is accepted. Set by `wanneng serve`."""
+    max_auth_failures_per_s: SecondsOrNone = 10.0
+    """Failed authentications of one address a second, and five times as many at once; 0: unlimited, for a gateway
+    behind a proxy."""
     requests_per_minute: CountOrNone = 0
     """Default quota of requests; 0: unlimited."""
     pairs_per_minute: CountOrNone = 0

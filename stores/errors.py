@@ -5,7 +5,9 @@ ServiceError
 │   ├── NotJson
 │   └── BodyTooLarge
 ├── BodyTooSlow             the body did not arrive in time
-├── Unauthorized            no key, or one that does not work; the reason is not told
+├── UnsupportedMediaType    the body is of a kind that is not taken here
+├── Unauthorized            no key, or one that does not work; which of them is not told
+├── TooManyFailures         authentication has failed too often from this address
 ├── MissingScope            the key does not allow this
 ├── NotFound                what the path names does not exist
 ├── Conflict                the state of the resource does not allow it
@@ -49,12 +51,24 @@ class BodyTooSlow(ServiceError):
     code = "body_too_slow"
 
 
+class UnsupportedMediaType(ServiceError):
+    code = "unsupported_media_type"
+
+
 class Unauthorized(ServiceError):
     code = "unauthorized"
 
-    def __init__(self) -> None:
-        # One sentence for every cause: a reason would tell a stranger which keys exist.
-        super().__init__("a valid key is needed: Authorization: Bearer wn_…")
+    def __init__(self, cause: str = "a valid key is needed") -> None:
+        # One sentence for everything that is wrong with a key: a reason would tell a stranger which keys exist.
+        super().__init__(f"{cause}: Authorization: Bearer wn_…")
+
+
+class TooManyFailures(ServiceError):
+    code = "too_many_failures"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class MissingScope(ServiceError):

@@ -14,6 +14,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
 SECRETS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL"})
 """No child inherits them; each is given those that it needs."""
+KEYS, MIN_KEY_CHARACTERS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY"}), 32
+"""Chosen at random, and long enough that nobody guesses them."""
 CONTROL_PLANE_HOST = "127.0.0.1"
 """Callers reach the control plane through the gateway alone."""
 
@@ -48,6 +50,8 @@ class ServeSettings:
     """YAML file of tenants in place of the database; then there is no control plane and no worker."""
     admin_key: str = field(default="", repr=False)
     """The operator's key; generated at the first start and kept in the state folder if not given."""
+    internal_key: str = field(default="", repr=False)
+    """Secret by which the processes recognize each other; generated at each start if not given."""
     database_url: str = field(default="", repr=False)
     """Database of both planes; an SQLite file in the state folder if not given."""
     redis_url: str = field(default="", repr=False)
@@ -154,6 +158,8 @@ def _converted(name: str, value: object, kind: str) -> object:
     except (ValueError, KeyError):
         expected = "true or false" if kind == "bool" else "a number"
         raise StartError(f"{name} is {value!r}; {expected} is needed") from None
+    if name in KEYS and len(str(value)) < MIN_KEY_CHARACTERS:
+        raise StartError(f"{name} has fewer than {MIN_KEY_CHARACTERS} characters; `openssl rand -hex 32` makes one")
     if name.lower().replace("_", "-").endswith("port") and not 1 <= int(str(converted)) <= 65_535:
         raise StartError(f"{name} is {value}; a port from 1 to 65535 is needed")
     return converted

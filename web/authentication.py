@@ -12,7 +12,7 @@ from stores.api_keys import key_id_of, matches
 from stores.clock import Clock
 from stores.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from stores.record_cache import RecordCache
-from stores.tenants import ACTIVE, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, ApiKey, ApiKeyStore, Quota, Tenant
+from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 
 LAST_USED_INTERVAL_S = 60.0
 SCHEME = "bearer"
@@ -28,6 +28,8 @@ class Caller:
     """The tenant's own."""
     low_priority: bool = False
     """Served when nobody else waits: a batch's lines."""
+    has_key: bool = True
+    """False for `local`, where it needs none."""
 
     def require(self, scope: str) -> None:
         """`MissingScope` when the key does not allow it."""
@@ -35,36 +37,41 @@ class Caller:
             raise MissingScope(f"the key lacks the scope {scope!r}")
 
 
-LOCAL = Caller(LOCAL_TENANT_ID, SCOPES)
-
-
 class Authenticator:
     """Looks keys up in a store, and trusts a record for `ttl_s`: a revoked key works that long at most."""
 
-    def __init__(
-        self, api_keys: ApiKeyStore, clock: Clock, *, require_key: bool, ttl_s: float, admin_key: str = ""
-    ) -> None:
+    def __init__(self, api_keys: ApiKeyStore, clock: Clock, *, ttl_s: float, admin_key: str = "") -> None:
         self._api_keys = api_keys
         self._clock = clock
-        self._require_key = require_key
         self._admin_key = admin_key
         self._records: RecordCache[str, tuple[ApiKey, Tenant] | None] = RecordCache(api_keys.find, clock, ttl_s)
         self._last_used: dict[str, datetime] = {}
 
     async def caller(self, authorization: str | None) -> Caller:
         """`Unauthorized`, in the same words whatever is wrong with the key."""
-        if authorization is None:
-            if self._require_key:
-                raise Unauthorized
-            return LOCAL
+        caller = None if authorization is None else await self.find(authorization)
+        if caller is None:
+            raise Unauthorized
+        return caller
+
+    async def find(self, authorization: str) -> Caller | None:
+        """The caller who has this key; None where nobody has, `Unauthorized` where its owner may not use it."""
         key = bearer_token(authorization)
         key_id = key_id_of(key)
         record = await self._records.get(key_id) if key_id is not None else None
-        is_right = matches(key, record[0].digest if record else None)
-        if not is_right or record is None or not self._is_valid(*record):
+        if not matches(key, record[0].digest if record else None) or record is None:
+            return None
+        if not self._is_valid(*record):
             raise Unauthorized
         self._last_used[record[0].id] = self._clock.now()
         return Caller(record[1].id, record[0].scopes, record[1].quota)
+
+    def remembers(self, authorization: str) -> bool:
+        """Whether the key is one that was found before, so that the store need not be asked."""
+        key = bearer_token(authorization)
+        key_id = key_id_of(key)
+        record = self._records.peek(key_id) if key_id is not None else None
+        return record is not None and matches(key, record[0].digest)
 
     def require_operator(self, authorization: str | None) -> None:
         """`NotFound` where tenants are not managed, `Unauthorized` without the admin key."""
@@ -94,6 +101,12 @@ class Authenticator:
     def _is_valid(self, key: ApiKey, tenant: Tenant) -> bool:
         expired = key.expires_at is not None and key.expires_at <= self._clock.now()
         return tenant.status == ACTIVE and not expired
+
+
+def is_internal_key(authorization: str, internal_key: str) -> bool:
+    """Whether the caller is another process of this deployment; nobody is where there is no such key."""
+    is_right = hmac.compare_digest(bearer_token(authorization).encode(), internal_key.encode())
+    return is_right and internal_key != ""
 
 
 def bearer_token(authorization: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_origin
 
@@ -41,6 +42,9 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """Database of tenants, label sets, files and batches: `sqlite:///PATH`, or `postgresql://…` to share it."""
     require_key: bool = False
     """Ask for a key on loopback too; on every other address one is always needed."""
+    internal_key: Secret = ""
+    """Secret by which gateways, the control plane and the worker recognize each other, at least 32 characters;
+    empty: a gateway accepts no worker, and forwards no request without a key. Set by `wanneng serve`."""
     key_cache_ttl_s: Seconds = 5.0
     """How long a key or label set that was read is trusted: a change acts everywhere within this time."""
     drain_s: SecondsOrNone = 0.0
@@ -110,6 +114,7 @@ def _convert(text: str, kind: Any) -> Any:
     return msgspec.convert(text, kind, strict=False)
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens on `host`."""
     try:

@@ -1,20 +1,42 @@
-"""Authentication at the control plane: API keys for tenants, the admin key for the operator."""
+"""Authentication at the control plane: tenants by their keys, the operator by his, a gateway for `local`."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
-from web.authentication import Authenticator, Caller
+from stores.clock import Clock
+from stores.errors import Unauthorized
+from stores.record_cache import RecordCache
+from stores.tenants import ACTIVE, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, Tenant, TenantStore
+from web.authentication import Authenticator, Caller, is_internal_key
+from web.request_context import TENANT_HEADER
 
 
 class HeaderAuthentication:
-    """An `Authentication` by the Authorization header."""
+    """An `Authentication`. Nobody is served without a key: a gateway says with its own who needs none."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(
+        self, keys: Authenticator, tenants: TenantStore, clock: Clock, *, ttl_s: float, internal_key: str
+    ) -> None:
+        self._keys = keys
+        self._internal_key = internal_key
+        self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
 
     async def caller_of(self, request: Request) -> Caller:
-        return await self._authenticator.caller(request.headers.get("Authorization"))
+        authorization = request.headers.get("Authorization")
+        if authorization is None or not is_internal_key(authorization, self._internal_key):
+            return await self._keys.caller(authorization)
+        if request.headers.get(TENANT_HEADER) != LOCAL_TENANT_ID:
+            raise Unauthorized
+        tenant = await self._tenants.get(LOCAL_TENANT_ID)
+        if tenant is not None and tenant.status != ACTIVE:
+            raise Unauthorized
+        return Caller(LOCAL_TENANT_ID, SCOPES, NO_QUOTA if tenant is None else tenant.quota, has_key=False)
 
     def require_operator(self, request: Request) -> None:
-        self._authenticator.require_operator(request.headers.get("Authorization"))
+        self._keys.require_operator(request.headers.get("Authorization"))
+
+    def forget(self) -> None:
+        """Look tenants and keys up again: one has changed."""
+        self._keys.forget()
+        self._tenants.clear()

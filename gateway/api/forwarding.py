@@ -16,7 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
-from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound, Unauthorized
+from gateway.tenancy.authentication import GatewayAuthentication
+from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound
+from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
 
 PATHS = (
@@ -35,6 +37,8 @@ PATHS = (
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"
+OPERATORS_PREFIX = "/v1/tenants"
+"""Where the admin key is needed, which the control plane alone knows."""
 CONNECT_TIMEOUT_S = 2.0
 IDLE_TIMEOUT_S = 30.0
 """Longest pause of the control plane within an answer, or before it begins."""
@@ -52,14 +56,18 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Headers of one connection (RFC 9110, section 7.6.1). What `Connection` names stays: it could name the key."""
-OWN_REQUEST_HEADERS = frozenset({b"host", b"x-request-id"})
+OWN_REQUEST_HEADERS = frozenset({b"host", b"x-request-id", b"x-wanneng-tenant"})
 OWN_RESPONSE_HEADERS = frozenset({b"date", b"x-request-id"})
 """The gateway sets its own in their place."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-CACHED_PATHS = ("/v1/tenants", "/v1/label-sets")
+CACHED_PATHS = (OPERATORS_PREFIX, "/v1/label-sets")
 """Where the paths begin whose records the gateway remembers."""
 NOT_CONFIGURED = (
     "tenants, label sets, files, batches and the page need a control plane: set WANNENG_CONTROL_PLANE_URL"
+)
+NO_INTERNAL_KEY = (
+    "without a key this needs WANNENG_INTERNAL_KEY, the same at the gateway and the control plane: set it, or send "
+    "a key"
 )
 TENANTS_FILE = (
     "tenants and label sets are declared in WANNENG_TENANTS_FILE here: change that file; files, batches, usage "
@@ -67,11 +75,21 @@ TENANTS_FILE = (
 )
 
 
+Credentials = list[tuple[bytes, bytes]]
+
+
 class Forwarding:
     """`on_change` is called when a tenant, a key or a label set has changed: what the gateway knows is stale."""
 
-    def __init__(self, http: httpx.AsyncClient, settings: Settings, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        authentication: GatewayAuthentication,
+        settings: Settings,
+        on_change: Callable[[], None],
+    ) -> None:
         self._http = http
+        self._authentication = authentication
         self._settings = settings
         self._on_change = on_change
         self._in_flight = 0
@@ -81,10 +99,12 @@ class Forwarding:
 
     async def forward(self, request: Request, send: Send) -> None:
         self._check(request)
+        credentials = await self._credentials(request)
+        self._check_capacity()
         self._in_flight += 1
         try:
             async with asyncio.timeout(self._settings.forward_timeout_s):
-                await self._exchange(request, send)
+                await self._exchange(request, credentials, send)
         except TimeoutError:
             raise BodyTooSlow(f"not done within {self._settings.forward_timeout_s:g} s") from None
         finally:
@@ -100,21 +120,37 @@ class Forwarding:
         if not {".", ".."}.isdisjoint(path.split("/")):
             # It would become another path on its way, past the check below.
             raise NotFound("there is no such path")
-        if path.startswith(API_PREFIX) and settings.keys_needed and "Authorization" not in request.headers:
-            # The control plane may listen on loopback, where it would take a stranger for the tenant `local`.
-            raise Unauthorized
-        if self._in_flight >= settings.max_forwarded_requests:
+
+    def _check_capacity(self) -> None:
+        if self._in_flight >= self._settings.max_forwarded_requests:
             raise Overloaded(f"{self._in_flight} requests are being forwarded to the control plane; try again")
 
-    async def _exchange(self, request: Request, send: Send) -> None:
+    async def _credentials(self, request: Request) -> Credentials | None:
+        """Headers by which the control plane knows who asks; None: those of the request. `Unauthorized`."""
+        path: str = request.scope["path"]
+        if not path.startswith(API_PREFIX):
+            # The page is anybody's, but not under another's name: a page of that name could read its answers.
+            self._authentication.check_host(request)
+            return None
+        if path.startswith(OPERATORS_PREFIX):
+            if "Authorization" not in request.headers:
+                raise self._authentication.failed(request)
+            return None
+        caller = await self._authentication.tenant_of(request)
+        request.scope["context"].tenant_id = caller.tenant_id
+        if caller.has_key:
+            return None
+        if not self._settings.internal_key:
+            raise NotAvailable(NO_INTERNAL_KEY)
+        authorization = f"Bearer {self._settings.internal_key}".encode()
+        return [(b"authorization", authorization), (b"x-wanneng-tenant", LOCAL_TENANT_ID.encode())]
+
+    async def _exchange(self, request: Request, credentials: Credentials | None, send: Send) -> None:
         request_id: bytes = request.scope["context"].request_id.encode()
         upstream = self._http.build_request(
             request.method,
             f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
-            headers=[
-                *_end_to_end(request.headers.raw, OWN_REQUEST_HEADERS),
-                (b"x-request-id", request_id),
-            ],
+            headers=[*_forwarded_headers(request, credentials), (b"x-request-id", request_id)],
             content=_body(request) if _has_body(request) else None,
         )
         try:
@@ -124,6 +160,8 @@ class Forwarding:
         except httpx.TransportError:
             raise ControlPlaneUnavailable("the control plane ended the connection, or took too long") from None
         try:
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                self._authentication.failed(request)
             if _is_change(request, response):
                 # Before the answer, upon which the caller may use what it has changed.
                 self._on_change()
@@ -163,6 +201,14 @@ def _end_to_end(headers: Sequence[tuple[bytes, bytes]], own: frozenset[bytes]) -
     """Headers for the other side, byte for byte: without those of one connection, and without our `own`."""
     lowercase = [(name.lower(), value) for name, value in headers]
     return [(name, value) for name, value in lowercase if name not in HOP_BY_HOP and name not in own]
+
+
+def _forwarded_headers(request: Request, credentials: Credentials | None) -> Credentials:
+    """Those of the request, with `credentials` in place of its own."""
+    headers = _end_to_end(request.headers.raw, OWN_REQUEST_HEADERS)
+    if credentials is None:
+        return headers
+    return [*(header for header in headers if header[0] != b"authorization"), *credentials]
 
 
 def _is_change(request: Request, response: httpx.Response) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.triton.load_balancer import LoadBalancer
 from web.metrics import CONTENT_TYPE, HttpMetrics
 from web.operations import Call, Operation
@@ -14,10 +15,17 @@ from web.server import Draining
 
 
 class HealthEndpoints:
-    def __init__(self, load_balancer: LoadBalancer, draining: Draining, metrics: HttpMetrics) -> None:
+    def __init__(
+        self,
+        load_balancer: LoadBalancer,
+        draining: Draining,
+        metrics: HttpMetrics,
+        authentication: GatewayAuthentication,
+    ) -> None:
         self._load_balancer = load_balancer
         self._draining = draining
         self._metrics = metrics
+        self._authentication = authentication
 
     def operations(self) -> Sequence[Operation]:
         return [
@@ -37,4 +45,5 @@ class HealthEndpoints:
         return json_response({"status": "ready"})
 
     async def metrics(self, call: Call) -> Response:
+        self._authentication.check_host(call.request)
         return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)

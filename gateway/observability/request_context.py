@@ -23,11 +23,11 @@ class GatewayContext(RequestContext):
     engine_id: str | None = None
 
     def response_headers(self) -> dict[str, str]:
-        """What is left of the quota of pairs (draft-ietf-httpapi-ratelimit-headers-10); none if unlimited."""
-        quota = self.quota
+        """With what is left of the quota of pairs (draft-ietf-httpapi-ratelimit-headers-10), unless unlimited."""
+        headers, quota = super().response_headers(), self.quota
         if quota is None:
-            return {}
-        return {
+            return headers
+        return headers | {
             "RateLimit-Policy": f'"pairs";q={quota.limit};w={WINDOW_S:.0f}',
             "RateLimit": f'"pairs";r={quota.remaining};t={quota.full_in_s}',
         }

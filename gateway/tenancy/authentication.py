@@ -1,46 +1,103 @@
-"""Authentication at the gateway: API keys as in both planes, and the batch worker, which asks for a tenant."""
+"""Authentication at the gateway: API keys, the worker and, where no key is needed, the tenant `local`."""
 
 from __future__ import annotations
 
-import hmac
-
 from starlette.requests import Request
 
+from gateway.tenancy.local_callers import LocalCallers
 from stores.clock import Clock
 from stores.errors import NotFound, Unauthorized
 from stores.record_cache import RecordCache
-from stores.tenants import ACTIVE, CLASSIFY, Tenant, TenantStore
-from web.authentication import Authenticator, Caller, bearer_token
-
-TENANT_HEADER = "X-Wanneng-Tenant"
+from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, Tenant, TenantStore
+from web.authentication import Authenticator, Caller, is_internal_key
+from web.failure_limit import FailureLimit
+from web.request_context import TENANT_HEADER
 
 
 class GatewayAuthentication:
-    """An `Authentication`; with an `internal_key`, whoever has it classifies at low priority for any tenant."""
+    """An `Authentication`. `local`: whose requests need no key; None: everybody's do.
+
+    With an `internal_key`, whoever has it classifies at low priority for the tenant that it names.
+    """
 
     def __init__(
-        self, keys: Authenticator, tenants: TenantStore, clock: Clock, *, ttl_s: float, internal_key: str = ""
+        self,
+        keys: Authenticator,
+        tenants: TenantStore,
+        clock: Clock,
+        failures: FailureLimit,
+        *,
+        ttl_s: float,
+        internal_key: str = "",
+        local: LocalCallers | None = None,
     ) -> None:
         self._keys = keys
-        self._internal_key = internal_key.encode()
+        self._failures = failures
+        self._internal_key = internal_key
+        self._local = local
         self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
 
     async def caller_of(self, request: Request) -> Caller:
-        authorization = request.headers.get("Authorization")
         tenant_id = request.headers.get(TENANT_HEADER)
+        authorization = request.headers.get("Authorization")
         if tenant_id is None or authorization is None or not self._internal_key:
-            return await self._keys.caller(authorization)
-        if not hmac.compare_digest(bearer_token(authorization).encode(), self._internal_key):
-            raise Unauthorized
+            return await self.tenant_of(request)
+        if not is_internal_key(authorization, self._internal_key):
+            raise self.failed(request)
         tenant = await self._tenants.get(tenant_id)
         if tenant is None or tenant.status != ACTIVE:
             raise Unauthorized
         return Caller(tenant.id, (CLASSIFY,), tenant.quota, low_priority=True)
 
+    async def tenant_of(self, request: Request) -> Caller:
+        """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
+        try:
+            return await self._tenant_of(request)
+        except Unauthorized as error:
+            raise self.failed(request, error) from None
+
     def require_operator(self, request: Request) -> None:
         raise NotFound("the control plane manages tenants")
+
+    def check_host(self, request: Request) -> None:
+        """`Unauthorized` where no key is needed and the request's `Host` is not this machine's."""
+        if self._local is not None:
+            self._local.check_host(request)
+
+    def failed(self, request: Request, error: Unauthorized | None = None) -> Unauthorized:
+        """The refusal of a failed authentication, once counted; `TooManyFailures` is raised in its place."""
+        self._failures.count(_address(request))
+        return error or Unauthorized()
 
     def forget(self) -> None:
         """Look tenants and keys up again: one has changed."""
         self._keys.forget()
         self._tenants.clear()
+
+    async def _tenant_of(self, request: Request) -> Caller:
+        authorization = request.headers.get("Authorization")
+        if authorization is not None:
+            if self._local is None and not self._keys.remembers(authorization):
+                # Before the store is asked: a stranger's guesses cost it nothing.
+                self._failures.check(_address(request))
+            caller = await self._keys.find(authorization)
+            if caller is not None:
+                return caller
+            # Clients of other services always send a key; where none is needed, an unknown one does no harm.
+            request.scope["context"].key_ignored = self._local is not None
+        if self._local is None:
+            raise Unauthorized
+        self._local.check(request)
+        return await self._local_caller()
+
+    async def _local_caller(self) -> Caller:
+        tenant = await self._tenants.get(LOCAL_TENANT_ID)
+        if tenant is not None and tenant.status != ACTIVE:
+            raise Unauthorized(
+                f"the tenant {LOCAL_TENANT_ID!r} of callers without a key is suspended, so a key is needed"
+            )
+        return Caller(LOCAL_TENANT_ID, SCOPES, NO_QUOTA if tenant is None else tenant.quota, has_key=False)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""

@@ -15,15 +15,19 @@ from control_plane.settings import (
     load_worker_settings,
 )
 
-INTERNAL_KEY = "k" * 32
+ADMIN_KEY, INTERNAL_KEY = "a" * 32, "k" * 32
 NEEDED = {"WANNENG_INTERNAL_KEY": INTERNAL_KEY}
 Load = Callable[[Mapping[str, str]], Any]
 
 
 def test_the_environment_overrides_the_defaults() -> None:
-    environment = {"WANNENG_CONTROL_PLANE_PORT": "9", "WANNENG_UPLOAD_TIMEOUT_S": "2.5", "WANNENG_ADMIN_KEY": "a"}
+    environment = {
+        "WANNENG_CONTROL_PLANE_PORT": "9",
+        "WANNENG_UPLOAD_TIMEOUT_S": "2.5",
+        "WANNENG_ADMIN_KEY": ADMIN_KEY,
+    }
     settings = load_settings(environment)
-    assert (settings.control_plane_port, settings.upload_timeout_s, settings.admin_key) == (9, 2.5, "a")
+    assert (settings.control_plane_port, settings.upload_timeout_s, settings.admin_key) == (9, 2.5, ADMIN_KEY)
     assert load_settings({}) == Settings()
     assert load_worker_settings(NEEDED) == WorkerSettings(internal_key=INTERNAL_KEY)
 
@@ -38,6 +42,8 @@ def test_the_environment_overrides_the_defaults() -> None:
         (load_settings, "WANNENG_UPLOAD_TIMEOUT_S", ("0", "soon")),
         (load_settings, "WANNENG_MAX_LABELS", ("0",)),
         (load_settings, "WANNENG_REQUIRE_KEY", ("perhaps",)),
+        (load_settings, "WANNENG_ADMIN_KEY", ("", "a" * 31)),
+        (load_settings, "WANNENG_INTERNAL_KEY", ("", "k" * 31)),
         (load_worker_settings, "WANNENG_DATABASE_URL", ("",)),
         (load_worker_settings, "WANNENG_GATEWAY_URL", ("", "127.0.0.1:8080", "ftp://gateway", "http://")),
         (load_worker_settings, "WANNENG_INTERNAL_KEY", ("", "k" * 31)),

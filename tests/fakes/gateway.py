@@ -36,6 +36,8 @@ from web.authentication import Caller
 from web.middleware import Middleware
 from web.server import Draining
 
+JSON = {"Content-Type": "application/json"}
+"""Of every body: without a key, no other is taken."""
 COMPLAINT: dict[str, Any] = {"text": "我要投诉", "labels": ["投诉", "咨询"]}
 """A good body of `/v1/classify`: two pairs."""
 
@@ -73,7 +75,7 @@ async def gateway(
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=JSON) as client,
     ):
         yield client
 

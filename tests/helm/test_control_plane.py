@@ -82,7 +82,7 @@ SECRETS = {
     "WANNENG_DATABASE_URL": ({"name": "w-database", "key": "url"}, {"gateway", "control-plane", "worker"}),
     "WANNENG_REDIS_URL": ({"name": "w-redis", "key": "url"}, {"gateway"}),
     "WANNENG_ADMIN_KEY": ({"name": "w-admin", "key": "admin-key"}, {"control-plane"}),
-    "WANNENG_INTERNAL_KEY": ({"name": "w-internal", "key": "internal-key"}, {"gateway", "worker"}),
+    "WANNENG_INTERNAL_KEY": ({"name": "w-internal", "key": "internal-key"}, {"gateway", "control-plane", "worker"}),
 }
 
 
@@ -146,6 +146,7 @@ def test_existing_secrets_are_referenced_instead_of_created() -> None:
     assert admin["WANNENG_ADMIN_KEY"] == {"secretKeyRef": {"name": "boss", "key": "token"}}
     internal = {"secretKeyRef": {"name": "planes", "key": "secret"}}
     assert gateway["WANNENG_INTERNAL_KEY"] == worker["WANNENG_INTERNAL_KEY"] == internal
+    assert admin["WANNENG_INTERNAL_KEY"] == internal
     (test,) = [o for o in objects if o["kind"] == "Pod"]
     assert environment(containers(test)[0])["ADMIN_KEY"] == admin["WANNENG_ADMIN_KEY"]
 

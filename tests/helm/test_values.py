@@ -96,7 +96,8 @@ def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> Non
     set_by_the_chart = {
         "gateway": {"HOST", "PORT", "TRITON_URL", "LENGTH_BUCKETS", "TENANTS_FILE", "DRAIN_S"}
         | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "INTERNAL_KEY"},
-        "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"},
+        "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"}
+        | {"INTERNAL_KEY"},
         "worker": {"DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY"},
     }
     read: dict[str, type[Struct]] = {

@@ -50,6 +50,14 @@ def test_children_inherit_everything_but_secrets() -> None:
 
 
 def test_secrets_are_not_shown_with_the_settings() -> None:
-    settings = load_settings({}, dict.fromkeys(SECRETS, "secret"))
-    assert "secret" not in repr(settings)
-    assert settings.admin_key == "secret"
+    secret = "s" * 32
+    settings = load_settings({}, dict.fromkeys(SECRETS, secret))
+    assert secret not in repr(settings)
+    assert (settings.admin_key, settings.internal_key) == (secret, secret)
+
+
+@pytest.mark.parametrize("name", ["WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY"])
+def test_a_key_that_could_be_guessed_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(StartError, match=f"{name} has fewer than 32 characters") as error:
+        load_settings({}, {name: "k" * 31})
+    assert "kkk" not in str(error.value)

@@ -14,7 +14,7 @@ from stores.record_cache import OUTAGE_S
 from stores.tenants import ACTIVE, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeApiKeys, Memory
-from web.authentication import LOCAL, Authenticator
+from web.authentication import Authenticator, is_internal_key
 
 TTL_S = 5.0
 
@@ -23,7 +23,6 @@ TTL_S = 5.0
 class World:
     """Tenants with a key each, and the authenticator that looks them up."""
 
-    require_key: bool = True
     memory: Memory = field(default_factory=Memory)
     clock: FakeClock = field(default_factory=FakeClock)
 
@@ -31,7 +30,6 @@ class World:
         self.authenticator = Authenticator(
             FakeApiKeys(self.memory),
             self.clock,
-            require_key=self.require_key,
             ttl_s=TTL_S,
             admin_key="operator",
         )
@@ -89,11 +87,52 @@ async def test_everything_that_is_wrong_is_refused_in_the_same_words() -> None:
     assert (await world.authenticator.caller(header)).scopes == SCOPES
 
 
-async def test_without_a_key_where_none_is_needed_the_local_tenant_asks() -> None:
-    world = World(require_key=False)
-    assert await world.authenticator.caller(None) == LOCAL
-    with pytest.raises(Unauthorized):
-        await world.authenticator.caller("Bearer wrong")
+async def test_a_key_that_nobody_has_is_told_from_one_that_may_not_be_used() -> None:
+    """A gateway that needs no key takes no notice of the first, and refuses the second."""
+    world = World()
+    key_id, header = world.add()
+    for unknown in (
+        "",
+        "Basic abc",
+        "Bearer sk-1",
+        f"Bearer {generate_key().key}",
+        f"Bearer wn_{key_id}_{'0' * 48}",
+    ):
+        assert await world.authenticator.find(unknown) is None
+    assert await world.authenticator.find(header) == await world.authenticator.caller(header)
+    _, suspended_header = world.add("suspended", status=SUSPENDED)
+    _, expired_header = world.add("expired", lifetime_s=-1)
+    for invalid in (suspended_header, expired_header):
+        with pytest.raises(Unauthorized):
+            await world.authenticator.find(invalid)
+
+
+async def test_a_key_is_remembered_once_it_was_found() -> None:
+    world = World()
+    key_id, header = world.add()
+    assert not world.authenticator.remembers(header)
+    await world.authenticator.caller(header)
+    world.clock.advance(10 * TTL_S)
+    assert world.authenticator.remembers(header)
+    assert not world.authenticator.remembers(f"Bearer wn_{key_id}_{'0' * 48}")
+    assert not world.authenticator.remembers("Basic abc")
+    assert world.memory.lookups == 1
+
+
+@pytest.mark.parametrize(
+    ("authorization", "internal_key", "is_right"),
+    [
+        ("Bearer " + "k" * 32, "k" * 32, True),
+        ("Bearer " + "k" * 31, "k" * 32, False),
+        ("k" * 32, "k" * 32, False),
+        ("Bearer ", "", False),
+        ("Bearer ключ", "k" * 32, False),
+    ],
+)
+def test_another_process_is_recognized_by_the_internal_key(
+    authorization: str, internal_key: str, is_right: bool
+) -> None:
+    assert is_internal_key(authorization, internal_key) == is_right
 
 
 async def test_a_key_is_looked_up_once_while_its_record_is_trusted() -> None:
@@ -207,6 +246,6 @@ async def test_only_the_admin_key_is_the_operators() -> None:
     for wrong in (None, "Bearer operato", "Bearer operators", header, "Bearer ключ"):
         with pytest.raises(Unauthorized):
             world.authenticator.require_operator(wrong)
-    without = Authenticator(FakeApiKeys(world.memory), world.clock, require_key=True, ttl_s=1)
+    without = Authenticator(FakeApiKeys(world.memory), world.clock, ttl_s=1)
     with pytest.raises(NotFound, match="WANNENG_ADMIN_KEY"):
         without.require_operator("Bearer ")

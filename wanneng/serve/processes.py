@@ -26,12 +26,13 @@ class ProcessSpec:
 
 
 def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence[int]) -> ProcessSpec:
-    """With a file of tenants it needs no database and trusts no worker."""
+    """With a file of tenants it needs no database and forwards nothing."""
     variables = {
         "HOST": settings.host,
         "PORT": str(settings.port),
         "REQUIRE_KEY": _flag(settings.require_key),
         "TRITON_URL": settings.triton_url,
+        "INTERNAL_KEY": internal_key,
     }
     if length_buckets:
         variables["LENGTH_BUCKETS"] = ",".join(map(str, length_buckets))
@@ -40,7 +41,6 @@ def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence
     if settings.tenants_file is None:
         variables["DATABASE_URL"] = settings.effective_database_url
         variables["CONTROL_PLANE_URL"] = settings.control_plane_url
-        variables["INTERNAL_KEY"] = internal_key
     else:
         variables["TENANTS_FILE"] = str(settings.tenants_file)
     return _spec("the gateway", "gateway", ["gateway"], variables)
@@ -55,13 +55,14 @@ def migration(settings: ServeSettings) -> ProcessSpec:
     return _spec("the database migration", "migration", ["control_plane", "migrate"], variables)
 
 
-def control_plane(settings: ServeSettings, admin_key: str) -> ProcessSpec:
-    """It listens on loopback, so whether keys are needed it has to be told."""
+def control_plane(settings: ServeSettings, admin_key: str, internal_key: str) -> ProcessSpec:
+    """It listens on loopback, so whether the gateway needs keys it has to be told."""
     variables = {
         "CONTROL_PLANE_HOST": CONTROL_PLANE_HOST,
         "CONTROL_PLANE_PORT": str(settings.control_plane_port),
         "DATABASE_URL": settings.effective_database_url,
         "ADMIN_KEY": admin_key,
+        "INTERNAL_KEY": internal_key,
         "REQUIRE_KEY": _flag(settings.keys_needed),
     }
     return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables)

@@ -111,7 +111,7 @@ class Supervisor:
 
 
 def _services(settings: ServeSettings, http: httpx.AsyncClient, say: Say, admin: str) -> _Services:
-    internal_key = secrets.token_hex(32)
+    internal_key = settings.internal_key or secrets.token_hex(32)
     triton = TritonService(settings, http, say)
     gateway = Service(
         lambda: processes.gateway(settings, internal_key, triton.length_buckets),
@@ -122,7 +122,7 @@ def _services(settings: ServeSettings, http: httpx.AsyncClient, say: Say, admin:
     if not settings.has_control_plane:
         return _Services(triton, gateway)
     control_plane = Service(
-        lambda: processes.control_plane(settings, admin),
+        lambda: processes.control_plane(settings, admin, internal_key),
         settings,
         say,
         ready=answers_ok(http, f"{settings.control_plane_url}/livez"),

@@ -114,10 +114,13 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
         assert_problem(await client.post("/v1/classify", content=slow()), 408, "body_too_slow")
 
 
+LOCAL = [(b"host", b"localhost")]
+
+
 async def test_a_client_that_leaves_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
     lines: list[bytes] = []
     app = gateway_app(lines=lines)
-    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": LOCAL, "query_string": b""}
     messages: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
     )
@@ -139,7 +142,7 @@ async def test_the_work_of_a_client_that_leaves_is_dropped() -> None:
     lines: list[bytes] = []
     backend = FakeBackend(delay_s=60)
     app = gateway_app(backend, lines=lines)
-    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [], "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": LOCAL, "query_string": b""}
     body = {"type": "http.request", "body": json.dumps(COMPLAINT).encode(), "more_body": False}
     gone = asyncio.Event()
     messages = iter([body])

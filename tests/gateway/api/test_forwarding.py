@@ -23,6 +23,9 @@ from tests.fakes.stores import Memory
 from tests.problems import assert_problem
 
 MEGABYTE = 1_000_000
+INTERNAL_KEY = "internal-key-0123456789-0123456789"
+OPERATOR = {"Authorization": "Bearer of-the-operator"}
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 LARGE_BYTES, HELD_BYTES = 50 * MEGABYTE, 15 * MEGABYTE
 """A body, and how much of it the sockets on its way may hold when nobody takes it."""
 
@@ -68,7 +71,8 @@ async def planes(
 ) -> AsyncIterator[Planes]:
     both = Planes(control_plane or FakeControlPlane(), memory or Memory(), [])
     async with serving(both.control_plane) as url:
-        app = gateway_app(FakeBackend(), both.memory, both.lines, control_plane_url=url, **settings)
+        settings = {"control_plane_url": url, "internal_key": INTERNAL_KEY} | settings
+        app = gateway_app(FakeBackend(), both.memory, both.lines, **settings)
         async with serving(app) as gateway_url, both.client:
             both.client.headers.clear()
             both.client.base_url = gateway_url
@@ -108,14 +112,16 @@ async def until_still(number: Callable[[], int]) -> int:
 )
 async def test_method_path_and_query_arrive_as_they_were_sent(method: str, target: str) -> None:
     async with planes() as both:
-        response = await both.client.request(method, target)
+        response = await both.client.request(method, target, headers=OPERATOR)
         assert (response.status_code, response.content) == (200, b"" if method == "HEAD" else b"{}")
         assert (both.received.method, both.received.target) == (method, target)
 
 
 async def test_headers_arrive_byte_for_byte_but_those_of_one_connection() -> None:
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory))["Authorization"].encode()
     sent = [
-        (b"authorization", b"Bearer wn_1"),
+        (b"authorization", key),
         (b"if-match", b'"3"'),
         (b"x-name", "täglich".encode()),
         (b"x-name", b"\xe9"),
@@ -127,7 +133,7 @@ async def test_headers_arrive_byte_for_byte_but_those_of_one_connection() -> Non
         (b"te", b"trailers"),
         (b"proxy-authorization", b"Basic abc"),
     ]
-    async with planes() as both:
+    async with planes(memory=memory) as both:
         await both.client.get("/v1/label-sets", headers=[*sent, *hop_by_hop])
         names = {name for name, _ in both.received.headers}
         assert [header for header in both.received.headers if header in sent] == sent
@@ -200,7 +206,7 @@ async def test_a_large_upload_flows_through_and_is_never_held_whole(declared: bo
 
     control_plane = FakeControlPlane(before_reading=asyncio.Event())
     async with planes(control_plane) as both:
-        headers = {"Content-Length": str(LARGE_BYTES)} if declared else {}
+        headers = FORM | ({"Content-Length": str(LARGE_BYTES)} if declared else {})
         uploading = asyncio.create_task(both.client.post("/v1/files", content=upload(), headers=headers))
         await until(lambda: bool(control_plane.requests))
         assert await until_still(lambda: sent) < HELD_BYTES
@@ -252,7 +258,7 @@ async def test_without_a_control_plane_each_request_is_a_problem_and_takes_no_pl
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        async with gateway(control_plane_url=url, max_forwarded_requests=1) as client:
+        async with gateway(control_plane_url=url, internal_key=INTERNAL_KEY, max_forwarded_requests=1) as client:
             for _ in range(3):
                 refused = await client.get("/v1/usage")
                 assert_problem(refused, 503, "control_plane_unavailable")
@@ -277,9 +283,15 @@ async def test_a_control_plane_that_hangs_is_given_up(monkeypatch: pytest.Monkey
         assert_problem(await both.client.get("/v1/usage"), 503, "control_plane_unavailable")
 
 
+UNFINISHED_UPLOAD = (
+    b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: multipart/form-data\r\nContent-Length: 9\r\n\r\n{"
+)
+
+
 async def test_an_upload_that_does_not_end_is_given_up() -> None:
     async with asyncio.timeout(5), planes(forward_timeout_s=0.1) as both:
-        status_line = await both.raw(b"POST /v1/files HTTP/1.1\r\nHost: gateway\r\nContent-Length: 9\r\n\r\n{")
+        status_line = await both.raw(UNFINISHED_UPLOAD)
         assert status_line.startswith(b"HTTP/1.1 408 ")
         assert (await both.logged())["error_code"] == "body_too_slow"
 
@@ -294,7 +306,7 @@ async def test_a_client_that_disconnects_ends_its_upload_and_gives_its_place_bac
 
     async with planes(max_forwarded_requests=1) as both:
         with pytest.raises(ConnectionResetError):
-            await both.client.post("/v1/files", content=upload())
+            await both.client.post("/v1/files", content=upload(), headers=FORM)
         line = await both.logged()
         assert (line["status"], line["error_code"]) == (499, "client_disconnected")
         await until(lambda: both.received.disconnected)
@@ -308,19 +320,109 @@ def with_parameters(path: str) -> str:
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path.startswith("/v1/")])
 async def test_without_a_key_where_one_is_needed_nothing_is_forwarded(path: str) -> None:
-    """The control plane may listen on loopback, where it asks for none."""
-    async with planes(require_key=True) as both:
-        refused = await both.client.post(with_parameters(path))
-        assert_problem(refused, 401, "unauthorized")
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory))
+    async with planes(memory=memory, require_key=True) as both:
+        assert_problem(await both.client.post(with_parameters(path)), 401, "unauthorized")
+        if not path.startswith("/v1/tenants"):
+            # Whether it is the admin key, the control plane alone knows.
+            refused = await both.client.post(with_parameters(path), headers=OPERATOR)
+            assert_problem(refused, 401, "unauthorized")
         assert both.control_plane.requests == []
-        key = {"Authorization": "Bearer whatever"}
         assert (await both.client.get(with_parameters(path), headers=key)).status_code == 200
+        assert both.received.header("authorization") == [key["Authorization"].encode()]
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/ui/app.js"])
+TENANTS_OWN = [path for path in PATHS if path.startswith("/v1/") and not path.startswith("/v1/tenants")]
+
+
+@pytest.mark.parametrize("path", TENANTS_OWN)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-1"}, {"Authorization": "Basic YTpi"}])
+async def test_where_no_key_is_needed_the_gateway_asks_for_the_local_tenant(
+    path: str, headers: dict[str, str]
+) -> None:
+    async with planes() as both:
+        response = await both.client.get(with_parameters(path), headers=headers)
+        assert response.status_code == 200
+        assert response.headers.get("x-wanneng-tenant") == ("local" if headers else None)
+        assert both.received.header("authorization") == [f"Bearer {INTERNAL_KEY}".encode()]
+        assert both.received.header("x-wanneng-tenant") == [b"local"]
+        assert (await both.logged())["tenant_id"] == "local"
+
+
+@pytest.mark.parametrize("path", TENANTS_OWN)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"X-Forwarded-For": "127.0.0.1"},
+    ],
+)
+async def test_a_strangers_request_without_a_key_is_not_forwarded(path: str, headers: dict[str, str]) -> None:
+    """With a key it is: whoever has one may come from anywhere."""
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory))
+    async with planes(memory=memory) as both:
+        for unknown in ({}, OPERATOR):
+            refused = await both.client.get(with_parameters(path), headers=headers | unknown)
+            assert_problem(refused, 401, "unauthorized")
+        assert both.control_plane.requests == []
+        assert (await both.client.get(with_parameters(path), headers=headers | key)).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["acme", "local"])
+@pytest.mark.parametrize("authorization", [f"Bearer {INTERNAL_KEY}", None])
+async def test_nobody_outside_names_a_tenant(given: str, authorization: str | None) -> None:
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory))
+    headers = {"X-Wanneng-Tenant": given} | ({"Authorization": authorization} if authorization else key)
+    async with planes(memory=memory, require_key=True) as both:
+        refused = await both.client.get("/v1/usage", headers=headers)
+        assert refused.status_code == (401 if authorization else 200)
+        tenants = await both.client.get("/v1/tenants", headers=headers)
+        assert tenants.status_code == 200
+        assert [request.header("x-wanneng-tenant") for request in both.control_plane.requests] == [[]] * (
+            1 if authorization else 2
+        )
+
+
+async def test_without_an_internal_key_the_way_out_is_named() -> None:
+    async with planes(internal_key="") as both:
+        problem = assert_problem(await both.client.get("/v1/usage"), 501, "not_available")
+        assert "WANNENG_INTERNAL_KEY" in problem["detail"]
+        assert both.control_plane.requests == []
+
+
+async def test_wrong_admin_keys_are_throttled_and_the_right_one_is_not() -> None:
+    control_plane = FakeControlPlane(401)
+    async with planes(control_plane, max_auth_failures_per_s=1) as both:
+        codes = [(await both.client.get("/v1/tenants", headers=OPERATOR)).status_code for _ in range(8)]
+        assert codes == [401] * 5 + [429] * 3
+        control_plane.status = 200
+        assert (await both.client.get("/v1/tenants", headers=OPERATOR)).status_code == 200
+
+
+PAGE = pytest.mark.parametrize("path", ["/", "/docs", "/ui/app.js"])
+
+
+@PAGE
 async def test_the_page_needs_no_key(path: str) -> None:
+    for require_key in (True, False):
+        async with planes(require_key=require_key) as both:
+            assert (await both.client.get(path)).status_code == 200
+
+
+@PAGE
+async def test_where_no_key_is_needed_the_page_is_not_served_under_another_name(path: str) -> None:
+    """A name that was rebound to this machine: its pages could read whatever the gateway answers."""
+    elsewhere = {"Host": "evil.example:8080"}
+    async with planes() as both:
+        assert_problem(await both.client.get(path, headers=elsewhere), 401, "unauthorized")
+        assert both.control_plane.requests == []
     async with planes(require_key=True) as both:
-        assert (await both.client.get(path)).status_code == 200
+        assert (await both.client.get(path, headers=elsewhere)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -374,7 +476,7 @@ async def test_a_forwarded_change_of_a_label_set_acts_at_once() -> None:
         assert await version() == "tickets@1"
         add_label_set(memory, ["a", "b"])
         assert await version() == "tickets@1"
-        await both.client.put("/v1/label-sets/tickets", content=b"{}")
+        await both.client.put("/v1/label-sets/tickets", json={})
         assert await version() == "tickets@2"
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from gateway.tenancy.authentication import TENANT_HEADER, GatewayAuthentication
-from stores.errors import NotFound, StoreUnavailable, Unauthorized
+from gateway.tenancy.authentication import GatewayAuthentication
+from gateway.tenancy.local_callers import LocalCallers
+from stores.api_keys import generate_key
+from stores.errors import NotFound, StoreUnavailable, TooManyFailures, Unauthorized
 from stores.tenants import CLASSIFY, LOCAL_TENANT_ID, SCOPES, SUSPENDED, Quota
 from tests.fakes.clock import FakeClock
 from tests.fakes.gateway import add_key, add_tenant, bearer
 from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
 from web.authentication import Authenticator, Caller
+from web.failure_limit import FailureLimit
+from web.request_context import TENANT_HEADER, RequestContext
 
 INTERNAL_KEY = "the-internal-key-0123456789-abcdef"
 WORKER = bearer(INTERNAL_KEY)
@@ -19,18 +23,29 @@ TTL_S = 5.0
 
 
 class World:
-    def __init__(self, *, internal_key: str = INTERNAL_KEY, require_key: bool = True) -> None:
-        self.memory, self.clock = Memory(), FakeClock()
+    def __init__(
+        self, *, internal_key: str = INTERNAL_KEY, require_key: bool = True, failures_per_s: float = 0
+    ) -> None:
+        self.memory, self.clock, self.context = Memory(), FakeClock(), RequestContext("r")
         self.tenant = add_tenant(self.memory, pairs_per_minute=7)
-        keys = Authenticator(FakeApiKeys(self.memory), self.clock, require_key=require_key, ttl_s=TTL_S)
         self.authentication = GatewayAuthentication(
-            keys, FakeTenants(self.memory), self.clock, ttl_s=TTL_S, internal_key=internal_key
+            Authenticator(FakeApiKeys(self.memory), self.clock, ttl_s=TTL_S),
+            FakeTenants(self.memory),
+            self.clock,
+            FailureLimit(failures_per_s, lambda: 0.0),
+            ttl_s=TTL_S,
+            internal_key=internal_key,
+            local=None if require_key else LocalCallers("127.0.0.1"),
         )
 
-    async def caller(self, headers: dict[str, str], tenant: str | None = None) -> Caller:
-        all_headers = headers | ({} if tenant is None else {TENANT_HEADER: tenant})
+    def request(self, headers: dict[str, str], tenant: str | None = None, address: str = "10.0.0.1") -> Request:
+        all_headers = {"Host": "localhost"} | headers | ({} if tenant is None else {TENANT_HEADER: tenant})
         raw = [(name.lower().encode(), value.encode()) for name, value in all_headers.items()]
-        return await self.authentication.caller_of(Request({"type": "http", "headers": raw}))
+        scope = {"type": "http", "path": "/", "headers": raw, "client": (address, 1), "context": self.context}
+        return Request(scope)
+
+    async def caller(self, headers: dict[str, str], tenant: str | None = None) -> Caller:
+        return await self.authentication.caller_of(self.request(headers, tenant))
 
 
 async def test_a_key_is_its_tenants_and_served_at_normal_priority() -> None:
@@ -83,6 +98,79 @@ async def test_without_an_internal_key_the_header_is_ignored() -> None:
 async def test_without_any_key_the_header_is_ignored_too() -> None:
     caller = await World(require_key=False).caller({}, "acme")
     assert (caller.tenant_id, caller.low_priority) == (LOCAL_TENANT_ID, False)
+
+
+async def test_a_caller_without_a_key_is_the_local_tenant_where_none_is_needed() -> None:
+    world = World(require_key=False)
+    assert await world.caller({}) == Caller(LOCAL_TENANT_ID, SCOPES, has_key=False)
+    assert not world.context.key_ignored
+    with pytest.raises(Unauthorized, match="Host header"):
+        await world.caller({"Host": "evil.example"})
+    with pytest.raises(Unauthorized, match="a valid key is needed"):
+        await World().caller({})
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer sk-1", "Bearer ", "", "Basic YTpi", f"Bearer {generate_key().key}", "Bearer ключ"]
+)
+async def test_an_unknown_key_is_ignored_where_none_is_needed_and_the_answer_says_so(authorization: str) -> None:
+    """Clients that were made for other services always send one."""
+    world = World(require_key=False)
+    assert (await world.caller({"Authorization": authorization})).tenant_id == LOCAL_TENANT_ID
+    assert world.context.response_headers() == {"X-Wanneng-Tenant": "local"}
+    with pytest.raises(Unauthorized, match="Origin"):
+        await world.caller({"Authorization": authorization, "Origin": "http://evil.example"})
+
+
+async def test_a_known_key_is_its_tenants_where_none_is_needed_too() -> None:
+    world = World(require_key=False)
+    key = add_key(world.memory, world.tenant)
+    assert (await world.caller(key | {"Host": "evil.example"})).tenant_id == "acme"
+    assert world.context.response_headers() == {}
+    world.authentication.forget()
+    add_tenant(world.memory, "acme", status=SUSPENDED)
+    with pytest.raises(Unauthorized):
+        await world.caller(key)
+
+
+async def test_the_record_of_the_local_tenant_decides() -> None:
+    world = World(require_key=False)
+    add_tenant(world.memory, LOCAL_TENANT_ID, pairs_per_minute=3)
+    assert (await world.caller({})).quota == Quota(pairs_per_minute=3)
+    add_tenant(world.memory, LOCAL_TENANT_ID, status=SUSPENDED)
+    assert (await world.caller({})).tenant_id == LOCAL_TENANT_ID, "remembered"
+    world.clock.advance(TTL_S)
+    for headers in ({}, bearer("sk-1")):
+        with pytest.raises(Unauthorized, match="'local' of callers without a key is suspended"):
+            await world.caller(headers)
+
+
+async def test_the_local_tenant_outlasts_an_outage_of_the_database() -> None:
+    world = World(require_key=False)
+    await world.caller({})
+    world.memory.down = True
+    world.clock.advance(TTL_S)
+    assert (await world.caller({})).tenant_id == LOCAL_TENANT_ID
+
+
+async def test_failures_of_one_address_are_throttled_without_asking_the_store() -> None:
+    world = World(failures_per_s=1)
+    known, unused = add_key(world.memory, world.tenant), add_key(world.memory, world.tenant)
+    await world.caller(known)
+    for guess in (generate_key().key, "wrong", "x", "", generate_key().key):
+        with pytest.raises(Unauthorized):
+            await world.caller(bearer(guess))
+    lookups = world.memory.lookups
+    for headers in (bearer(generate_key().key), bearer("wrong"), {}, unused, WORKER | {TENANT_HEADER: ""}):
+        with pytest.raises((TooManyFailures, Unauthorized)) as refusal:
+            await world.caller(headers)
+        assert (refusal.type is TooManyFailures) == (TENANT_HEADER not in headers)
+    assert world.memory.lookups == lookups
+    # Who was known before, the worker, and whoever comes from elsewhere notice nothing.
+    assert (await world.caller(known)).tenant_id == "acme"
+    assert (await world.caller(WORKER, "acme")).low_priority
+    elsewhere = world.request(unused, address="10.0.0.2")
+    assert (await world.authentication.caller_of(elsewhere)).tenant_id == "acme"
 
 
 async def test_a_suspended_tenants_lines_are_refused_when_its_time_in_the_cache_is_over() -> None:

@@ -14,7 +14,7 @@ SETTINGS = ServeSettings(
     state_dir=Path("/s"), port=1, control_plane_port=2, triton_http_port=3, redis_url="redis://r", host="0.0.0.0"
 )
 GATEWAY = processes.gateway(SETTINGS, "internal", (32, 64))
-CONTROL_PLANE = processes.control_plane(SETTINGS, "admin's")
+CONTROL_PLANE = processes.control_plane(SETTINGS, "admin's", "internal")
 WORKER = processes.worker(SETTINGS, "internal")
 MIGRATION = processes.migration(SETTINGS)
 
@@ -29,7 +29,7 @@ def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "told"),
     [
         ("ADMIN_KEY", {"the control plane"}),
-        ("INTERNAL_KEY", {"the gateway", "the worker"}),
+        ("INTERNAL_KEY", {"the gateway", "the control plane", "the worker"}),
         ("DATABASE_URL", {"the gateway", "the control plane", "the worker", "the database migration"}),
         ("REDIS_URL", {"the gateway"}),
     ],
@@ -37,7 +37,7 @@ def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> None:
     specs = (
         processes.gateway(SETTINGS, "internal", ()),
-        processes.control_plane(SETTINGS, "admin's"),
+        processes.control_plane(SETTINGS, "admin's", "internal"),
         processes.worker(SETTINGS, "internal"),
         processes.migration(SETTINGS),
     )
@@ -70,6 +70,7 @@ def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> Non
                 "CONTROL_PLANE_PORT": "2",
                 "DATABASE_URL": "sqlite:////s/wanneng.db",
                 "ADMIN_KEY": "admin's",
+                "INTERNAL_KEY": "internal",
                 "REQUIRE_KEY": "true",
             },
         ),
@@ -100,7 +101,7 @@ def test_the_control_plane_asks_for_keys_where_the_gateway_does() -> None:
         (ServeSettings(host="::"), "true"),
         (ServeSettings(require_key=True), "true"),
     ):
-        environment = processes.control_plane(settings, "admin's").environment
+        environment = processes.control_plane(settings, "admin's", "internal").environment
         assert environment["WANNENG_REQUIRE_KEY"] == required
 
 
@@ -114,4 +115,4 @@ def test_with_a_file_of_tenants_the_gateway_needs_nobody_else() -> None:
     environment = processes.gateway(settings, "internal", ()).environment
     assert environment["WANNENG_TENANTS_FILE"] == "/t.yaml"
     assert environment["WANNENG_REDIS_URL"] == "redis://r"
-    assert not {"WANNENG_DATABASE_URL", "WANNENG_CONTROL_PLANE_URL", "WANNENG_INTERNAL_KEY"} & environment.keys()
+    assert not {"WANNENG_DATABASE_URL", "WANNENG_CONTROL_PLANE_URL"} & environment.keys()
