@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
-from stores.batches import UNFINISHED, VALIDATING, Batch, BatchStore
+from stores.batches import VALIDATING, Batch, BatchBounds, BatchStore
 from stores.clock import Clock
-from stores.errors import Conflict, InvalidRequest, NotFound
+from stores.errors import InvalidRequest, NotFound
 from stores.files import BATCH_PURPOSE, FileStore
+from stores.paging import Page, PageRequest
 
 ENDPOINT = "/v1/classify"
 WINDOW, WINDOW_S = "24h", 86_400
 """How long a batch may take."""
 MAX_UNFINISHED = 100
 """Batches of one tenant that wait or run."""
+MAX_BATCHES = 5_000
+"""Batches of one tenant, those that are done included."""
 MAX_METADATA, MAX_METADATA_CHARACTERS = 16, 512
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
@@ -41,8 +44,6 @@ class Batches:
         file = await self._files.get(tenant_id, input_file_id)
         if file is None or file.purpose != BATCH_PURPOSE:
             raise InvalidRequest(f"no such file of the purpose {BATCH_PURPOSE!r}", field="input_file_id")
-        if sum(batch.status in UNFINISHED for batch in await self._batches.all(tenant_id)) >= MAX_UNFINISHED:
-            raise Conflict(f"{MAX_UNFINISHED} batches of the tenant are unfinished; wait for one, or cancel it")
         now = self._clock.now()
         batch = Batch(
             f"batch_{secrets.token_hex(12)}",
@@ -55,7 +56,9 @@ class Batches:
         )
         request = repr((input_file_id, endpoint, window, sorted(metadata.items())))
         digest = hashlib.sha256(request.encode()).hexdigest()
-        return await self._batches.add(batch, idempotency_key or None, digest)
+        return await self._batches.add(
+            batch, idempotency_key or None, digest, BatchBounds(MAX_UNFINISHED, MAX_BATCHES)
+        )
 
     async def get(self, tenant_id: str, batch_id: str) -> Batch:
         batch = await self._batches.get(tenant_id, batch_id)
@@ -63,8 +66,8 @@ class Batches:
             raise NotFound("no such batch")
         return batch
 
-    async def all(self, tenant_id: str) -> Sequence[Batch]:
-        return await self._batches.all(tenant_id)
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[Batch]:
+        return await self._batches.page(tenant_id, request)
 
     async def cancel(self, tenant_id: str, batch_id: str) -> Batch:
         """The results so far will be in its files."""

@@ -80,11 +80,19 @@ def create_app(
         clock,
         max_file_bytes=settings.max_file_bytes,
         max_tenant_file_bytes=settings.max_tenant_file_bytes,
+        upload_timeout_s=settings.upload_timeout_s,
+    )
+    label_sets = LabelSets(
+        stores.label_sets,
+        clock,
+        settings,
+        max_versions=settings.max_label_set_versions,
+        max_tenant_bytes=settings.max_tenant_label_set_bytes,
     )
     tenants = Tenants(stores.tenants, stores.api_keys, clock)
     openapi = OpenApiEndpoint()
     operations = [
-        *LabelSetEndpoints(LabelSets(stores.label_sets, clock, settings)).operations(),
+        *LabelSetEndpoints(label_sets).operations(),
         *UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
         *FileEndpoints(files, settings).operations(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
@@ -162,6 +170,8 @@ def create_worker(
         gateway or HttpGateway(http, settings.gateway_url, settings.internal_key),
         clock,
         max_batch_lines=settings.max_batch_lines,
+        max_batch_output_bytes=settings.max_batch_output_bytes,
+        max_tenant_file_bytes=settings.max_tenant_file_bytes,
         lines_at_once=settings.batch_lines_at_once,
     )
     return WorkerProcess(worker, Retention(database, clock, settings.batch_retention_days), database, http)

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from stores.clock import Clock
-from stores.errors import BodyTooLarge, Conflict, InvalidRequest, NotFound
-from stores.files import BATCH_PURPOSE, File, FileStore
+from stores.errors import BodyTooLarge, NotFound
+from stores.files import BATCH_PURPOSE, File, FileStore, UploadBounds
+from stores.paging import Page, PageRequest
 
-MAX_FILES = 1_000
-"""Files of one tenant."""
+MAX_FILES, MAX_UPLOADS = 1_000, 16
+"""Files of one tenant, and uploads that it has under way."""
 MAX_NAME_CHARACTERS = 200
 
 
 class Files:
-    def __init__(self, store: FileStore, clock: Clock, *, max_file_bytes: int, max_tenant_file_bytes: int) -> None:
+    def __init__(
+        self,
+        store: FileStore,
+        clock: Clock,
+        *,
+        max_file_bytes: int,
+        max_tenant_file_bytes: int,
+        upload_timeout_s: float,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._max_file_bytes = max_file_bytes
         self._max_tenant_file_bytes = max_tenant_file_bytes
+        self._upload_timeout_s = upload_timeout_s
 
-    async def add(self, tenant_id: str, name: str, purpose: str, chunks: AsyncIterator[bytes]) -> File:
-        """Keep what `chunks` yield, each of any size."""
-        if purpose != BATCH_PURPOSE:
-            raise InvalidRequest(f"must be {BATCH_PURPOSE!r}", field="purpose")
-        files = await self._store.all(tenant_id)
-        if len(files) >= MAX_FILES:
-            raise Conflict(f"the tenant has {MAX_FILES} files; delete one first")
-        room = self._max_tenant_file_bytes - sum(file.bytes for file in files)
-        file = new_file(tenant_id, name, purpose, self._clock.now())
-        return await self._store.add(file, _bounded(chunks, self._max_file_bytes, room))
+    async def add(self, tenant_id: str, name: str, chunks: AsyncIterator[bytes], declared_bytes: int = 0) -> File:
+        """Keep what `chunks` yield, each of any size; `declared_bytes` are reserved before the first is read."""
+        now = self._clock.now()
+        file = replace(
+            new_file(tenant_id, name, BATCH_PURPOSE, now), bytes=min(declared_bytes, self._max_file_bytes)
+        )
+        ends_at = now + timedelta(seconds=self._upload_timeout_s)
+        bounds = UploadBounds(self._max_tenant_file_bytes, MAX_FILES, MAX_UPLOADS, ends_at)
+        return await self._store.add(file, _bounded(chunks, self._max_file_bytes), bounds)
 
     async def get(self, tenant_id: str, file_id: str) -> File:
         file = await self._store.get(tenant_id, file_id)
@@ -39,8 +49,8 @@ class Files:
             raise NotFound("no such file")
         return file
 
-    async def all(self, tenant_id: str) -> Sequence[File]:
-        return await self._store.all(tenant_id)
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
+        return await self._store.page(tenant_id, request)
 
     def content(self, file: File) -> AsyncIterator[bytes]:
         return content_of(self._store, file.id)
@@ -63,12 +73,10 @@ def new_file(tenant_id: str, name: str, purpose: str, now: datetime) -> File:
     return File(f"file-{secrets.token_hex(12)}", tenant_id, printable or "unnamed", purpose, 0, now)
 
 
-async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int, room: int) -> AsyncIterator[bytes]:
+async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > max_bytes:
             raise BodyTooLarge(f"the file has more than {max_bytes} bytes")
-        if size > room:
-            raise Conflict("the tenant's files would have more bytes than allowed in all; delete one first")
         yield chunk

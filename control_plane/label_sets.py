@@ -10,26 +10,36 @@ from stores.label_sets import (
     NAME,
     LabelLimits,
     LabelSet,
+    LabelSetBounds,
     LabelSetContent,
     LabelSetStore,
     find_label_set,
     validate_content,
 )
+from stores.paging import Page, PageRequest
 
 MAX_SETS = 1_000
 """Label sets of one tenant."""
+MAX_NAMES = 10_000
+"""Names of one tenant's label sets, those of deleted ones included."""
 
 
 class LabelSets:
-    def __init__(self, store: LabelSetStore, clock: Clock, limits: LabelLimits) -> None:
+    def __init__(
+        self, store: LabelSetStore, clock: Clock, limits: LabelLimits, *, max_versions: int, max_tenant_bytes: int
+    ) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits
+        self._bounds = LabelSetBounds(MAX_SETS, MAX_NAMES, max_versions, max_tenant_bytes)
 
-    async def put(self, tenant_id: str, name: str, content: LabelSetContent, expected: int | None) -> LabelSet:
-        """A new version; `expected` is the version that the writer has read, None for a set that does not exist.
+    async def put(
+        self, tenant_id: str, name: str, content: LabelSetContent, expected: int | None
+    ) -> tuple[LabelSet, Sequence[int]]:
+        """A new version, and the old ones that were removed to make room for it.
 
-        `PreconditionFailed` when that is not the newest: two writers cannot overwrite each other unseen.
+        `expected` is the version that the writer has read, None for a set that does not exist. `PreconditionFailed`
+        when that is not the newest: two writers cannot overwrite each other unseen.
         """
         if not NAME.fullmatch(name):
             raise InvalidRequest("must have 1 to 63 of a-z, 0-9, _ and -, and not begin with _ or -", field="name")
@@ -39,13 +49,12 @@ class LabelSets:
             raise PreconditionFailed(
                 f"the newest version is {latest}; send it as If-Match" if exists else "no such label set"
             )
-        if latest == 0 and len(await self._store.all(tenant_id)) >= MAX_SETS:
-            raise InvalidRequest(f"the tenant has {MAX_SETS} label sets; delete one first", field="name")
         label_set = LabelSet(tenant_id, name, latest + 1, content, self._clock.now())
-        await self._store.add(label_set, latest)
-        return label_set
+        return label_set, await self._store.add(label_set, latest, self._bounds)
 
-    async def roll_back(self, tenant_id: str, name: str, version: int, expected: int | None) -> LabelSet:
+    async def roll_back(
+        self, tenant_id: str, name: str, version: int, expected: int | None
+    ) -> tuple[LabelSet, Sequence[int]]:
         """The content of `version` as the newest version."""
         old = await self.get(tenant_id, f"{name}@{version}")
         return await self.put(tenant_id, name, old.content, expected)
@@ -57,14 +66,14 @@ class LabelSets:
             raise NotFound("no such label set")
         return label_set
 
-    async def all(self, tenant_id: str) -> Sequence[LabelSet]:
-        return await self._store.all(tenant_id)
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[LabelSet]:
+        return await self._store.page(tenant_id, request)
 
-    async def versions(self, tenant_id: str, name: str) -> Sequence[LabelSet]:
-        versions = await self._store.all(tenant_id, name)
-        if not versions:
+    async def versions(self, tenant_id: str, name: str, request: PageRequest) -> Page[LabelSet]:
+        _, exists = await self._store.latest(tenant_id, name)
+        if not exists:
             raise NotFound("no such label set")
-        return versions
+        return await self._store.page(tenant_id, request, name)
 
     async def remove(self, tenant_id: str, name: str) -> None:
         await self._store.remove(tenant_id, name)

@@ -27,6 +27,8 @@ __all__ = ["Settings", "SettingsError", "WorkerSettings", "load_settings", "load
 
 TENANTS_FILE = f"{PREFIX}TENANTS_FILE"
 
+MAX_TENANT_FILE_BYTES = 1_000_000_000
+
 Url = Annotated[str, Meta(pattern="^https?://[^/ ]+")]
 
 
@@ -42,8 +44,12 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     serve`."""
     max_file_bytes: Count = 64_000_000
     """Size of one file of batch lines."""
-    max_tenant_file_bytes: Count = 1_000_000_000
-    """Size of all files of a tenant."""
+    max_tenant_file_bytes: Count = MAX_TENANT_FILE_BYTES
+    """Size of all files of a tenant, with what its unfinished batches have answered so far."""
+    max_label_set_versions: Count = 100
+    """Versions of one label set; the oldest one makes room for a new one."""
+    max_tenant_label_set_bytes: Count = 64_000_000
+    """Size of all versions of all label sets of a tenant."""
     upload_timeout_s: Seconds = 300.0
     """Longest time for a file to arrive."""
 
@@ -53,11 +59,14 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
         return self.require_key or not is_loopback(self.control_plane_host)
 
 
-class _DatabaseSettings(Struct, frozen=True, kw_only=True):
+class _SharedSettings(Struct, frozen=True, kw_only=True):
+    """What other processes read as well."""
+
     database_url: Text = DATABASE_URL
+    max_tenant_file_bytes: Count = MAX_TENANT_FILE_BYTES
 
 
-class WorkerSettings(_DatabaseSettings, frozen=True, kw_only=True):
+class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     """Each field is the variable `WANNENG_<FIELD>`."""
 
     gateway_url: Url = "http://127.0.0.1:8080"
@@ -66,6 +75,8 @@ class WorkerSettings(_DatabaseSettings, frozen=True, kw_only=True):
     """Secret by which the gateway recognizes the worker, at least 32 characters. Set by `wanneng serve`."""
     max_batch_lines: Count = 50_000
     """Lines of one batch."""
+    max_batch_output_bytes: Count = 256_000_000
+    """Size of the results of one batch; it ends when they have more."""
     batch_lines_at_once: Count = 16
     """Lines that a worker has under way."""
     batch_retention_days: Seconds = 30.0

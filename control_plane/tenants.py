@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from stores.api_keys import NewApiKey, generate_key
 from stores.clock import Clock
 from stores.errors import Conflict, InvalidRequest, NotFound
+from stores.paging import Page, PageRequest
 from stores.tenants import (
     ACTIVE,
     LOCAL_TENANT_ID,
@@ -28,6 +29,8 @@ MAX_KEYS = 100
 """Keys of one tenant."""
 MAX_QUOTA = 1_000_000_000
 MAX_OVERLAP_S = 30 * 86_400
+LAST_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+"""Of what every time zone and every database can keep."""
 
 
 class Tenants:
@@ -47,8 +50,8 @@ class Tenants:
             if await self._tenants.get(LOCAL_TENANT_ID) is None:
                 await self._tenants.add(Tenant(LOCAL_TENANT_ID, LOCAL_TENANT_ID, ACTIVE, self._clock.now()))
 
-    async def all(self) -> Sequence[Tenant]:
-        return await self._tenants.all()
+    async def page(self, request: PageRequest) -> Page[Tenant]:
+        return await self._tenants.page(request)
 
     async def get(self, tenant_id: str) -> Tenant:
         tenant = await self._tenants.get(tenant_id)
@@ -86,9 +89,9 @@ class Tenants:
         """With everything that is the tenant's."""
         await self._tenants.remove(tenant_id)
 
-    async def keys(self, tenant_id: str) -> Sequence[ApiKey]:
+    async def keys(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
         await self.get(tenant_id)
-        return await self._api_keys.of(tenant_id)
+        return await self._api_keys.page(tenant_id, request)
 
     async def add_key(
         self, tenant_id: str, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
@@ -98,25 +101,24 @@ class Tenants:
         unknown = set(scopes) - set(SCOPES)
         if unknown:
             raise InvalidRequest(f"{min(unknown)!r} is not one of {', '.join(SCOPES)}", field="scopes")
-        if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+        if expires_at is not None and (expires_at.tzinfo is None or not now < expires_at <= LAST_TIME):
             raise InvalidRequest("must be a time in the future, with its time zone", field="expires_at")
-        if len(await self.keys(tenant_id)) >= MAX_KEYS:
-            raise Conflict(f"the tenant has {MAX_KEYS} keys; revoke one first")
         new = generate_key()
         key = ApiKey(new.id, tenant_id, new.digest, tuple(dict.fromkeys(scopes)), now, expires_at)
-        await self._api_keys.add(key)
+        await self._api_keys.add(key, MAX_KEYS)
         return key, new
 
     async def rotate_key(self, tenant_id: str, key_id: str, overlap_s: float) -> tuple[ApiKey, NewApiKey]:
         """A key with the same scopes and lifetime; the old one works for another `overlap_s` at most."""
         if not 0 <= overlap_s <= MAX_OVERLAP_S:
             raise InvalidRequest(f"must be 0 to {MAX_OVERLAP_S} seconds", field="overlap_s")
-        old = next((key for key in await self.keys(tenant_id) if key.id == key_id), None)
-        if old is None:
+        known = await self._api_keys.find(key_id)
+        if known is None or known[0].tenant_id != tenant_id:
             raise NotFound("the tenant has no such key")
-        now = self._clock.now()
+        old, now = known[0], self._clock.now()
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
-        new = await self.add_key(tenant_id, old.scopes, None if lifetime is None else now + lifetime)
+        expires_at = None if lifetime is None else now + min(lifetime, LAST_TIME - now)
+        new = await self.add_key(tenant_id, old.scopes, expires_at)
         end = now + timedelta(seconds=overlap_s)
         await self._api_keys.change(old.id, expires_at=end if old.expires_at is None else min(end, old.expires_at))
         return new

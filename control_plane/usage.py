@@ -20,7 +20,7 @@ class UsageReports:
     async def of(self, tenant_id: str, first: date | None, last: date | None) -> Sequence[DailyUsage]:
         """From `first` to `last`, by default the last `DEFAULT_DAYS` days; gateways store it every few seconds."""
         last = last or self._clock.now().date()
-        first = first or last - timedelta(days=DEFAULT_DAYS - 1)
+        first = first or last - min(timedelta(days=DEFAULT_DAYS - 1), last - date.min)
         if not 0 <= (last - first).days < MAX_DAYS:
             raise InvalidRequest(f"must be 0 to {MAX_DAYS - 1} days before the last day", field="from")
         return await self._store.of(tenant_id, first, last)

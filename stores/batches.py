@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, runtime_checkable
+
+from stores.files import File
+from stores.paging import Page, PageRequest
 
 VALIDATING, IN_PROGRESS, FINALIZING, COMPLETED = "validating", "in_progress", "finalizing", "completed"
 FAILED, EXPIRED, CANCELLING, CANCELLED = "failed", "expired", "cancelling", "cancelled"
@@ -37,6 +40,8 @@ class Batch:
     total: int = 0
     completed: int = 0
     failed: int = 0
+    output_bytes: int = 0
+    """Of the results so far."""
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: Sequence[LineError] = ()
@@ -54,26 +59,62 @@ class LineResult:
     failed: bool
     content: str
 
+    @property
+    def bytes(self) -> int:
+        """In a file, with the end of the line."""
+        return len(self.content.encode()) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBounds:
+    """What one tenant may have."""
+
+    max_unfinished: int
+    max_batches: int
+    """With the finished ones."""
+
 
 class BatchStore(Protocol):
     """Batches as their tenants see them."""
 
-    async def add(self, batch: Batch, idempotency_key: str | None, digest: str) -> Batch:
+    async def add(self, batch: Batch, idempotency_key: str | None, digest: str, bounds: BatchBounds) -> Batch:
         """Keep it; or what was kept under this idempotency key before, if its request had the same digest.
 
-        `InvalidRequest` when that was another request, `NotFound` when the tenant does not exist.
+        `InvalidRequest` when that was another request, `NotFound` when the tenant does not exist, `Conflict` when
+        it has as many as it may.
         """
         ...
 
     async def get(self, tenant_id: str, batch_id: str) -> Batch | None: ...
 
-    async def all(self, tenant_id: str) -> Sequence[Batch]:
-        """Newest first."""
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[Batch]:
+        """Newest first; after a batch's id."""
         ...
 
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
         """`Conflict` when it is finished."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """What a worker does not want to claim."""
+
+    batch_ids: Collection[str] = ()
+    tenant_ids: Collection[str] = ()
+
+
+NOTHING_EXCLUDED = Excluded()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """What a worker learns of the batch that it has, while it renews its lease."""
+
+    status: str
+    tenant_is_active: bool
+    others_wait: bool
+    """Whether there is another batch that the worker could claim."""
 
 
 @runtime_checkable
@@ -83,11 +124,11 @@ class BatchQueue(Protocol):
     """
 
     async def claim(
-        self, owner: str, now: datetime, until: datetime, *, excluding: Collection[str] = ()
+        self, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
     ) -> Batch | None:
-        """Of the batches of active tenants without an owner, the one that was served longest ago.
+        """A batch without an owner, of the active tenant that was served longest ago.
 
-        Batches whose ids are in `excluding` are left out.
+        Of that tenant's batches it is the one that was served longest ago.
         """
         ...
 
@@ -95,20 +136,35 @@ class BatchQueue(Protocol):
         """Lines that have a result."""
         ...
 
-    async def record(self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime) -> str:
-        """Keep results and counts, all or nothing; the status now, which may have become `cancelling`."""
+    async def record(
+        self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime, max_tenant_bytes: int
+    ) -> str:
+        """Keep results and counts, all or nothing; the status now, which may have become `cancelling`.
+
+        `StorageFull` when the tenant's files and results would have more than `max_tenant_bytes`, `InvalidRequest`
+        when the database cannot keep a result.
+        """
         ...
 
-    async def renew(self, batch_id: str, owner: str, until: datetime) -> None: ...
+    async def renew(
+        self, batch_id: str, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
+    ) -> BatchState: ...
 
-    def results(self, batch_id: str, *, failed: bool) -> AsyncIterator[LineResult]:
-        """In the order of lines."""
+    async def write_output(self, batch: Batch, owner: str, file: File, *, failed: bool) -> None:
+        """Write the results to `file`, in the order of lines; what another owner had written of it is replaced.
+
+        The file is complete once the batch is released as finished.
+        """
         ...
 
     async def release(self, batch: Batch, owner: str) -> None:
-        """Give up the lease; a finished batch's results are dropped, for they are in its files."""
+        """Give up the lease; a finished batch's files are complete, and its results are dropped."""
         ...
 
 
 class LeaseLost(Exception):
     """Another worker has the batch."""
+
+
+class StorageFull(Exception):
+    """The tenant has no room for more results."""

@@ -7,23 +7,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from stores.errors import StoreUnavailable
+from stores.errors import InvalidRequest, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 MAX_CONNECTIONS = 5
 TIMEOUT_S = 5.0
 """Longest wait for a connection, for SQLite's lock, and for an answer of PostgreSQL."""
+DATA_EXCEPTION = "22"
+"""The class of SQLSTATE for values that cannot be kept (PostgreSQL, appendix A)."""
 
 
 class DatabaseError(Exception):
@@ -44,13 +47,19 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Committed at the end of the block, undone when it raises; `StoreUnavailable` when nobody answers."""
+        """Committed at the end of the block, undone when it raises.
+
+        `StoreUnavailable` when nobody answers, which may pass; `InvalidRequest` for a text or a number that the
+        database cannot keep, which will not.
+        """
         try:
             async with self._engine.begin() as connection:
                 yield connection
         except IntegrityError:
             raise
-        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+        except (StatementError, PoolTimeoutError, OSError, TimeoutError, OverflowError, UnicodeError) as error:
+            if _is_bad_data(error):
+                raise InvalidRequest("a text or a number that the database cannot keep") from None
             # SQLite says what is wrong with its file or its disk; an address or a password is not among it.
             reason = f"the database: {_reason(error)}" if self.is_local else "the database does not answer"
             raise StoreUnavailable(reason) from None
@@ -99,6 +108,20 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def _is_bad_data(error: Exception) -> bool:
+    """Whether the values are at fault, so that they would be refused at any other time too."""
+    if isinstance(error, (DataError, OverflowError, UnicodeError)):
+        return True
+    if not isinstance(error, StatementError):
+        return False
+    if not isinstance(error, DBAPIError):
+        # Raised before the statement was sent, by the conversion of a value.
+        return True
+    # asyncpg refuses some values itself, without a SQLSTATE.
+    refused_by_driver = isinstance(error.orig and error.orig.__cause__, asyncpg.DataError)
+    return refused_by_driver or str(getattr(error.orig, "sqlstate", "")).startswith(DATA_EXCEPTION)
+
+
 def _with_driver(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -111,14 +134,19 @@ def _open(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         connect = {"timeout": TIMEOUT_S, "command_timeout": TIMEOUT_S}
         return create_async_engine(
-            url, pool_size=MAX_CONNECTIONS, pool_timeout=TIMEOUT_S, pool_pre_ping=True, connect_args=connect
+            url,
+            pool_size=MAX_CONNECTIONS,
+            pool_timeout=TIMEOUT_S,
+            pool_pre_ping=True,
+            connect_args=connect,
+            hide_parameters=True,
         )
     if url.database:
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"{url.database} cannot be made: {error.strerror}") from None
-    engine = create_async_engine(url, connect_args={"timeout": TIMEOUT_S})
+    engine = create_async_engine(url, connect_args={"timeout": TIMEOUT_S}, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from stores.paging import Page, PageRequest
 
 CHUNK_BYTES = 1 << 20
 BATCH_PURPOSE, OUTPUT_PURPOSE = "batch", "batch_output"
@@ -22,18 +24,34 @@ class File:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UploadBounds:
+    """What one tenant may keep, and how long an upload may take."""
+
+    max_bytes: int
+    """Of all files, what is reserved for uploads under way, and results of unfinished batches."""
+    max_files: int
+    max_uploads: int
+    """Under way at a time."""
+    ends_at: datetime
+    """When an upload that is not done counts as given up."""
+
+
 class FileStore(Protocol):
-    async def add(self, file: File, chunks: AsyncIterator[bytes]) -> File:
+    """Files that are complete; what an upload has written so far is nobody's."""
+
+    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
         """Keep what `chunks` yield, all or nothing; returns the file with its size.
 
-        `NotFound` when the tenant does not exist.
+        `file.bytes` are reserved before the first chunk is read, and more as they come. `NotFound` when the tenant
+        does not exist, `Conflict` when it would have more than it may.
         """
         ...
 
     async def get(self, tenant_id: str, file_id: str) -> File | None: ...
 
-    async def all(self, tenant_id: str) -> Sequence[File]:
-        """Newest first."""
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
+        """Newest first; after a file's id."""
         ...
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

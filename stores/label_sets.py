@@ -11,11 +11,13 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct
 
 from stores.errors import InvalidRequest
+from stores.paging import Page, PageRequest
 
 PLACEHOLDER = "{}"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 REFERENCE = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})(?:@([1-9][0-9]{0,8}))?")
 """`tickets`, the newest version, or `tickets@3`."""
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -79,13 +81,27 @@ class LabelSet:
         return f"{self.name}@{self.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class LabelSetBounds:
+    """What one tenant may keep."""
+
+    max_sets: int
+    max_names: int
+    """Of sets that exist and of deleted ones, whose numbers are remembered."""
+    max_versions: int
+    """Of one set; the oldest one makes room."""
+    max_bytes: int
+    """Of all versions."""
+
+
 class LabelSetStore(Protocol):
     """Versions; numbers go on after a deletion, so that one number never means two things."""
 
-    async def add(self, label_set: LabelSet, latest: int) -> None:
-        """Keep `label_set`; `PreconditionFailed` when the newest version is not `latest` (0: there is none).
+    async def add(self, label_set: LabelSet, latest: int, bounds: LabelSetBounds) -> Sequence[int]:
+        """Keep `label_set`, and return the versions that were removed to make room for it.
 
-        `NotFound` when the tenant does not exist.
+        `PreconditionFailed` when the newest version is not `latest` (0: there is none), `NotFound` when the tenant
+        does not exist, `Conflict` when it would have more than it may.
         """
         ...
 
@@ -95,8 +111,8 @@ class LabelSetStore(Protocol):
 
     async def get(self, tenant_id: str, name: str, version: int) -> LabelSet | None: ...
 
-    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
-        """The newest version of each set by name, or every version of one, newest first."""
+    async def page(self, tenant_id: str, request: PageRequest, name: str | None = None) -> Page[LabelSet]:
+        """The newest version of each set by name, after a name; or those of one, newest first, after a number."""
         ...
 
     async def remove(self, tenant_id: str, name: str) -> None:
@@ -114,10 +130,15 @@ async def find_label_set(store: LabelSetStore, tenant_id: str, reference: str) -
     return await store.get(tenant_id, name, int(version or latest)) if exists else None
 
 
+def check_label_count(count: int, max_labels: int) -> None:
+    """`InvalidRequest` for none or too many; cheap, and therefore before anything is made of each label."""
+    if not 1 <= count <= max_labels:
+        raise InvalidRequest(f"{count} labels; 1 to {max_labels} are allowed", field="labels")
+
+
 def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
     """`InvalidRequest` for what an inline request would be refused for, and for two equal hypotheses."""
-    if not 1 <= len(content.labels) <= limits.max_labels:
-        raise InvalidRequest(f"{len(content.labels)} labels; 1 to {limits.max_labels} are allowed", field="labels")
+    check_label_count(len(content.labels), limits.max_labels)
     template = content.hypothesis_template
     if template.count(PLACEHOLDER) != 1 or len(template) > limits.max_template_characters:
         raise InvalidRequest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -33,11 +33,6 @@ class ListAnswer(Struct, frozen=True):
     last_id: str | None
     has_more: bool
     object: str = "list"
-
-
-class HasId(Protocol):
-    @property
-    def id(self) -> str: ...
 
 
 def page_request(request: Request) -> PageRequest:

@@ -13,7 +13,7 @@ from stores.batches import Batch
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.openapi import header
 from web.operations import Call, Operation
-from web.paging import PARAMETERS, Page, page_of
+from web.paging import PARAMETERS, ListAnswer, list_answer, page_request
 from web.responses import json_response
 
 BATCHES, BATCH = "/v1/batches", "/v1/batches/{batch_id}"
@@ -41,7 +41,13 @@ class BatchEndpoints:
                 parameters=(IDEMPOTENCY_KEY,),
             ),
             Operation(
-                "GET", BATCHES, self.all, "List batches", READ_BATCHES, answers=(Page,), parameters=PARAMETERS
+                "GET",
+                BATCHES,
+                self.page,
+                "List batches",
+                READ_BATCHES,
+                answers=(ListAnswer,),
+                parameters=PARAMETERS,
             ),
             Operation(
                 "GET", BATCH, self.get, "Get a batch and its progress", READ_BATCHES, answers=(BatchAnswer,)
@@ -64,9 +70,9 @@ class BatchEndpoints:
         )
         return json_response(_answer(batch))
 
-    async def all(self, call: Call) -> Response:
-        batches = [_answer(batch) for batch in await self._batches.all(call.tenant_id)]
-        return json_response(page_of(call.request, batches))
+    async def page(self, call: Call) -> Response:
+        page = await self._batches.page(call.tenant_id, page_request(call.request))
+        return json_response(list_answer([_answer(batch) for batch in page.items], has_more=page.has_more))
 
     async def get(self, call: Call) -> Response:
         return json_response(_answer(await self._batches.get(call.tenant_id, call.path("batch_id"))))

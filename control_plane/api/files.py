@@ -6,26 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive
 
 from control_plane.api.schema import Deleted, FileAnswer
+from control_plane.api.upload_form import MAX_FORM_BYTES, UploadForm
 from control_plane.files import Files
 from control_plane.settings import Settings
 from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
-from stores.files import BATCH_PURPOSE, CHUNK_BYTES, File
+from stores.files import BATCH_PURPOSE, File
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.operations import Call, Operation
-from web.paging import PARAMETERS, Page, page_of
+from web.paging import PARAMETERS, ListAnswer, list_answer, page_request
 from web.responses import json_response
 
 FILES, FILE = "/v1/files", "/v1/files/{file_id}"
-MAX_FIELD_BYTES = 1_000
-FORM_BYTES = 10_000
-"""What a form may have beside its file."""
 FORM: dict[str, Any] = {
     "type": "object",
     "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": BATCH_PURPOSE}},
@@ -49,7 +44,9 @@ class FileEndpoints:
                 body_schema=("multipart/form-data", FORM),
                 answers=(FileAnswer,),
             ),
-            Operation("GET", FILES, self.all, "List files", READ_BATCHES, answers=(Page,), parameters=PARAMETERS),
+            Operation(
+                "GET", FILES, self.page, "List files", READ_BATCHES, answers=(ListAnswer,), parameters=PARAMETERS
+            ),
             Operation("GET", FILE, self.get, "Get a file", READ_BATCHES, answers=(FileAnswer,)),
             Operation(
                 "GET",
@@ -63,27 +60,28 @@ class FileEndpoints:
         ]
 
     async def upload(self, call: Call) -> Response:
-        max_bytes, timeout_s = self._settings.max_file_bytes + FORM_BYTES, self._settings.upload_timeout_s
-        request = Request(call.request.scope, _bounded(call.request.receive, max_bytes))
+        timeout_s = self._settings.upload_timeout_s
+        declared_bytes = self._declared_bytes(call.request)
         try:
             async with asyncio.timeout(timeout_s):
-                return json_response(_answer(await self._add(call.tenant_id, request)))
+                form = UploadForm(call.request)
+                await form.begin()
+                _check_purpose(form.fields.get("purpose", BATCH_PURPOSE))
+                file = await self._files.add(call.tenant_id, form.filename or "", _content(form), declared_bytes)
+                return json_response(_answer(file))
         except TimeoutError:
             raise BodyTooSlow(f"the file did not arrive within {timeout_s:g} s") from None
-        except HTTPException as error:
-            # Starlette's, for a form that cannot be parsed.
-            raise InvalidRequest(error.detail, field="file") from None
 
-    async def _add(self, tenant_id: str, request: Request) -> File:
-        async with request.form(max_files=1, max_fields=2, max_part_size=MAX_FIELD_BYTES) as form:
-            file, purpose = form.get("file"), form.get("purpose")
-            if not isinstance(file, UploadFile) or not isinstance(purpose, str):
-                raise InvalidRequest("the form must have a file and a purpose", field="file")
-            return await self._files.add(tenant_id, file.filename or "", purpose, _chunks(file))
+    def _declared_bytes(self, request: Request) -> int:
+        """At most as many as the file has; 0: nobody says."""
+        declared, max_bytes = request.headers.get("Content-Length", "0"), self._settings.max_file_bytes
+        if declared.isdigit() and int(declared) > max_bytes + MAX_FORM_BYTES:
+            raise BodyTooLarge(f"the file has more than {max_bytes} bytes")
+        return max(int(declared) - MAX_FORM_BYTES, 0) if declared.isdigit() else 0
 
-    async def all(self, call: Call) -> Response:
-        files = [_answer(file) for file in await self._files.all(call.tenant_id)]
-        return json_response(page_of(call.request, files))
+    async def page(self, call: Call) -> Response:
+        page = await self._files.page(call.tenant_id, page_request(call.request))
+        return json_response(list_answer([_answer(file) for file in page.items], has_more=page.has_more))
 
     async def get(self, call: Call) -> Response:
         return json_response(_answer(await self._files.get(call.tenant_id, call.path("file_id"))))
@@ -103,21 +101,13 @@ def _answer(file: File) -> FileAnswer:
     return FileAnswer(file.id, file.bytes, int(file.created_at.timestamp()), file.name, file.purpose)
 
 
-async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await file.read(CHUNK_BYTES):
+async def _content(form: UploadForm) -> AsyncIterator[bytes]:
+    async for chunk in form.chunks():
         yield chunk
+    # A field may come behind the file.
+    _check_purpose(form.fields.get("purpose", ""))
 
 
-def _bounded(receive: Receive, max_bytes: int) -> Receive:
-    """Starlette's form parser bounds fields, not the file."""
-    size = 0
-
-    async def counted() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > max_bytes:
-            raise BodyTooLarge(f"the form has more than {max_bytes} bytes")
-        return message
-
-    return counted
+def _check_purpose(purpose: str) -> None:
+    if purpose != BATCH_PURPOSE:
+        raise InvalidRequest(f"must be {BATCH_PURPOSE!r}", field="purpose")

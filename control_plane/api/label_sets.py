@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.schema import LabelSetAnswer, LabelSetBody, LabelSetList, RollbackBody, SetLabelBody
 from control_plane.label_sets import LabelSets
 from stores.errors import InvalidRequest
-from stores.label_sets import LabelSet, LabelSetContent, SetLabel
+from stores.label_sets import LabelSet, LabelSetContent, SetLabel, check_label_count
 from stores.tenants import READ_LABEL_SETS, WRITE_LABEL_SETS
 from web.openapi import header
 from web.operations import Call, Operation
+from web.paging import PARAMETERS, page_request
 from web.responses import json_response
 
 SETS, SET = "/v1/label-sets", "/v1/label-sets/{name}"
@@ -29,7 +31,15 @@ class LabelSetEndpoints:
 
     def operations(self) -> Sequence[Operation]:
         return [
-            Operation("GET", SETS, self.all, "List label sets", READ_LABEL_SETS, answers=(LabelSetList,)),
+            Operation(
+                "GET",
+                SETS,
+                self.page,
+                "List label sets",
+                READ_LABEL_SETS,
+                answers=(LabelSetList,),
+                parameters=PARAMETERS,
+            ),
             Operation(
                 "GET",
                 SET,
@@ -58,6 +68,7 @@ class LabelSetEndpoints:
                 "List the versions of a label set",
                 READ_LABEL_SETS,
                 answers=(LabelSetList,),
+                parameters=PARAMETERS,
             ),
             Operation(
                 "POST",
@@ -71,25 +82,28 @@ class LabelSetEndpoints:
             ),
         ]
 
-    async def all(self, call: Call) -> Response:
-        label_sets = await self._label_sets.all(call.tenant_id)
-        return json_response(LabelSetList([_answer(label_set) for label_set in label_sets]))
+    async def page(self, call: Call) -> Response:
+        page = await self._label_sets.page(call.tenant_id, page_request(call.request))
+        last_id = page.items[-1].name if page.items else None
+        return json_response(LabelSetList([_answer(item) for item in page.items], page.has_more, last_id))
 
     async def get(self, call: Call) -> Response:
         return _tagged(await self._label_sets.get(call.tenant_id, call.path("name")))
 
     async def versions(self, call: Call) -> Response:
-        versions = await self._label_sets.versions(call.tenant_id, call.path("name"))
-        return json_response(LabelSetList([_answer(version) for version in versions]))
+        page = await self._label_sets.versions(call.tenant_id, call.path("name"), page_request(call.request))
+        last_id = str(page.items[-1].version) if page.items else None
+        return json_response(LabelSetList([_answer(item) for item in page.items], page.has_more, last_id))
 
     async def put(self, call: Call) -> Response:
-        expected = _expected_version(call.request)
-        label_set = await self._label_sets.put(call.tenant_id, call.path("name"), _content(call.body), expected)
-        return _tagged(label_set, 200 if expected else 201)
+        expected, content = _expected_version(call.request), _content(call.body, call.settings.max_labels)
+        label_set, removed = await self._label_sets.put(call.tenant_id, call.path("name"), content, expected)
+        return _tagged(label_set, 200 if expected else 201, removed)
 
     async def roll_back(self, call: Call) -> Response:
         expected, version = _expected_version(call.request), call.body.version
-        return _tagged(await self._label_sets.roll_back(call.tenant_id, call.path("name"), version, expected))
+        label_set, removed = await self._label_sets.roll_back(call.tenant_id, call.path("name"), version, expected)
+        return _tagged(label_set, removed=removed)
 
     async def remove(self, call: Call) -> Response:
         await self._label_sets.remove(call.tenant_id, call.path("name"))
@@ -107,7 +121,8 @@ def _expected_version(request: Request) -> int | None:
     return int(match[1])
 
 
-def _content(body: LabelSetBody) -> LabelSetContent:
+def _content(body: LabelSetBody, max_labels: int) -> LabelSetContent:
+    check_label_count(len(body.labels), max_labels)
     labels = (
         SetLabel(label) if isinstance(label, str) else SetLabel(label.label, label.hypothesis)
         for label in body.labels
@@ -117,7 +132,7 @@ def _content(body: LabelSetBody) -> LabelSetContent:
     )
 
 
-def _answer(label_set: LabelSet) -> LabelSetAnswer:
+def _answer(label_set: LabelSet, removed: Sequence[int] | UnsetType = UNSET) -> LabelSetAnswer:
     content = label_set.content
     return LabelSetAnswer(
         label_set.name,
@@ -128,8 +143,9 @@ def _answer(label_set: LabelSet) -> LabelSetAnswer:
         content.max_tokens,
         content.threshold,
         label_set.created_at,
+        removed,
     )
 
 
-def _tagged(label_set: LabelSet, status: int = 200) -> Response:
-    return json_response(_answer(label_set), status, {"ETag": f'"{label_set.version}"'})
+def _tagged(label_set: LabelSet, status: int = 200, removed: Sequence[int] | UnsetType = UNSET) -> Response:
+    return json_response(_answer(label_set, removed), status, {"ETag": f'"{label_set.version}"'})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from msgspec import UNSET, Struct, UnsetType
@@ -39,10 +40,15 @@ class LabelSetAnswer(Struct, frozen=True):
     max_tokens: int | None
     threshold: float | None
     created_at: datetime
+    removed_versions: Sequence[int] | UnsetType = UNSET
+    """Old ones that made room for this one; only in the answer that creates it."""
 
 
 class LabelSetList(Struct, frozen=True):
     label_sets: list[LabelSetAnswer]
+    has_more: bool
+    last_id: str | None
+    """Name of the last set, or number of the last version."""
 
 
 class TenantBody(Struct, forbid_unknown_fields=True):
@@ -96,6 +102,8 @@ class TenantAnswer(Struct, frozen=True):
 
 class TenantList(Struct, frozen=True):
     tenants: list[TenantAnswer]
+    has_more: bool
+    last_id: str | None
 
 
 class KeyAnswer(Struct, frozen=True):
@@ -111,6 +119,8 @@ class KeyAnswer(Struct, frozen=True):
 
 class KeyList(Struct, frozen=True):
     keys: list[KeyAnswer]
+    has_more: bool
+    last_id: str | None
 
 
 class FileAnswer(Struct, frozen=True):

@@ -22,6 +22,7 @@ from control_plane.api.schema import (
 from control_plane.tenants import Tenants
 from stores.tenants import CLASSIFY, SCOPES, ApiKey, Quota, Tenant
 from web.operations import OPERATOR, Call, Handler, Operation
+from web.paging import PARAMETERS, page_request
 from web.responses import json_response
 
 TENANTS, TENANT = "/v1/tenants", "/v1/tenants/{tenant_id}"
@@ -37,9 +38,19 @@ class TenantEndpoints:
 
     def operations(self) -> Sequence[Operation]:
         reads = [
-            Operation("GET", TENANTS, self.all, "List tenants", OPERATOR, answers=(TenantList,)),
+            Operation(
+                "GET", TENANTS, self.page, "List tenants", OPERATOR, answers=(TenantList,), parameters=PARAMETERS
+            ),
             Operation("GET", TENANT, self.get, "Get a tenant", OPERATOR, answers=(TenantAnswer,)),
-            Operation("GET", KEYS, self.keys, "List a tenant's keys", OPERATOR, answers=(KeyList,)),
+            Operation(
+                "GET",
+                KEYS,
+                self.keys,
+                "List a tenant's keys",
+                OPERATOR,
+                answers=(KeyList,),
+                parameters=PARAMETERS,
+            ),
         ]
         writes = [
             Operation(
@@ -106,8 +117,10 @@ class TenantEndpoints:
     async def create(self, call: Call) -> Response:
         return json_response(_tenant(await self._tenants.create(call.body.name)), 201)
 
-    async def all(self, call: Call) -> Response:
-        return json_response(TenantList([_tenant(tenant) for tenant in await self._tenants.all()]))
+    async def page(self, call: Call) -> Response:
+        page = await self._tenants.page(page_request(call.request))
+        tenants = [_tenant(tenant) for tenant in page.items]
+        return json_response(TenantList(tenants, page.has_more, tenants[-1].id if tenants else None))
 
     async def get(self, call: Call) -> Response:
         return json_response(_tenant(await self._tenants.get(call.path("tenant_id"))))
@@ -129,8 +142,9 @@ class TenantEndpoints:
         return json_response(_tenant(await self._tenants.set_quota(call.path("tenant_id"), quota)))
 
     async def keys(self, call: Call) -> Response:
-        keys = await self._tenants.keys(call.path("tenant_id"))
-        return json_response(KeyList([_key(key) for key in keys]))
+        page = await self._tenants.keys(call.path("tenant_id"), page_request(call.request))
+        keys = [_key(key) for key in page.items]
+        return json_response(KeyList(keys, page.has_more, keys[-1].id if keys else None))
 
     async def add_key(self, call: Call) -> Response:
         body: KeyBody = call.body

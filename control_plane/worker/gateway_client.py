@@ -1,10 +1,13 @@
 """Asks the gateway to classify one line for its tenant, and tells what its answer means for the line.
 
 GatewayError
-├── TryLater          408, 429, 503 or 504: the same line again after `retry_after_s`
-│   └── NoAnswer      the connection could not be made, broke or timed out
-├── GatewayFailed     any other 5xx: some attempts more, then it is the line's error
-└── NotServed         401, 403, or something else than a gateway answers: nothing is wrong with the line
+├── TryLater               408, 429 or 503: the same line again after `retry_after_s`
+│   ├── DeadlineExceeded   504: as often as a line may end so, then it is the line's error
+│   └── NoAnswer           the connection could not be made
+│       └── ConnectionBroke    it broke or timed out: again as often as a line may end so
+├── GatewayFailed          any other 5xx: some attempts more, then it is the line's error
+├── AnswerTooLarge         the line's error
+└── NotServed              401, 403, or something else than a gateway answers: nothing is wrong with the line
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from control_plane.batches import ENDPOINT
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 90.0
 """Longer than the gateway takes for a request of low priority."""
-TRY_LATER = frozenset({408, 429, 503, 504})
+MAX_ANSWER_BYTES = 4_000_000
+TRY_LATER, DEADLINE_EXCEEDED = frozenset({408, 429, 503}), 504
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 NOT_SERVED = frozenset({401, 403})
 NO_SUCH_PATH = "http_error"
 """The code of a server that does not know the path."""
@@ -47,7 +52,17 @@ class TryLater(GatewayError):
         """What the gateway asks for; None: it does not say."""
 
 
+class DeadlineExceeded(TryLater):
+    def __init__(self, answer: GatewayAnswer, retry_after_s: float | None) -> None:
+        super().__init__(f"the gateway answers {answer.status}", retry_after_s)
+        self.answer = answer
+
+
 class NoAnswer(TryLater):
+    pass
+
+
+class ConnectionBroke(NoAnswer):
     pass
 
 
@@ -55,6 +70,10 @@ class GatewayFailed(GatewayError):
     def __init__(self, answer: GatewayAnswer) -> None:
         super().__init__(f"the gateway answers {answer.status}")
         self.answer = answer
+
+
+class AnswerTooLarge(GatewayError):
+    pass
 
 
 class NotServed(GatewayError):
@@ -83,19 +102,33 @@ class HttpGateway:
             "X-Wanneng-Tenant": tenant_id,
             "X-Request-Id": request_id,
         }
+        request = self._http.stream("POST", self._url, content=body, headers=headers, timeout=self._timeout)
         try:
-            response = await self._http.post(self._url, content=body, headers=headers, timeout=self._timeout)
+            async with request as response:
+                return _answer(response, await _read(response))
+        except NEVER_SENT:
+            raise NoAnswer(f"{self._url} does not answer") from None
         except (httpx.RequestError, aiohttp.ClientError):
             # aiohttp's own are what its transport for httpx does not translate, such as a malformed response.
-            raise NoAnswer(f"{self._url} does not answer") from None
-        return _answer(response)
+            raise ConnectionBroke(f"{self._url} does not answer") from None
 
 
-def _answer(response: httpx.Response) -> GatewayAnswer:
+async def _read(response: httpx.Response) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(content)
+
+
+def _answer(response: httpx.Response, content: bytes) -> GatewayAnswer:
     status, retry_after_s = response.status_code, _retry_after_s(response)
     if status == 429 and retry_after_s is None:
         # More than the whole quota: it will never be allowed.
-        return GatewayAnswer(status, _problem(response))
+        return GatewayAnswer(status, _problem(response, content))
+    if status == DEADLINE_EXCEEDED:
+        raise DeadlineExceeded(GatewayAnswer(status, _problem(response, content)), retry_after_s)
     if status in TRY_LATER:
         raise TryLater(f"the gateway answers {status}", retry_after_s)
     if status in NOT_SERVED:
@@ -104,25 +137,25 @@ def _answer(response: httpx.Response) -> GatewayAnswer:
             "suspended or deleted just now"
         )
     if response.is_success:
-        return GatewayAnswer(status, _json(response))
-    answer = GatewayAnswer(status, _problem(response))
+        return GatewayAnswer(status, _json(response, content))
+    answer = GatewayAnswer(status, _problem(response, content))
     if response.is_server_error:
         raise GatewayFailed(answer)
     return answer
 
 
-def _problem(response: httpx.Response) -> dict[str, Any]:
+def _problem(response: httpx.Response, content: bytes) -> dict[str, Any]:
     """The gateway's problem document; `NotServed` when it is none, for then no gateway has answered."""
-    problem = _json(response)
+    problem = _json(response, content)
     if problem.get("code", NO_SUCH_PATH) == NO_SUCH_PATH:
         raise _not_a_gateway(response)
     return problem
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def _json(response: httpx.Response, content: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _not_a_gateway(response) from None
 
 

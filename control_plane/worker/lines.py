@@ -1,7 +1,8 @@
-"""The lines of a batch's file: split, validated, and rendered as results."""
+"""The lines of a batch's file: split, checked one by one, and rendered as results."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -9,13 +10,14 @@ from msgspec import Raw, Struct
 
 from control_plane.batches import ENDPOINT
 from control_plane.worker.gateway_client import GatewayAnswer
-from stores.batches import LineError, LineResult
+from stores.batches import LineResult
 from stores.errors import InvalidRequest, NotJson
-from web.bodies import decode
 
-MAX_ERRORS = 100
-"""Lines that are named when a file is refused."""
 MAX_ID_CHARACTERS = 256
+MAX_LINE_BYTES = 16_000_000
+"""A longer line is not sent; the gateway has a bound of its own, below this one."""
+LINES_IN_A_ROW = 1_000
+"""Then the event loop has its turn."""
 BAD_REQUEST = 400
 
 
@@ -28,53 +30,77 @@ class BatchLine(Struct, forbid_unknown_fields=True):
     method: str = "POST"
 
 
+class BadLine(Exception):
+    """The line cannot be asked for."""
+
+    def __init__(self, code: str, message: str, custom_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.custom_id = custom_id
+        """None: it could not be read."""
+
+
+_decoder = msgspec.json.Decoder(BatchLine)
+
+
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """Each line that is not empty, with its number from 0; a line may lie across chunks."""
+    """Each line that is not empty, with its number from 0; a line may lie across chunks.
+
+    Of a line of more than `MAX_LINE_BYTES` there is one byte more than that.
+    """
     rest, number = b"", 0
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[: MAX_LINE_BYTES + 1]
         for line in lines:
             if line.strip():
-                yield number, line
+                yield number, line[: MAX_LINE_BYTES + 1]
             number += 1
+            if number % LINES_IN_A_ROW == 0:
+                await asyncio.sleep(0)
     if rest.strip():
         yield number, rest
 
 
 def parse_line(line: bytes) -> BatchLine:
-    """`NotJson` or `InvalidRequest` with what is wrong; the gateway validates the body."""
-    parsed = decode(BatchLine, line)
+    """`BadLine` with what is wrong; the gateway validates the body."""
+    if len(line) > MAX_LINE_BYTES:
+        raise BadLine("body_too_large", f"the line has more than {MAX_LINE_BYTES} bytes")
+    try:
+        parsed = _decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise BadLine(InvalidRequest.code, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadLine(NotJson.code, f"the line is not JSON: {error}") from None
     if not 1 <= len(parsed.custom_id) <= MAX_ID_CHARACTERS:
-        raise InvalidRequest(f"must have 1 to {MAX_ID_CHARACTERS} characters", field="custom_id")
+        raise BadLine(InvalidRequest.code, f"custom_id: must have 1 to {MAX_ID_CHARACTERS} characters")
     if (parsed.method, parsed.url) != ("POST", ENDPOINT):
-        raise InvalidRequest(f"must be POST {ENDPOINT}", field="url")
+        raise BadLine(InvalidRequest.code, f"url: must be POST {ENDPOINT}", parsed.custom_id)
     return parsed
 
 
-async def validate_lines(lines: AsyncIterator[tuple[int, bytes]], max_lines: int) -> tuple[int, list[LineError]]:
-    """How many lines there are, and the errors of those that cannot be read."""
-    custom_ids: set[str] = set()
-    errors: list[LineError] = []
-    total = 0
-    async for number, line in lines:
-        total += 1
-        if total > max_lines:
-            return total, [LineError("too_many_lines", f"a batch has at most {max_lines} lines", None)]
-        if len(errors) == MAX_ERRORS:
-            continue
+class LineChecker:
+    """Counts the lines of a batch, and finds those that cannot be asked for."""
+
+    def __init__(self, batch_id: str) -> None:
+        self._batch_id = batch_id
+        self._custom_ids: set[str] = set()
+        self.total = 0
+
+    def check(self, number: int, line: bytes) -> LineResult | None:
+        """The line's error; None for a good one."""
+        self.total += 1
         try:
             custom_id = parse_line(line).custom_id
-            if custom_id in custom_ids:
-                raise InvalidRequest("another line has the same", field="custom_id")
-            custom_ids.add(custom_id)
-        except (InvalidRequest, NotJson) as error:
-            errors.append(LineError(error.code, str(error), number + 1))
-    if total == 0:
-        errors.append(LineError("empty_file", "the file has no lines", None))
-    return total, errors
+            if custom_id in self._custom_ids:
+                raise BadLine(InvalidRequest.code, "custom_id: another line has the same", custom_id)
+        except BadLine as error:
+            return error_of(self._batch_id, number, error)
+        self._custom_ids.add(custom_id)
+        return None
 
 
-def request_id_of(batch_id: str, number: int) -> str:
+def request_id_of(batch_id: str, number: int | str) -> str:
     return f"{batch_id}_{number}"
 
 
@@ -88,3 +114,14 @@ def result_of(batch_id: str, number: int, line: BatchLine, answer: GatewayAnswer
         "error": None,
     }
     return LineResult(number, answer.status >= BAD_REQUEST, msgspec.json.encode(content).decode())
+
+
+def error_of(batch_id: str, number: int, error: BadLine) -> LineResult:
+    """As in OpenAI's error files where there is no response; with the line's number, counted from 1."""
+    content = {
+        "id": request_id_of(batch_id, number),
+        "custom_id": error.custom_id,
+        "response": None,
+        "error": {"code": error.code, "message": str(error), "line": number + 1},
+    }
+    return LineResult(number, failed=True, content=msgspec.json.encode(content).decode())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from control_plane.files import content_of, new_file
 from control_plane.worker.gateway_client import Gateway
-from control_plane.worker.lines import split_lines, validate_lines
+from control_plane.worker.lines import BadLine, LineChecker, error_of, request_id_of, split_lines
+from control_plane.worker.slots import LineShare, LineSlots
 from control_plane.worker.turn import Sleep, Turn
 from stores.batches import (
     CANCELLED,
@@ -20,24 +22,28 @@ from stores.batches import (
     FAILED,
     FINALIZING,
     IN_PROGRESS,
+    UNFINISHED,
     VALIDATING,
     Batch,
     BatchQueue,
+    Excluded,
     LeaseLost,
+    LineError,
     LineResult,
+    StorageFull,
 )
 from stores.clock import Clock
-from stores.errors import NotFound, StoreUnavailable
+from stores.errors import InvalidRequest, NotFound, StoreUnavailable
 from stores.files import OUTPUT_PURPOSE, FileStore
 
-LEASE_S = 15.0
-"""How long after a worker's death another one takes its batch over."""
+LEASE_S, HEARTBEAT_S = 15.0, 2.0
+"""How long after a worker's death another one takes its batch over, and how often it says that it lives."""
 IDLE_S = 1.0
 STORE_WAIT_S = 1.0
-GROUP_LINES = 64
+UNEXPECTED_WAIT_S = 60.0
+"""How long a batch waits after an error that nobody foresaw, while others have their turns."""
+GROUP_LINES, GROUP_BYTES = 64, 4_000_000
 """Lines whose results are kept together: as many are asked for again after a crash, at most."""
-TURN_S = 10.0
-"""Then another batch has its turn, if one waits."""
 WARN_INTERVAL_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -55,6 +61,8 @@ class Worker:
         clock: Clock,
         *,
         max_batch_lines: int,
+        max_batch_output_bytes: int,
+        max_tenant_file_bytes: int,
         lines_at_once: int,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -64,87 +72,119 @@ class Worker:
         self._gateway = gateway
         self._clock = clock
         self._max_batch_lines = max_batch_lines
-        self._lines_at_once = lines_at_once
+        self._max_batch_output_bytes = max_batch_output_bytes
+        self._max_tenant_file_bytes = max_tenant_file_bytes
+        self._slots = LineSlots(lines_at_once)
         self._sleep = sleep
+        self._claiming = asyncio.Lock()
+        self._tenants: list[str] = []
+        """Whose batches have a turn: each tenant has one at a time, so that it leaves others theirs."""
         self._resume_at: dict[str, datetime] = {}
-        """Batches that the gateway let wait, and until when."""
+        """Batches that are not claimed again before then."""
+        self._unfinished: Counter[str] = Counter()
         self._warned_at: dict[str, datetime] = {}
 
     async def keep_serving(self) -> None:
-        """Serve batches until cancelled."""
+        """Serve batches, some at a time, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._slots.turns):
+                group.create_task(self._keep_serving())
+
+    async def _keep_serving(self) -> None:
         while True:
             try:
                 served = await self.serve_one()
             except StoreUnavailable:
                 served = False
+            except Exception:
+                log.exception("a batch could not be claimed")
+                served = False
             if not served:
                 await self._sleep(IDLE_S)
 
     async def serve_one(self) -> bool:
-        """Give the batch that waited longest its turn; whether there was one."""
-        now = self._clock.now()
-        self._resume_at = {batch_id: at for batch_id, at in self._resume_at.items() if at > now}
-        batch = await self._queue.claim(self._name, now, self._lease_end(), excluding=list(self._resume_at))
-        if batch is None:
-            return False
+        """Give a turn to a batch of the tenant that waited longest; whether there was one."""
+        async with self._claiming:
+            now = self._clock.now()
+            self._resume_at = {batch_id: at for batch_id, at in self._resume_at.items() if at > now}
+            batch = await self._queue.claim(self._name, now, self._lease_end(), self._excluded())
+            if batch is None:
+                return False
+            self._tenants.append(batch.tenant_id)
         try:
-            async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._renew(batch.id))
-                batch = await self._serve(batch, now + timedelta(seconds=TURN_S))
-                renewing.cancel()
+            await self._serve_turn(batch)
+        finally:
+            self._tenants.remove(batch.tenant_id)
+        return True
+
+    async def _serve_turn(self, batch: Batch) -> None:
+        try:
+            with self._slots.share() as share:
+                turn = self._new_turn(batch, share)
+                async with asyncio.TaskGroup() as group:
+                    heartbeat = group.create_task(self._heartbeat(batch, turn))
+                    batch = await self._serve(batch, turn)
+                    heartbeat.cancel()
             await self._queue.release(batch, self._name)
+            if batch.status not in UNFINISHED:
+                self._forget_attempts(batch)
+            if turn.resume_at is not None:
+                self._resume_at[batch.id] = turn.resume_at
         except* LeaseLost:
-            log.warning("another worker has taken %s over", batch.id)
+            log.warning("another worker has taken %s over, or it was deleted", batch.id)
         except* StoreUnavailable:
             log.warning("the database does not answer; %s goes on later", batch.id)
             await self._sleep(STORE_WAIT_S)
         except* NotFound:
-            log.info("%s no longer exists, or its file or its tenant does not", batch.id)
-        return True
+            log.info("%s no longer exists, or its tenant does not", batch.id)
+        except* Exception:
+            log.exception("%s has an unexpected error; it goes on later", batch.id)
+            self._resume_at[batch.id] = self._clock.now() + timedelta(seconds=UNEXPECTED_WAIT_S)
 
-    async def _serve(self, batch: Batch, turn_ends: datetime) -> Batch:
-        if batch.status == VALIDATING:
-            batch = await self._validate(batch)
-        if batch.status == IN_PROGRESS:
-            batch = await self._answer(batch, turn_ends)
+    async def _serve(self, batch: Batch, turn: Turn) -> Batch:
+        if batch.status in (VALIDATING, IN_PROGRESS):
+            if await self._files.get(batch.tenant_id, batch.input_file_id) is None:
+                return self._fail(batch, "not_found", "the input file does not exist")
+            finished_lines = await self._queue.finished_lines(batch.id)
+            if batch.status == VALIDATING:
+                batch = await self._validate(batch, finished_lines)
+            if batch.status == IN_PROGRESS:
+                batch = await self._answer(batch, turn, finished_lines)
         if batch.status in (FINALIZING, CANCELLING):
             batch = await self._finalize(batch)
         return batch
 
-    async def _validate(self, batch: Batch) -> Batch:
-        total, errors = await validate_lines(self._lines(batch), self._max_batch_lines)
-        if errors:
-            return replace(batch, errors=tuple(errors)).reach(FAILED, self._clock.now())
-        log.info("%s has %d lines", batch.id, total)
-        return await self._record(replace(batch, total=total).reach(IN_PROGRESS, self._clock.now()), ())
+    async def _validate(self, batch: Batch, finished_lines: set[int]) -> Batch:
+        """Count the lines; those that cannot be asked for have their errors, and are finished."""
+        checker, errors = LineChecker(batch.id), list[LineResult]()
+        async for number, line in self._lines(batch):
+            error = checker.check(number, line)
+            if checker.total > self._max_batch_lines:
+                return self._fail(batch, "too_many_lines", f"a batch has at most {self._max_batch_lines} lines")
+            if error is not None and number not in finished_lines:
+                errors.append(error)
+                finished_lines.add(number)
+            if len(errors) == GROUP_LINES:
+                batch, errors = await self._keep(batch, errors), []
+                if batch.status != VALIDATING:
+                    return batch
+        if checker.total == 0:
+            return self._fail(batch, "empty_file", "the file has no lines")
+        log.info("%s has %d lines", batch.id, checker.total)
+        batch = await self._keep(replace(batch, total=checker.total), errors)
+        if batch.status != VALIDATING:
+            return batch
+        return await self._record(batch.reach(IN_PROGRESS, self._clock.now()))
 
-    async def _answer(self, batch: Batch, turn_ends: datetime) -> Batch:
+    async def _answer(self, batch: Batch, turn: Turn, finished_lines: set[int]) -> Batch:
         """Answer lines without a result, until the turn ends, the batch expires or the tenant cancels it."""
-        finished_lines = await self._queue.finished_lines(batch.id)
-        turn = Turn(
-            batch,
-            self._gateway,
-            self._clock,
-            turn_ends,
-            lines_at_once=self._lines_at_once,
-            sleep=self._sleep,
-            warn=self._warn,
-        )
         async for group in _groups(self._lines(batch), finished_lines):
             if self._clock.now() >= batch.expires_at:
                 break
-            results = await turn.answer(group)
-            failed = sum(result.failed for result in results)
-            batch = replace(batch, completed=batch.completed + len(results) - failed, failed=batch.failed + failed)
-            batch = await self._record(batch, results)
-            if batch.status == CANCELLING:
+            batch = await self._keep(batch, await turn.answer(group))
+            if batch.status != IN_PROGRESS or (turn.is_over and self._clock.now() < batch.expires_at):
                 return batch
-            if turn.resume_at is not None:
-                self._resume_at[batch.id] = turn.resume_at
-                return batch
-            if turn_ends <= self._clock.now() < batch.expires_at:
-                return batch
-        return await self._record(batch.reach(FINALIZING, self._clock.now()), ())
+        return await self._record(batch.reach(FINALIZING, self._clock.now()))
 
     async def _finalize(self, batch: Batch) -> Batch:
         """Write the results to files; a worker that takes over writes the same files again."""
@@ -154,33 +194,93 @@ class Worker:
             name = f"{batch.id}_{kind}.jsonl"
             file = new_file(batch.tenant_id, name, OUTPUT_PURPOSE, self._clock.now())
             file = replace(file, id=f"file-{kind}-{batch.id.removeprefix('batch_')}")
-            if await self._files.get(batch.tenant_id, file.id) is None:
-                await self._files.add(file, _content(self._queue.results(batch.id, failed=failed)))
+            await self._queue.write_output(batch, self._name, file, failed=failed)
             batch = replace(batch, error_file_id=file.id) if failed else replace(batch, output_file_id=file.id)
         now = self._clock.now()
         if batch.status == CANCELLING:
             return batch.reach(CANCELLED, now)
+        if batch.errors:
+            return batch.reach(FAILED, now)
         finished = batch.completed + batch.failed == batch.total
         return batch.reach(COMPLETED if finished else EXPIRED, now)
 
-    async def _record(self, batch: Batch, results: Sequence[LineResult]) -> Batch:
-        status = await self._queue.record(batch, self._name, results, self._lease_end())
+    async def _keep(self, batch: Batch, results: Sequence[LineResult]) -> Batch:
+        """Keep results; the batch is `finalizing` afterwards when there is no room for all of them."""
+        fitting = list(results)
+        while fitting and batch.output_bytes + _bytes(fitting) > self._max_batch_output_bytes:
+            fitting.pop()
+        try:
+            batch = await self._store(batch, fitting)
+            if len(fitting) == len(results):
+                return batch
+            code, bound = "output_too_large", f"the results have more than {self._max_batch_output_bytes} bytes"
+        except StorageFull:
+            code, bound = "storage_full", f"the tenant's files have more than {self._max_tenant_file_bytes} bytes"
+        if batch.status == CANCELLING:
+            return batch
+        batch = replace(batch, errors=(LineError(code, bound, None),))
+        return await self._record(batch.reach(FINALIZING, self._clock.now()))
+
+    async def _store(self, batch: Batch, results: Sequence[LineResult]) -> Batch:
+        """Where the database cannot keep a result, the line has an error in its place."""
+        try:
+            return await self._record(batch, results)
+        except InvalidRequest as error:
+            if len(results) > 1:
+                for result in results:
+                    batch = await self._store(batch, [result])
+                return batch
+            (result,) = results
+            log.warning("%s: the result of line %d cannot be kept: %s", batch.id, result.line + 1, error)
+            message = "the result of this line cannot be kept"
+            return await self._record(batch, [error_of(batch.id, result.line, BadLine(error.code, message))])
+
+    async def _record(self, batch: Batch, results: Sequence[LineResult] = ()) -> Batch:
+        failed = sum(result.failed for result in results)
+        batch = replace(
+            batch,
+            completed=batch.completed + len(results) - failed,
+            failed=batch.failed + failed,
+            output_bytes=batch.output_bytes + _bytes(results),
+        )
+        status = await self._queue.record(
+            batch, self._name, results, self._lease_end(), self._max_tenant_file_bytes
+        )
         return batch if status == batch.status else batch.reach(status, self._clock.now())
 
-    async def _renew(self, batch_id: str) -> None:
-        """A group may take longer than the lease."""
+    async def _heartbeat(self, batch: Batch, turn: Turn) -> None:
+        """Renew the lease, and end the turn when that is due."""
         while True:
-            await self._sleep(LEASE_S / 3)
-            await self._queue.renew(batch_id, self._name, self._lease_end())
+            await self._sleep(HEARTBEAT_S)
+            state = await self._queue.renew(
+                batch.id, self._name, self._clock.now(), self._lease_end(), self._excluded()
+            )
+            if not state.tenant_is_active:
+                turn.abandon()
+            elif state.status == CANCELLING or (state.others_wait and len(self._tenants) == self._slots.turns):
+                turn.stop()
+
+    def _forget_attempts(self, batch: Batch) -> None:
+        prefix = request_id_of(batch.id, "")
+        for request_id in [request_id for request_id in self._unfinished if request_id.startswith(prefix)]:
+            del self._unfinished[request_id]
+
+    def _new_turn(self, batch: Batch, share: LineShare) -> Turn:
+        return Turn(batch, self._gateway, self._clock, share, self._unfinished, sleep=self._sleep, warn=self._warn)
+
+    def _fail(self, batch: Batch, code: str, message: str) -> Batch:
+        """Of a batch whose lines were never asked for; it has no files."""
+        failed = replace(batch, failed=0, output_bytes=0, errors=(LineError(code, message, None),))
+        return failed.reach(FAILED, self._clock.now())
+
+    def _excluded(self) -> Excluded:
+        return Excluded(list(self._resume_at), list(self._tenants))
 
     def _lease_end(self) -> datetime:
         return self._clock.now() + timedelta(seconds=LEASE_S)
 
-    async def _lines(self, batch: Batch) -> AsyncIterator[tuple[int, bytes]]:
-        if await self._files.get(batch.tenant_id, batch.input_file_id) is None:
-            raise NotFound("no such file")
-        async for line in split_lines(content_of(self._files, batch.input_file_id)):
-            yield line
+    def _lines(self, batch: Batch) -> AsyncIterator[tuple[int, bytes]]:
+        return split_lines(content_of(self._files, batch.input_file_id))
 
     def _warn(self, message: str) -> None:
         """Log it, the same message once a minute."""
@@ -194,18 +294,18 @@ class Worker:
 async def _groups(
     lines: AsyncIterator[tuple[int, bytes]], finished_lines: set[int]
 ) -> AsyncIterator[list[tuple[int, bytes]]]:
-    group: list[tuple[int, bytes]] = []
+    group, size = list[tuple[int, bytes]](), 0
     async for number, line in lines:
         if number in finished_lines:
             continue
         group.append((number, line))
-        if len(group) == GROUP_LINES:
+        size += len(line)
+        if len(group) == GROUP_LINES or size >= GROUP_BYTES:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group
 
 
-async def _content(results: AsyncIterator[LineResult]) -> AsyncIterator[bytes]:
-    async for result in results:
-        yield result.content.encode() + b"\n"
+def _bytes(results: Sequence[LineResult]) -> int:
+    return sum(result.bytes for result in results)

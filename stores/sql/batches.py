@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from stores.batches import CANCELLING, FINALIZING, UNFINISHED, Batch, LeaseLost, LineError, LineResult
+from stores.batches import (
+    CANCELLING,
+    FINALIZING,
+    NOTHING_EXCLUDED,
+    UNFINISHED,
+    Batch,
+    BatchBounds,
+    BatchState,
+    Excluded,
+    LeaseLost,
+    LineError,
+    LineResult,
+    StorageFull,
+)
 from stores.database import Database
 from stores.errors import Conflict, InvalidRequest, NotFound
-from stores.sql.tables import batch_results, batches, tenants
+from stores.files import File, rechunk
+from stores.paging import Page, PageRequest, count_within
+from stores.sql.pages import read_page
+from stores.sql.storage import lock_tenant, stored_bytes
+from stores.sql.tables import batch_results, batches, file_pieces, files, tenants
 from stores.tenants import ACTIVE
 
-PAGE = 500
-"""Results read at a time."""
+MAX_RESULTS = 500
+"""Read at a time, if they are small."""
 CANDIDATES = 5
 """Batches looked at for a claim; another worker may be faster with some."""
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,27 +58,26 @@ class SqlBatches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, batch: Batch, idempotency_key: str | None, digest: str) -> Batch:
+    async def add(self, batch: Batch, idempotency_key: str | None, digest: str, bounds: BatchBounds) -> Batch:
         values = _values(batch) | {"id": batch.id, "tenant_id": batch.tenant_id, "served_at": NEVER}
-        try:
-            async with self._database.transaction() as connection:
-                await connection.execute(
-                    insert(batches).values(**values, idempotency_key=idempotency_key, digest=digest)
-                )
-        except IntegrityError:
-            return await self._earlier(batch.tenant_id, idempotency_key, digest)
-        return batch
-
-    async def _earlier(self, tenant_id: str, idempotency_key: str | None, digest: str) -> Batch:
-        query = select(batches).where(batches.c.tenant_id == tenant_id)
-        query = query.where(batches.c.idempotency_key == idempotency_key)
+        values |= {"idempotency_key": idempotency_key, "digest": digest}
+        of_tenant = batches.c.tenant_id == batch.tenant_id
+        number = select(func.count()).where(of_tenant)
         async with self._database.transaction() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            raise NotFound("no such tenant")
-        if row["digest"] != digest:
-            raise InvalidRequest("the key was used with another request before", field="Idempotency-Key")
-        return _batch(row)
+            await lock_tenant(connection, batch.tenant_id)
+            if idempotency_key is not None:
+                earlier = select(batches).where(of_tenant, batches.c.idempotency_key == idempotency_key)
+                row = (await connection.execute(earlier)).mappings().first()
+                if row is not None:
+                    return _earlier(row, digest)
+            if (await connection.execute(number.where(_UNFINISHED))).scalar_one() >= bounds.max_unfinished:
+                raise Conflict(
+                    f"{bounds.max_unfinished} batches of the tenant are unfinished; wait for one, or cancel it"
+                )
+            if (await connection.execute(number)).scalar_one() >= bounds.max_batches:
+                raise Conflict(f"the tenant has {bounds.max_batches} batches; the oldest are deleted in some days")
+            await connection.execute(insert(batches).values(**values))
+        return batch
 
     async def get(self, tenant_id: str, batch_id: str) -> Batch | None:
         query = select(batches).where(batches.c.tenant_id == tenant_id, batches.c.id == batch_id)
@@ -68,11 +85,12 @@ class SqlBatches:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else _batch(row)
 
-    async def all(self, tenant_id: str) -> Sequence[Batch]:
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[Batch]:
         query = select(batches).where(batches.c.tenant_id == tenant_id)
+        order = (batches.c.created_at, batches.c.id)
         async with self._database.transaction() as connection:
-            rows = await connection.execute(query.order_by(batches.c.created_at.desc(), batches.c.id))
-            return [_batch(row) for row in rows.mappings()]
+            rows = await read_page(connection, query, batches.c.id, order, request, descending=True)
+        return Page([_batch(row) for row in rows.items], rows.has_more)
 
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
         batch = await self.get(tenant_id, batch_id)
@@ -86,17 +104,24 @@ class SqlBatches:
                 raise Conflict("the batch is finished, or its files are being written")
 
     async def claim(
-        self, owner: str, now: datetime, until: datetime, *, excluding: Collection[str] = ()
+        self, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
     ) -> Batch | None:
-        free = or_(batches.c.lease_until.is_(None), batches.c.lease_until < now)
-        waiting = select(batches.c.id).join(tenants).where(batches.c.status.in_(UNFINISHED), free)
-        waiting = waiting.where(tenants.c.status == ACTIVE, batches.c.id.not_in(excluding))
-        waiting = waiting.order_by(batches.c.served_at, batches.c.created_at, batches.c.id)
+        waiting = _waiting(now, excluded).order_by(
+            func.coalesce(tenants.c.batches_served_at, NEVER),
+            batches.c.served_at,
+            batches.c.created_at,
+            batches.c.id,
+        )
         async with self._database.transaction() as connection:
-            for batch_id in (await connection.execute(waiting.limit(CANDIDATES))).scalars().all():
-                claim = update(batches).where(batches.c.id == batch_id, free)
+            for batch_id, tenant_id in (await connection.execute(waiting.limit(CANDIDATES))).all():
+                # The tenant's row first, as in every other transaction that has both.
+                with suppress(NotFound):
+                    await lock_tenant(connection, tenant_id)
+                claim = update(batches).where(batches.c.id == batch_id, _free(now))
                 claim = claim.values(owner=owner, lease_until=until, served_at=now)
                 if (await connection.execute(claim)).rowcount:
+                    served = update(tenants).where(tenants.c.id == tenant_id).values(batches_served_at=now)
+                    await connection.execute(served)
                     row = await connection.execute(select(batches).where(batches.c.id == batch_id))
                     return _batch(row.mappings().one())
         return None
@@ -106,15 +131,28 @@ class SqlBatches:
         async with self._database.transaction() as connection:
             return set((await connection.execute(query)).scalars())
 
-    async def record(self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime) -> str:
+    async def record(
+        self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime, max_tenant_bytes: int
+    ) -> str:
         values = _values(batch)
         async with self._database.transaction() as connection:
-            counts = {name: values[name] for name in ("total", "completed", "failed")}
+            if results:
+                await lock_tenant(connection, batch.tenant_id)
+                more = sum(result.bytes for result in results)
+                if await stored_bytes(connection, batch.tenant_id) + more > max_tenant_bytes:
+                    raise StorageFull(batch.id)
+            counts = {name: values[name] for name in ("total", "completed", "failed", "output_bytes")}
             await _change_own(connection, batch.id, owner, {"lease_until": until} | counts)
             if results:
                 rows = [
-                    {"batch_id": batch.id, "line": r.line, "failed": r.failed, "content": r.content}
-                    for r in results
+                    {
+                        "batch_id": batch.id,
+                        "line": result.line,
+                        "failed": result.failed,
+                        "content": result.content,
+                        "bytes": result.bytes,
+                    }
+                    for result in results
                 ]
                 await connection.execute(insert(batch_results), rows)
             # A tenant's cancellation wins over the status that the worker last saw.
@@ -125,23 +163,53 @@ class SqlBatches:
             status: str = (await connection.execute(select(batches.c.status).where(this_batch))).scalar_one()
         return status
 
-    async def renew(self, batch_id: str, owner: str, until: datetime) -> None:
+    async def renew(
+        self, batch_id: str, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
+    ) -> BatchState:
+        state = (
+            select(batches.c.status, tenants.c.status).join_from(batches, tenants).where(batches.c.id == batch_id)
+        )
         async with self._database.transaction() as connection:
             await _change_own(connection, batch_id, owner, {"lease_until": until})
+            status, tenant_status = (await connection.execute(state)).one()
+            others_wait = (await connection.execute(_waiting(now, excluded).limit(1))).first() is not None
+        return BatchState(status, tenant_status == ACTIVE, others_wait)
 
-    async def results(self, batch_id: str, *, failed: bool) -> AsyncIterator[LineResult]:
+    async def write_output(self, batch: Batch, owner: str, file: File, *, failed: bool) -> None:
+        this_file = files.c.id == file.id
+        async with self._database.transaction() as connection:
+            await _change_own(connection, batch.id, owner, {"owner": owner})
+            await connection.execute(delete(files).where(this_file))
+            row = asdict(file) | {"bytes": 0, "lease_until": batch.expires_at}
+            await connection.execute(insert(files).values(**row))
+        index, size = 0, 0
+        async for chunk in rechunk(self._output(batch.id, failed=failed)):
+            size += len(chunk)
+            async with self._database.transaction() as connection:
+                await _change_own(connection, batch.id, owner, {"owner": owner})
+                piece = {"file_id": file.id, "place": index, "content": chunk}
+                await connection.execute(insert(file_pieces).values(**piece))
+                await connection.execute(update(files).where(this_file).values(bytes=size))
+            index += 1
+
+    async def _output(self, batch_id: str, *, failed: bool) -> AsyncIterator[bytes]:
+        """The results' lines."""
         after = -1
         while True:
-            query = select(batch_results.c.line, batch_results.c.failed, batch_results.c.content)
-            query = query.where(batch_results.c.batch_id == batch_id, batch_results.c.failed.is_(failed))
-            query = query.where(batch_results.c.line > after).order_by(batch_results.c.line).limit(PAGE)
+            left = and_(
+                batch_results.c.batch_id == batch_id,
+                batch_results.c.failed.is_(failed),
+                batch_results.c.line > after,
+            )
+            sizes = select(batch_results.c.bytes).where(left).order_by(batch_results.c.line).limit(MAX_RESULTS)
+            page = select(batch_results.c.line, batch_results.c.content).where(left).order_by(batch_results.c.line)
             async with self._database.transaction() as connection:
-                page = [LineResult(**row) for row in (await connection.execute(query)).mappings()]
-            for result in page:
-                yield result
-            if len(page) < PAGE:
+                count = count_within((await connection.execute(sizes)).scalars())
+                rows = (await connection.execute(page.limit(count))).all()
+            if not rows:
                 return
-            after = page[-1].line
+            yield b"".join(content.encode() + b"\n" for _, content in rows)
+            after = rows[-1].line
 
     async def release(self, batch: Batch, owner: str) -> None:
         finished = batch.status not in UNFINISHED
@@ -149,7 +217,30 @@ class SqlBatches:
             changed = _values(batch) if finished else {}
             await _change_own(connection, batch.id, owner, {"owner": None, "lease_until": None} | changed)
             if finished:
+                output = files.c.id.in_([batch.output_file_id, batch.error_file_id])
+                await connection.execute(update(files).where(output).values(lease_until=None))
                 await connection.execute(delete(batch_results).where(batch_results.c.batch_id == batch.id))
+
+
+_UNFINISHED = batches.c.status.in_(UNFINISHED)
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    return or_(batches.c.lease_until.is_(None), batches.c.lease_until < now)
+
+
+def _waiting(now: datetime, excluded: Excluded) -> Select[Any]:
+    """Ids and tenants of batches that a worker may claim."""
+    query = select(batches.c.id, batches.c.tenant_id).join_from(batches, tenants)
+    query = query.where(_UNFINISHED, _free(now), tenants.c.status == ACTIVE)
+    return query.where(batches.c.id.not_in(excluded.batch_ids), batches.c.tenant_id.not_in(excluded.tenant_ids))
+
+
+def _earlier(row: Mapping[Any, Any], digest: str) -> Batch:
+    """What an idempotency key stands for."""
+    if row["digest"] != digest:
+        raise InvalidRequest("the key was used with another request before", field="Idempotency-Key")
+    return _batch(row)
 
 
 async def _change_own(connection: AsyncConnection, batch_id: str, owner: str, values: dict[str, Any]) -> None:
@@ -177,6 +268,7 @@ def _values(batch: Batch) -> dict[str, Any]:
         "total": batch.total,
         "completed": batch.completed,
         "failed": batch.failed,
+        "output_bytes": batch.output_bytes,
     }
 
 
@@ -194,6 +286,7 @@ def _batch(row: Mapping[Any, Any]) -> Batch:
         row["total"],
         row["completed"],
         row["failed"],
+        row["output_bytes"],
         detail.output_file_id,
         detail.error_file_id,
         detail.errors,

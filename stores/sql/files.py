@@ -1,18 +1,27 @@
-"""Files in SQL, in chunks."""
+"""Files in SQL, in chunks, each written in a transaction of its own: a slow upload holds no lock."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 
-from sqlalchemy import and_, delete, exists, insert, select, update
+from sqlalchemy import and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.batches import UNFINISHED
 from stores.database import Database
-from stores.errors import Conflict, NotFound
-from stores.files import File, rechunk
+from stores.errors import Conflict, NotFound, StoreUnavailable
+from stores.files import BATCH_PURPOSE, File, UploadBounds, rechunk
+from stores.paging import Page, PageRequest
+from stores.sql.pages import read_page
+from stores.sql.storage import lock_tenant, stored_bytes
 from stores.sql.tables import batches, file_pieces, files
+
+COMPLETE = files.c.lease_until.is_(None)
+RECORD = [column for column in files.c if column is not files.c.lease_until]
+"""Columns of a `File`."""
 
 
 class SqlFiles:
@@ -21,32 +30,54 @@ class SqlFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes]) -> File:
-        size = 0
+    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
+        async with self._database.transaction() as connection:
+            await _begin(connection, file, bounds)
         try:
+            size = await self._write(file, rechunk(chunks), bounds)
             async with self._database.transaction() as connection:
-                await connection.execute(insert(files).values(**asdict(file)))
-                index = 0
-                async for chunk in rechunk(chunks):
-                    row = {"file_id": file.id, "place": index, "content": chunk}
-                    await connection.execute(insert(file_pieces).values(**row))
-                    size, index = size + len(chunk), index + 1
-                await connection.execute(update(files).where(files.c.id == file.id).values(bytes=size))
-        except IntegrityError:
-            raise NotFound("no such tenant") from None
+                completion = update(files).where(files.c.id == file.id, ~COMPLETE)
+                completion = completion.values(bytes=size, lease_until=None)
+                if not (await connection.execute(completion)).rowcount:
+                    raise Conflict("the upload took too long, or its tenant was deleted")
+        except BaseException:
+            # Otherwise the next upload of the tenant removes it, once this one should have been done.
+            with suppress(StoreUnavailable):
+                async with self._database.transaction() as connection:
+                    await connection.execute(delete(files).where(files.c.id == file.id))
+            raise
         return replace(file, bytes=size)
 
+    async def _write(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> int:
+        size, index, reserved = 0, 0, file.bytes
+        async for chunk in chunks:
+            size += len(chunk)
+            try:
+                async with self._database.transaction() as connection:
+                    if size > reserved:
+                        await lock_tenant(connection, file.tenant_id)
+                        await _check_room(connection, file.tenant_id, size - reserved, bounds.max_bytes)
+                        await connection.execute(update(files).where(files.c.id == file.id).values(bytes=size))
+                        reserved = size
+                    row = {"file_id": file.id, "place": index, "content": chunk}
+                    await connection.execute(insert(file_pieces).values(**row))
+            except IntegrityError:
+                raise Conflict("the upload took too long, or its tenant was deleted") from None
+            index += 1
+        return size
+
     async def get(self, tenant_id: str, file_id: str) -> File | None:
-        query = select(files).where(files.c.tenant_id == tenant_id, files.c.id == file_id)
+        query = select(*RECORD).where(files.c.tenant_id == tenant_id, files.c.id == file_id, COMPLETE)
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else File(**row)
 
-    async def all(self, tenant_id: str) -> Sequence[File]:
-        query = select(files).where(files.c.tenant_id == tenant_id)
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
+        query = select(*RECORD).where(files.c.tenant_id == tenant_id, COMPLETE)
+        order = (files.c.created_at, files.c.id)
         async with self._database.transaction() as connection:
-            rows = (await connection.execute(query.order_by(files.c.created_at.desc(), files.c.id))).mappings()
-            return [File(**row) for row in rows]
+            rows = await read_page(connection, query, files.c.id, order, request, descending=True)
+        return Page([File(**row) for row in rows.items], rows.has_more)
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:
         query = select(file_pieces.c.content)
@@ -57,10 +88,30 @@ class SqlFiles:
 
     async def remove(self, tenant_id: str, file_id: str) -> None:
         needed = exists().where(batches.c.input_file_id == file_id, batches.c.status.in_(UNFINISHED))
-        existing = and_(files.c.tenant_id == tenant_id, files.c.id == file_id)
+        existing = and_(files.c.tenant_id == tenant_id, files.c.id == file_id, COMPLETE)
         async with self._database.transaction() as connection:
             if (await connection.execute(delete(files).where(existing, ~needed))).rowcount:
                 return
             if (await connection.execute(select(files.c.id).where(existing))).first() is None:
                 raise NotFound("no such file")
         raise Conflict("an unfinished batch needs the file; cancel the batch first")
+
+
+async def _begin(connection: AsyncConnection, file: File, bounds: UploadBounds) -> None:
+    """Reserve the file's bytes, once uploads that were given up have lost theirs."""
+    await lock_tenant(connection, file.tenant_id)
+    of_tenant = files.c.tenant_id == file.tenant_id
+    uploading = and_(of_tenant, files.c.purpose == BATCH_PURPOSE, ~COMPLETE)
+    await connection.execute(delete(files).where(uploading, files.c.lease_until < file.created_at))
+    number = select(func.count())
+    if (await connection.execute(number.where(of_tenant))).scalar_one() >= bounds.max_files:
+        raise Conflict(f"the tenant has {bounds.max_files} files; delete one first")
+    if (await connection.execute(number.where(uploading))).scalar_one() >= bounds.max_uploads:
+        raise Conflict(f"{bounds.max_uploads} uploads of the tenant are under way; wait for one")
+    await _check_room(connection, file.tenant_id, file.bytes, bounds.max_bytes)
+    await connection.execute(insert(files).values(**asdict(file), lease_until=bounds.ends_at))
+
+
+async def _check_room(connection: AsyncConnection, tenant_id: str, more: int, max_bytes: int) -> None:
+    if await stored_bytes(connection, tenant_id) + more > max_bytes:
+        raise Conflict(f"the tenant's files would have more than {max_bytes} bytes in all; delete one first")

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, and_, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.database import Database
-from stores.errors import NotFound, PreconditionFailed
-from stores.label_sets import LabelSet, LabelSetContent
+from stores.errors import Conflict, NotFound, PreconditionFailed
+from stores.label_sets import VERSION, LabelSet, LabelSetBounds, LabelSetContent
+from stores.paging import Page, PageRequest, count_within, no_such_item
+from stores.sql.pages import by_name
+from stores.sql.storage import lock_tenant
 from stores.sql.tables import label_set_versions as versions
 from stores.sql.tables import label_sets as sets
-from stores.sql.tables import tenants
 
 CHANGED_SINCE = "the label set was changed since you read it; read it again"
 
@@ -25,31 +27,28 @@ class SqlLabelSets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, label_set: LabelSet, latest: int) -> None:
-        key = {"tenant_id": label_set.tenant_id, "name": label_set.name}
-        state: dict[str, Any] = {"latest": label_set.version, "deleted": False}
-        expected = and_(_is(sets, label_set.tenant_id, label_set.name), sets.c.latest == latest)
-        values = key | {
+    async def add(self, label_set: LabelSet, latest: int, bounds: LabelSetBounds) -> Sequence[int]:
+        tenant_id, name = label_set.tenant_id, label_set.name
+        content = msgspec.json.encode(label_set.content)
+        values = {
+            "tenant_id": tenant_id,
+            "name": name,
             "version": label_set.version,
-            "content": msgspec.json.encode(label_set.content).decode(),
+            "content": content.decode(),
+            "bytes": len(content),
             "created_at": label_set.created_at,
         }
-        try:
-            async with self._database.transaction() as connection:
-                if latest == 0:
-                    await connection.execute(insert(sets).values(**key, **state))
-                elif not (await connection.execute(update(sets).where(expected).values(**state))).rowcount:
-                    raise PreconditionFailed(CHANGED_SINCE)
-                await connection.execute(insert(versions).values(**values))
-        except IntegrityError:
-            if not await self._has_tenant(label_set.tenant_id):
-                raise NotFound("no such tenant") from None
-            raise PreconditionFailed(CHANGED_SINCE) from None
-
-    async def _has_tenant(self, tenant_id: str) -> bool:
-        query = select(tenants.c.id).where(tenants.c.id == tenant_id)
         async with self._database.transaction() as connection:
-            return (await connection.execute(query)).first() is not None
+            await lock_tenant(connection, tenant_id)
+            await _write_name(connection, label_set, latest, bounds)
+            removed = await _remove_oldest(connection, tenant_id, name, keep=bounds.max_versions - 1)
+            stored = select(func.sum(versions.c.bytes)).where(versions.c.tenant_id == tenant_id)
+            if int((await connection.execute(stored)).scalar() or 0) + len(content) > bounds.max_bytes:
+                raise Conflict(
+                    f"the tenant's label sets would have more than {bounds.max_bytes} bytes; delete one first"
+                )
+            await connection.execute(insert(versions).values(**values))
+        return removed
 
     async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
         query = select(sets.c.latest, sets.c.deleted).where(_is(sets, tenant_id, name))
@@ -63,7 +62,7 @@ class SqlLabelSets:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else _label_set(row)
 
-    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+    async def page(self, tenant_id: str, request: PageRequest, name: str | None = None) -> Page[LabelSet]:
         query = select(versions).where(versions.c.tenant_id == tenant_id)
         if name is None:
             newest = and_(
@@ -71,12 +70,21 @@ class SqlLabelSets:
                 sets.c.name == versions.c.name,
                 sets.c.latest == versions.c.version,
             )
-            query = query.join(sets, newest)
+            order = by_name(versions.c.name, self._database)
+            query = query.join(sets, newest).order_by(order)
+            if request.after is not None:
+                query = query.where(order > request.after)
         else:
-            query = query.where(versions.c.name == name)
+            query = query.where(versions.c.name == name).order_by(versions.c.version.desc())
+            if request.after is not None:
+                query = query.where(versions.c.version < _number(request.after))
         async with self._database.transaction() as connection:
-            label_sets = [_label_set(row) for row in (await connection.execute(query)).mappings()]
-        return sorted(label_sets, key=lambda label_set: (label_set.name, -label_set.version))
+            # Contents are read once it is known how many of them are a page.
+            sizes = query.with_only_columns(versions.c.bytes).limit(request.limit + 1)
+            listed = (await connection.execute(sizes)).scalars().all()
+            count = count_within(listed[: request.limit])
+            rows = (await connection.execute(query.limit(count))).mappings().all()
+        return Page([_label_set(row) for row in rows], len(listed) > len(rows))
 
     async def remove(self, tenant_id: str, name: str) -> None:
         existing = and_(_is(sets, tenant_id, name), sets.c.deleted.is_(False))
@@ -84,6 +92,43 @@ class SqlLabelSets:
             if not (await connection.execute(update(sets).where(existing).values(deleted=True))).rowcount:
                 raise NotFound("no such label set")
             await connection.execute(delete(versions).where(_is(versions, tenant_id, name)))
+
+
+async def _write_name(
+    connection: AsyncConnection, label_set: LabelSet, latest: int, bounds: LabelSetBounds
+) -> None:
+    """`label_set` as the newest version of its name; `PreconditionFailed` when `latest` is not the newest now."""
+    tenant_id, name = label_set.tenant_id, label_set.name
+    known = (await connection.execute(select(sets).where(_is(sets, tenant_id, name)))).mappings().first()
+    if (0 if known is None else known["latest"]) != latest:
+        raise PreconditionFailed(CHANGED_SINCE)
+    if known is None or known["deleted"]:
+        names = select(func.count()).where(sets.c.tenant_id == tenant_id)
+        if (await connection.execute(names.where(sets.c.deleted.is_(False)))).scalar_one() >= bounds.max_sets:
+            raise Conflict(f"the tenant has {bounds.max_sets} label sets; delete one first")
+        if known is None and (await connection.execute(names)).scalar_one() >= bounds.max_names:
+            raise Conflict(f"the tenant has used {bounds.max_names} names; use one of a deleted label set again")
+    state = {"latest": label_set.version, "deleted": False}
+    if known is None:
+        await connection.execute(insert(sets).values(tenant_id=tenant_id, name=name, **state))
+    else:
+        await connection.execute(update(sets).where(_is(sets, tenant_id, name)).values(**state))
+
+
+async def _remove_oldest(connection: AsyncConnection, tenant_id: str, name: str, keep: int) -> Sequence[int]:
+    """Remove all but the newest `keep` versions; which ones."""
+    numbers = select(versions.c.version).where(_is(versions, tenant_id, name)).order_by(versions.c.version.desc())
+    removed = sorted((await connection.execute(numbers)).scalars().all()[keep:])
+    if removed:
+        oldest = and_(_is(versions, tenant_id, name), versions.c.version <= removed[-1])
+        await connection.execute(delete(versions).where(oldest))
+    return removed
+
+
+def _number(version: str) -> int:
+    if not VERSION.fullmatch(version):
+        raise no_such_item()
+    return int(version)
 
 
 def _is(table: Any, tenant_id: str, name: str) -> Any:

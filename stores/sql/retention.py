@@ -1,4 +1,4 @@
-"""Deletes files and batches past their retention."""
+"""Deletes files and batches past their retention, and uploads that were given up."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
-from sqlalchemy import and_, delete, exists
+from sqlalchemy import and_, exists, or_
 
 from stores.batches import UNFINISHED
 from stores.clock import Clock
 from stores.database import Database
 from stores.errors import StoreUnavailable
+from stores.files import BATCH_PURPOSE
+from stores.sql.deletion import delete_in_parts
 from stores.sql.tables import batches, files
 
 EVERY_S = 3_600.0
@@ -36,6 +38,6 @@ class Retention:
         oldest = self._clock.now() - timedelta(days=self._retention_days)
         needed = exists().where(batches.c.input_file_id == files.c.id, batches.c.status.in_(UNFINISHED))
         done = and_(batches.c.created_at < oldest, batches.c.status.not_in(UNFINISHED))
-        async with self._database.transaction() as connection:
-            await connection.execute(delete(batches).where(done))
-            await connection.execute(delete(files).where(files.c.created_at < oldest, ~needed))
+        given_up = and_(files.c.purpose == BATCH_PURPOSE, files.c.lease_until < self._clock.now())
+        await delete_in_parts(self._database, batches, done)
+        await delete_in_parts(self._database, files, or_(and_(files.c.created_at < oldest, ~needed), given_up))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from stores.database import Database
 from stores.errors import Conflict, NotFound
-from stores.sql.tables import keys, tenants
-from stores.tenants import ApiKey, Quota, Tenant
+from stores.paging import Page, PageRequest
+from stores.sql.deletion import delete_in_parts
+from stores.sql.pages import by_name, read_page
+from stores.sql.storage import lock_tenant
+from stores.sql.tables import batches, files, keys, tenants
+from stores.tenants import SUSPENDED, ApiKey, Quota, Tenant
 
 TENANT_PREFIX = "tenants_"
 """Prefix of the tenant's columns in a row that has both; `tenant_id` is a column of the key."""
@@ -37,11 +41,11 @@ class SqlTenants:
             row = (await connection.execute(select(tenants).where(tenants.c.id == tenant_id))).mappings().first()
         return None if row is None else _tenant(row)
 
-    async def all(self) -> Sequence[Tenant]:
+    async def page(self, request: PageRequest) -> Page[Tenant]:
+        order = (by_name(tenants.c.name, self._database),)
         async with self._database.transaction() as connection:
-            rows = (await connection.execute(select(tenants))).mappings().all()
-        # Sorted here: databases order names by the locale that each was set up with.
-        return sorted((_tenant(row) for row in rows), key=lambda tenant: tenant.name)
+            rows = await read_page(connection, select(tenants), tenants.c.id, order, request)
+        return Page([_tenant(row) for row in rows.items], rows.has_more)
 
     async def change(self, tenant: Tenant) -> None:
         values = _row(tenant)
@@ -55,10 +59,17 @@ class SqlTenants:
             raise NotFound("no such tenant")
 
     async def remove(self, tenant_id: str) -> None:
+        this_tenant = tenants.c.id == tenant_id
         async with self._database.transaction() as connection:
-            result = await connection.execute(delete(tenants).where(tenants.c.id == tenant_id))
-        if not result.rowcount:
-            raise NotFound("no such tenant")
+            # Nobody is served any more from here on, whatever comes between.
+            suspension = update(tenants).where(this_tenant).values(status=SUSPENDED)
+            if not (await connection.execute(suspension)).rowcount:
+                raise NotFound("no such tenant")
+            await connection.execute(delete(keys).where(keys.c.tenant_id == tenant_id))
+        for table in (files, batches):
+            await delete_in_parts(self._database, table, table.c.tenant_id == tenant_id)
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(tenants).where(this_tenant))
 
 
 class SqlApiKeys:
@@ -67,13 +78,14 @@ class SqlApiKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, max_keys: int) -> None:
         values = asdict(key) | {"scopes": " ".join(key.scopes)}
-        try:
-            async with self._database.transaction() as connection:
-                await connection.execute(insert(keys).values(**values))
-        except IntegrityError:
-            raise NotFound("no such tenant") from None
+        number = select(func.count()).where(keys.c.tenant_id == key.tenant_id)
+        async with self._database.transaction() as connection:
+            await lock_tenant(connection, key.tenant_id)
+            if (await connection.execute(number)).scalar_one() >= max_keys:
+                raise Conflict(f"the tenant has {max_keys} keys; revoke one first")
+            await connection.execute(insert(keys).values(**values))
 
     async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
         tenant_columns = [column.label(f"{TENANT_PREFIX}{column.name}") for column in tenants.c]
@@ -84,10 +96,11 @@ class SqlApiKeys:
             return None
         return _key(row), _tenant({c.name: row[f"{TENANT_PREFIX}{c.name}"] for c in tenants.c})
 
-    async def of(self, tenant_id: str) -> Sequence[ApiKey]:
-        query = select(keys).where(keys.c.tenant_id == tenant_id).order_by(keys.c.created_at, keys.c.id)
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
+        query, order = select(keys).where(keys.c.tenant_id == tenant_id), (keys.c.created_at, keys.c.id)
         async with self._database.transaction() as connection:
-            return [_key(row) for row in (await connection.execute(query)).mappings()]
+            rows = await read_page(connection, query, keys.c.id, order, request)
+        return Page([_key(row) for row in rows.items], rows.has_more)
 
     async def change(
         self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None

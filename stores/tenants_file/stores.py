@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from stores.label_sets import LabelLimits, LabelSet
+from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds
+from stores.paging import Page, PageRequest, page_of
 from stores.tenants import ApiKey, Tenant
 from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
 from stores.tenants_file.unavailable import refuse
@@ -82,8 +83,9 @@ class FileTenants:
     async def get(self, tenant_id: str) -> Tenant | None:
         return self._file.current.tenants.get(tenant_id)
 
-    async def all(self) -> Sequence[Tenant]:
-        return sorted(self._file.current.tenants.values(), key=lambda tenant: tenant.name)
+    async def page(self, request: PageRequest) -> Page[Tenant]:
+        tenants = sorted(self._file.current.tenants.values(), key=lambda tenant: tenant.name)
+        return page_of(tenants, request, lambda tenant: tenant.id)
 
     async def change(self, tenant: Tenant) -> None:
         refuse()
@@ -98,15 +100,16 @@ class FileApiKeys:
     def __init__(self, file: TenantsFile) -> None:
         self._file = file
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, max_keys: int) -> None:
         refuse()
 
     async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
         key = self._file.current.keys.get(key_id)
         return None if key is None else (key, self._file.current.tenants[key.tenant_id])
 
-    async def of(self, tenant_id: str) -> Sequence[ApiKey]:
-        return [key for key in self._file.current.keys.values() if key.tenant_id == tenant_id]
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
+        keys = [key for key in self._file.current.keys.values() if key.tenant_id == tenant_id]
+        return page_of(keys, request, lambda key: key.id)
 
     async def change(
         self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
@@ -124,23 +127,32 @@ class FileLabelSets:
     def __init__(self, file: TenantsFile) -> None:
         self._file = file
 
-    async def add(self, label_set: LabelSet, latest: int) -> None:
+    async def add(self, label_set: LabelSet, latest: int, bounds: LabelSetBounds) -> Sequence[int]:
         refuse()
 
     async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
-        latest = max((label_set.version for label_set in await self.all(tenant_id, name)), default=0)
+        latest = max((label_set.version for label_set in self._versions(tenant_id, name)), default=0)
         return latest, latest > 0
 
     async def get(self, tenant_id: str, name: str, version: int) -> LabelSet | None:
         return self._file.current.label_sets.get((tenant_id, name, version))
 
-    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
-        all_sets = self._file.current.label_sets.values()
-        versions = [version for version in all_sets if version.tenant_id == tenant_id]
-        versions.sort(key=lambda version: (version.name, -version.version))
+    async def page(self, tenant_id: str, request: PageRequest, name: str | None = None) -> Page[LabelSet]:
         if name is not None:
-            return [version for version in versions if version.name == name]
-        return list({version.name: version for version in reversed(versions)}.values())[::-1]
+            return page_of(self._versions(tenant_id, name), request, lambda version: str(version.version))
+        newest: dict[str, LabelSet] = {}
+        for version in self._versions(tenant_id):
+            newest.setdefault(version.name, version)
+        return page_of(list(newest.values()), request, lambda version: version.name)
+
+    def _versions(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+        """By name, newest first."""
+        versions = [
+            version
+            for version in self._file.current.label_sets.values()
+            if version.tenant_id == tenant_id and name in (None, version.name)
+        ]
+        return sorted(versions, key=lambda version: (version.name, -version.version))
 
     async def remove(self, tenant_id: str, name: str) -> None:
         refuse()

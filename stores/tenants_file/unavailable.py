@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import NoReturn
 
-from stores.batches import Batch
+from stores.batches import Batch, BatchBounds
 from stores.errors import NotAvailable
-from stores.files import File
+from stores.files import File, UploadBounds
+from stores.paging import Page, PageRequest
 from stores.usage import DailyUsage
 
 REASON = "tenants are declared in WANNENG_TENANTS_FILE here: change that file, or use a database"
@@ -17,13 +18,13 @@ REASON = "tenants are declared in WANNENG_TENANTS_FILE here: change that file, o
 class NoFiles:
     """A `FileStore` that refuses everything."""
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes]) -> File:
+    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
         refuse()
 
     async def get(self, tenant_id: str, file_id: str) -> File | None:
         refuse()
 
-    async def all(self, tenant_id: str) -> Sequence[File]:
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
         refuse()
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:
@@ -36,13 +37,13 @@ class NoFiles:
 class NoBatches:
     """A `BatchStore` that refuses everything."""
 
-    async def add(self, batch: Batch, idempotency_key: str | None, digest: str) -> Batch:
+    async def add(self, batch: Batch, idempotency_key: str | None, digest: str, bounds: BatchBounds) -> Batch:
         refuse()
 
     async def get(self, tenant_id: str, batch_id: str) -> Batch | None:
         refuse()
 
-    async def all(self, tenant_id: str) -> Sequence[Batch]:
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[Batch]:
         refuse()
 
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:

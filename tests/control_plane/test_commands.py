@@ -12,8 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from control_plane.tenants import Tenants
-from stores.clock import SystemClock
 from stores.database import Database
 from stores.factory import sql_stores
 from stores.label_sets import LabelLimits
@@ -41,9 +39,9 @@ async def has_local_tenant(url: str) -> bool:
     database = Database(url)
     await database.check()
     stores = sql_stores(database)
-    tenants = await Tenants(stores.tenants, stores.api_keys, SystemClock()).all()
+    tenant = await stores.tenants.get(LOCAL_TENANT_ID)
     await stores.close()
-    return LOCAL_TENANT_ID in {tenant.id for tenant in tenants}
+    return tenant is not None
 
 
 async def test_migrate_brings_a_database_to_the_newest_revision_and_creates_the_local_tenant(

@@ -7,11 +7,26 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
-from stores.batches import CANCELLING, FINALIZING, UNFINISHED, Batch, LeaseLost, LineResult
+import msgspec
+
+from stores.batches import (
+    CANCELLING,
+    FINALIZING,
+    NOTHING_EXCLUDED,
+    UNFINISHED,
+    Batch,
+    BatchBounds,
+    BatchState,
+    Excluded,
+    LeaseLost,
+    LineResult,
+    StorageFull,
+)
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, StoreUnavailable
 from stores.factory import Stores
-from stores.files import File, rechunk
-from stores.label_sets import LabelSet
+from stores.files import CHUNK_BYTES, File, UploadBounds, rechunk
+from stores.label_sets import VERSION, LabelSet, LabelSetBounds
+from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Tenant
 from stores.usage import DailyUsage
 
@@ -29,12 +44,19 @@ class Memory:
     versions: dict[tuple[str, str, int], LabelSet] = field(default_factory=dict)
     latest: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     files: dict[str, tuple[File, Sequence[bytes]]] = field(default_factory=dict)
+    uploads: dict[str, tuple[File, datetime]] = field(default_factory=dict)
+    """Under way: what is reserved for each, and when it counts as given up."""
+    outputs: dict[str, tuple[File, Sequence[bytes]]] = field(default_factory=dict)
+    """Written, of batches that are not released yet."""
     batches: dict[str, Batch] = field(default_factory=dict)
     idempotency_keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """(tenant, key) → (batch, digest of the request)."""
     owners: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """Batch → (worker, end of its lease)."""
     served_at: dict[str, datetime] = field(default_factory=dict)
+    """Of batches and of tenants."""
+    unstorable: Collection[int] = ()
+    """Lines whose results the database refuses."""
     results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
     usage: dict[tuple[str, date], DailyUsage] = field(default_factory=dict)
     down: bool = False
@@ -50,6 +72,12 @@ class Memory:
         if tenant_id not in self.tenants:
             raise NotFound("no such tenant")
 
+    def stored_bytes(self, tenant_id: str) -> int:
+        """Of files, uploads under way and results of unfinished batches."""
+        files = [file for file, _ in [*self.files.values(), *self.uploads.values()] if file.tenant_id == tenant_id]
+        unfinished = [b for b in self.batches.values() if b.tenant_id == tenant_id and b.status in UNFINISHED]
+        return sum(file.bytes for file in files) + sum(batch.output_bytes for batch in unfinished)
+
 
 @dataclass
 class FakeTenants:
@@ -64,9 +92,10 @@ class FakeTenants:
         self.memory.check()
         return self.memory.tenants.get(tenant_id)
 
-    async def all(self) -> Sequence[Tenant]:
+    async def page(self, request: PageRequest) -> Page[Tenant]:
         self.memory.check()
-        return sorted(self.memory.tenants.values(), key=lambda tenant: tenant.name)
+        tenants = sorted(self.memory.tenants.values(), key=lambda tenant: tenant.name)
+        return page_of(tenants, request, lambda tenant: tenant.id)
 
     async def change(self, tenant: Tenant) -> None:
         self.memory.check()
@@ -83,6 +112,11 @@ class FakeTenants:
         for records in (self.memory.versions, self.memory.latest, self.memory.usage):
             for record in [record for record in records if record[0] == tenant_id]:
                 del records[record]  # type: ignore[arg-type]
+        for batch in [batch for batch in self.memory.batches.values() if batch.tenant_id == tenant_id]:
+            del self.memory.batches[batch.id]
+            self.memory.owners.pop(batch.id, None)
+        for file in [file for file, _ in self.memory.files.values() if file.tenant_id == tenant_id]:
+            del self.memory.files[file.id]
 
     def _check_name(self, tenant: Tenant) -> None:
         if any(other.name == tenant.name and other.id != tenant.id for other in self.memory.tenants.values()):
@@ -93,9 +127,11 @@ class FakeTenants:
 class FakeApiKeys:
     memory: Memory
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, max_keys: int) -> None:
         self.memory.check()
         self.memory.check_tenant(key.tenant_id)
+        if sum(known.tenant_id == key.tenant_id for known in self.memory.keys.values()) >= max_keys:
+            raise Conflict(f"the tenant has {max_keys} keys; revoke one first")
         expires_at = key.expires_at and key.expires_at.astimezone(UTC)
         self.memory.keys[key.id] = replace(key, expires_at=expires_at)
 
@@ -107,10 +143,10 @@ class FakeApiKeys:
         key = self.memory.keys.get(key_id)
         return None if key is None else (key, self.memory.tenants[key.tenant_id])
 
-    async def of(self, tenant_id: str) -> Sequence[ApiKey]:
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
         self.memory.check()
         keys = [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]
-        return sorted(keys, key=lambda key: (key.created_at, key.id))
+        return page_of(sorted(keys, key=lambda key: (key.created_at, key.id)), request, lambda key: key.id)
 
     async def change(
         self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
@@ -135,7 +171,7 @@ class FakeApiKeys:
 class FakeLabelSets:
     memory: Memory
 
-    async def add(self, label_set: LabelSet, latest: int) -> None:
+    async def add(self, label_set: LabelSet, latest: int, bounds: LabelSetBounds) -> Sequence[int]:
         self.memory.check()
         name = (label_set.tenant_id, label_set.name)
         # The local tenant exists without being created.
@@ -143,8 +179,27 @@ class FakeLabelSets:
             self.memory.check_tenant(label_set.tenant_id)
         if self.memory.latest.get(name, (0, False))[0] != latest:
             raise PreconditionFailed("the label set was changed since you read it; read it again")
+        names = [state[1] for key, state in self.memory.latest.items() if key[0] == label_set.tenant_id]
+        if not self.memory.latest.get(name, (0, False))[1] and names.count(True) >= bounds.max_sets:
+            raise Conflict(f"the tenant has {bounds.max_sets} label sets; delete one first")
+        if name not in self.memory.latest and len(names) >= bounds.max_names:
+            raise Conflict(f"the tenant has used {bounds.max_names} names; use one of a deleted label set again")
+        kept = sorted((version for *key, version in self.memory.versions if tuple(key) == name), reverse=True)
+        removed = sorted(kept[bounds.max_versions - 1 :])
+        others = [
+            version
+            for key, version in self.memory.versions.items()
+            if version.tenant_id == label_set.tenant_id and not (key[:2] == name and version.version in removed)
+        ]
+        if sum(len(msgspec.json.encode(version.content)) for version in [*others, label_set]) > bounds.max_bytes:
+            raise Conflict(
+                f"the tenant's label sets would have more than {bounds.max_bytes} bytes; delete one first"
+            )
+        for version in removed:
+            del self.memory.versions[*name, version]
         self.memory.latest[name] = (label_set.version, True)
         self.memory.versions[*name, label_set.version] = label_set
+        return removed
 
     async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
         self.memory.check()
@@ -154,14 +209,20 @@ class FakeLabelSets:
         self.memory.check()
         return self.memory.versions.get((tenant_id, name, version))
 
-    async def all(self, tenant_id: str, name: str | None = None) -> Sequence[LabelSet]:
+    async def page(self, tenant_id: str, request: PageRequest, name: str | None = None) -> Page[LabelSet]:
         self.memory.check()
         versions = [version for version in self.memory.versions.values() if version.tenant_id == tenant_id]
         if name is None:
             versions = [v for v in versions if self.memory.latest[tenant_id, v.name][0] == v.version]
+            versions = [v for v in versions if request.after is None or v.name > request.after]
         else:
-            versions = [version for version in versions if version.name == name]
-        return sorted(versions, key=lambda version: (version.name, -version.version))
+            if request.after is not None and not VERSION.fullmatch(request.after):
+                raise no_such_item()
+            versions = [v for v in versions if v.name == name]
+            versions = [v for v in versions if request.after is None or v.version < int(request.after)]
+        versions.sort(key=lambda version: (version.name, -version.version))
+        sizes = [len(msgspec.json.encode(version.content)) for version in versions[: request.limit]]
+        return page_of(versions, PageRequest(count_within(sizes)), lambda version: version.reference)
 
     async def remove(self, tenant_id: str, name: str) -> None:
         self.memory.check()
@@ -177,23 +238,53 @@ class FakeLabelSets:
 class FakeFiles:
     memory: Memory
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes]) -> File:
+    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
         self.memory.check()
         self.memory.check_tenant(file.tenant_id)
-        kept = [chunk async for chunk in rechunk(chunks)]
-        stored = replace(file, bytes=sum(map(len, kept)))
+        uploads = self.memory.uploads
+        for given_up in [upload_id for upload_id, (_, end) in uploads.items() if end < file.created_at]:
+            del uploads[given_up]
+        of_tenant = [known for known, _ in uploads.values() if known.tenant_id == file.tenant_id]
+        complete = [known for known, _ in self.memory.files.values() if known.tenant_id == file.tenant_id]
+        if len(of_tenant) + len(complete) >= bounds.max_files:
+            raise Conflict(f"the tenant has {bounds.max_files} files; delete one first")
+        if len(of_tenant) >= bounds.max_uploads:
+            raise Conflict(f"{bounds.max_uploads} uploads of the tenant are under way; wait for one")
+        self._check_room(file.tenant_id, file.bytes, bounds)
+        uploads[file.id] = (file, bounds.ends_at)
+        kept, size = [], 0
+        try:
+            async for chunk in rechunk(chunks):
+                kept.append(chunk)
+                size += len(chunk)
+                if file.id not in uploads:
+                    raise Conflict("the upload took too long, or its tenant was deleted")
+                reserved, _ = uploads[file.id]
+                if size > reserved.bytes:
+                    self._check_room(file.tenant_id, size - reserved.bytes, bounds)
+                    uploads[file.id] = (replace(file, bytes=size), bounds.ends_at)
+        finally:
+            uploads.pop(file.id, None)
+        stored = replace(file, bytes=size)
         self.memory.files[file.id] = (stored, kept)
         return stored
+
+    def _check_room(self, tenant_id: str, more: int, bounds: UploadBounds) -> None:
+        if self.memory.stored_bytes(tenant_id) + more > bounds.max_bytes:
+            raise Conflict(
+                f"the tenant's files would have more than {bounds.max_bytes} bytes in all; delete one first"
+            )
 
     async def get(self, tenant_id: str, file_id: str) -> File | None:
         self.memory.check()
         file, _ = self.memory.files.get(file_id, (None, ()))
         return file if file is not None and file.tenant_id == tenant_id else None
 
-    async def all(self, tenant_id: str) -> Sequence[File]:
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
         self.memory.check()
         files = [file for file, _ in self.memory.files.values() if file.tenant_id == tenant_id]
-        return sorted(sorted(files, key=lambda file: file.id), key=lambda file: file.created_at, reverse=True)
+        files.sort(key=lambda file: (file.created_at, file.id), reverse=True)
+        return page_of(files, request, lambda file: file.id)
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:
         self.memory.check()
@@ -214,16 +305,24 @@ class FakeBatches:
 
     memory: Memory
 
-    async def add(self, batch: Batch, idempotency_key: str | None, digest: str) -> Batch:
+    async def add(self, batch: Batch, idempotency_key: str | None, digest: str, bounds: BatchBounds) -> Batch:
         self.memory.check()
         self.memory.check_tenant(batch.tenant_id)
-        if idempotency_key is not None:
-            request = (batch.tenant_id, idempotency_key)
-            earlier_id, earlier_digest = self.memory.idempotency_keys.setdefault(request, (batch.id, digest))
+        request = (batch.tenant_id, idempotency_key or "")
+        if idempotency_key is not None and request in self.memory.idempotency_keys:
+            earlier_id, earlier_digest = self.memory.idempotency_keys[request]
             if earlier_digest != digest:
                 raise InvalidRequest("the key was used with another request before", field="Idempotency-Key")
-            if earlier_id != batch.id:
-                return self.memory.batches[earlier_id]
+            return self.memory.batches[earlier_id]
+        of_tenant = [known for known in self.memory.batches.values() if known.tenant_id == batch.tenant_id]
+        if sum(known.status in UNFINISHED for known in of_tenant) >= bounds.max_unfinished:
+            raise Conflict(
+                f"{bounds.max_unfinished} batches of the tenant are unfinished; wait for one, or cancel it"
+            )
+        if len(of_tenant) >= bounds.max_batches:
+            raise Conflict(f"the tenant has {bounds.max_batches} batches; the oldest are deleted in some days")
+        if idempotency_key is not None:
+            self.memory.idempotency_keys[request] = (batch.id, digest)
         self.memory.batches[batch.id] = batch
         return batch
 
@@ -232,10 +331,11 @@ class FakeBatches:
         batch = self.memory.batches.get(batch_id)
         return batch if batch is not None and batch.tenant_id == tenant_id else None
 
-    async def all(self, tenant_id: str) -> Sequence[Batch]:
+    async def page(self, tenant_id: str, request: PageRequest) -> Page[Batch]:
         self.memory.check()
         batches = [batch for batch in self.memory.batches.values() if batch.tenant_id == tenant_id]
-        return sorted(sorted(batches, key=lambda b: b.id), key=lambda b: b.created_at, reverse=True)
+        batches.sort(key=lambda batch: (batch.created_at, batch.id), reverse=True)
+        return page_of(batches, request, lambda batch: batch.id)
 
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
         batch = self.memory.batches[batch_id]
@@ -245,31 +345,47 @@ class FakeBatches:
             raise Conflict("the batch is finished, or its files are being written")
         self.memory.batches[batch_id] = batch.reach(CANCELLING, now)
 
-    async def claim(
-        self, owner: str, now: datetime, until: datetime, *, excluding: Collection[str] = ()
-    ) -> Batch | None:
-        self.memory.check()
-        waiting = [
+    def _waiting(self, now: datetime, excluded: Excluded) -> list[Batch]:
+        return [
             batch
             for batch in self.memory.batches.values()
             if batch.status in UNFINISHED
-            and batch.id not in excluding
+            and batch.id not in excluded.batch_ids
+            and batch.tenant_id not in excluded.tenant_ids
             and self.memory.tenants[batch.tenant_id].status == ACTIVE
             and (batch.id not in self.memory.owners or self.memory.owners[batch.id][1] < now)
         ]
+
+    async def claim(
+        self, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
+    ) -> Batch | None:
+        self.memory.check()
+        served_at = self.memory.served_at
+        waiting = self._waiting(now, excluded)
         if not waiting:
             return None
-        first = min(waiting, key=lambda b: (self.memory.served_at.get(b.id, NEVER), b.created_at, b.id))
+        first = min(
+            waiting,
+            key=lambda b: (served_at.get(b.tenant_id, NEVER), served_at.get(b.id, NEVER), b.created_at, b.id),
+        )
         self.memory.owners[first.id] = (owner, until)
-        self.memory.served_at[first.id] = now
+        served_at[first.id] = served_at[first.tenant_id] = now
         return first
 
     async def finished_lines(self, batch_id: str) -> set[int]:
         return set(self.memory.results.get(batch_id, {}))
 
-    async def record(self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime) -> str:
+    async def record(
+        self, batch: Batch, owner: str, results: Sequence[LineResult], until: datetime, max_tenant_bytes: int
+    ) -> str:
         self._check_owner(batch.id, owner)
+        more = sum(result.bytes for result in results)
+        if results and self.memory.stored_bytes(batch.tenant_id) + more > max_tenant_bytes:
+            raise StorageFull(batch.id)
+        if any(result.line in self.memory.unstorable for result in results):
+            raise InvalidRequest("a text or a number that the database cannot keep")
         kept = self.memory.results.setdefault(batch.id, {})
+        assert not {result.line for result in results} & set(kept), "a line has one result"
         kept |= {result.line: result for result in results}
         self.memory.owners[batch.id] = (owner, until)
         stored = self.memory.batches[batch.id]
@@ -278,14 +394,22 @@ class FakeBatches:
         self.memory.batches[batch.id] = batch
         return batch.status
 
-    async def renew(self, batch_id: str, owner: str, until: datetime) -> None:
+    async def renew(
+        self, batch_id: str, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
+    ) -> BatchState:
         self._check_owner(batch_id, owner)
         self.memory.owners[batch_id] = (owner, until)
+        batch = self.memory.batches[batch_id]
+        active = self.memory.tenants[batch.tenant_id].status == ACTIVE
+        return BatchState(batch.status, active, bool(self._waiting(now, excluded)))
 
-    async def results(self, batch_id: str, *, failed: bool) -> AsyncIterator[LineResult]:
-        for _, result in sorted(self.memory.results.get(batch_id, {}).items()):
-            if result.failed == failed:
-                yield result
+    async def write_output(self, batch: Batch, owner: str, file: File, *, failed: bool) -> None:
+        self._check_owner(batch.id, owner)
+        results = sorted(self.memory.results.get(batch.id, {}).items())
+        lines = [result.content.encode() + b"\n" for _, result in results if result.failed == failed]
+        content = b"".join(lines)
+        chunks = [content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES)]
+        self.memory.outputs[file.id] = (replace(file, bytes=len(content)), chunks)
 
     async def release(self, batch: Batch, owner: str) -> None:
         self._check_owner(batch.id, owner)
@@ -293,6 +417,9 @@ class FakeBatches:
         if batch.status not in UNFINISHED:
             self.memory.batches[batch.id] = batch
             self.memory.results.pop(batch.id, None)
+            for file_id in (batch.output_file_id, batch.error_file_id):
+                if file_id is not None:
+                    self.memory.files[file_id] = self.memory.outputs.pop(file_id)
 
     def _check_owner(self, batch_id: str, owner: str) -> None:
         self.memory.check()

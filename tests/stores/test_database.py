@@ -5,19 +5,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from stores.database import Database, DatabaseError, migrate
-from stores.errors import StoreUnavailable
-from stores.sql.tables import metadata
+from stores.errors import InvalidRequest, StoreUnavailable
+from stores.sql.tables import metadata, tenants
 from stores.sql.tenants import SqlTenants
-from stores.tenants import Tenant
+from stores.tenants import Quota, Tenant
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +51,44 @@ async def test_a_postgresql_that_nobody_migrated_is_refused_with_the_way_out(
 async def test_a_database_that_is_gone_is_unavailable() -> None:
     database = Database("postgresql://nobody:secret@127.0.0.1:1/none")
     with pytest.raises(StoreUnavailable) as refusal:
-        await SqlTenants(database).all()
+        await SqlTenants(database).get("t_1")
     assert "secret" not in str(refusal.value)
+    await database.close()
+
+
+async def test_what_a_database_cannot_keep_is_the_callers_error_and_no_outage(
+    database_url: str, acme: Tenant
+) -> None:
+    """No database can keep a lone surrogate, or a number of 81 bits; SQLite alone keeps a NUL."""
+    await migrate(database_url)
+    database = Database(database_url)
+    store = SqlTenants(database)
+    with pytest.raises(InvalidRequest):
+        await store.get("\ud800")
+    late = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))
+    for bad in (
+        replace(acme, quota=Quota(2**80)),
+        replace(acme, name="\ud800"),
+        replace(acme, created_at=late),
+    ):
+        with pytest.raises(InvalidRequest):
+            await store.add(bad)
+    with nullcontext() if database.is_local else pytest.raises(InvalidRequest):
+        assert await store.get("t_1\0") is None
+    await store.add(acme)
+    await database.close()
+
+
+async def test_no_value_is_in_an_error_of_the_database(database_url: str, acme: Tenant) -> None:
+    """As in the traceback of an error that nobody foresaw."""
+    await migrate(database_url)
+    database = Database(database_url)
+    await SqlTenants(database).add(acme)
+    with pytest.raises(IntegrityError) as error:
+        async with database.transaction() as connection:
+            secret = {"id": "t_1", "name": "secret", "status": "x", "created_at": acme.created_at}
+            await connection.execute(insert(tenants).values(**secret))
+    assert "secret" not in str(error.value)
     await database.close()
 
 
@@ -98,7 +137,8 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, acme: Tenan
     writer.stdout.close()
     database = Database(url)
     await database.prepare()
-    kept = {tenant.id for tenant in await SqlTenants(database).all()}
+    async with database.transaction() as connection:
+        kept = set((await connection.execute(select(tenants.c.id))).scalars())
     await SqlTenants(database).add(replace(acme, id="new"))
     await database.close()
     assert {f"t_{number}" for number in acknowledged} <= kept

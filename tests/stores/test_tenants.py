@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from stores.errors import Conflict, NotFound
+from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.factory import Stores
+from stores.paging import Page, PageRequest
 from stores.tenants import SUSPENDED, ApiKey, Quota, Tenant
 
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
+FIRST_PAGE, MAX_KEYS = PageRequest(100), 10
 KEY = ApiKey("abc", "t_1", "d" * 64, ("classify",), THEN, None)
 
 
@@ -21,7 +23,7 @@ async def test_a_tenant_comes_back_as_it_was_kept(stores: Stores, acme: Tenant, 
     await stores.tenants.add(acme)
     assert await stores.tenants.get("t_2") == other
     assert await stores.tenants.get("t_3") is None
-    assert list(await stores.tenants.all()) == [acme, other]
+    assert await stores.tenants.page(FIRST_PAGE) == Page([acme, other], has_more=False)
 
 
 async def test_a_name_is_unique(stores: Stores, acme: Tenant, other: Tenant) -> None:
@@ -45,26 +47,28 @@ async def test_a_change_is_kept_and_needs_its_tenant(stores: Stores, acme: Tenan
 
 async def test_a_key_comes_back_with_its_tenant(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
-    await stores.api_keys.add(KEY)
+    await stores.api_keys.add(KEY, MAX_KEYS)
     assert await stores.api_keys.find("abc") == (KEY, acme)
     assert await stores.api_keys.find("abd") is None
-    assert list(await stores.api_keys.of("t_1")) == [KEY]
-    assert list(await stores.api_keys.of("t_2")) == []
+    assert (await stores.api_keys.page("t_1", FIRST_PAGE)).items == [KEY]
+    assert (await stores.api_keys.page("t_2", FIRST_PAGE)).items == []
 
 
 async def test_a_key_needs_a_tenant(stores: Stores) -> None:
     with pytest.raises(NotFound):
-        await stores.api_keys.add(KEY)
+        await stores.api_keys.add(KEY, MAX_KEYS)
 
 
 async def test_only_what_is_given_changes(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
-    await stores.api_keys.add(KEY)
+    await stores.api_keys.add(KEY, MAX_KEYS)
     end = THEN + timedelta(days=1)
     await asyncio.gather(
         stores.api_keys.change("abc", expires_at=end), stores.api_keys.change("abc", last_used_at=THEN)
     )
-    assert list(await stores.api_keys.of("t_1")) == [replace(KEY, expires_at=end, last_used_at=THEN)]
+    assert (await stores.api_keys.page("t_1", FIRST_PAGE)).items == [
+        replace(KEY, expires_at=end, last_used_at=THEN)
+    ]
     with pytest.raises(NotFound):
         await stores.api_keys.change("none", last_used_at=THEN)
 
@@ -72,8 +76,8 @@ async def test_only_what_is_given_changes(stores: Stores, acme: Tenant) -> None:
 async def test_times_are_kept_whatever_their_zone(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
     in_beijing = THEN.astimezone(timezone(timedelta(hours=8)))
-    await stores.api_keys.add(replace(KEY, expires_at=in_beijing))
-    (key,) = await stores.api_keys.of("t_1")
+    await stores.api_keys.add(replace(KEY, expires_at=in_beijing), MAX_KEYS)
+    (key,) = (await stores.api_keys.page("t_1", FIRST_PAGE)).items
     assert key.expires_at == THEN
     assert key.expires_at.tzinfo == UTC
 
@@ -81,7 +85,7 @@ async def test_times_are_kept_whatever_their_zone(stores: Stores, acme: Tenant) 
 async def test_another_tenants_key_cannot_be_removed(stores: Stores, acme: Tenant, other: Tenant) -> None:
     await stores.tenants.add(acme)
     await stores.tenants.add(other)
-    await stores.api_keys.add(KEY)
+    await stores.api_keys.add(KEY, MAX_KEYS)
     with pytest.raises(NotFound):
         await stores.api_keys.remove("t_2", "abc")
     await stores.api_keys.remove("t_1", "abc")
@@ -90,8 +94,52 @@ async def test_another_tenants_key_cannot_be_removed(stores: Stores, acme: Tenan
 
 async def test_a_removed_tenant_takes_its_keys_along(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
-    await stores.api_keys.add(KEY)
+    await stores.api_keys.add(KEY, MAX_KEYS)
     await stores.tenants.remove("t_1")
     assert await stores.api_keys.find("abc") is None
     with pytest.raises(NotFound):
         await stores.tenants.remove("t_1")
+
+
+async def test_tenants_come_in_pages_by_name_whatever_the_locale(stores: Stores, acme: Tenant) -> None:
+    names = ["B", "a", "Ä", "ä", "万能", "Z", "A b", "A", "_", "0"]
+    for number, name in enumerate(names):
+        await stores.tenants.add(replace(acme, id=f"t_{number}", name=name))
+    listed, request = [], PageRequest(3)
+    while True:
+        page = await stores.tenants.page(request)
+        listed += [tenant.name for tenant in page.items]
+        if not page.has_more:
+            break
+        assert len(page.items) == 3
+        request = PageRequest(3, page.items[-1].id)
+    assert listed == sorted(names)
+    with pytest.raises(InvalidRequest, match="after"):
+        await stores.tenants.page(PageRequest(3, "t_99"))
+
+
+async def test_keys_come_in_pages_in_the_order_of_their_creation(
+    stores: Stores, acme: Tenant, other: Tenant
+) -> None:
+    await stores.tenants.add(acme)
+    await stores.tenants.add(other)
+    keys = [replace(KEY, id=f"k{n}", created_at=THEN + timedelta(seconds=n // 2)) for n in range(5)]
+    for key in reversed(keys):
+        await stores.api_keys.add(key, MAX_KEYS)
+    await stores.api_keys.add(replace(KEY, id="other", tenant_id="t_2"), MAX_KEYS)
+    assert await stores.api_keys.page("t_1", PageRequest(2)) == Page(keys[:2], has_more=True)
+    assert await stores.api_keys.page("t_1", PageRequest(2, "k1")) == Page(keys[2:4], has_more=True)
+    assert await stores.api_keys.page("t_1", PageRequest(2, "k3")) == Page(keys[4:], has_more=False)
+    for unknown in ("k9", "other"):
+        with pytest.raises(InvalidRequest, match="after"):
+            await stores.api_keys.page("t_1", PageRequest(2, unknown))
+
+
+async def test_of_many_keys_at_once_as_many_are_kept_as_are_allowed(stores: Stores, acme: Tenant) -> None:
+    await stores.tenants.add(acme)
+    made = await asyncio.gather(
+        *(stores.api_keys.add(replace(KEY, id=f"k{n}"), 3) for n in range(8)), return_exceptions=True
+    )
+    assert made.count(None) == 3
+    assert sum(isinstance(error, Conflict) for error in made) == 5
+    assert len((await stores.api_keys.page("t_1", FIRST_PAGE)).items) == 3

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from stores.api_keys import generate_key, matches
-from stores.batches import VALIDATING, Batch
+from stores.batches import VALIDATING, Batch, BatchBounds
 from stores.errors import NotAvailable
 from stores.factory import Stores, file_stores
-from stores.files import BATCH_PURPOSE, File
-from stores.label_sets import LabelLimits, LabelSet, LabelSetContent, SetLabel, find_label_set
-from stores.tenants import ACTIVE, SCOPES, ApiKey, Quota, Tenant
+from stores.files import BATCH_PURPOSE, File, UploadBounds
+from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds, LabelSetContent, SetLabel, find_label_set
+from stores.paging import PageRequest
+from stores.tenants import ACTIVE, CLASSIFY, READ_USAGE, SCOPES, ApiKey, Quota, Tenant
 from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
 from stores.tenants_file.stores import TenantsFile
 from tests.fakes.chunks import chunks_of
@@ -28,13 +29,14 @@ tenants:
     keys:
       - id: "{NEW.id}"
         sha256: "{NEW.digest}"
-        scopes: [classify, "label_sets:read", "label_sets:write", "usage:read"]
+        scopes: [classify, "usage:read"]
     label_sets:
       - {{name: tickets, version: 1, labels: [投诉, {{label: 咨询, hypothesis: 用户在咨询}}]}}
       - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5}}
   - id: other
 """
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
+ALL = PageRequest(100)
 
 
 @pytest.fixture
@@ -50,17 +52,17 @@ def declared(path: Path) -> Stores:
 
 
 async def test_what_the_file_declares_is_in_the_stores(declared: Stores) -> None:
-    acme, other = await declared.tenants.all()
+    acme, other = (await declared.tenants.page(ALL)).items
     assert (acme.id, acme.name, acme.status, acme.quota) == ("acme", "Acme 公司", ACTIVE, Quota(None, 4))
     assert (other.id, other.name, other.quota) == ("other", "other", Quota())
     assert await declared.tenants.get("acme") == acme
     assert await declared.tenants.get("nobody") is None
     record = await declared.api_keys.find(NEW.id)
     assert record is not None
-    assert (record[1], record[0].scopes) == (acme, SCOPES)
+    assert (record[1], record[0].scopes) == (acme, (CLASSIFY, READ_USAGE))
     assert matches(NEW.key, record[0].digest)
     assert await declared.api_keys.find(generate_key().id) is None
-    assert [key.id for key in await declared.api_keys.of("acme")] == [NEW.id]
+    assert [key.id for key in (await declared.api_keys.page("acme", ALL)).items] == [NEW.id]
 
 
 async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
@@ -72,8 +74,10 @@ async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
     assert (newest.version, newest.content.threshold) == (2, 0.5)
     assert (first.reference, first.content.hypotheses) == ("tickets@1", ("投诉", "用户在咨询"))
     assert await find_label_set(sets, "other", "tickets") is None
-    assert [(version.name, version.version) for version in await sets.all("acme")] == [("tickets", 2)]
-    assert [version.version for version in await sets.all("acme", "tickets")] == [2, 1]
+    assert [(version.name, version.version) for version in (await sets.page("acme", ALL)).items] == [
+        ("tickets", 2)
+    ]
+    assert [version.version for version in (await sets.page("acme", ALL, "tickets")).items] == [2, 1]
 
 
 def test_an_unchanged_file_is_not_parsed_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -93,20 +97,22 @@ async def test_every_change_is_refused_with_the_way_out(declared: Stores) -> Non
         declared.tenants.add(acme),
         declared.tenants.change(acme),
         declared.tenants.remove("acme"),
-        declared.api_keys.add(ApiKey(NEW.id, "acme", NEW.digest, SCOPES, THEN, None)),
+        declared.api_keys.add(ApiKey(NEW.id, "acme", NEW.digest, SCOPES, THEN, None), 9),
         declared.api_keys.change(NEW.id, expires_at=THEN),
         declared.api_keys.remove("acme", NEW.id),
-        declared.label_sets.add(LabelSet("acme", "new", 1, content, THEN), 0),
+        declared.label_sets.add(LabelSet("acme", "new", 1, content, THEN), 0, LabelSetBounds(9, 9, 9, 9)),
         declared.label_sets.remove("acme", "tickets"),
         declared.usage.of("acme", THEN.date(), THEN.date()),
-        declared.files.add(File("file-1", "acme", "a", BATCH_PURPOSE, 0, THEN), chunks_of(b"x", 1)),
+        declared.files.add(
+            File("file-1", "acme", "a", BATCH_PURPOSE, 0, THEN), chunks_of(b"x", 1), UploadBounds(9, 9, 9, THEN)
+        ),
         declared.files.get("acme", "file-1"),
-        declared.files.all("acme"),
+        declared.files.page("acme", ALL),
         declared.files.chunk("file-1", 0),
         declared.files.remove("acme", "file-1"),
-        declared.batches.add(batch, None, "d"),
+        declared.batches.add(batch, None, "d", BatchBounds(9, 9)),
         declared.batches.get("acme", "batch_1"),
-        declared.batches.all("acme"),
+        declared.batches.page("acme", ALL),
         declared.batches.cancel("acme", "batch_1", THEN),
     ):
         with pytest.raises(NotAvailable, match="WANNENG_TENANTS_FILE"):
@@ -117,7 +123,7 @@ async def test_the_last_use_of_a_key_and_usage_are_not_kept(declared: Stores) ->
     """Neither is refused: requests go on."""
     await declared.api_keys.change(NEW.id, last_used_at=THEN)
     await declared.usage.add([])
-    (key,) = await declared.api_keys.of("acme")
+    (key,) = (await declared.api_keys.page("acme", ALL)).items
     assert key.last_used_at is None
 
 

@@ -1,4 +1,4 @@
-"""What bounds of storage and pages of lists count by: bytes, unfinished files, and when a tenant was served last."""
+"""What bounds of storage count, indexes for pages of lists, and when a tenant was served last."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.worker.gateway_client import GatewayAnswer
-from control_plane.worker.lines import BatchLine, parse_line, result_of, split_lines, validate_lines
+from control_plane.worker.lines import MAX_LINE_BYTES, BatchLine, LineChecker, parse_line, result_of, split_lines
+from stores.batches import LineResult
 from tests.fakes.chunks import chunks_of
 
 
@@ -24,43 +25,72 @@ def test_lines_are_the_same_wherever_the_chunks_are_cut(lines: list[str], size: 
     assert asyncio.run(read()) == expected
 
 
-async def validate(*lines: object, max_lines: int = 10) -> tuple[int, list[tuple[str, int | None]]]:
+def errors_of(*lines: object) -> tuple[int, list[LineResult]]:
+    """How many lines there are, and the errors of those that cannot be asked for."""
+    checker = LineChecker("batch_1")
     encoded = (line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
-    total, errors = await validate_lines(split_lines(chunks_of(b"\n".join(encoded), 7)), max_lines)
-    return total, [(error.code, error.line) for error in errors]
+    results = [checker.check(number, line) for number, line in enumerate(encoded)]
+    return checker.total, [result for result in results if result is not None]
 
 
-async def test_good_lines_have_no_errors_and_empty_ones_do_not_count(good_line: dict[str, Any]) -> None:
-    assert await validate(good_line, b"", good_line | {"custom_id": "b"}, b"  ") == (2, [])
+def test_good_lines_have_no_errors(good_line: dict[str, Any]) -> None:
+    assert errors_of(good_line, good_line | {"custom_id": "b"}) == (2, [])
 
 
 @pytest.mark.parametrize(
-    ("line", "code"),
+    ("line", "code", "custom_id"),
     [
-        (b"{", "not_json"),
-        (b"\xff", "not_json"),
-        ([], "invalid_request"),
-        ({"custom_id": ""}, "invalid_request"),
-        ({"custom_id": "x" * 257}, "invalid_request"),
-        ({"url": "/v1/tenants"}, "invalid_request"),
-        ({"method": "GET"}, "invalid_request"),
-        ({"more": 1}, "invalid_request"),
-        ({}, "invalid_request"),
+        (b"{", "not_json", None),
+        (b"\xff", "not_json", None),
+        (b'{"custom_id": "b", "body": ' + b"[" * 1_000_000, "not_json", None),
+        ([], "invalid_request", None),
+        (b"x" * (MAX_LINE_BYTES + 1), "body_too_large", None),
+        ({"custom_id": ""}, "invalid_request", None),
+        ({"custom_id": "x" * 257}, "invalid_request", None),
+        ({"custom_id": "b", "url": "/v1/tenants"}, "invalid_request", "b"),
+        ({"custom_id": "b", "method": "GET"}, "invalid_request", "b"),
+        ({"custom_id": "b", "more": 1}, "invalid_request", None),
+        ({}, "invalid_request", "a"),
     ],
 )
-async def test_a_bad_line_is_named(line: Any, code: str, good_line: dict[str, Any]) -> None:
+def test_a_bad_line_has_an_error_that_names_it(
+    line: Any, code: str, custom_id: str | None, good_line: dict[str, Any]
+) -> None:
     """A dictionary changes a good line; unchanged it has the custom_id of the line before."""
-    assert await validate(good_line, good_line | line if isinstance(line, dict) else line) == (2, [(code, 2)])
+    total, (error,) = errors_of(good_line, good_line | line if isinstance(line, dict) else line)
+    assert (total, error.line, error.failed) == (2, 1, True)
+    content = json.loads(error.content)
+    assert (content["id"], content["custom_id"], content["response"]) == ("batch_1_1", custom_id, None)
+    assert (content["error"]["code"], content["error"]["line"]) == (code, 2)
+    assert content["error"]["message"]
 
 
-async def test_a_line_without_a_body_is_named(good_line: dict[str, Any]) -> None:
-    assert await validate(good_line, {"custom_id": "b"}) == (2, [("invalid_request", 2)])
+def test_a_line_without_a_body_has_an_error(good_line: dict[str, Any]) -> None:
+    assert [error.line for error in errors_of(good_line, {"custom_id": "b"})[1]] == [1]
 
 
-async def test_no_lines_and_too_many_are_refused(good_line: dict[str, Any]) -> None:
-    assert await validate() == (0, [("empty_file", None)])
-    many = [good_line | {"custom_id": str(n)} for n in range(4)]
-    assert await validate(*many, max_lines=3) == (4, [("too_many_lines", None)])
+async def test_of_a_line_that_is_too_long_no_more_is_kept_than_shows_it() -> None:
+    content = b"a\n" + b"x" * (2 * MAX_LINE_BYTES) + b"\nb"
+    lines = [line async for line in split_lines(chunks_of(content, 1_000_000))]
+    assert [(number, len(line)) for number, line in lines] == [(0, 1), (1, MAX_LINE_BYTES + 1), (2, 1)]
+    unended = [line async for line in split_lines(chunks_of(b"x" * (2 * MAX_LINE_BYTES), 1_000_000))]
+    assert [len(line) for _, line in unended] == [MAX_LINE_BYTES + 1]
+
+
+async def test_others_have_their_turn_between_many_lines() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async for _ in split_lines(chunks_of(b"\n" * 100_000, 1_000_000)):
+        pass
+    counting.cancel()
+    assert turns >= 100
 
 
 @pytest.mark.parametrize(("status", "failed"), [(200, False), (422, True), (502, True)])

@@ -43,12 +43,14 @@ async def test_a_batch_is_answered_from_upload_to_download(tmp_path: Path) -> No
     await database.prepare()
     stores = sql_stores(database)
     await stores.tenants.add(Tenant("t_1", "Acme", ACTIVE, clock.now()))
-    files = Files(stores.files, clock, max_file_bytes=1_000_000, max_tenant_file_bytes=1_000_000)
+    files = Files(
+        stores.files, clock, max_file_bytes=1_000_000, max_tenant_file_bytes=1_000_000, upload_timeout_s=60
+    )
     lines = [
         {"custom_id": f"c{number}", "url": ENDPOINT, "body": {"text": f"文{number}"}} for number in range(LINES)
     ]
     content = "\n".join(json.dumps(line) for line in lines).encode()
-    file = await files.add("t_1", "in.jsonl", "batch", chunks_of(content, 1_000))
+    file = await files.add("t_1", "in.jsonl", chunks_of(content, 1_000))
     batches = Batches(stores.batches, stores.files, clock)
     batch = await batches.create("t_1", file.id, ENDPOINT, WINDOW, {}, "")
     stopping = asyncio.Event()
