@@ -17,8 +17,8 @@ FEED_BYTES = 16_384
 """The parser is fed no more at a time, so that a bound is noticed soon after it was passed."""
 MAX_PIPELINED = 32
 """Requests of one connection that wait for the answer to the one before."""
-MAX_DISCARDED_BYTES = 1 << 20
-"""Of a body whose request was answered already: whoever goes on sending is cut off."""
+MAX_DISCARDED_BYTES = 16 << 20
+"""Of a body whose request was answered already. A client that is cut off while it sends may lose its answer."""
 CHECK_WRITE_S = 5.0
 MIN_WRITE_BYTES_PER_S = 1_024
 """A client that reads its answer more slowly is cut off."""

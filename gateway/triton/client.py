@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import aiohttp
 import httpx
 import msgspec
 import numpy as np
@@ -114,7 +115,8 @@ class TritonClient:
                 )
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None
-        except httpx.TransportError:
+        except (httpx.TransportError, aiohttp.ClientError):
+            # The transport does not translate every error of aiohttp, such as that for an unreadable answer.
             raise TritonUnavailable("Triton does not answer; it may be starting") from None
         if response.status_code != httpx.codes.OK:
             raise _error_of(response, call)

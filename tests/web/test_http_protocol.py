@@ -285,9 +285,9 @@ async def test_a_body_that_goes_on_after_the_answer_is_cut_off() -> None:
 
     async with serving(Refusing(), LIMITS) as (connect, _):
         reader, writer = await connect()
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
         assert await status(reader) == 413
-        await send_all(writer, b"x" * 10_000_000)
+        await send_all(writer, b"x" * 40_000_000)
         await ends(reader)
 
 

@@ -1,0 +1,85 @@
+"""What the gateway's metrics say, through the whole application."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from gateway.bootstrap import create_app
+from gateway.observability.metrics import MAX_TENANTS
+from gateway.settings import Settings
+from tests.fakes.backend import FakeBackend
+from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, gateway
+from tests.fakes.stores import Memory
+from tests.problems import assert_problem
+
+ROOT = Path(__file__).parents[3]
+GOOD = "tenants:\n  - {id: local}\n"
+
+
+async def test_metrics_name_a_bounded_number_of_tenants() -> None:
+    memory = Memory()
+    keys = [add_key(memory, add_tenant(memory, f"tenant-{number}")) for number in range(MAX_TENANTS + 3)]
+    async with gateway(memory=memory, require_key=True) as client:
+        for key in keys:
+            assert (await client.post("/v1/classify", json=COMPLAINT, headers=key)).status_code == 200
+        text = (await client.get("/metrics")).text
+    series = [line for line in text.splitlines() if line.startswith("wanneng_tenant_pairs_total{")]
+    assert len(series) == MAX_TENANTS + 1
+    assert 'wanneng_tenant_pairs_total{tenant="others"} 6.0' in series
+
+
+async def test_a_database_that_is_gone_refuses_strangers_and_keeps_its_callers() -> None:
+    memory = Memory()
+    tenant = add_tenant(memory)
+    known, stranger = add_key(memory, tenant), add_key(memory, tenant)
+    async with gateway(memory=memory, require_key=True) as client:
+        assert (await client.post("/v1/classify", json=COMPLAINT, headers=known)).status_code == 200
+        memory.down = True
+        assert (await client.post("/v1/classify", json=COMPLAINT, headers=known)).status_code == 200
+        refused = await client.post("/v1/classify", json=COMPLAINT, headers=stranger)
+        assert_problem(refused, 503, "store_unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_tenants_file_that_breaks_is_told_and_its_last_good_content_stays(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    app = create_app(Settings(tenants_file=str(path)), backend=FakeBackend())
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
+        assert "wanneng_tenants_file_valid 1.0" in (await client.get("/metrics")).text
+        path.write_text("tenants: [", encoding="utf-8")
+        await until_metrics_say(client, "wanneng_tenants_file_valid 0.0")
+        assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
+        path.write_text(GOOD, encoding="utf-8")
+        await until_metrics_say(client, "wanneng_tenants_file_valid 1.0")
+
+
+async def until_metrics_say(client: httpx.AsyncClient, line: str) -> None:
+    """The file is read every second."""
+    async with asyncio.timeout(10):
+        while line not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.05)
+
+
+def test_a_gateway_does_not_start_on_a_broken_tenants_file(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.yaml"
+    path.write_text("tenants:\n  - {id: UPPER}\n", encoding="utf-8")
+    environment = {"WANNENG_TENANTS_FILE": str(path), "PATH": "/usr/bin"}
+    command = [sys.executable, "-m", "gateway"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("gateway: ")
+    assert "tenants[0].id" in done.stderr
+    assert "Traceback" not in done.stderr
