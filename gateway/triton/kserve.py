@@ -201,12 +201,15 @@ def _flat(data: Any, max_values: int) -> list[Any]:
     """Values of a JSON tensor, which may be nested as its shape is; `ValueError` for more than `max_values`."""
     if not isinstance(data, list):
         raise ValueError("not a list")
+    values: list[Any] = data
     for _ in range(MAX_DIMENSIONS):
-        if len(data) > max_values:
+        if len(values) > max_values:
             break
-        if not any(isinstance(item, list) for item in data):
-            return data
-        data = list(islice(chain.from_iterable(i if isinstance(i, list) else (i,) for i in data), max_values + 1))
+        if not any(isinstance(item, list) for item in values):
+            return values
+        values = list(
+            islice(chain.from_iterable(i if isinstance(i, list) else (i,) for i in values), max_values + 1)
+        )
     raise ValueError("more values than the shape says, or nested too deeply")
 
 

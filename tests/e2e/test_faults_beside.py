@@ -204,7 +204,7 @@ async def test_a_clock_that_jumps_changes_no_answer(verdict: Say) -> None:
     clock, memory = FakeClock(), Memory()
     stores, key = fake_stores(memory), generate_key()
     await stores.tenants.add(Tenant("t_acme", "acme", ACTIVE, clock.now()))
-    await stores.api_keys.add(ApiKey(key.id, "t_acme", key.digest, SCOPES, clock.now(), None))
+    await stores.api_keys.add(ApiKey(key.id, "t_acme", key.digest, SCOPES, clock.now(), None), max_keys=1)
     app = create_app(
         Settings(require_key=True, pairs_per_minute=PAIRS), backend=FakeBackend(), stores=stores, clock=clock
     )

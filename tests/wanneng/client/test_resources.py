@@ -49,7 +49,7 @@ async def test_a_key_shows_its_secret_once_and_may_be_rotated_and_revoked(client
 
 
 async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None:
-    assert await resolved(client.usage()) == [DayOfUsage(date(2026, 11, 21), 3, 6, 1)]
+    assert await resolved(client.usage()) == [DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)]
     (day,) = await resolved(client.tenants.usage("t0", date(2026, 11, 1), date(2026, 11, 30)))
     assert day.day == date(2026, 11, 1)
 
