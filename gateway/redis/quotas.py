@@ -160,10 +160,13 @@ class RedisQuotas:
             self.gateways = max(gateways, self.gateways) if clock < GONE_S else gateways
 
     async def keep_announced(self) -> None:
-        """Announce it every `HEARTBEAT_S`, until cancelled."""
+        """Announce it every `HEARTBEAT_S`, and every `PROBE_S` while Redis is away, until cancelled."""
+        due = -math.inf
         while True:
-            await self.announce()
-            await asyncio.sleep(HEARTBEAT_S if self.away_since is None else PROBE_S)
+            if self._now() >= due or self.away_since is not None:
+                await self.announce()
+                due = self._now() + HEARTBEAT_S
+            await asyncio.sleep(PROBE_S)
 
     def _noted(self, answer: _Answer | None) -> _Answer | None:
         if answer is not None:
