@@ -58,14 +58,14 @@ def validate(body: ClassifyBody, settings: Settings, label_set: LabelSet | None 
     )
 
 
-def validate_pairs(pairs: Sequence[tuple[str, str]], settings: Settings) -> PairList:
-    """Unrelated pairs of a text and a hypothesis; equal texts share a row."""
+def validate_pairs(pairs: Sequence[tuple[str, str]], settings: Settings, field: str) -> PairList:
+    """Unrelated pairs of a text and a hypothesis, from the field `field`; equal texts share a row."""
     if not 1 <= len(pairs) <= settings.max_texts:
-        raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field="inputs")
+        raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field=field)
     hypotheses_of: dict[str, dict[str, None]] = {}
     for position, (text, hypothesis) in enumerate(pairs):
-        _check_text(text, settings, f"inputs[{position}]")
-        _check_label(hypothesis, settings, f"inputs[{position}]")
+        _check_text(text, settings, f"{field}[{position}]")
+        _check_label(hypothesis, settings, f"{field}[{position}]")
         hypotheses_of.setdefault(text, {})[hypothesis] = None
     return PairList(
         tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items()), PLACEHOLDER, None

@@ -86,10 +86,10 @@ class ClassificationService:
         return Outcome(request, results, values)
 
     async def relate(
-        self, pairs: Sequence[tuple[str, str]], caller: Caller, options: CallOptions = DEFAULT_OPTIONS
+        self, pairs: Sequence[tuple[str, str]], field: str, caller: Caller, options: CallOptions = DEFAULT_OPTIONS
     ) -> tuple[list[Logits], PairValues]:
-        """The logits of unrelated pairs of a text and a hypothesis, in order; equal pairs are computed once."""
-        values = await self._obtain(validate_pairs(pairs, self._settings), caller, options)
+        """The logits of unrelated pairs, which came in `field`, in order; equal pairs are computed once."""
+        values = await self._obtain(validate_pairs(pairs, self._settings, field), caller, options)
         logits_of = {
             (row.row.text, label): logits
             for row in values.rows

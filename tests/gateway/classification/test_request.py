@@ -81,9 +81,9 @@ def test_a_good_body_becomes_a_request() -> None:
 
 
 def test_pairs_with_equal_texts_share_a_row_and_equal_pairs_are_one() -> None:
-    pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS)
+    pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS, "inputs")
     assert (pairs.rows, pairs.template, pairs.max_tokens) == ((Row("a", ("x", "y")), Row("b", ("x",))), "{}", None)
-    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS)) == 1
+    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS, "inputs")) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_pairs_with_equal_texts_share_a_row_and_equal_pairs_are_one() -> None:
 )
 def test_pairs_have_the_bounds_of_texts_and_labels(pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        validate_pairs(pairs, LIMITS)
+        validate_pairs(pairs, LIMITS, "inputs")
     assert refusal.value.field == field

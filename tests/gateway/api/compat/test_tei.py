@@ -84,3 +84,9 @@ async def test_all_pairs_of_a_request_have_one_deadline(pairs: list[list[str]]) 
     (deadline,) = {call.deadline for call in calls}
     assert began + 0.2 <= deadline <= ended
     assert ended - deadline < 2, "a multiple of the time would be 3.2 s"
+
+
+async def test_a_refusal_of_rerank_names_its_own_field() -> None:
+    async with gateway() as client:
+        answer = await client.post("/rerank", json={"query": "投诉", "texts": ["好", " "]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "texts[1]")
