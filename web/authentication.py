@@ -16,6 +16,8 @@ from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 
 LAST_USED_INTERVAL_S = 60.0
 SCHEME = "bearer"
+TENANT_HEADER = "X-Wanneng-Tenant"
+"""With the internal key: the tenant that a request is for."""
 
 
 @dataclass(frozen=True, slots=True)

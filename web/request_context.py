@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from stores.tenants import LOCAL_TENANT_ID
-
-TENANT_HEADER = "X-Wanneng-Tenant"
-"""With the internal key: the tenant that a request is for. In an answer: the one in place of an unknown key's."""
-
 
 class RequestContext(Struct):
     """Its JSON is the log line; nothing here tells what a text or a label was."""
@@ -20,15 +15,13 @@ class RequestContext(Struct):
     status: int = 0
     seconds: float = 0.0
     tenant_id: str | None = None
-    key_ignored: bool = False
-    """Whether an unknown key was given where none is needed."""
     error_code: str | None = None
     trace_id: str | None = None
     """OpenTelemetry's; None where the caller named none and nothing is recorded."""
 
     def response_headers(self) -> dict[str, str]:
         """Headers of every answer, a refusal included."""
-        return {TENANT_HEADER: LOCAL_TENANT_ID} if self.key_ignored else {}
+        return {}
 
     def span_attributes(self) -> dict[str, str | int | None]:
         return {

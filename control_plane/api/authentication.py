@@ -8,8 +8,7 @@ from stores.clock import Clock
 from stores.errors import Unauthorized
 from stores.record_cache import RecordCache
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, Tenant, TenantStore
-from web.authentication import Authenticator, Caller, is_internal_key
-from web.request_context import TENANT_HEADER
+from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
 
 
 class HeaderAuthentication:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gateway.tenancy.quotas import WINDOW_S, QuotaStatus
+from stores.tenants import LOCAL_TENANT_ID
+from web.authentication import TENANT_HEADER
 from web.request_context import RequestContext
 
 
@@ -21,10 +23,12 @@ class GatewayContext(RequestContext):
     quota: QuotaStatus | None = None
     """What is left of the tenant's pairs; None where they are unlimited."""
     engine_id: str | None = None
+    key_ignored: bool = False
+    """Whether an unknown key was given where none is needed; the answer says whose request it was."""
 
     def response_headers(self) -> dict[str, str]:
         """With what is left of the quota of pairs (draft-ietf-httpapi-ratelimit-headers-10), unless unlimited."""
-        headers, quota = super().response_headers(), self.quota
+        headers, quota = {TENANT_HEADER: LOCAL_TENANT_ID} if self.key_ignored else {}, self.quota
         if quota is None:
             return headers
         return headers | {

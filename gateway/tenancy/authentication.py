@@ -9,9 +9,8 @@ from stores.clock import Clock
 from stores.errors import NotFound, Unauthorized
 from stores.record_cache import RecordCache
 from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, Tenant, TenantStore
-from web.authentication import Authenticator, Caller, is_internal_key
+from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
 from web.failure_limit import FailureLimit
-from web.request_context import TENANT_HEADER
 
 
 class GatewayAuthentication:

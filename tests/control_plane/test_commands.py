@@ -21,6 +21,7 @@ from tests.e2e.server import free_ports
 
 ROOT = Path(__file__).parents[2]
 INTERNAL_KEY = "k" * 32
+LOCAL = {"Authorization": f"Bearer {INTERNAL_KEY}", "X-Wanneng-Tenant": "local"}
 
 
 def command(name: str, **variables: str) -> tuple[list[str], dict[str, str]]:
@@ -57,7 +58,9 @@ async def test_migrate_brings_a_database_to_the_newest_revision_and_creates_the_
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 async def test_serve_prepares_sqlite_listens_and_stops(tmp_path: Path, signal_number: signal.Signals) -> None:
     url, (port,) = f"sqlite:///{tmp_path}/wanneng.db", free_ports(1)
-    arguments, environment = command("serve", DATABASE_URL=url, CONTROL_PLANE_PORT=str(port))
+    arguments, environment = command(
+        "serve", DATABASE_URL=url, CONTROL_PLANE_PORT=str(port), INTERNAL_KEY=INTERNAL_KEY
+    )
     process = subprocess.Popen(arguments, cwd=ROOT, env=environment)
     try:
         deadline = time.monotonic() + 20
@@ -67,7 +70,7 @@ async def test_serve_prepares_sqlite_listens_and_stops(tmp_path: Path, signal_nu
                     break
             except httpx.TransportError:
                 time.sleep(0.05)
-        assert httpx.get(f"http://127.0.0.1:{port}/v1/label-sets").json() == {"label_sets": []}
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/label-sets", headers=LOCAL).json() == {"label_sets": []}
         assert await has_local_tenant(url)
     finally:
         process.send_signal(signal_number)

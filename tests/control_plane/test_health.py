@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.control_plane_app import control_plane
+from tests.fakes.control_plane_app import LOCAL, control_plane
 from tests.fakes.stores import Memory
 from web.server import Draining
 
@@ -28,7 +28,7 @@ async def test_a_process_that_is_about_to_stop_is_alive_and_not_ready() -> None:
 
 async def test_requests_are_counted_and_logged_and_those_of_machines_are_not() -> None:
     lines: list[bytes] = []
-    async with control_plane(lines=lines, require_key=False) as client:
+    async with control_plane(lines=lines, headers=LOCAL) as client:
         for path in ("/livez", "/readyz", "/v1/files", "/nowhere"):
             await client.get(path)
         metrics = (await client.get("/metrics")).text

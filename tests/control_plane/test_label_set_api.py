@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.control_plane_app import control_plane, new_caller
+from tests.fakes.control_plane_app import LOCAL, control_plane, new_caller
 from tests.problems import assert_problem
 
 PATH = "/v1/label-sets/tickets"
@@ -23,8 +23,8 @@ async def put(
 
 
 def local() -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    """A control plane that asks for no key: everything is the local tenant's."""
-    return control_plane(require_key=False)
+    """A client whose requests are the local tenant's."""
+    return control_plane(headers=LOCAL)
 
 
 async def test_a_put_creates_versions_that_stay() -> None:

@@ -19,6 +19,9 @@ from web.server import Draining
 
 ADMIN_KEY = "operator"
 OPERATOR = {"Authorization": f"Bearer {ADMIN_KEY}"}
+INTERNAL_KEY = "internal-key-0123456789-0123456789"
+LOCAL = {"Authorization": f"Bearer {INTERNAL_KEY}", "X-Wanneng-Tenant": "local"}
+"""What a gateway sends for a caller that needs no key."""
 
 
 def control_plane_app(
@@ -28,8 +31,8 @@ def control_plane_app(
     draining: Draining | None = None,
     **settings: Any,
 ) -> Middleware:
-    """It asks for keys, and has an admin key; `lines` receives the access log."""
-    values: dict[str, Any] = {"admin_key": ADMIN_KEY, "require_key": True} | settings
+    """It has an admin key, and recognizes a gateway; `lines` receives the access log."""
+    values: dict[str, Any] = {"admin_key": ADMIN_KEY, "internal_key": INTERNAL_KEY} | settings
     return create_app(
         Settings(**values),
         stores=fake_stores(memory),
@@ -45,14 +48,15 @@ async def control_plane(
     lines: list[bytes] | None = None,
     clock: Clock | None = None,
     draining: Draining | None = None,
+    headers: dict[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the whole control plane, which runs as long as the block."""
+    """A client of the whole control plane, which runs as long as the block; `headers` are in each request."""
     app = control_plane_app(memory, lines, clock, draining, **settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://control-plane") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://control-plane", headers=headers) as client,
     ):
         yield client
 

@@ -8,11 +8,12 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from tests.fakes.control_plane_app import control_plane
+from tests.fakes.control_plane_app import LOCAL, control_plane
 from web.request_context import RequestContext
 from web.tracing import Tracing
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+AS_LOCAL = [(name.encode(), value.encode()) for name, value in LOCAL.items()]
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 
 
@@ -50,7 +51,7 @@ def test_spans_hang_together_from_the_caller_to_the_upstream_call() -> None:
 
 async def test_without_a_collector_the_callers_trace_is_logged() -> None:
     lines: list[bytes] = []
-    async with control_plane(lines=lines, require_key=False) as client:
+    async with control_plane(lines=lines, headers=LOCAL) as client:
         for headers in ({"traceparent": TRACEPARENT}, {}):
             assert (await client.get("/v1/files", headers=headers)).status_code == 200
     first, second = b"".join(lines).splitlines()
@@ -60,5 +61,5 @@ async def test_without_a_collector_the_callers_trace_is_logged() -> None:
 
 @pytest.mark.parametrize("given", [b"x" * 5_000, b"00-\xe9", b"", TRACEPARENT.encode() + b"-9"])
 async def test_an_invalid_traceparent_does_no_harm(given: bytes) -> None:
-    async with control_plane(require_key=False) as client:
-        assert (await client.get("/v1/files", headers=[(b"traceparent", given)])).status_code == 200
+    async with control_plane() as client:
+        assert (await client.get("/v1/files", headers=[*AS_LOCAL, (b"traceparent", given)])).status_code == 200

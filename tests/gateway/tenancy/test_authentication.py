@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
+from gateway.observability.request_context import GatewayContext
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.local_callers import LocalCallers
 from stores.api_keys import generate_key
@@ -13,9 +14,8 @@ from stores.tenants import CLASSIFY, LOCAL_TENANT_ID, SCOPES, SUSPENDED, Quota
 from tests.fakes.clock import FakeClock
 from tests.fakes.gateway import add_key, add_tenant, bearer
 from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
-from web.authentication import Authenticator, Caller
+from web.authentication import TENANT_HEADER, Authenticator, Caller
 from web.failure_limit import FailureLimit
-from web.request_context import TENANT_HEADER, RequestContext
 
 INTERNAL_KEY = "the-internal-key-0123456789-abcdef"
 WORKER = bearer(INTERNAL_KEY)
@@ -26,7 +26,7 @@ class World:
     def __init__(
         self, *, internal_key: str = INTERNAL_KEY, require_key: bool = True, failures_per_s: float = 0
     ) -> None:
-        self.memory, self.clock, self.context = Memory(), FakeClock(), RequestContext("r")
+        self.memory, self.clock, self.context = Memory(), FakeClock(), GatewayContext("r")
         self.tenant = add_tenant(self.memory, pairs_per_minute=7)
         self.authentication = GatewayAuthentication(
             Authenticator(FakeApiKeys(self.memory), self.clock, ttl_s=TTL_S),

@@ -12,7 +12,7 @@ from control_plane.bootstrap import create_app
 from control_plane.settings import Settings
 from stores.tenants import LOCAL_TENANT_ID
 from tests.fakes.clock import FakeClock
-from tests.fakes.gateway import add_tenant, gateway_app
+from tests.fakes.gateway import add_key, add_tenant, gateway_app
 from tests.fakes.stores import Memory, fake_stores
 from wanneng import AsyncClient, GatewayRefused, RequestError, SetLabel
 from wanneng.client.classify import TEXTS_PER_CALL
@@ -27,7 +27,7 @@ LABELS = ["投诉", "咨询"]
 @asynccontextmanager
 async def client_of(app: Middleware, key: str | None = None) -> AsyncIterator[AsyncClient]:
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), AsyncClient("http://plane", key, transport=transport) as client:
+    async with app.router.lifespan_context(app), AsyncClient("http://127.0.0.1", key, transport=transport) as client:
         yield client
 
 
@@ -39,6 +39,10 @@ async def control_plane(memory: Memory, key: str | None = None) -> AsyncIterator
     )
     async with client_of(app, key) as client:
         yield client
+
+
+def local_key(memory: Memory) -> str:
+    return add_key(memory, memory.tenants[LOCAL_TENANT_ID])["Authorization"].removeprefix("Bearer ")
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ async def test_tenants_and_keys_are_managed_with_the_admin_key(memory: Memory) -
 
 
 async def test_label_sets_have_versions(memory: Memory) -> None:
-    async with control_plane(memory) as client:
+    async with control_plane(memory, local_key(memory)) as client:
         first = await client.label_sets.put("tickets", [SetLabel("投诉", "用户在投诉"), "咨询"], threshold=0.3)
         second = await client.label_sets.put("tickets", LABELS, max_tokens=64, replaces=1)
         third = await client.label_sets.rollback("tickets", 1, replaces=2)
@@ -115,7 +119,7 @@ async def test_label_sets_have_versions(memory: Memory) -> None:
 
 
 async def test_a_batch_is_uploaded_created_and_cancelled(memory: Memory) -> None:
-    async with control_plane(memory) as client:
+    async with control_plane(memory, local_key(memory)) as client:
         file_id = await client.batches.upload(b'{"custom_id": "1"}\n')
         batch = await client.batches.create(file_id, idempotency_key="once")
         assert (batch.input_file_id, batch.done, batch.total, batch.errors) == (file_id, False, 0, ())
