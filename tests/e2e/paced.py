@@ -9,14 +9,13 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.replicas import GatewayProcess, TritonProcess
+from tests.e2e.replicas import ADMIN_KEY, OPERATOR, GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT
 
 SERVICE_S, BATCH_PAIRS = 0.266, 64
 LABELS = tuple("甲乙丙丁戊己庚辛")
 CAPACITY = BATCH_PAIRS / SERVICE_S / len(LABELS)
 """Requests of `LABELS` a second: 30."""
-OPERATOR = {"Authorization": "Bearer operator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def paced(state: Path) -> Iterator[Paced]:
     triton = TritonProcess(ROOT / "tests/golden/small", state / "triton", SERVICE_S)
     triton.start()
     try:
-        own = {"WANNENG_ADMIN_KEY": "operator", "WANNENG_REQUIRE_KEY": "true"}
+        own = {"WANNENG_ADMIN_KEY": ADMIN_KEY, "WANNENG_REQUIRE_KEY": "true"}
         gateway = GatewayProcess(triton.url, state, settings=own)
         gateway.start()
         try:

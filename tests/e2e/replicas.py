@@ -19,6 +19,8 @@ from tests.e2e.server import ROOT, START_TIMEOUT_S, command_line, descendants, f
 from wanneng.serve.triton import TritonServer, prepare_triton
 from wanneng.settings import ServeSettings
 
+ADMIN_KEY = "admin-key-of-the-tests-0123456789abcdef"
+OPERATOR = {"Authorization": f"Bearer {ADMIN_KEY}"}
 PACED_MODEL = Path(__file__).with_name("paced_model.py")
 
 

@@ -27,7 +27,7 @@ from gateway.settings import Settings
 from stores.api_keys import generate_key
 from stores.tenants import ACTIVE, SCOPES, ApiKey, Tenant
 from tests.e2e.pressure import BODIES, FRESH, Load, Say, judge, load, until
-from tests.e2e.replicas import GatewayProcess
+from tests.e2e.replicas import ADMIN_KEY, OPERATOR, GatewayProcess
 from tests.e2e.server import ROOT, Server, command_line, descendants, serving
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
@@ -38,7 +38,6 @@ from wanneng.client import AsyncClient
 
 PAIRS = 1_000
 """A quota a minute."""
-OPERATOR = {"Authorization": "Bearer operator"}
 Start = Callable[..., GatewayProcess]
 
 
@@ -68,7 +67,7 @@ def redis_is_up(gateway: GatewayProcess) -> bool:
 
 @pytest.mark.parametrize("fault", ["killed", "stopped"])
 async def test_redis_is_not_missed(fault: str, redis_server: RedisServer, start: Start, verdict: Say) -> None:
-    gateway = start(WANNENG_REDIS_URL=redis_server.url, WANNENG_ADMIN_KEY="operator")
+    gateway = start(WANNENG_REDIS_URL=redis_server.url, WANNENG_ADMIN_KEY=ADMIN_KEY)
     bodies = [{"text": f"{i}要求退款", "labels": "投诉,咨询"} for i in range(2_000)]
     async with load(gateway.url, bodies, {}, clients=4) as seen:
         await going_on(seen)
@@ -127,7 +126,7 @@ def with_keys(postgresql: PostgresServer, start: Start) -> tuple[GatewayProcess,
     database = {"WANNENG_DATABASE_URL": f"{postgresql.url}/postgres"}
     migrate = [sys.executable, "-m", "control_plane", "migrate"]
     subprocess.run(migrate, cwd=ROOT, env=dict(os.environ) | database, check=True, timeout=60)
-    own = {"WANNENG_ADMIN_KEY": "operator", "WANNENG_REQUIRE_KEY": "true", "WANNENG_KEY_CACHE_TTL_S": "1"}
+    own = {"WANNENG_ADMIN_KEY": ADMIN_KEY, "WANNENG_REQUIRE_KEY": "true", "WANNENG_KEY_CACHE_TTL_S": "1"}
     gateway = start(**database, **own)
     with httpx.Client(base_url=gateway.url, headers=OPERATOR, timeout=30, trust_env=False) as operator:
         tenant = operator.post("/v1/tenants", json={"name": "acme"}).json()["id"]

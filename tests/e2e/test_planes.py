@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.planes import RATE, Scale, measure_planes
 from stores.database import migrate
-from tests.e2e.replicas import GatewayProcess
+from tests.e2e.replicas import ADMIN_KEY, OPERATOR, GatewayProcess
 from tests.e2e.server import ROOT, Server
 
 SHORT = Scale(
@@ -22,7 +22,6 @@ SHORT = Scale(
 )
 PROPAGATION_S = 5.0
 """Longest time until a change acts in every gateway: the default of WANNENG_KEY_CACHE_TTL_S."""
-OPERATOR = {"Authorization": "Bearer operator"}
 
 
 def test_no_classification_fails_whatever_becomes_of_the_control_plane(
@@ -64,7 +63,7 @@ async def gateways(
     settings = {
         "WANNENG_DATABASE_URL": url,
         "WANNENG_REQUIRE_KEY": "true",
-        "WANNENG_ADMIN_KEY": OPERATOR["Authorization"].removeprefix("Bearer "),
+        "WANNENG_ADMIN_KEY": ADMIN_KEY,
     }
     triton_url = f"http://{server.triton_http}"
     first = GatewayProcess(triton_url, tmp_path, settings=settings)

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.e2e.batches import assert_each_line_is_answered_once, create_batch, wait_for_end, wait_for_lines
-from tests.e2e.paced import LABELS, OPERATOR, Paced, paced
+from tests.e2e.paced import LABELS, Paced, paced
+from tests.e2e.replicas import OPERATOR
 
 LINES, PAIRS_PER_MINUTE = 100, 600
 PAIRS = LINES * len(LABELS)
