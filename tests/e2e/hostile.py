@@ -87,7 +87,7 @@ def hostile(count: int, seed: int, key: str) -> Iterator[Hostile]:
     rng = random.Random(seed)
     for _ in range(count):
         body = _body(rng)
-        lines = [f"{rng.choice(METHODS)} {rng.choice(PATHS)} HTTP/1.1", "Host: x"]
+        lines = [f"{rng.choice(METHODS)} {rng.choice(PATHS)} HTTP/1.1", "Host: 127.0.0.1"]
         if rng.random() < 0.8:
             length = len(body) if rng.random() < 0.95 else rng.choice([0, len(body) + 5, -1, "x", 10**20])
             lines.append(f"Content-Length: {length}")
