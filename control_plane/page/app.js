@@ -217,7 +217,12 @@ function drawResult(answer, ms) {
 // --- label sets -------------------------------------------------------------------------------------------------
 async function listSets() {
   try {
-    const { label_sets: sets } = await request("GET", "/v1/label-sets");
+    const sets = [];
+    for (let after = ""; after !== null; ) {
+      const page = await request("GET", `/v1/label-sets?limit=100${after && `&after=${encodeURIComponent(after)}`}`);
+      sets.push(...page.label_sets);
+      after = page.has_more ? page.last_id : null;
+    }
     const names = [["", translate("choose")], ...sets.map((set) => [set.name, `${set.name} @${set.version}`])];
     $("set").replaceChildren(...names.map(([value, text]) => new Option(text, value)));
   } catch {

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from wanneng.client.transport import AsyncTransport, Request, Transport, json_object, nothing
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
 
 TENANTS = "/v1/tenants"
 
@@ -37,7 +37,7 @@ class TenantKeys:
     """The keys of a tenant, which is given by its id."""
 
     def __init__(self, transport: Transport) -> None:
-        self._send = transport.send
+        self._send, self._each = transport.send, transport.each
 
     def create(
         self, tenant_id: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
@@ -46,7 +46,7 @@ class TenantKeys:
         return self._send(_create(tenant_id, scopes, expires_at))
 
     def list(self, tenant_id: str) -> Sequence[Key]:
-        return self._send(_list(tenant_id))
+        return [*self._each(_all(tenant_id))]
 
     def rotate(self, tenant_id: str, key_id: str, *, overlap_s: float = 3_600.0) -> NewKey:
         """Another key with the same scopes; the old one still works for `overlap_s`."""
@@ -60,7 +60,7 @@ class AsyncTenantKeys:
     """As `TenantKeys`, to be awaited."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self._send = transport.send
+        self._send, self._each = transport.send, transport.each
 
     async def create(
         self, tenant_id: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
@@ -68,7 +68,7 @@ class AsyncTenantKeys:
         return await self._send(_create(tenant_id, scopes, expires_at))
 
     async def list(self, tenant_id: str) -> Sequence[Key]:
-        return await self._send(_list(tenant_id))
+        return [key async for key in self._each(_all(tenant_id))]
 
     async def rotate(self, tenant_id: str, key_id: str, *, overlap_s: float = 3_600.0) -> NewKey:
         return await self._send(_rotate(tenant_id, key_id, overlap_s))
@@ -88,11 +88,8 @@ def _create(tenant_id: str, scopes: Iterable[str] | None, expires_at: datetime |
     return Request("POST", f"{tenant_path(tenant_id)}/keys", _new_key, {"json": body})
 
 
-def _list(tenant_id: str) -> Request[Sequence[Key]]:
-    def parse(response: httpx.Response) -> Sequence[Key]:
-        return [Key(**_fields(item)) for item in json_object(response)["keys"]]
-
-    return Request("GET", f"{tenant_path(tenant_id)}/keys", parse, changes=False)
+def _all(tenant_id: str) -> Listing[Key]:
+    return Listing(f"{tenant_path(tenant_id)}/keys", "keys", lambda item: Key(**_fields(item)))
 
 
 def _rotate(tenant_id: str, key_id: str, overlap_s: float) -> Request[NewKey]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from wanneng.client.transport import AsyncTransport, Request, Transport, json_object, nothing
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
 
 PATH = "/v1/label-sets"
 
@@ -50,11 +50,11 @@ class LabelSets:
     """
 
     def __init__(self, transport: Transport) -> None:
-        self._send = transport.send
+        self._send, self._each = transport.send, transport.each
 
     def list(self) -> Sequence[LabelSet]:
         """The newest version of each."""
-        return self._send(_list(PATH))
+        return [*self._each(_all(PATH))]
 
     def get(self, reference: str) -> LabelSet:
         """`tickets` is the newest version, `tickets@3` that one."""
@@ -62,7 +62,7 @@ class LabelSets:
 
     def versions(self, name: str) -> Sequence[LabelSet]:
         """Newest first."""
-        return self._send(_list(f"{_path(name)}/versions"))
+        return [*self._each(_all(f"{_path(name)}/versions"))]
 
     def put(
         self,
@@ -92,16 +92,16 @@ class AsyncLabelSets:
     """As `LabelSets`, to be awaited."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self._send = transport.send
+        self._send, self._each = transport.send, transport.each
 
     async def list(self) -> Sequence[LabelSet]:
-        return await self._send(_list(PATH))
+        return [label_set async for label_set in self._each(_all(PATH))]
 
     async def get(self, reference: str) -> LabelSet:
         return await self._send(_get(reference))
 
     async def versions(self, name: str) -> Sequence[LabelSet]:
-        return await self._send(_list(f"{_path(name)}/versions"))
+        return [version async for version in self._each(_all(f"{_path(name)}/versions"))]
 
     async def put(
         self,
@@ -124,11 +124,8 @@ class AsyncLabelSets:
         await self._send(Request("DELETE", _path(name), nothing))
 
 
-def _list(path: str) -> Request[Sequence[LabelSet]]:
-    def parse(response: httpx.Response) -> Sequence[LabelSet]:
-        return [_label_set(item) for item in json_object(response)["label_sets"]]
-
-    return Request("GET", path, parse, changes=False)
+def _all(path: str) -> Listing[LabelSet]:
+    return Listing(path, "label_sets", _label_set)
 
 
 def _get(reference: str) -> Request[LabelSet]:

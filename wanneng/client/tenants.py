@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from wanneng.client.keys import TENANTS, AsyncTenantKeys, TenantKeys, tenant_path
-from wanneng.client.transport import AsyncTransport, Request, Transport, json_object, nothing
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
 from wanneng.client.usage import DayOfUsage, usage_request
 from wanneng.errors import RequestError
 
@@ -34,7 +34,7 @@ class Tenants:
     """Tenants are given by their id; `find` knows their names too."""
 
     def __init__(self, transport: Transport) -> None:
-        self._send = transport.send
+        self._send, self._each = transport.send, transport.each
         self.keys = TenantKeys(transport)
 
     def create(self, name: str) -> Tenant:
@@ -42,14 +42,17 @@ class Tenants:
         return self._send(_create(name))
 
     def list(self) -> Sequence[Tenant]:
-        return self._send(_list())
+        return [*self._each(_ALL)]
 
     def get(self, tenant_id: str) -> Tenant:
         return self._send(_get(tenant_id))
 
     def find(self, name_or_id: str) -> Tenant:
         """`RequestError` when there is none."""
-        return _found(self.list(), name_or_id)
+        for tenant in self._each(_ALL):
+            if name_or_id in (tenant.id, tenant.name):
+                return tenant
+        raise _no_tenant(name_or_id)
 
     def rename(self, tenant_id: str, name: str) -> Tenant:
         return self._send(_update(tenant_id, name=name))
@@ -88,20 +91,23 @@ class AsyncTenants:
     """As `Tenants`, to be awaited."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self._send = transport.send
+        self._send, self._each = transport.send, transport.each
         self.keys = AsyncTenantKeys(transport)
 
     async def create(self, name: str) -> Tenant:
         return await self._send(_create(name))
 
     async def list(self) -> Sequence[Tenant]:
-        return await self._send(_list())
+        return [tenant async for tenant in self._each(_ALL)]
 
     async def get(self, tenant_id: str) -> Tenant:
         return await self._send(_get(tenant_id))
 
     async def find(self, name_or_id: str) -> Tenant:
-        return _found(await self.list(), name_or_id)
+        async for tenant in self._each(_ALL):
+            if name_or_id in (tenant.id, tenant.name):
+                return tenant
+        raise _no_tenant(name_or_id)
 
     async def rename(self, tenant_id: str, name: str) -> Tenant:
         return await self._send(_update(tenant_id, name=name))
@@ -138,13 +144,6 @@ def _create(name: str) -> Request[Tenant]:
     return Request("POST", TENANTS, _tenant_of, {"json": {"name": name}})
 
 
-def _list() -> Request[Sequence[Tenant]]:
-    def parse(response: httpx.Response) -> Sequence[Tenant]:
-        return [_tenant(item) for item in json_object(response)["tenants"]]
-
-    return Request("GET", TENANTS, parse, changes=False)
-
-
 def _get(tenant_id: str) -> Request[Tenant]:
     return Request("GET", tenant_path(tenant_id), _tenant_of, changes=False)
 
@@ -169,11 +168,8 @@ def _set_quota(
     return Request("PUT", f"{tenant_path(tenant_id)}/quota", _tenant_of, {"json": quota})
 
 
-def _found(tenants: Iterable[Tenant], name_or_id: str) -> Tenant:
-    for tenant in tenants:
-        if name_or_id in (tenant.id, tenant.name):
-            return tenant
-    raise RequestError(f"there is no tenant {name_or_id!r}; `wanneng tenant list` shows them")
+def _no_tenant(name_or_id: str) -> RequestError:
+    return RequestError(f"there is no tenant {name_or_id!r}; `wanneng tenant list` shows them")
 
 
 def _tenant_of(response: httpx.Response) -> Tenant:
@@ -191,3 +187,6 @@ def _tenant(item: dict[str, Any]) -> Tenant:
         item["pairs_in_flight"],
         item["tokens_per_minute"],
     )
+
+
+_ALL = Listing(TENANTS, "tenants", _tenant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,8 @@ NEVER_CARRIED_OUT = frozenset({"overloaded", "quota_exceeded"})
 MAX_RETRY_AFTER_S = 60.0
 """Whoever is told to wait longer gets the refusal instead."""
 FIRST_PAUSE_S = 0.25
+PAGE_ITEMS = 100
+"""As many as a page of a list can have."""
 
 T = TypeVar("T")
 Outcome = httpx.Response | httpx.TransportError
@@ -39,6 +41,38 @@ class Request(Generic[T]):
     """As `httpx.Client.request` takes it: `json`, `params`, `headers`, `files`."""
     changes: bool = True
     """False: a second one does no harm where nobody knows what became of the first (RFC 9110, 9.2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list."""
+
+    items: Sequence[T]
+    after: str | None
+    """Where the next page begins; None: this is the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A list that is answered in pages."""
+
+    path: str
+    field: str
+    """What the items are called in the answer."""
+    parse: Callable[[dict[str, Any]], T]
+
+    def page(self, after: str | None) -> Request[Page[T]]:
+        params: dict[str, Any] = {"limit": PAGE_ITEMS} | ({} if after is None else {"after": after})
+
+        def parse(response: httpx.Response) -> Page[T]:
+            answer = json_object(response)
+            items = [self.parse(item) for item in answer[self.field]]
+            following = answer["last_id"] if answer["has_more"] else None
+            if following is not None and following == after:
+                raise ValueError("the list does not go on")
+            return Page(items, following)
+
+        return Request("GET", self.path, parse, {"params": params}, changes=False)
 
 
 class Transport:
@@ -76,6 +110,14 @@ class Transport:
             self._sleep(pause_s)
             attempt += 1
 
+    def each(self, listing: Listing[T]) -> Iterator[T]:
+        """Every item of a list, whose pages are asked for as they are needed."""
+        after, more = None, True
+        while more:
+            page = self.send(listing.page(after))
+            yield from page.items
+            after, more = page.after, page.after is not None
+
     def close(self) -> None:
         self._http.close()
 
@@ -111,6 +153,15 @@ class AsyncTransport:
                 return _parsed(outcome, request, self._url)
             await asyncio.sleep(pause_s)
             attempt += 1
+
+    async def each(self, listing: Listing[T]) -> AsyncIterator[T]:
+        """As `Transport.each`."""
+        after, more = None, True
+        while more:
+            page = await self.send(listing.page(after))
+            for item in page.items:
+                yield item
+            after, more = page.after, page.after is not None
 
     async def close(self) -> None:
         await self._http.aclose()

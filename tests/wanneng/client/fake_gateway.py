@@ -11,6 +11,7 @@ import httpx
 
 from wanneng import AsyncClient, Client
 
+PAGE_ITEMS = 2
 NOW = "2026-11-21T10:00:00.5Z"
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class FakeGateway:
             return problem(401, "unauthorized")
         for pattern, method, answer in (
             (r"/v1/tenants", "POST", self._create_tenant),
-            (r"/v1/tenants", "GET", lambda _: {"tenants": list(self.tenants.values())}),
+            (r"/v1/tenants", "GET", lambda asked: paged(asked, "tenants", list(self.tenants.values()))),
             (r"/v1/tenants/(\w+)", "GET", lambda _, tenant: self.tenants.get(tenant)),
             (r"/v1/tenants/(\w+)", "PATCH", self._update_tenant),
             (r"/v1/tenants/(\w+)", "DELETE", self._delete_tenant),
@@ -50,8 +51,8 @@ class FakeGateway:
             (r"/v1/tenants/(\w+)/keys/(\w+)", "DELETE", self._revoke_key),
             (r"/v1/tenants/(\w+)/keys/(\w+)/rotate", "POST", self._rotate_key),
             (r"/v1/usage", "GET", self._usage),
-            (r"/v1/label-sets", "GET", lambda _: {"label_sets": self.versions[-1:]}),
-            (r"/v1/label-sets/tickets/versions", "GET", lambda _: {"label_sets": self.versions[::-1]}),
+            (r"/v1/label-sets", "GET", lambda asked: paged(asked, "label_sets", self.versions[-1:], "name")),
+            (r"/v1/label-sets/tickets/versions", "GET", self._list_versions),
             (r"/v1/label-sets/tickets(?:@([0-9]+))?", "GET", self._get_label_set),
             (r"/v1/label-sets/tickets", "PUT", self._put_label_set),
             (r"/v1/label-sets/tickets/rollback", "POST", self._roll_back),
@@ -91,9 +92,8 @@ class FakeGateway:
         return {"days": [{"day": day, "requests": 3, "pairs_computed": 6, "pairs_cached": 1, "tokens": 90}]}
 
     def _list_keys(self, request: httpx.Request, tenant: str) -> Any:
-        return {
-            "keys": [{name: value for name, value in key.items() if name != "key"} for key in self.keys[tenant]]
-        }
+        keys = [{name: value for name, value in key.items() if name != "key"} for key in self.keys[tenant]]
+        return paged(request, "keys", keys)
 
     def _create_key(self, request: httpx.Request, tenant: str) -> Any:
         key_id = f"k{len(self.keys[tenant])}"
@@ -112,6 +112,9 @@ class FakeGateway:
     def _revoke_key(self, request: httpx.Request, tenant: str, key: str) -> Any:
         self.keys[tenant] = [known for known in self.keys[tenant] if known["id"] != key]
         return httpx.Response(204)
+
+    def _list_versions(self, request: httpx.Request) -> Any:
+        return paged(request, "label_sets", self.versions[::-1], "version")
 
     def _get_label_set(self, request: httpx.Request, version: str | None) -> Any:
         if not self.versions:
@@ -155,6 +158,16 @@ class FakeGateway:
         errors = {"data": [{"code": "invalid", "message": "line 1", "line": 1}]}
         self.batches[batch] |= {"status": "cancelling", "errors": errors}
         return self.batches[batch]
+
+
+def paged(request: httpx.Request, field: str, items: list[dict[str, Any]], item_id: str = "id") -> dict[str, Any]:
+    """A page of `PAGE_ITEMS`, whatever the client asks for: it may be smaller."""
+    assert request.url.params["limit"] == "100"
+    ids = [str(item.get(item_id)) for item in items]
+    after = request.url.params.get("after")
+    start = 0 if after is None else ids.index(after) + 1
+    page, end = items[start : start + PAGE_ITEMS], start + PAGE_ITEMS
+    return {field: page, "has_more": end < len(items), "last_id": ids[:end][-1] if page else None}
 
 
 def problem(status: int, code: str = "overloaded", **headers: str) -> httpx.Response:

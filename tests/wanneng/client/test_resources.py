@@ -97,8 +97,8 @@ async def test_a_batch_is_uploaded_created_watched_and_read(client: Either, gate
     assert (cancelled.done, cancelled.errors) == (False, ("line 1",))
 
 
-async def test_any_other_call_can_be_made(client: Either) -> None:
-    assert await resolved(client.request("GET", "/v1/tenants")) == {"tenants": []}
+async def test_any_other_call_can_be_made(client: Either, gateway: FakeGateway) -> None:
+    assert await resolved(client.request("POST", "/v1/tenants", json={"name": "a"})) == gateway.tenants["t0"]
     with pytest.raises(GatewayRefused) as refusal:
         await resolved(client.request("POST", "/v1/nothing", json={}))
     assert refusal.value.status == 404
@@ -107,4 +107,26 @@ async def test_any_other_call_can_be_made(client: Either) -> None:
 async def test_an_answer_that_lacks_what_it_should_have_is_an_error(client: Either, gateway: FakeGateway) -> None:
     gateway.tenants["t0"] = {"id": "t0"}
     with pytest.raises(RequestError, match="http://gateway/v1/tenants cannot be read"):
+        await resolved(client.tenants.list())
+
+
+async def test_lists_are_whole_however_many_pages_they_have(client: Either, gateway: FakeGateway) -> None:
+    created = [await resolved(client.tenants.create(f"tenant {number}")) for number in range(5)]
+    assert await resolved(client.tenants.list()) == created
+    keys = [await resolved(client.tenants.keys.create("t0")) for _ in range(5)]
+    assert [key.id for key in await resolved(client.tenants.keys.list("t0"))] == [key.id for key in keys]
+    versions = [await resolved(client.label_sets.put("tickets", ["a"], replaces=n or None)) for n in range(5)]
+    assert await resolved(client.label_sets.versions("tickets")) == versions[::-1]
+    gateway.requests.clear()
+    assert await resolved(client.tenants.find("tenant 2")) == created[2]
+    assert len(gateway.requests) == 2, "no page more than it takes"
+
+
+async def test_a_list_that_does_not_go_on_is_an_error(client: Either, gateway: FakeGateway) -> None:
+    """As of a server that knows no pages."""
+    for _ in range(5):
+        await resolved(client.tenants.create("same"))
+    for tenant in gateway.tenants.values():
+        tenant["id"] = "t0"
+    with pytest.raises(RequestError, match="the list does not go on"):
         await resolved(client.tenants.list())
