@@ -70,7 +70,7 @@ async def test_serve_prepares_sqlite_listens_and_stops(tmp_path: Path, signal_nu
                     break
             except httpx.TransportError:
                 time.sleep(0.05)
-        assert httpx.get(f"http://127.0.0.1:{port}/v1/label-sets", headers=LOCAL).json() == {"label_sets": []}
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/label-sets", headers=LOCAL).json()["label_sets"] == []
         assert await has_local_tenant(url)
     finally:
         process.send_signal(signal_number)
