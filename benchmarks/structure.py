@@ -5,7 +5,8 @@ syntax trees, so the code is neither imported nor run. Packages are the folders 
 have an `__init__.py`, except `tests`. Imports inside functions and under `if TYPE_CHECKING:` count as well.
 
 The import graph is drawn between modules, between folders, and between components. A component is what someone
-sees on opening a package: a folder with everything below it, or a module of the package itself.
+sees on opening a package: a folder with everything below it, or a module of the package itself. A package
+whose folder has the entry point beside the settings is a cycle between folders, but not between components.
 
 layers   nodes on the longest chain of imports, where a cycle is one node: the fewest layers in which every other
          import points down
