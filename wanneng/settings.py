@@ -64,7 +64,7 @@ class ServeSettings:
     @property
     def keys_needed(self) -> bool:
         """As the gateway sees it."""
-        return self.require_key or not _is_loopback(self.host)
+        return self.require_key or not is_loopback(self.host)
 
     @property
     def has_control_plane(self) -> bool:
@@ -101,7 +101,8 @@ def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -159,7 +160,9 @@ def _converted(name: str, value: object, kind: str) -> object:
         expected = "true or false" if kind == "bool" else "a number"
         raise StartError(f"{name} is {value!r}; {expected} is needed") from None
     if name in KEYS and len(str(value)) < MIN_KEY_CHARACTERS:
-        raise StartError(f"{name} has fewer than {MIN_KEY_CHARACTERS} characters; `openssl rand -hex 32` makes one")
+        raise StartError(
+            f"{name} has fewer than {MIN_KEY_CHARACTERS} characters; `openssl rand -hex 32` makes one"
+        )
     if name.lower().replace("_", "-").endswith("port") and not 1 <= int(str(converted)) <= 65_535:
         raise StartError(f"{name} is {value}; a port from 1 to 65535 is needed")
     return converted

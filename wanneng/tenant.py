@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from rich.table import Table
 from wanneng.client import Client
 from wanneng.client.tenants import Tenants
 from wanneng.errors import CommandError
+from wanneng.local_server import local_admin_key
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="Manage tenants and their keys.")
@@ -27,7 +27,8 @@ URL = typer.Option(envvar="WANNENG_URL", help="The gateway's address.")
 ADMIN_KEY = typer.Option(
     envvar="WANNENG_ADMIN_KEY",
     show_envvar=True,
-    help="The admin key; by default the one that `wanneng serve` made on this machine.",
+    help="The admin key; by default the one that `wanneng serve` made on this machine, for its own server alone. "
+    "Other users can read a flag, so prefer the variable.",
 )
 _Url = Annotated[str, URL]
 _AdminKey = Annotated[str | None, ADMIN_KEY]
@@ -151,16 +152,8 @@ def revoke(
 
 @contextmanager
 def _tenants(url: str, admin_key: str | None) -> Iterator[Tenants]:
-    with Client(url, admin_key or _local_admin_key(LOCAL_ADMIN_KEY)) as client:
+    with Client(url, admin_key or local_admin_key(url, LOCAL_ADMIN_KEY)) as client:
         yield client.tenants
-
-
-def _local_admin_key(path: Path) -> str:
-    """The key that `wanneng serve` made on this machine."""
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        raise CommandError(f"no admin key: {path} does not exist; give --admin-key or WANNENG_ADMIN_KEY") from None
 
 
 def _time(value: str) -> datetime:

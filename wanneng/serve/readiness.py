@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 
 import httpx
 
 from wanneng.errors import StartError
+from wanneng.local_server import is_served_by
 from wanneng.serve.child import Child
 
 POLL_S = 0.1
@@ -48,9 +50,11 @@ async def wait_for_success(child: Child, timeout_s: float) -> None:
 
 
 def answers_ok(http: httpx.AsyncClient, url: str) -> Probe:
-    """True when `GET url` gives 200."""
+    """True when `GET url` gives 200, and no other user of this machine was faster to take the port."""
 
     async def probe() -> bool:
+        if not is_served_by(url, os.geteuid()):
+            return False
         try:
             return (await http.get(url)).status_code == httpx.codes.OK
         except httpx.TransportError:

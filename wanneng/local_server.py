@@ -1,0 +1,49 @@
+"""The server of this machine: its admin key, and whether an address is its, so that the key goes nowhere else."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wanneng.errors import CommandError
+from wanneng.settings import is_loopback
+
+LISTEN = "0A"
+"""A state in /proc/net/tcp."""
+LOCAL_ADDRESS, STATE, UID = 1, 3, 7
+"""Columns of /proc/net/tcp (proc(5))."""
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+WAY_OUT = "give that server's admin key with WANNENG_ADMIN_KEY"
+
+
+def local_admin_key(url: str, file: Path) -> str:
+    """The key that `wanneng serve` stored in `file`; `CommandError` where `url` is not that server's."""
+    try:
+        key, owner = file.read_text(encoding="utf-8").strip(), file.stat().st_uid
+    except OSError:
+        raise CommandError(f"no admin key: {file} does not exist; give --admin-key or WANNENG_ADMIN_KEY") from None
+    if not is_loopback(urlsplit(url).hostname or ""):
+        raise CommandError(f"{url} is not this machine, so it is not sent the key of {file}; {WAY_OUT}")
+    if not is_served_by(url, owner):
+        raise CommandError(f"another user listens at {url}, so it is not sent the key of {file}; {WAY_OUT}")
+    return key
+
+
+def is_served_by(url: str, uid: int) -> bool:
+    """Whether nobody else listens on the port of a loopback `url`; True where the system does not tell."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return _listeners(port) <= {uid}
+
+
+def _listeners(port: int) -> set[int]:
+    """The users who listen on a TCP port of any address."""
+    users = set()
+    for table in TABLES:
+        with suppress(OSError):
+            for line in table.read_text(encoding="ascii").splitlines()[1:]:
+                columns = line.split()
+                if columns[STATE] == LISTEN and int(columns[LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
+                    users.add(int(columns[UID]))
+    return users
