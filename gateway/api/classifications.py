@@ -30,9 +30,9 @@ class Classifications:
             _report(context, outcome.values)
         return outcome
 
-    async def relate(self, call: Call, pairs: Sequence[tuple[str, str]], field: str) -> list[Logits]:
+    async def pair_logits(self, call: Call, pairs: Sequence[tuple[str, str]], field: str) -> list[Logits]:
         with self._reported(call) as context:
-            logits, values = await self._service.relate(pairs, field, call.caller, call_options(call.request))
+            logits, values = await self._service.pair_logits(pairs, field, call.caller, call_options(call.request))
             _report(context, values)
         return logits
 

@@ -164,15 +164,24 @@ def plan_joins(
 ) -> list[Part]:
     """Missing pairs beside those of `calls`: flights compute them, another request's or ours for an equal text."""
     own = {(id(call.row), index) for call in calls for index in call.indices}
-    parts: dict[tuple[int, int], Part] = {}
+    parts: list[Part] = []
     for row in rows:
-        for index in row.missing():
-            if (id(row), index) in own:
-                continue
-            under_way = flights.find(row.keys[index])
-            assert under_way is not None, "planned or under way, and nothing was awaited in between"
-            flight, result_index = under_way
-            part = parts.setdefault((id(row), id(flight)), Part(row, flight, [], []))
-            part.indices.append(index)
-            part.result_indices.append(result_index)
+        indices = [index for index in row.missing() if (id(row), index) not in own]
+        joined = join_flights(row, indices, flights)
+        assert sum(len(part.indices) for part in joined) == len(indices), "nothing was awaited since the plan"
+        parts += joined
+    return parts
+
+
+def join_flights(row: RowValues, indices: Sequence[int], flights: SingleFlight[Computed]) -> list[Part]:
+    """Those of the row's pairs at `indices` that flights compute, by flight."""
+    parts: dict[int, Part] = {}
+    for index in indices:
+        under_way = flights.find(row.keys[index])
+        if under_way is None:
+            continue
+        flight, result_index = under_way
+        part = parts.setdefault(id(flight), Part(row, flight, [], []))
+        part.indices.append(index)
+        part.result_indices.append(result_index)
     return list(parts.values())

@@ -148,7 +148,7 @@ class FairQueue:
         lane = self._lane(low_priority)
         lane.in_flight -= load
         left = lane.of_tenant.pop(tenant_id) - load
-        if left.pairs:
+        if left.tokens:
             lane.of_tenant[tenant_id] = left
 
     @asynccontextmanager
@@ -199,7 +199,7 @@ class FairQueue:
 
     def _finish(self, lane: _Lane, load: Load) -> None:
         lane.at_triton -= load
-        self._throughput.done(load.tokens, idle=self.pairs_at_triton == 0)
+        self._throughput.done(load.tokens, idle=self.tokens_at_triton == 0)
         self._grant()
 
     def _grant(self) -> None:
@@ -208,7 +208,7 @@ class FairQueue:
         if not self._normal.waiting and self._low.waiting:
             self._grant_lane(self._low, beside=self._normal.at_triton.tokens)
         for lane in (self._normal, self._low):
-            if not lane.at_triton.pairs and not lane.waiting:
+            if not lane.at_triton.tokens and not lane.waiting:
                 # Nobody waits: the shares of the past are forgotten.
                 lane.virtual_time = 0.0
                 lane.finish_times.clear()

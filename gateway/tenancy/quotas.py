@@ -5,6 +5,7 @@ Where several gateways share Redis, they share the buckets: `shared_bucket.py`.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gateway.tenancy.shared_bucket import SharedBucket, SharedQuotas
 from stores.tenants import NO_QUOTA, Quota
 
 WINDOW_S = 60.0
+RETURN_S = 0.5
 MAX_BUCKETS = 20_000
 """Buckets remembered; the one longest unused is dropped, and is full again when it comes back."""
 
@@ -77,6 +79,11 @@ class Charge:
         self.computed = 0
         """Pairs that were charged as computed; the others are cached ones."""
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that were charged: an estimate until the engine has counted them."""
+        return self._charged_tokens
+
     async def lease(self, computed: int) -> None:
         """Have at hand what `settle` takes for at most `computed` pairs; nothing may be awaited in between."""
         if not self._quotas.shared:
@@ -131,6 +138,8 @@ class Quotas:
         self._default = default
         self._shared = shared
         self._buckets: LRUCache[tuple[str, str], Bucket | SharedBucket] = LRUCache(MAX_BUCKETS)
+        self._used: set[SharedBucket] = set()
+        """Since the last round of `keep_shared`, or not settled in it."""
         self.cached_pair_cost = cached_pair_cost
 
     @property
@@ -161,6 +170,17 @@ class Quotas:
             bucket = self._bucket(tenant_id, resource, per_minute)
             if isinstance(bucket, SharedBucket):
                 await bucket.lease(amount)
+                self._used.add(bucket)
+
+    async def keep_shared(self) -> None:
+        """Return what requests have leased and not needed, within `RETURN_S`, until cancelled."""
+        while True:
+            await asyncio.sleep(RETURN_S)
+            used, self._used = self._used, set()
+            for bucket in used:
+                await bucket.lease(0)
+                if not bucket.settled:
+                    self._used.add(bucket)
 
     def take(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
         """`QuotaExceeded` when it is not there; nothing is taken then."""
@@ -177,7 +197,10 @@ class Quotas:
     def give_back(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
         """What was taken and not used; a negative `amount` is taken, though it may not be there."""
         if per_minute is not None and amount:
-            self._bucket(tenant_id, resource, per_minute).give_back(amount, self._now())
+            bucket = self._bucket(tenant_id, resource, per_minute)
+            bucket.give_back(amount, self._now())
+            if isinstance(bucket, SharedBucket):
+                self._used.add(bucket)
 
     def status(self, tenant_id: str, quota: Quota) -> QuotaStatus | None:
         """None where pairs are unlimited."""

@@ -37,7 +37,8 @@ class UsageCounter:
             await self._store.add(
                 [DailyUsage(tenant_id, day, *counts) for (tenant_id, day), counts in counted.items()]
             )
-        except StoreUnavailable:
+        except BaseException:
+            # Cancelled at the end of the process, or the database is gone: it is stored later.
             for key, counts in counted.items():
                 newer = self._counts.get(key, [0, 0, 0, 0])
                 self._counts[key] = [old + new for old, new in zip(counts, newer, strict=True)]

@@ -77,13 +77,15 @@ class TeiEndpoints:
     async def predict(self, call: Call) -> Response:
         body: PredictBody = call.body
         pairs, single = _pairs(body.inputs)
-        logits = await self._classifications.relate(call, pairs, "inputs")
+        logits = await self._classifications.pair_logits(call, pairs, "inputs")
         answers = [_label_scores(pair_logits, raw=body.raw_scores) for pair_logits in logits]
         return json_response(answers[0] if single else answers)
 
     async def rerank(self, call: Call) -> Response:
         body: RerankBody = call.body
-        logits = await self._classifications.relate(call, [(text, body.query) for text in body.texts], "texts")
+        logits = await self._classifications.pair_logits(
+            call, [(text, body.query) for text in body.texts], "texts"
+        )
         scores = [pair_logits[0] if body.raw_scores else entailment(pair_logits) for pair_logits in logits]
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         texts = body.texts if body.return_text else [UNSET] * len(scores)

@@ -178,7 +178,7 @@ async def test_work_that_is_repeated_after_a_joined_call_failed_is_charged_and_c
     values = (await follower).values
     assert (values.computed, values.cached) == (3, 1)
     assert remaining(world) == 100 - 1 - 3 - 3
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 1 + 3, 1, 16)]
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 3, 1 + 3 + 3, 1, 16 + 3 * 32)]
     assert world.queue.pairs_in_flight == 0
 
 
@@ -196,7 +196,7 @@ async def test_repeated_work_that_cannot_be_charged_is_refused_and_leaves_no_pai
     with pytest.raises(QuotaExceeded):
         await follower
     assert (remaining(world, quota), world.queue.pairs_in_flight) == (2, 0)
-    assert await usage_of(world) == []
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 1, 3, 0, 3 * 32)], "as it was charged"
 
 
 async def test_a_refused_charge_leaves_no_pairs_in_flight() -> None:
@@ -236,4 +236,19 @@ async def test_an_abandoned_request_is_in_the_usage_as_it_was_charged() -> None:
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     assert remaining(world) == 100 - 2 * len(LABELS)
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 2 * len(LABELS), 0)]
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 2 * len(LABELS), 0, 6 * 32)]
+
+
+async def test_of_many_that_waited_for_a_failed_call_one_computes_anew_and_the_others_join_it() -> None:
+    world = FakeService(FakeBackend(delay_s=0.05))
+    world.backend.logits_failure = TritonFailed("broken")
+    leader = asyncio.create_task(world.classify(LABELS))
+    await asyncio.sleep(0.01)
+    followers = [asyncio.create_task(world.classify(LABELS)) for _ in range(10)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(TritonFailed):
+        await leader
+    world.backend.logits_failure = None
+    values = [outcome.values for outcome in await asyncio.gather(*followers)]
+    assert sum(each.computed for each in values) == len(LABELS)
+    assert len(world.backend.calls) == 2
