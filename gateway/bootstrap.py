@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
@@ -18,11 +19,12 @@ from gateway.api.compat.huggingface import HuggingFaceEndpoints
 from gateway.api.compat.kserve import KserveEndpoints
 from gateway.api.compat.tei import TeiEndpoints
 from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
-from gateway.api.forwarding import IDLE_TIMEOUT_S, Forwarding
+from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PREFIX, Forwarding
 from gateway.api.health import HealthEndpoints
 from gateway.api.openapi import OpenApiEndpoint
 from gateway.api.statuses import STATUSES
-from gateway.cache.pair_cache import MemoryPairCache
+from gateway.cache.memory_pair_cache import MemoryPairCache
+from gateway.cache.pair_cache import PairCache
 from gateway.classification.service import ClassificationService
 from gateway.observability.metrics import GatewayMetrics
 from gateway.observability.request_context import GatewayContext
@@ -50,6 +52,7 @@ from web.access_log import AccessLog
 from web.authentication import Authenticator
 from web.background import run_forever
 from web.failure_limit import FailureLimit
+from web.internal_port import InternalPort
 from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.operations import routes_of
@@ -60,6 +63,8 @@ from web.tracing import Tracing
 MAX_TRITON_CONNECTIONS = 128
 MAX_PROBES = 32
 """Connections of their own: probes must not wait behind the work that they judge."""
+INTERNAL_PATHS = ("/metrics", OPERATORS_PREFIX)
+"""For operators and their Prometheus, where there is a port for them."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
 
@@ -98,8 +103,14 @@ def create_app(
         settings.max_queue_delay_s,
     )
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
-    redis = RedisConnection(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
-    shared_quotas = None if redis is None else RedisQuotas(redis)
+    pair_cache: PairCache = cache
+    redis: RedisConnection | None = None
+    shared_quotas: RedisQuotas | None = None
+    if settings.redis_url:
+        redis = RedisConnection(settings.redis_url, settings.redis_timeout_s)
+        pair_cache = TieredPairCache(cache, RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key))
+        shared_quotas = RedisQuotas(redis)
+    quotas = Quotas(time.monotonic, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
 
     label_sets = LabelSetReader(stores.label_sets, clock, settings.key_cache_ttl_s)
     usage = UsageCounter(stores.usage, clock)
@@ -115,9 +126,9 @@ def create_app(
     )
     service = ClassificationService(
         load_balancer,
-        cache if redis is None else TieredPairCache(cache, RedisPairCache(redis, settings.cache_ttl_s)),
+        pair_cache,
         queue,
-        Quotas(time.monotonic, settings.cached_pair_cost, _default_quota(settings), shared_quotas),
+        quotas,
         label_sets,
         usage,
         settings,
@@ -154,7 +165,7 @@ def create_app(
     if stores.tenants_file is not None:
         background.append(stores.tenants_file.watch)
     if shared_quotas is not None:
-        background.append(shared_quotas.keep_announced)
+        background += [shared_quotas.keep_announced, quotas.keep_shared]
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
@@ -180,7 +191,10 @@ def create_app(
             log.flush()
 
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    return Middleware(router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext)
+    internal_port = InternalPort(settings.internal_port, INTERNAL_PATHS) if settings.internal_port else None
+    return Middleware(
+        router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext, internal_port
+    )
 
 
 async def end_on_contradiction(load_balancer: LoadBalancer, settings: Settings, draining: Draining) -> None:
@@ -217,8 +231,10 @@ def _forward_http(settings: Settings) -> httpx.AsyncClient:
     client = httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(limits=limits, trust_env=False),
         timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=FORWARD_CONNECT_TIMEOUT_S),
+        # One caller's cookies must never go out with another's request.
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
     )
-    # A request has the headers of its caller alone, who may not read what httpx accepts, such as gzip.
+    # httpx's own `Accept-Encoding` could bring an encoding that the caller cannot read.
     client.headers.clear()
     return client

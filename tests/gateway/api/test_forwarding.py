@@ -504,3 +504,13 @@ async def test_what_changes_no_tenant_and_no_label_set_makes_nothing_forgotten(
         response = await both.client.request(method, path, headers=key)
         assert response.status_code == status
         assert (await both.classify(headers=key)).status_code == 200
+
+
+async def test_a_cookie_that_one_caller_was_given_never_goes_out_with_anothers_request() -> None:
+    """Seen failing with httpx's own jar, which the callers would share."""
+    control_plane = FakeControlPlane(headers=[(b"set-cookie", b"session=first; Path=/")])
+    async with planes(control_plane) as both:
+        await both.client.get("/v1/label-sets")
+        both.client.cookies.clear()
+        await both.client.get("/v1/label-sets")
+        assert [request.header("cookie") for request in control_plane.requests] == [[], []]
