@@ -27,7 +27,7 @@ def main() -> None:
         asyncio.run(_check_stores(settings))
     except (SettingsError, DatabaseError, TenantsFileError, StoreUnavailable) as error:
         sys.exit(f"gateway: {error}")
-    serve(app, settings.host, settings.port, draining, settings)
+    serve(app, settings.host, settings.port, draining, settings, settings.internal_port)
 
 
 async def _check_stores(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from web.settings import (
     Count,
     CountOrNone,
     Port,
+    PortOrNone,
     Seconds,
     SecondsOrNone,
     ServerSettings,
@@ -29,6 +30,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Address of the gateway; on any other than loopback, callers need a key."""
     port: Port = 8080
     """Port of the gateway."""
+    internal_port: PortOrNone = 0
+    """Port for `/metrics` and `/v1/tenants`, which then no other serves; 0: one port for all."""
     triton_url: Text = "http://127.0.0.1:8000"
     """Triton's address: one URL, several separated by commas, or `dns+http://name:8000` for every address of a
     name; `#pool=a100&weight=3` after one names its pool and gives it three times the work. Set by `wanneng

@@ -45,6 +45,9 @@ def describe() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway.")] = None,
+    internal_port: Annotated[
+        int | None, typer.Option(help="Port of /metrics and /v1/tenants alone; 0: one port for all.")
+    ] = None,
     control_plane_port: Annotated[int | None, typer.Option(help="Port of the control plane.")] = None,
     triton_host: Annotated[str | None, typer.Option(help="Address of Triton's ports.")] = None,
     triton_http_port: Annotated[int | None, typer.Option(help="Triton's HTTP port.")] = None,

@@ -28,6 +28,8 @@ class ServeSettings:
     """Address of the gateway; on any other than loopback, callers need a key."""
     port: int = 8080
     """Port of the gateway."""
+    internal_port: int = 0
+    """Port of the gateway for `/metrics` and `/v1/tenants`, which then no other serves; 0: one port for all."""
     control_plane_port: int = 8081
     """Port of the control plane, which listens on loopback."""
     triton_host: str = "127.0.0.1"
@@ -74,6 +76,11 @@ class ServeSettings:
     def url(self) -> str:
         """The gateway's, as this machine reaches it."""
         return _url(_reachable(self.host), self.port)
+
+    @property
+    def operators_url(self) -> str:
+        """The gateway's, where tenants are managed."""
+        return _url(_reachable(self.host), self.internal_port or self.port)
 
     @property
     def control_plane_url(self) -> str:
@@ -163,6 +170,8 @@ def _converted(name: str, value: object, kind: str) -> object:
         raise StartError(
             f"{name} has fewer than {MIN_KEY_CHARACTERS} characters; `openssl rand -hex 32` makes one"
         )
-    if name.lower().replace("_", "-").endswith("port") and not 1 <= int(str(converted)) <= 65_535:
-        raise StartError(f"{name} is {value}; a port from 1 to 65535 is needed")
+    flag = name.lower().replace("_", "-")
+    least = 0 if flag.endswith("internal-port") else 1
+    if flag.endswith("port") and not least <= int(str(converted)) <= 65_535:
+        raise StartError(f"{name} is {value}; a port from {least} to 65535 is needed")
     return converted

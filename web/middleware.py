@@ -17,6 +17,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from stores.errors import ServiceError
+from web.internal_port import InternalPort
 from web.problems import Problems
 from web.request_context import RequestContext
 from web.server import CLOSE, Draining
@@ -52,6 +53,7 @@ class Middleware:
         draining: Draining,
         problems: Problems,
         context_type: type[RequestContext] = RequestContext,
+        internal_port: InternalPort | None = None,
     ) -> None:
         self.router = router
         self._recorder = recorder
@@ -59,6 +61,7 @@ class Middleware:
         self._draining = draining
         self._problems = problems
         self._context_type = context_type
+        self._internal_port = internal_port
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
@@ -98,6 +101,8 @@ class Middleware:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         problem: Response
         try:
+            if self._internal_port is not None and not self._internal_port.serves(scope):
+                raise HTTPException(404)
             # A path without parameters needs no search through all routes.
             await self._direct.get((scope["method"], scope["path"]), self.router)(scope, receive, send)
             return

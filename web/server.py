@@ -72,8 +72,10 @@ def configure_logging() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def serve(app: ASGIApp, host: str, port: int, draining: Draining, settings: ServerSettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def serve(
+    app: ASGIApp, host: str, port: int, draining: Draining, settings: ServerSettings, internal_port: int = 0
+) -> None:
+    """Serve until SIGTERM or SIGINT; on `internal_port` too unless that is 0."""
     # What exists now stays until the end: the garbage collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -91,7 +93,9 @@ def serve(app: ASGIApp, host: str, port: int, draining: Draining, settings: Serv
         ws="none",
         http=bounded_protocol(_limits(settings)),
     )
-    DrainingServer(config, draining, settings.drain_s).run()
+    ports = (port, internal_port) if internal_port else ()
+    sockets = [uvicorn.Config(app, host=host, port=number).bind_socket() for number in ports]
+    DrainingServer(config, draining, settings.drain_s).run(sockets or None)
     if draining.failure:
         sys.exit(draining.failure)
 

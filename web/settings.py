@@ -21,6 +21,7 @@ SECRETS = frozenset({"admin_key", "database_url", "redis_url", "internal_key"})
 """Fields that are shown nowhere."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
+PortOrNone = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)]
 """0 stands for "no limit" or "off", as the field says."""

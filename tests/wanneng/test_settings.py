@@ -20,6 +20,13 @@ def test_a_bad_value_fails_by_the_name_it_came_under(value: str) -> None:
         load_settings({"triton_grpc_port": value}, {})
 
 
+def test_an_internal_port_is_where_tenants_are_managed() -> None:
+    assert load_settings({}, {"WANNENG_INTERNAL_PORT": "0"}).operators_url == "http://127.0.0.1:8080"
+    assert load_settings({"internal_port": 8090}, {}).operators_url == "http://127.0.0.1:8090"
+    with pytest.raises(StartError, match="WANNENG_INTERNAL_PORT is -1; a port from 0 to 65535"):
+        load_settings({}, {"WANNENG_INTERNAL_PORT": "-1"})
+
+
 def test_an_empty_address_is_refused_since_it_would_mean_every_interface() -> None:
     with pytest.raises(StartError, match="WANNENG_HOST is empty"):
         load_settings({}, {"WANNENG_HOST": ""})

@@ -20,6 +20,8 @@ def check_ports(settings: ServeSettings) -> None:
     if settings.has_control_plane:
         port = settings.control_plane_port
         listeners.append(("the control plane", CONTROL_PLANE_HOST, port, "--control-plane-port"))
+    if settings.internal_port:
+        listeners.append(("the gateway's internal port", settings.host, settings.internal_port, "--internal-port"))
     ports = [port for _, _, port, _ in listeners]
     for listener, host, port, flag in listeners:
         if ports.count(port) > 1:

@@ -30,6 +30,7 @@ def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence
     variables = {
         "HOST": settings.host,
         "PORT": str(settings.port),
+        "INTERNAL_PORT": str(settings.internal_port),
         "REQUIRE_KEY": _flag(settings.require_key),
         "TRITON_URL": settings.triton_url,
         "INTERNAL_KEY": internal_key,

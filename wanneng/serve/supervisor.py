@@ -89,7 +89,7 @@ class Supervisor:
         await services.gateway.start()
         key = None
         if services.worker is not None:
-            async with AsyncClient(self._settings.url, admin) as client:
+            async with AsyncClient(self._settings.operators_url, admin) as client:
                 key = await local_key(client, self._settings.state_dir)
             await services.worker.start()
         on_ready(key)

@@ -27,7 +27,10 @@ LABELS = ["投诉", "咨询"]
 @asynccontextmanager
 async def client_of(app: Middleware, key: str | None = None) -> AsyncIterator[AsyncClient]:
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), AsyncClient("http://127.0.0.1", key, transport=transport) as client:
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient("http://127.0.0.1", key, transport=transport) as client,
+    ):
         yield client
 
 

@@ -39,8 +39,9 @@ def test_there_is_no_port_to_check_where_there_is_no_control_plane() -> None:
 
 
 def test_one_port_for_two_is_refused() -> None:
-    with pytest.raises(StartError, match="18482 is given twice"):
-        check_ports(settings(port=18_482))
+    for ports in ({"port": 18_482}, {"internal_port": 18_482}):
+        with pytest.raises(StartError, match="18482 is given twice"):
+            check_ports(settings(**ports))
 
 
 def test_an_address_of_another_machine_is_refused() -> None:

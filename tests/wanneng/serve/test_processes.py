@@ -11,7 +11,13 @@ from wanneng.serve.processes import ProcessSpec
 from wanneng.settings import ServeSettings
 
 SETTINGS = ServeSettings(
-    state_dir=Path("/s"), port=1, control_plane_port=2, triton_http_port=3, redis_url="redis://r", host="0.0.0.0"
+    state_dir=Path("/s"),
+    port=1,
+    control_plane_port=2,
+    triton_http_port=3,
+    redis_url="redis://r",
+    host="0.0.0.0",
+    internal_port=4,
 )
 GATEWAY = processes.gateway(SETTINGS, "internal", (32, 64))
 CONTROL_PLANE = processes.control_plane(SETTINGS, "admin's", "internal")
@@ -54,6 +60,7 @@ def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> Non
             {
                 "HOST": "0.0.0.0",
                 "PORT": "1",
+                "INTERNAL_PORT": "4",
                 "TRITON_URL": "http://127.0.0.1:3",
                 "LENGTH_BUCKETS": "32,64",
                 "REDIS_URL": "redis://r",
