@@ -83,16 +83,22 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Length buckets that Triton serves, in tokens, as `32,64,128`; empty: one model takes every length.
     Set by `wanneng serve`."""
     cache_bytes: CountOrNone = 64_000_000
-    """Memory of the pair cache of this process; 0: no cache."""
+    """Memory of the pair cache of this process, of which each tenant has a share; 0: no cache."""
     cache_ttl_s: Seconds = 3_600.0
     """How long a pair stays in the cache."""
     redis_url: str = ""
-    """Redis or Valkey through which several gateways share cached pairs and quotas; empty: each has its own."""
+    """Redis or Valkey through which several gateways share cached pairs and quotas; empty: each has its own.
+    They need the same `WANNENG_INTERNAL_KEY`, which signs the pairs."""
     redis_timeout_s: Seconds = 0.05
     """Longest wait for Redis; then the gateway goes on without it."""
 
     def __post_init__(self) -> None:
         structs.force_setattr(self, "length_buckets", tuple(sorted(self.length_buckets)))
+        if self.redis_url and not self.internal_key:
+            raise SettingsError(
+                "WANNENG_REDIS_URL needs WANNENG_INTERNAL_KEY, which signs the pairs in Redis: give all gateways "
+                "that share it the same secret of at least 32 characters"
+            )
 
     @property
     def keys_needed(self) -> bool:

@@ -1,4 +1,4 @@
-"""Cached pairs: their keys, their packed values, and a cache in this process."""
+"""Cached pairs: their keys, and their packed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from cachetools import TTLCache
 from numpy.typing import NDArray
 
 VALUE = np.dtype([("logits", "<f4", 3), ("tokens", "<i4", 3)])
@@ -19,34 +18,14 @@ Logits and not scores, which depend on the other labels; and what was truncated,
 _VALUE = struct.Struct("<3f3i")
 PairLogitValues = tuple[float, float, float]
 PairTokens = tuple[int, int, int]
-ENTRY_BYTES = 420
-"""Memory of an entry, measured: key, value, and the cache's own link and time."""
 
 
 class PairCache(Protocol):
-    """Packed values by key; None where there is none."""
+    """Packed values of a tenant's pairs by key; None where there is none."""
 
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
+    async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]: ...
 
-    async def put(self, values: Mapping[bytes, bytes]) -> None: ...
-
-
-class MemoryPairCache:
-    """In this process: at most `max_bytes`, each entry for `ttl_s`; the one longest unused is evicted first."""
-
-    def __init__(self, max_bytes: int, ttl_s: float) -> None:
-        self._entries: TTLCache[bytes, bytes] = TTLCache(max_bytes // ENTRY_BYTES, ttl_s)
-
-    @property
-    def entries(self) -> int:
-        return len(self._entries)
-
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [self._entries.get(key) for key in keys]
-
-    async def put(self, values: Mapping[bytes, bytes]) -> None:
-        if self._entries.maxsize:
-            self._entries.update(values)
+    async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None: ...
 
 
 def pair_keys(

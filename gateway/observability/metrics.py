@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from gateway.cache.pair_cache import MemoryPairCache
+from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.observability.pool_metrics import PoolMetrics
 from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection

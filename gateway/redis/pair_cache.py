@@ -1,9 +1,11 @@
-"""Cached pairs that gateways share. A value that none of them wrote counts as missing."""
+"""Cached pairs that gateways share; Redis can neither read which they are nor make one up."""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
+import struct
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,35 +14,59 @@ from gateway.cache.pair_cache import VALUE, PairCache
 from gateway.redis.connection import RedisConnection
 
 PREFIX = b"wanneng:pair:"
-CHECKSUM_BYTES = 8
+MAC_BYTES = 16
+_LOGITS = struct.Struct("<3f")
 
 
 class RedisPairCache:
-    """A `PairCache`; each value carries a checksum over itself and its key."""
+    """A `PairCache`, signed with keys that are derived from `secret`; what none of its holders wrote is missing.
 
-    def __init__(self, redis: RedisConnection, ttl_s: float) -> None:
+    A pair's name in Redis is an HMAC of its key: who reads Redis cannot find out whether a text was asked.
+    A value ends with an HMAC over the key and itself: who writes to Redis cannot change an answer.
+    """
+
+    def __init__(self, redis: RedisConnection, ttl_s: float, secret: str) -> None:
         self._redis = redis
         self._ttl_ms = max(1, int(ttl_s * 1_000))
+        self._name_key, self._value_key = (
+            hmac.digest(secret.encode(), purpose, "sha256")
+            for purpose in (b"wanneng: names of cached pairs", b"wanneng: values of cached pairs")
+        )
 
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
         async def command(redis: Redis) -> list[Any]:
-            values: list[Any] = await redis.mget([PREFIX + key for key in keys])
+            values: list[Any] = await redis.mget([self.name(key) for key in keys])
             return values
 
         values = await self._redis.call(command)
         if values is None:
             return [None] * len(keys)
-        return [_verified(key, value) for key, value in zip(keys, values, strict=True)]
+        return [self._verified(key, value) for key, value in zip(keys, values, strict=True)]
 
-    async def put(self, values: Mapping[bytes, bytes]) -> None:
+    async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None:
         async def command(redis: Redis) -> bool:
             pipeline = redis.pipeline(transaction=False)
             for key, value in values.items():
-                pipeline.set(PREFIX + key, value + _checksum(key, value), px=self._ttl_ms)
+                pipeline.set(self.name(key), value + self._mac(key, value), px=self._ttl_ms)
             await pipeline.execute()
             return True
 
         await self._redis.call(command)
+
+    def name(self, key: bytes) -> bytes:
+        """Of a pair in Redis."""
+        return PREFIX + hmac.digest(self._name_key, key, "sha256")
+
+    def _mac(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(self._value_key, key + value, "sha256")[:MAC_BYTES]
+
+    def _verified(self, key: bytes, stored: bytes | None) -> bytes | None:
+        if stored is None or len(stored) != VALUE.itemsize + MAC_BYTES:
+            return None
+        value, mac = stored[:-MAC_BYTES], stored[-MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(key, value)):
+            return None
+        return value if all(map(isfinite, _LOGITS.unpack_from(value))) else None
 
 
 class TieredPairCache:
@@ -50,30 +76,20 @@ class TieredPairCache:
         self._local = local
         self._shared = shared
 
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        values = await self._local.get(keys)
+    async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        values = await self._local.get(tenant_id, keys)
         missing = [index for index, value in enumerate(values) if value is None]
         if not missing:
             return values
-        shared = await self._shared.get([keys[index] for index in missing])
+        shared = await self._shared.get(tenant_id, [keys[index] for index in missing])
+        known = {}
         for index, value in zip(missing, shared, strict=True):
             values[index] = value
-        await self._local.put(
-            {keys[i]: value for i, value in zip(missing, shared, strict=True) if value is not None}
-        )
+            if value is not None:
+                known[keys[index]] = value
+        await self._local.put(tenant_id, known)
         return values
 
-    async def put(self, values: Mapping[bytes, bytes]) -> None:
-        await self._local.put(values)
-        await self._shared.put(values)
-
-
-def _checksum(key: bytes, value: bytes) -> bytes:
-    return hashlib.blake2b(key + value, digest_size=CHECKSUM_BYTES).digest()
-
-
-def _verified(key: bytes, stored: bytes | None) -> bytes | None:
-    if stored is None or len(stored) != VALUE.itemsize + CHECKSUM_BYTES:
-        return None
-    value, checksum = stored[:-CHECKSUM_BYTES], stored[-CHECKSUM_BYTES:]
-    return value if checksum == _checksum(key, value) else None
+    async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None:
+        await self._local.put(tenant_id, values)
+        await self._shared.put(tenant_id, values)

@@ -109,6 +109,11 @@ class SharedBucket:
         self._since: float | None = None
         self._away_since: float | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to tell the shared bucket."""
+        return self._unanswered is None and self._request(0) is None
+
     def level(self, now: float) -> float:
         """What can be taken now."""
         return self._leased + max(0.0, self._refill_share(now))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from gateway.bootstrap import create_app
-from gateway.cache.pair_cache import MemoryPairCache
+from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.service import ClassificationService

@@ -42,3 +42,9 @@ def test_the_internal_key_is_long_and_never_shown() -> None:
         load_settings({"WANNENG_INTERNAL_KEY": "hunter2"})
     assert "hunter2" not in str(refusal.value)
     assert "w" * 32 not in repr(load_settings({"WANNENG_INTERNAL_KEY": "w" * 32}))
+
+
+def test_redis_needs_the_secret_that_signs_what_is_in_it() -> None:
+    with pytest.raises(SettingsError, match="WANNENG_REDIS_URL needs WANNENG_INTERNAL_KEY"):
+        load_settings({"WANNENG_REDIS_URL": "redis://r"})
+    load_settings({"WANNENG_REDIS_URL": "redis://r", "WANNENG_INTERNAL_KEY": "i" * 32})

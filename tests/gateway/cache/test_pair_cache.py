@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.pair_cache import ENTRY_BYTES, MemoryPairCache, pack, pair_keys, unpack
+from gateway.cache.pair_cache import pack, pair_keys, unpack
 
 FIELDS = st.tuples(
     st.text(max_size=8),
@@ -55,25 +53,3 @@ def test_values_come_back_to_the_bit() -> None:
     got = unpack(values)
     np.testing.assert_array_equal(got[0], logits)
     np.testing.assert_array_equal(got[1], tokens)
-
-
-async def test_the_cache_forgets_what_was_longest_unused() -> None:
-    cache = MemoryPairCache(3 * ENTRY_BYTES, 60)
-    await cache.put({b"a": b"1", b"b": b"2", b"c": b"3"})
-    await cache.get([b"a"])
-    await cache.put({b"d": b"4"})
-    assert await cache.get([b"a", b"b", b"c", b"d"]) == [b"1", None, b"3", b"4"]
-    assert cache.entries == 3
-
-
-async def test_no_room_means_no_cache() -> None:
-    cache = MemoryPairCache(0, 60)
-    await cache.put({b"a": b"1"})
-    assert await cache.get([b"a"]) == [None]
-
-
-async def test_an_entry_is_not_larger_than_it_is_counted() -> None:
-    """Sizes of the objects of one entry; the interpreter's bookkeeping comes on top, so half is left for it."""
-    (key,) = pair_keys("t", "e", "{}", None, "text", ["a"])
-    (value,) = pack(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32))
-    assert sys.getsizeof(key) + sys.getsizeof(value) < ENTRY_BYTES / 2

@@ -17,6 +17,7 @@ async def test_a_pair_that_one_gateway_has_computed_another_knows_but_no_other_t
     settings: dict[str, Any] = {
         "redis_url": redis_server.url,
         "redis_timeout_s": 1.0,
+        "internal_key": "i" * 32,
         "require_key": True,
     }
     async with gateway(memory=memory, **settings) as one, gateway(memory=memory, **settings) as other:

@@ -1,0 +1,116 @@
+"""The pair cache in this process, of which each tenant has a share."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+ENTRY_BYTES = 320
+"""Memory of an entry, measured: key, value, time, and the dictionary's own."""
+SWEEP = 64
+"""Expired entries that one `put` removes at most, beside as many as it adds."""
+
+_Entries = OrderedDict[bytes, tuple[bytes, float]]
+"""Value and time of expiry; the one longest unused is first."""
+
+
+class MemoryPairCache:
+    """At most `max_bytes`, each entry for `ttl_s`.
+
+    When it is full, the tenant that has most loses the entry that it has not used for longest. So a tenant keeps
+    its entries as long as it has fewer than any other one, or than an equal share.
+    """
+
+    def __init__(self, max_bytes: int, ttl_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._max_entries = max_bytes // ENTRY_BYTES
+        self._ttl_s = ttl_s
+        self._now = now
+        self._tenants: OrderedDict[str, _Entries] = OrderedDict()
+        """Whose last `put` was longest ago is first."""
+        self._sizes = _Sizes()
+        self.entries = 0
+
+    async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        entries = self._tenants.get(tenant_id)
+        if entries is None:
+            return [None] * len(keys)
+        now = self._now()
+        values: list[bytes | None] = []
+        for key in keys:
+            entry = entries.get(key)
+            if entry is not None and entry[1] > now:
+                entries.move_to_end(key)
+                values.append(entry[0])
+            else:
+                values.append(None)
+        return values
+
+    async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None:
+        if not values or not self._max_entries:
+            return
+        now = self._now()
+        entries = self._tenants.setdefault(tenant_id, OrderedDict())
+        self._tenants.move_to_end(tenant_id)
+        before, expires_at = len(entries), now + self._ttl_s
+        for key, value in values.items():
+            entries[key] = (value, expires_at)
+            entries.move_to_end(key)
+        self._resized(tenant_id, before)
+        self._sweep(now, SWEEP + len(values))
+        while self.entries > self._max_entries:
+            self._evict(self._sizes.largest(), 1)
+
+    def _sweep(self, now: float, max_entries: int) -> None:
+        """Remove entries that have expired, of tenants that have put none for longest."""
+        while max_entries > 0:
+            tenant_id, entries = next(iter(self._tenants.items()))
+            expired = 0
+            for _, expires_at in entries.values():
+                if expires_at > now or expired == max_entries:
+                    break
+                expired += 1
+            if not expired:
+                return
+            self._evict(tenant_id, expired)
+            max_entries -= expired
+
+    def _evict(self, tenant_id: str, count: int) -> None:
+        """The `count` entries that the tenant has not used for longest."""
+        entries = self._tenants[tenant_id]
+        before = len(entries)
+        for _ in range(count):
+            entries.popitem(last=False)
+        self._resized(tenant_id, before)
+        if not entries:
+            del self._tenants[tenant_id]
+
+    def _resized(self, tenant_id: str, before: int) -> None:
+        after = len(self._tenants[tenant_id])
+        self.entries += after - before
+        self._sizes.change(tenant_id, before, after)
+
+
+class _Sizes:
+    """Tenants by the number of their entries: who has most is known without looking at all of them."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[int, dict[str, None]] = {}
+        self._largest = 0
+
+    def change(self, tenant_id: str, before: int, after: int) -> None:
+        if before == after:
+            return
+        if before:
+            tenants = self._tenants[before]
+            del tenants[tenant_id]
+            if not tenants:
+                del self._tenants[before]
+        if after:
+            self._tenants.setdefault(after, {})[tenant_id] = None
+        self._largest = max(self._largest, after)
+        while self._largest and self._largest not in self._tenants:
+            self._largest -= 1
+
+    def largest(self) -> str:
+        return next(iter(self._tenants[self._largest]))
