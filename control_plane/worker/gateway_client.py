@@ -12,6 +12,7 @@ GatewayError
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,7 +27,8 @@ ANSWER_TIMEOUT_S = 90.0
 """Longer than the gateway takes for a request of low priority."""
 MAX_ANSWER_BYTES = 4_000_000
 TRY_LATER, DEADLINE_EXCEEDED = frozenset({408, 429, 503}), 504
-NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Behind an error of httpx, whose own kinds do not tell a connection that was never made from one that broke."""
 NOT_SERVED = frozenset({401, 403})
 NO_SUCH_PATH = "http_error"
 """The code of a server that does not know the path."""
@@ -106,11 +108,10 @@ class HttpGateway:
         try:
             async with request as response:
                 return _answer(response, await _read(response))
-        except NEVER_SENT:
-            raise NoAnswer(f"{self._url} does not answer") from None
-        except (httpx.RequestError, aiohttp.ClientError):
+        except (httpx.RequestError, aiohttp.ClientError) as error:
             # aiohttp's own are what its transport for httpx does not translate, such as a malformed response.
-            raise ConnectionBroke(f"{self._url} does not answer") from None
+            kind = NoAnswer if isinstance(error.__cause__, NEVER_SENT) else ConnectionBroke
+            raise kind(f"{self._url} does not answer") from None
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -128,7 +129,9 @@ def _answer(response: httpx.Response, content: bytes) -> GatewayAnswer:
         # More than the whole quota: it will never be allowed.
         return GatewayAnswer(status, _problem(response, content))
     if status == DEADLINE_EXCEEDED:
-        raise DeadlineExceeded(GatewayAnswer(status, _problem(response, content)), retry_after_s)
+        with suppress(NotServed):  # A proxy's 504 says nothing of the line.
+            raise DeadlineExceeded(GatewayAnswer(status, _problem(response, content)), retry_after_s)
+        raise TryLater(f"something else than a gateway answers {status}", retry_after_s)
     if status in TRY_LATER:
         raise TryLater(f"the gateway answers {status}", retry_after_s)
     if status in NOT_SERVED:

@@ -16,6 +16,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from control_plane.worker.gateway_client import (
+    MAX_ANSWER_BYTES,
+    AnswerTooLarge,
+    ConnectionBroke,
+    DeadlineExceeded,
     GatewayAnswer,
     GatewayFailed,
     HttpGateway,
@@ -157,9 +161,9 @@ async def raw_server(content: bytes) -> AsyncIterator[str]:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
-async def test_a_broken_answer_is_none(content: bytes) -> None:
+async def test_a_broken_answer_is_none_and_may_be_the_lines_fault(content: bytes) -> None:
     async with raw_server(content) as url, client(url) as gateway:
-        with pytest.raises(NoAnswer, match=f"{url}/v1/classify does not answer") as error:
+        with pytest.raises(ConnectionBroke, match=f"{url}/v1/classify does not answer") as error:
             await gateway.classify("t_1", "batch_1_0", BODY)
     assert error.value.retry_after_s is None
 
@@ -168,5 +172,46 @@ async def test_a_gateway_that_is_away_does_not_answer() -> None:
     async with raw_server(b"") as url:
         pass
     async with client(url) as gateway:
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoAnswer) as error:
             await gateway.classify("t_1", "batch_1_0", BODY)
+    assert not isinstance(error.value, ConnectionBroke), "no line is at fault"
+
+
+async def test_a_deadline_that_was_exceeded_carries_the_gateways_answer() -> None:
+    with pytest.raises(DeadlineExceeded) as error:
+        await ask(refusal(504, "deadline_exceeded"))
+    assert error.value.answer == GatewayAnswer(504, problem(504, "deadline_exceeded"))
+
+
+async def test_a_proxys_504_says_nothing_of_the_line() -> None:
+    with pytest.raises(TryLater) as error:
+        await ask(Response("<html>", 504, media_type="text/html"))
+    assert not isinstance(error.value, DeadlineExceeded)
+
+
+async def test_an_answer_is_not_read_beyond_its_bound() -> None:
+    """The server can write 100 MB no faster than they are read."""
+    written, hung_up = 0, asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while written < 100:
+                writer.write(b" " * 1_000_000)
+                await writer.drain()
+                written += 1
+        except OSError:
+            hung_up.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as gateway:
+        with pytest.raises(AnswerTooLarge, match=f"more than {MAX_ANSWER_BYTES} bytes"):
+            await gateway.classify("t_1", "batch_1_0", BODY)
+        await asyncio.wait_for(hung_up.wait(), 10)
+    assert written < 50
+
+
+async def test_an_answer_too_deep_to_be_read_is_no_gateways() -> None:
+    with pytest.raises(NotServed):
+        await ask(Response('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", 200))
