@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 
+import msgspec
+
 from stores.batches import VALIDATING, Batch, BatchBounds, BatchStore
 from stores.clock import Clock
 from stores.errors import InvalidRequest, NotFound
@@ -20,7 +22,7 @@ MAX_UNFINISHED = 100
 """Batches of one tenant that wait or run."""
 MAX_BATCHES = 5_000
 """Batches of one tenant, those that are done included."""
-MAX_METADATA, MAX_METADATA_CHARACTERS = 16, 512
+MAX_METADATA, MAX_METADATA_CHARACTERS, MAX_METADATA_BYTES = 16, 512, 20_000
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
@@ -86,6 +88,8 @@ def _validate(endpoint: str, window: str, metadata: Mapping[str, str], idempoten
         raise InvalidRequest(
             f"must have at most {MAX_METADATA} entries of {MAX_METADATA_CHARACTERS} characters", field="metadata"
         )
+    if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
+        raise InvalidRequest(f"must have at most {MAX_METADATA_BYTES} bytes as JSON", field="metadata")
     if len(idempotency_key) > MAX_IDEMPOTENCY_KEY_CHARACTERS or not idempotency_key.isprintable():
         raise InvalidRequest(
             f"must have at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} printable characters", field="Idempotency-Key"

@@ -113,6 +113,8 @@ async def test_lists_come_in_pages() -> None:
         {"completion_window": "1h"},
         {"metadata": {str(n): "" for n in range(17)}},
         {"metadata": {"a": "x" * 513}},
+        {"metadata": {str(n): "万" * 512 for n in range(16)}},
+        {"metadata": {str(n): "\0" * 512 for n in range(16)}},
         {"more": 1},
         {"input_file_id": "file-none"},
     ],

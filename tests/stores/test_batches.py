@@ -424,3 +424,21 @@ async def test_a_result_that_the_database_cannot_keep_is_bad_data_and_no_outage(
         await queue.record(FIRST, "w", results, SOON, ROOM)
         # SQLite keeps it.
         assert await queue.finished_lines("batch_1") == {0, 1}
+
+
+async def test_a_removed_tenant_takes_its_files_and_batches_along(stores: Stores, queue: BatchQueue) -> None:
+    """More of each than are deleted at a time."""
+    for number in range(25):
+        await stores.files.add(replace(FILE, id=f"file-{number}"), chunks_of(b"x", 1), BOUNDS)
+        await stores.batches.add(replace(FIRST, id=f"batch_{number}"), None, "d", MANY)
+    await stores.files.add(replace(FILE, id="other", tenant_id="t_2"), chunks_of(b"x", 1), BOUNDS)
+    await queue.claim("w", NOW, SOON)
+    await stores.tenants.remove("t_1")
+    assert await stores.tenants.get("t_1") is None
+    assert (await stores.files.page("t_1", ALL)).items == []
+    assert (await stores.batches.page("t_1", ALL)).items == []
+    assert await stores.files.chunk("file-0", 0) is None
+    assert await queue.claim("w", LATER, LATER) is None
+    assert await stores.files.get("t_2", "other") is not None
+    with pytest.raises(NotFound):
+        await stores.files.add(replace(FILE, id="late"), chunks_of(b"x", 1), BOUNDS)
