@@ -53,7 +53,7 @@ def keys(server: Server) -> list[str]:
     operator = {"Authorization": f"Bearer {(server.state_dir / 'admin.key').read_text(encoding='utf-8').strip()}"}
     made = []
     with httpx.Client(base_url=server.url, headers=operator, trust_env=False) as client:
-        known = {tenant["name"]: tenant["id"] for tenant in client.get("/v1/tenants").json()["tenants"]}
+        known = {tenant["name"]: tenant["id"] for tenant in client.get("/v1/tenants?limit=100").json()["tenants"]}
         for name in ("one", "other"):
             tenant = known.get(name) or client.post("/v1/tenants", json={"name": name}).json()["id"]
             made.append(str(client.post(f"/v1/tenants/{tenant}/keys", json={}).json()["key"]))

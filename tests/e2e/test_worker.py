@@ -55,7 +55,7 @@ def test_a_batch_of_more_pairs_than_a_minutes_quota_waits_and_loses_no_line(
     with httpx.Client(base_url=slow.gateway.url, headers=OPERATOR, trust_env=False) as operator:
         (tenant,) = [
             tenant["id"]
-            for tenant in operator.get("/v1/tenants").json()["tenants"]
+            for tenant in operator.get("/v1/tenants?limit=100").json()["tenants"]
             if tenant["name"].startswith("test_a_batch_of_more_pairs")
         ]
         quota = operator.put(f"/v1/tenants/{tenant}/quota", json={"pairs_per_minute": PAIRS_PER_MINUTE})
