@@ -38,7 +38,7 @@ class LabelSets:
     ) -> tuple[LabelSet, Sequence[int]]:
         """A new version, and the old ones that were removed to make room for it.
 
-        `expected` is the version that the writer has read, None for a set that does not exist. `PreconditionFailed`
+        `expected` is the version that the writer has read, None for one that does not exist. `PreconditionFailed`
         when that is not the newest: two writers cannot overwrite each other unseen.
         """
         if not NAME.fullmatch(name):
