@@ -163,15 +163,23 @@ class Release:
     @property
     def address(self) -> str:
         """The gateway's Service, which this machine reaches."""
-        return str(json.loads(self.kubectl("get", "service", self.name, "-o", "json"))["spec"]["clusterIP"])
+        return self._cluster_ip(self.name)
 
     @property
     def api(self) -> Api:
         return Api(self.address)
 
-    def gateways(self) -> list[Api]:
-        """Each gateway by its own address."""
-        return [Api(f"{pod['status']['podIP']}:8080") for pod in self.pods("gateway")]
+    @property
+    def operators_api(self) -> Api:
+        """Tenants."""
+        return Api(f"{self._cluster_ip(f'{self.name}-internal')}:8090")
+
+    def gateways(self, port: int = 8080) -> list[Api]:
+        """Each gateway by its own address; 8090 is the port of metrics and tenants."""
+        return [Api(f"{pod['status']['podIP']}:{port}") for pod in self.pods("gateway")]
+
+    def _cluster_ip(self, service: str) -> str:
+        return str(json.loads(self.kubectl("get", "service", service, "-o", "json"))["spec"]["clusterIP"])
 
     def classify(self, key: str, **fields: object) -> dict[str, Any]:
         return self.api.classify(key, **fields)

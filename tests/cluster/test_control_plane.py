@@ -23,14 +23,14 @@ def release(database_release: Release) -> Release:
 @pytest.fixture(scope="module")
 def key(release: Release) -> str:
     """An API key of a tenant."""
-    return release.api.create_tenant(release.admin_key, "acme")[1]
+    return release.operators_api.create_tenant(release.admin_key, "acme")[1]
 
 
 def test_helms_test_creates_a_tenant_and_deletes_it(release: Release) -> None:
-    before = release.api.call("GET", "/v1/tenants", release.admin_key)["tenants"]
+    before = release.operators_api.call("GET", "/v1/tenants", release.admin_key)["tenants"]
     output = release.kubernetes.helm("test", release.name, "--namespace", release.namespace, "--logs")
     assert "Phase:          Succeeded" in output
-    assert release.api.call("GET", "/v1/tenants", release.admin_key)["tenants"] == before
+    assert release.operators_api.call("GET", "/v1/tenants", release.admin_key)["tenants"] == before
 
 
 def test_both_planes_run(release: Release) -> None:
@@ -44,13 +44,17 @@ def test_both_planes_run(release: Release) -> None:
     assert "2 of 2 gateways ready, 2 of 2 control planes ready, 1 of 1 workers ready" in output
 
 
-def test_every_gateway_serves_the_page_and_the_tenant_api(release: Release) -> None:
-    for gateway in release.gateways():
+def test_every_gateway_serves_the_page_and_at_the_internal_port_the_tenant_api(release: Release) -> None:
+    for gateway, operators in zip(release.gateways(), release.gateways(8090), strict=True):
         page = gateway.request("GET", "/")
         assert page.status == http.client.OK
         assert page.headers["content-type"].startswith("text/html")
-        assert gateway.request("GET", "/v1/tenants").status == http.client.UNAUTHORIZED
-        assert gateway.request("GET", "/v1/tenants", release.admin_key).status == http.client.OK
+        assert operators.request("GET", "/v1/tenants").status == http.client.UNAUTHORIZED
+        assert operators.request("GET", "/v1/tenants", release.admin_key).status == http.client.OK
+        assert "wanneng_ready 1.0" in operators.request("GET", "/metrics").body
+        for path in ("/v1/tenants", "/metrics"):
+            assert gateway.request("GET", path, release.admin_key).status == http.client.NOT_FOUND
+        assert operators.request("GET", "/v1/label-sets", release.admin_key).status == http.client.NOT_FOUND
 
 
 def test_the_worker_processes_a_batch(release: Release, key: str) -> None:
@@ -81,10 +85,10 @@ def status_of(gateway: Api, method: str, path: str, key: str) -> int:
 
 
 def test_a_revoked_key_is_rejected_by_every_gateway(release: Release) -> None:
-    tenant_id, key = release.api.create_tenant(release.admin_key, "globex")
+    tenant_id, key = release.operators_api.create_tenant(release.admin_key, "globex")
     first, *others = release.gateways()
     assert all(gateway.classify(key) for gateway in (first, *others))
-    first.call("DELETE", f"/v1/tenants/{tenant_id}/keys/{key.split('_')[1]}", release.admin_key)
+    release.gateways(8090)[0].call("DELETE", f"/v1/tenants/{tenant_id}/keys/{key.split('_')[1]}", release.admin_key)
 
     def is_rejected(gateway: Api) -> bool:
         return status_of(gateway, "POST", "/v1/classify", key) == http.client.UNAUTHORIZED
@@ -136,7 +140,7 @@ def test_an_upgrade_keeps_the_keys_and_the_tenants(release: Release) -> None:
         return (
             release.admin_key,
             internal_key,
-            release.api.call("GET", "/v1/tenants", release.admin_key)["tenants"],
+            release.operators_api.call("GET", "/v1/tenants", release.admin_key)["tenants"],
         )
 
     before = kept()

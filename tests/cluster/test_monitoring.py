@@ -41,7 +41,7 @@ def prometheus(release: Release, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def load(release: Release, prometheus: Prometheus) -> Iterator[Load]:
     """More than one Pod can answer. The last test stops it."""
-    key = release.api.create_tenant(release.admin_key, "monitored")[1]
+    key = release.operators_api.create_tenant(release.admin_key, "monitored")[1]
     with steady(release.address, key, 60.0, clients=12, labels=LABELS) as running:
         yield running
 

@@ -52,14 +52,17 @@ def test_without_a_database_nothing_but_gateways_and_triton_runs(release: Releas
     """The paths of the control plane are answered with 501."""
     names = [deployment["metadata"]["name"] for deployment in release.objects("deployments")]
     assert sorted(names) == ["wanneng-gateway", "wanneng-triton-cpu"]
-    for path in ("/", "/docs", "/v1/tenants", "/v1/label-sets", "/v1/files"):
-        response = release.api.request("GET", path, release.key)
+    for api, path in (
+        *((release.api, path) for path in ("/", "/docs", "/v1/label-sets", "/v1/files")),
+        (release.operators_api, "/v1/tenants"),
+    ):
+        response = api.request("GET", path, release.key)
         assert (response.status, response.body["code"]) == (http.client.NOT_IMPLEMENTED, "not_available")
 
 
 def test_the_metrics_say_whether_the_tenants_file_is_valid(release: Release) -> None:
     """An alert depends on it."""
-    for gateway in release.gateways():
+    for gateway in release.gateways(8090):
         assert "wanneng_tenants_file_valid 1.0" in gateway.request("GET", "/metrics").body.splitlines()
 
 

@@ -82,7 +82,10 @@ SECRETS = {
     "WANNENG_DATABASE_URL": ({"name": "w-database", "key": "url"}, {"gateway", "control-plane", "worker"}),
     "WANNENG_REDIS_URL": ({"name": "w-redis", "key": "url"}, {"gateway"}),
     "WANNENG_ADMIN_KEY": ({"name": "w-admin", "key": "admin-key"}, {"control-plane"}),
-    "WANNENG_INTERNAL_KEY": ({"name": "w-internal", "key": "internal-key"}, {"gateway", "control-plane", "worker"}),
+    "WANNENG_INTERNAL_KEY": (
+        {"name": "w-internal", "key": "internal-key"},
+        {"gateway", "control-plane", "worker"},
+    ),
 }
 
 

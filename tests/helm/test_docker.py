@@ -53,7 +53,10 @@ def test_only_the_gateway_is_published_and_only_the_control_plane_has_the_admin_
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["gateway"]
     holders = [name for name in PLANES if "WANNENG_ADMIN_KEY" in SERVICES[name]["environment"]]
     assert holders == ["control-plane"]
-    keys = {SERVICES[name]["environment"].get("WANNENG_INTERNAL_KEY") for name in ("gateway", "control-plane", "worker")}
+    keys = {
+        SERVICES[name]["environment"].get("WANNENG_INTERNAL_KEY")
+        for name in ("gateway", "control-plane", "worker")
+    }
     assert len(keys) == 1
     assert None not in keys
 

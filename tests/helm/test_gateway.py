@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.settings import Settings
@@ -76,3 +78,26 @@ def test_an_ingress_or_an_httproute_is_created_on_request() -> None:
     route = find(render(None, CHART / "ci/tenants-file.yaml"), "HTTPRoute", "w")["spec"]
     assert route["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
     assert route["rules"][0]["backendRefs"] == [{"name": "w", "port": 80}]
+
+
+@pytest.mark.parametrize("files", [(), (DATABASE,)])
+def test_metrics_and_the_tenant_api_are_behind_a_service_that_no_ingress_names(files: tuple[Path, ...]) -> None:
+    ingress = {"enabled": True, "hosts": ["a.example"]}
+    objects = render({"monitoring": {"enabled": True}, "ingress": ingress}, *files)
+    (container,) = pod_of(find(objects, "Deployment", "w-gateway"))["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8080, "internal": 8090}
+    assert environment(container)["WANNENG_INTERNAL_PORT"] == "8090"
+    for name, port in (("w", "http"), ("w-internal", "internal")):
+        service = find(objects, "Service", name)["spec"]
+        assert [each["targetPort"] for each in service["ports"]] == [port]
+    assert "type" not in find(objects, "Service", "w-internal")["spec"]
+    (endpoint,) = find(objects, "PodMonitor", "w-gateway")["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
+    assert "w-internal" not in str([o for o in objects if o["kind"] in ("Ingress", "HTTPRoute")])
+
+
+def test_helms_test_manages_its_tenant_at_the_internal_port() -> None:
+    (test,) = [o for o in render(None, DATABASE) if o["kind"] == "Pod"]
+    values = environment(containers(test)[0])
+    assert (values["URL"], values["INTERNAL_URL"]) == ("http://w:80", "http://w-internal:8090")

@@ -102,14 +102,35 @@ def test_nothing_connects_to_the_worker_and_the_migration() -> None:
     assert "ingress" not in policy(objects, "migration")
 
 
-def test_clients_of_the_gateway_can_be_restricted_while_prometheus_and_the_worker_keep_access() -> None:
-    restricted = {"networkPolicies": {"gatewayFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}}
-    (rule,) = policy(render(restricted), "gateway")["ingress"]
-    assert rule["from"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}, PROMETHEUS]
-    assert rule["ports"] == [{"port": 8080}]
-    (rule,) = policy(render(restricted, DATABASE), "gateway")["ingress"]
-    client, prometheus, *others = rule["from"]
-    assert (client, prometheus) == ({"ipBlock": {"cidr": "10.0.0.0/8"}}, PROMETHEUS)
-    assert components(others) == ["worker"]
-    (unrestricted,) = policy(render(), "gateway")["ingress"]
-    assert "from" not in unrestricted
+CLIENTS = {"ipBlock": {"cidr": "10.0.0.0/8"}}
+OPERATORS = {"podSelector": {"matchLabels": {"role": "operator"}}}
+
+
+@pytest.mark.parametrize(("files", "own"), [((), ["test"]), ((DATABASE,), ["test", "worker"])])
+def test_clients_of_the_gateway_can_be_restricted(files: tuple[Any, ...], own: list[str]) -> None:
+    """Its own Pods keep access; a Pod that calls itself Prometheus has none."""
+    calls, _ = policy(render({"networkPolicies": {"gatewayFrom": [CLIENTS]}}, *files), "gateway")["ingress"]
+    assert calls["ports"] == [{"port": 8080}]
+    clients, *others = calls["from"]
+    assert clients == CLIENTS
+    assert components(others) == own
+
+
+def test_without_restriction_everybody_may_call_the_gateway() -> None:
+    calls, _ = policy(render(), "gateway")["ingress"]
+    assert calls == {"ports": [{"port": 8080}]}
+
+
+def test_only_prometheus_and_operators_connect_to_the_internal_port() -> None:
+    objects = render({"networkPolicies": {"operatorsFrom": [OPERATORS]}}, DATABASE)
+    _, internal = policy(objects, "gateway")["ingress"]
+    assert internal["ports"] == [{"port": 8090}]
+    prometheus, operators, *others = internal["from"]
+    assert (prometheus, operators) == (PROMETHEUS, OPERATORS)
+    assert components(others) == ["test"]
+
+
+def test_without_peers_nothing_but_helms_test_connects_to_the_internal_port() -> None:
+    """An empty `from` would allow everybody."""
+    _, internal = policy(render({"networkPolicies": {"prometheusFrom": []}}), "gateway")["ingress"]
+    assert components(internal["from"]) == ["test"]

@@ -15,7 +15,8 @@ from wanneng.errors import CommandError
 TIMEOUT_S = 10
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 COMPONENT, POOL = "app.kubernetes.io/component", "wanneng.io/pool"
-GATEWAY_PORT = 8080
+INTERNAL_PORT = 8090
+"""Of a gateway: its metrics."""
 MAX_LOG_BYTES = 8_000_000
 """Of one container: logs are merged in memory."""
 TOO_MANY_REQUESTS, FORBIDDEN, NOT_FOUND = 429, 403, 404
@@ -70,7 +71,7 @@ class KubernetesCluster:
         return _items(self._listed[kind], kind, self.namespace, label_selector=self._selector)
 
     def metrics(self, pod: str) -> str:
-        name = f"{pod}:{GATEWAY_PORT}"
+        name = f"{pod}:{INTERNAL_PORT}"
         try:
             return _body(
                 self._core.connect_get_namespaced_pod_proxy_with_path,

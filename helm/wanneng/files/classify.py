@@ -10,20 +10,21 @@ import urllib.request
 import uuid
 from typing import Any
 
-URL, KEY, ADMIN_KEY = os.environ["URL"], os.environ.get("KEY"), os.environ.get("ADMIN_KEY")
+URL, KEY = os.environ["URL"], os.environ.get("KEY")
+INTERNAL_URL, ADMIN_KEY = os.environ.get("INTERNAL_URL", ""), os.environ.get("ADMIN_KEY")
 
 
-def call(method: str, path: str, key: str, body: dict[str, Any] | None = None) -> Any:
+def call(method: str, url: str, key: str, body: dict[str, Any] | None = None) -> Any:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(URL + path, data, headers, method=method)
+    request = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=60) as response:
         return json.loads(response.read() or b"null")
 
 
 def classify(key: str) -> None:
     body = {"text": "这个手机质量太差，要求退款", "labels": ["投诉", "咨询", "建议"]}
-    response = call("POST", "/v1/classify", key, body)
+    response = call("POST", f"{URL}/v1/classify", key, body)
     print(json.dumps(response, ensure_ascii=False))
     if sorted(response["labels"]) != sorted(body["labels"]) or abs(sum(response["scores"]) - 1) > 1e-3:
         sys.exit("the response does not have one score per label, with a sum of 1")
@@ -31,11 +32,13 @@ def classify(key: str) -> None:
 
 def main() -> None:
     if ADMIN_KEY:
-        tenant = call("POST", "/v1/tenants", ADMIN_KEY, {"name": f"helm-test-{uuid.uuid4().hex[:12]}"})
+        tenants = f"{INTERNAL_URL}/v1/tenants"
+        tenant = call("POST", tenants, ADMIN_KEY, {"name": f"helm-test-{uuid.uuid4().hex[:12]}"})
         try:
-            classify(call("POST", f"/v1/tenants/{tenant['id']}/keys", ADMIN_KEY, {"scopes": ["classify"]})["key"])
+            keys = f"{tenants}/{tenant['id']}/keys"
+            classify(call("POST", keys, ADMIN_KEY, {"scopes": ["classify"]})["key"])
         finally:
-            call("DELETE", f"/v1/tenants/{tenant['id']}", ADMIN_KEY)
+            call("DELETE", f"{tenants}/{tenant['id']}", ADMIN_KEY)
     elif KEY:
         classify(KEY)
     else:
@@ -47,4 +50,4 @@ try:
 except urllib.error.HTTPError as error:
     sys.exit(f"{error.url} returned {error.code}: {error.read(1000).decode(errors='replace')}")
 except OSError as error:
-    sys.exit(f"{URL} does not respond: {error}")
+    sys.exit(f"{URL} or {INTERNAL_URL} does not respond: {error}")
