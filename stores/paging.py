@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 from stores.errors import InvalidRequest
 
-MAX_PAGE_BYTES = 1_000_000
-"""Of contents that are read at once; a single one may be larger."""
+MAX_PAGE_BYTES = 300_000
+"""Of contents that are read at once; a single one may be larger. As many take 20 ms to decode and encode."""
 
 _Item = TypeVar("_Item")
 

@@ -112,11 +112,11 @@ async def test_every_list_says_so_in_the_document() -> None:
 
 
 async def test_a_page_of_large_label_sets_has_no_more_bytes_than_a_page_may() -> None:
-    """60 sets of a megabyte each were 119 MB in one answer."""
-    async with control_plane(max_label_characters=100_000) as client:
+    """60 sets of two megabytes each were 119 MB in one answer."""
+    async with control_plane(max_label_characters=30_000) as client:
         key = bearer((await new_key(client, await new_tenant(client)))["key"])
         for number in range(6):
-            body = {"labels": [f"{number}{'x' * 99_000}"] + [f"{n}{'x' * 99_000}" for n in range(10, 13)]}
+            body = {"labels": [f"{number}{'x' * 29_000}"] + [f"{n}{'x' * 29_000}" for n in range(10, 13)]}
             assert (await client.put(f"/v1/label-sets/s{number}", json=body, headers=key)).status_code == 201
         answer = await client.get("/v1/label-sets", params={"limit": 100}, headers=key)
         assert (len(answer.json()["label_sets"]), answer.json()["has_more"]) == (2, True)
