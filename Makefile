@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test-unit docs docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help test-unit docs docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -50,6 +50,9 @@ faults: env ## inject faults under load and report what clients see
 
 planes: env ## disturb the control plane under load and compare latency; about five minutes
 	$(SERVE)/python -m benchmarks.planes
+
+attack: env ## attack a server and compare what a neighbour notices; about eight minutes
+	$(SERVE)/python -m benchmarks.attack
 
 overload: env ## measure latency at ten times the capacity, and fairness between tenants; about four minutes
 	$(SERVE)/python -m benchmarks.overload

@@ -177,7 +177,7 @@ async def _measure(subject: Subject, scale: Scale, disturbances: Sequence[Distur
     ) as http:
         texts = count()
         await classify_until(http, texts, scale.warm_up_s)
-        first = undisturbed = await _measure_undisturbed(http, texts, scale)
+        first = undisturbed = await measure_undisturbed(http, texts, scale.undisturbed_s)
         measurements = []
         for disturbance in disturbances:
             probes: Counter[str] = Counter()
@@ -191,12 +191,13 @@ async def _measure(subject: Subject, scale: Scale, disturbances: Sequence[Distur
             measurements.append(
                 Measurement(disturbance.name, samples, p99_s(undisturbed), probes, running.result())
             )
-            undisturbed = await _measure_undisturbed(http, texts, scale)
+            undisturbed = await measure_undisturbed(http, texts, scale.undisturbed_s)
         return [*measurements, Measurement("undisturbed, at the end", undisturbed, p99_s(first))]
 
 
-async def _measure_undisturbed(http: httpx.AsyncClient, texts: count[int], scale: Scale) -> list[Sample]:
-    samples = await classify_until(http, texts, scale.undisturbed_s)
+async def measure_undisturbed(http: httpx.AsyncClient, texts: count[int], seconds: float) -> list[Sample]:
+    """Samples as of `classify_until`; `DisturbanceError` if a request failed."""
+    samples = await classify_until(http, texts, seconds)
     faults = Counter(sample.fault for sample in samples if sample.fault is not None)
     if faults:
         raise DisturbanceError(f"requests fail while nothing is disturbed: {dict(faults)}")
@@ -251,9 +252,13 @@ def render(measurements: Sequence[Measurement]) -> str:
             )
         )
         failures += [f"{row.disturbance}: {number} × {fault}" for fault, number in sorted(row.faults.items())]
+    return "\n".join([*align(rows), *failures])
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
-    return "\n".join([*lines, *failures])
+    return ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
 
 
 def _as_json(row: Measurement) -> dict[str, Any]:

@@ -1,0 +1,311 @@
+"""Attacks on a server of its own: what a neighbour notices of strangers and of other tenants.
+
+`make attack`, about eight minutes. A neighbour sends 20 small requests a second on kept connections, open-loop,
+each with a text that was never sent before, while each attack runs for ten seconds. Promises: no request fails,
+the p99 stays below twice that right before the attack, the gateway's event loop is never held for more than 50
+ms, and no process is restarted. Then two tenants ask without pause, one with long texts, one with short ones:
+each gets half of the engine's tokens. Leave the machine to it: whatever else runs shows in the p99.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from benchmarks.attacks import ATTACKS, LONG_TEXT, TENANTS, Job, encode_job
+from benchmarks.disturbances import (
+    Disturbance,
+    DisturbanceError,
+    Subject,
+    bearer,
+    create_subject,
+    listings,
+    uploads,
+)
+from benchmarks.planes import TIMEOUT_S, Measurement, align, classify_until, measure_undisturbed, p99_s
+from loadtest.budget import Promise
+from tests.e2e.server import ROOT, Server, command_line, descendants, serving
+
+MAX_BLOCKED_S = 0.05
+"""Longest time that the gateway's event loop may be held: an upper bound of a bucket of the metric."""
+BLOCKED = re.compile(r'^wanneng_event_loop_blocked_seconds_bucket\{.*le="([^"]+)".*\} (\S+)$', re.MULTILINE)
+PROCESSES = ("bin/tritonserver", "-m gateway ", "control_plane serve", "control_plane worker")
+"""Parts of the command lines of what `wanneng serve` runs."""
+FAIR_SHARE = (0.45, 0.55)
+USAGE_LAG_S = 6.0
+"""Longest time until the usage of a request is stored."""
+UPLOADS, UPLOAD_BYTES = 4, 60_000_000
+BATCH_LINES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long; by default that of `make attack`."""
+
+    warm_up_s: float = 5.0
+    undisturbed_s: float = 10.0
+    """Before each attack."""
+    attack_s: float = 10.0
+    settle_s: float = 2.0
+    """After each attack, for what it left in queues."""
+    fairness_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked(Measurement):
+    """The neighbour's requests during one attack, and what the attack did to the server."""
+
+    blocked_s: float = 0.0
+    """Upper bound of the largest bucket of the event loop's metric that was hit."""
+    restarted: Sequence[str] = ()
+    """Processes that are not the same as before."""
+
+    def promises(self) -> list[Promise]:
+        """Those of `Measurement`, the bound on the event loop, and no restart."""
+        return [
+            *Measurement.promises(self),
+            Promise(
+                f"{self.disturbance}: event loop held",
+                f"<= {MAX_BLOCKED_S:g} s",
+                f"{self.blocked_s:g} s",
+                self.blocked_s <= MAX_BLOCKED_S,
+            ),
+            Promise(
+                f"{self.disturbance}: restarted", "none", ", ".join(self.restarted) or "none", not self.restarted
+            ),
+        ]
+
+
+def main() -> None:
+    """Print a table and write it as JSON; exit code 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", type=Path, help="folder of the engine; by default the embedded one")
+    parser.add_argument("--only", help="run only the attacks whose name contains this")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/attack.json")
+    options = parser.parse_args()
+    scale = Scale()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "lines.jsonl")
+            file.write_bytes(b"x" * UPLOAD_BYTES)
+            attacks = [*cheap_attacks(scale), *bulk_attacks(scale, file)]
+            chosen = [attack for attack in attacks if not options.only or options.only in attack.name]
+            with serving(Path(folder, "state"), options.engine, WANNENG_REQUIRE_KEY="true") as server:
+                subject = create_subject(server)
+                measurements = asyncio.run(measure_attacks(subject, scale, chosen))
+                share = asyncio.run(measure_share(subject, scale)) if not options.only else None
+    except DisturbanceError as error:
+        sys.exit(f"not measured: {error}")
+    print(render(measurements))
+    fair = share is None or share_promise(share)
+    if isinstance(fair, Promise):
+        print(f"{fair.what}: {fair.measured}, promised {fair.promised}: {'kept' if fair.kept else 'BROKEN'}")
+    report = {"attacks": [_as_json(measurement) for measurement in measurements], "share_of_tokens": share}
+    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    kept = all(measurement.kept for measurement in measurements) and (fair is True or fair.kept)
+    sys.exit(0 if kept else 1)
+
+
+def cheap_attacks(scale: Scale) -> list[Disturbance]:
+    """Those of `attacks.py`: they need no file, and nothing is stored."""
+
+    def make(name: str) -> Callable[[Subject], Awaitable[Counter[str]]]:
+        return lambda subject: _attack(subject, name, subject.upload_keys[0], scale.attack_s)
+
+    return [Disturbance(name, make(name)) for name in ATTACKS]
+
+
+def bulk_attacks(scale: Scale, file: Path) -> list[Disturbance]:
+    """Uploads, listings and a batch."""
+
+    async def run_batch(subject: Subject) -> Counter[str]:
+        labels = ["投诉", "咨询", "建议"]
+        bodies = ({"text": f"{number}{LONG_TEXT}", "labels": labels} for number in range(BATCH_LINES))
+        lines = (
+            json.dumps({"custom_id": str(n), "method": "POST", "url": "/v1/classify", "body": body})
+            for n, body in enumerate(bodies)
+        )
+        content = "\n".join(lines).encode()
+        key = subject.upload_keys[0]
+        async with httpx.AsyncClient(
+            base_url=subject.server.url, headers=bearer(key), timeout=TIMEOUT_S, trust_env=False
+        ) as http:
+            form = {"purpose": "batch"}
+            upload = await http.post("/v1/files", files={"file": ("lines.jsonl", content)}, data=form)
+            body = {"input_file_id": upload.raise_for_status().json()["id"], "endpoint": "/v1/classify"}
+            created = await http.post("/v1/batches", json=body | {"completion_window": "24h"})
+            path = f"/v1/batches/{created.raise_for_status().json()['id']}"
+            await asyncio.sleep(scale.attack_s)
+            counts = (await http.get(path)).json()["request_counts"]
+            await http.post(f"{path}/cancel")
+        return Counter({"completed": counts["completed"], "failed": counts["failed"]})
+
+    return [
+        uploads(UPLOADS, file),
+        listings(scale.attack_s),
+        Disturbance(f"a batch of {BATCH_LINES:,} lines of 300 characters", run_batch),
+    ]
+
+
+async def measure_attacks(subject: Subject, scale: Scale, attacks: Sequence[Disturbance]) -> list[Attacked]:
+    """Measure each attack against the server right before it, all on the same connections."""
+    measurements = []
+    async with httpx.AsyncClient(
+        transport=AiohttpTransport(),
+        base_url=subject.server.url,
+        headers=bearer(subject.key),
+        timeout=TIMEOUT_S,
+        trust_env=False,
+    ) as http:
+        texts = count()
+        await classify_until(http, texts, scale.warm_up_s)
+        for attack in attacks:
+            undisturbed = await measure_undisturbed(http, texts, scale.undisturbed_s)
+            processes, blocked = processes_of(subject.server), await read_blocked(http)
+            running = asyncio.ensure_future(attack.run(subject))
+            samples = await classify_until(http, texts, scale.attack_s, running)
+            measurements.append(
+                Attacked(
+                    attack.name,
+                    samples,
+                    p99_s(undisturbed),
+                    responses=running.result(),
+                    blocked_s=max_blocked_s(blocked, await read_blocked(http)),
+                    restarted=sorted({name for name, _ in processes ^ processes_of(subject.server)}),
+                )
+            )
+            await asyncio.sleep(scale.settle_s)
+    return measurements
+
+
+async def measure_share(subject: Subject, scale: Scale) -> float:
+    """Of the tokens of both, those of the tenant with long texts."""
+    keys = subject.upload_keys[:2]
+    before = [await _tokens(subject, key) for key in keys]
+    runs = (_attack(subject, name, key, scale.fairness_s) for name, key in zip(TENANTS, keys, strict=True))
+    for statuses in await asyncio.gather(*runs):
+        if not statuses["200"]:
+            raise DisturbanceError(f"a tenant got no answer: {dict(statuses)}")
+    await asyncio.sleep(USAGE_LAG_S)
+    long, short = [await _tokens(subject, key) - start for key, start in zip(keys, before, strict=True)]
+    return long / (long + short)
+
+
+def share_promise(share: float) -> Promise:
+    """Each of two tenants gets half of the tokens, whatever the length of its texts."""
+    low, high = FAIR_SHARE
+    return Promise(
+        "share of the tokens, 300 characters against 40",
+        f"{low:.0%} to {high:.0%}",
+        f"{share:.1%}",
+        low <= share <= high,
+    )
+
+
+def processes_of(server: Server) -> set[tuple[str, int]]:
+    """What `wanneng serve` runs, by part of its command line and pid."""
+    return {
+        (part.strip(), pid)
+        for pid in descendants(server.process.pid)
+        for part in PROCESSES
+        if part in command_line(pid)
+    }
+
+
+async def read_blocked(http: httpx.AsyncClient) -> dict[float, float]:
+    """The gateway's metric of its event loop: observations up to each upper bound."""
+    metrics = (await http.get("/metrics")).raise_for_status().text
+    return {float(bound): float(value) for bound, value in BLOCKED.findall(metrics)}
+
+
+def max_blocked_s(before: dict[float, float], after: dict[float, float]) -> float:
+    """The upper bound of the largest bucket with an observation in between; 0 without one."""
+    largest = below = 0.0
+    for bound in sorted(after):
+        observed = after[bound] - before.get(bound, 0.0)
+        if observed > below:
+            largest, below = bound, observed
+    return largest
+
+
+def render(measurements: Sequence[Attacked]) -> str:
+    """A table with a row for each attack, and what failed."""
+    rows = [("attack", "requests", "failed", "p99", "undisturbed", "ratio", "event loop", "promise", "answers")]
+    failures = []
+    for row in measurements:
+        rows.append(
+            (
+                row.disturbance,
+                str(len(row.samples)),
+                str(row.faults.total()),
+                f"{row.p99_s * 1000:.0f} ms",
+                f"{row.undisturbed_p99_s * 1000:.0f} ms",
+                f"{row.p99_s / row.undisturbed_p99_s:.2f}",
+                f"<= {row.blocked_s:g} s",
+                "kept" if row.kept else "BROKEN",
+                ", ".join(f"{number} × {status}" for status, number in sorted(row.responses.items())),
+            )
+        )
+        failures += [f"{row.disturbance}: {number} × {fault}" for fault, number in sorted(row.faults.items())]
+        if row.restarted:
+            failures.append(f"{row.disturbance}: restarted {', '.join(row.restarted)}")
+    return "\n".join([*align(rows), *failures])
+
+
+async def _attack(subject: Subject, name: str, key: str, seconds: float) -> Counter[str]:
+    """Run an attack of `attacks.py` in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.attacks"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, _ = await process.communicate(encode_job(Job(name, *subject.address, key, seconds)))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise DisturbanceError(f"the attack {name!r} ended with exit code {process.returncode}")
+    outcomes: Counter[str] = Counter(json.loads(output))
+    if not outcomes:
+        raise DisturbanceError(f"nothing was answered or closed in the attack {name!r}")
+    return outcomes
+
+
+async def _tokens(subject: Subject, key: str) -> int:
+    async with httpx.AsyncClient(base_url=subject.server.url, timeout=TIMEOUT_S, trust_env=False) as http:
+        usage: Any = (await http.get("/v1/usage", headers=bearer(key))).raise_for_status().json()
+    return sum(day["tokens"] for day in usage["days"])
+
+
+def _as_json(row: Attacked) -> dict[str, Any]:
+    return {
+        "attack": row.disturbance,
+        "requests": len(row.samples),
+        "failed": row.faults.total(),
+        "p99_ms": round(row.p99_s * 1000, 1),
+        "undisturbed_p99_ms": round(row.undisturbed_p99_s * 1000, 1),
+        "event_loop_held_s": row.blocked_s,
+        "restarted": list(row.restarted),
+        "answers": dict(sorted(row.responses.items())),
+        "kept": row.kept,
+    }
+
+
+if __name__ == "__main__":
+    main()
