@@ -22,6 +22,8 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 Values = Sequence[str] | NDArray[Any]
 MAX_DIMENSIONS, MAX_VALUES, MAX_INPUTS = 8, 10_000, 16
 """Of a tensor in a request: bounds before work, far above what a model here takes."""
+MAX_CONTAINERS = 20_000
+"""Lists and objects of a request's JSON; brackets in texts count as well. Building a million takes a second."""
 _Shape = Annotated[
     list[Annotated[int, msgspec.Meta(ge=0, le=MAX_VALUES)]], msgspec.Meta(max_length=MAX_DIMENSIONS)
 ]
@@ -141,7 +143,10 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
         start = len(body) if header_length is None else int(header_length)
         if not 0 <= start <= len(body):
             raise ProtocolError(f"{HEADER_LENGTH} is {start}, but the body has {len(body)} bytes")
-        request = _infer_decoder.decode(body[:start])
+        header = body[:start]
+        if header.count(b"[") + header.count(b"{") > MAX_CONTAINERS:
+            raise ProtocolError(f"the request has more than {MAX_CONTAINERS} lists and objects")
+        request = _infer_decoder.decode(header)
         inputs: dict[str, list[Any]] = {}
         for tensor in request.inputs:
             size, count = tensor.parameters.binary_data_size, math.prod(tensor.shape)

@@ -75,6 +75,12 @@ def test_a_tensor_larger_than_its_bounds_is_refused_before_it_is_read(tensor: di
         decode_infer(None, body)
 
 
+def test_a_request_of_very_many_lists_is_refused_before_any_is_built() -> None:
+    tensor = b'{"name":"labels","datatype":"BYTES","shape":[1],"data":[%s]}' % b",".join([b"[]"] * 20_001)
+    with pytest.raises(ProtocolError, match="more than 20000 lists"):
+        decode_infer(None, b'{"inputs":[%s]}' % tensor)
+
+
 def test_more_binary_strings_than_the_shape_says_are_not_unpacked() -> None:
     with pytest.raises(ValueError, match="more values"):
         _unpack_strings(b"\0\0\0\0" * 3, 2)
