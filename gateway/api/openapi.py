@@ -12,7 +12,6 @@ from starlette.responses import Response
 from gateway.settings import Settings
 from web.openapi import document, merge
 from web.operations import Call, Operation
-from web.responses import json_response
 
 TIMEOUT_S = 2.0
 """Longest wait for the control plane's part of the document."""
@@ -36,7 +35,8 @@ class OpenApiEndpoint:
         self._http = http
         self._settings = settings
         self._own: dict[str, Any] = {}
-        self._merged: dict[str, Any] = {}
+        self._encoded = b"{}"
+        self._merged = False
 
     def operations(self) -> Sequence[Operation]:
         return [Operation("GET", "/openapi.json", self.get, "This document")]
@@ -44,15 +44,17 @@ class OpenApiEndpoint:
     def describe(self, operations: Sequence[Operation]) -> None:
         """The gateway's operations, this one included."""
         self._own = document(operations)
+        self._encoded = msgspec.json.encode(self._own)
 
     async def get(self, call: Call) -> Response:
         url = self._settings.control_plane_url
         if url and not self._settings.tenants_file and not self._merged:
             try:
                 response = await self._http.get(f"{url.rstrip('/')}/openapi.json", timeout=TIMEOUT_S)
-                self._merged = merge(
-                    self._own, msgspec.json.decode(response.raise_for_status().content, type=_Document)
-                )
+                content = response.raise_for_status().content
+                merged = merge(self._own, msgspec.json.decode(content, type=_Document))
+                self._encoded = msgspec.json.encode(merged)
+                self._merged = True
             except (httpx.HTTPError, msgspec.DecodeError):
-                return json_response(self._own)
-        return json_response(self._merged or self._own)
+                pass  # The gateway's own, until the control plane answers.
+        return Response(self._encoded, media_type="application/json")
