@@ -194,13 +194,21 @@ async def measure_attacks(subject: Subject, scale: Scale, attacks: Sequence[Dist
 async def measure_share(subject: Subject, scale: Scale) -> float:
     """Of the tokens of both, those of the tenant with long texts."""
     keys = subject.upload_keys[:2]
+    seconds = USAGE_LAG_S + scale.fairness_s
+    running = asyncio.gather(
+        *(_attack(subject, name, key, seconds) for name, key in zip(TENANTS, keys, strict=True))
+    )
+    # Both readings are taken while both ask: what is abandoned at the end is charged as well.
+    await asyncio.sleep(USAGE_LAG_S)
     before = [await _tokens(subject, key) for key in keys]
-    runs = (_attack(subject, name, key, scale.fairness_s) for name, key in zip(TENANTS, keys, strict=True))
-    for statuses in await asyncio.gather(*runs):
+    await asyncio.sleep(scale.fairness_s - 1.0)
+    after = [await _tokens(subject, key) for key in keys]
+    for statuses in await running:
         if not statuses["200"]:
             raise DisturbanceError(f"a tenant got no answer: {dict(statuses)}")
-    await asyncio.sleep(USAGE_LAG_S)
-    long, short = [await _tokens(subject, key) - start for key, start in zip(keys, before, strict=True)]
+    long, short = [end - start for start, end in zip(before, after, strict=True)]
+    if not long + short:
+        raise DisturbanceError("no tokens were counted")
     return long / (long + short)
 
 
