@@ -33,14 +33,6 @@ class PairList(Struct, frozen=True):
     def __len__(self) -> int:
         return sum(len(row.labels) for row in self.rows)
 
-    def estimated_tokens(self, max_tokens: int) -> int:
-        """Of all pairs, each truncated to `max_tokens`."""
-        return sum(
-            pair_tokens(estimate_tokens(row.text), estimate_tokens(label), max_tokens)
-            for row in self.rows
-            for label in row.labels
-        )
-
 
 class RowValues(Struct):
     """What is known of one row's pairs, in the order of its labels."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, structs
 
@@ -139,8 +139,7 @@ class ClassificationService:
         """Each value from the cache, another request's flight, or Triton."""
         limits = self.limits_of(caller)
         max_tokens = pairs.max_tokens or self._settings.max_tokens
-        tokens = pairs.estimated_tokens(max_tokens) if limits.tokens_per_minute else 0
-        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs), tokens)
+        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs))
         deadline = self._deadline(caller, options)
         work = Work(pairs, max_tokens, caller, options, charge, limits.pairs_in_flight, deadline)
         try:
@@ -159,9 +158,9 @@ class ClassificationService:
             engine = self._load_balancer.choose_engine()
             rows = rows_of(pairs, caller.tenant_id, engine)
             await self._look_up(rows, caller.tenant_id, fresh=options.fresh)
-            missing = sum(row.values.count(None) for row in rows)
-            await charge.lease(missing)
-            if engine is not None and not missing:
+            if self._quotas.shared:
+                await self._lease(work, [(row, list(row.missing())) for row in rows])
+            if engine is not None and not any(None in row.values for row in rows):
                 charge.settle(0, 0)
             else:
                 flights = self._flights_of(caller)
@@ -184,6 +183,12 @@ class ClassificationService:
         cached = iter(await self._cache.get(tenant_id, keys))
         for row in rows:
             row.values = [next(cached) for _ in row.keys]
+
+    async def _lease(self, work: Work, missing: Iterable[tuple[RowValues, Sequence[int]]]) -> None:
+        """Have at hand what charging these pairs takes, if all are computed; charge before anything is awaited."""
+        parts = [split_call(row, indices, self._max_call, work.max_tokens) for row, indices in missing]
+        load = sum((call.load for calls in parts for call in calls), NO_LOAD)
+        await work.charge.lease(work.computed + load.pairs, work.estimated_tokens + load.tokens)
 
     def _admit(self, work: Work, load: Load) -> None:
         """Room in the queue for pairs that nobody computes yet, then the charge; both or neither."""
@@ -260,6 +265,8 @@ class ClassificationService:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise  # This request is cancelled, and not the flight that its last waiter left.
+        if self._quotas.shared:
+            await self._lease(work, [(part.row, part.indices)])
         flights = self._flights_of(work.caller)
         # Of many that waited, the first computes anew and the others join it.
         joined = join_flights(part.row, part.indices, flights)

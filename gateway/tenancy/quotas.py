@@ -68,12 +68,11 @@ class QuotaStatus:
 class Charge:
     """What one request takes from its tenant's quota of pairs; it never takes a pair twice."""
 
-    def __init__(self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int, tokens: int) -> None:
+    def __init__(self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int) -> None:
         self._quotas = quotas
         self._tenant_id = tenant_id
         self._quota = quota
         self._pairs = pairs
-        self._tokens = tokens
         self._charged_pairs = 0.0
         self._charged_tokens = 0
         self.computed = 0
@@ -84,13 +83,14 @@ class Charge:
         """Tokens that were charged: an estimate until the engine has counted them."""
         return self._charged_tokens
 
-    async def lease(self, computed: int) -> None:
-        """Have at hand what `settle` takes for at most `computed` pairs; nothing may be awaited in between."""
-        if not self._quotas.shared:
-            return
+    async def lease(self, computed: int, tokens: int = 0) -> None:
+        """Have at hand what `settle` takes for no more than this; nothing may be awaited in between.
+
+        Needed only where the buckets are shared.
+        """
         needs = (
             ("pairs", self._quota.pairs_per_minute, self._cost(computed) - self._charged_pairs),
-            ("tokens", self._quota.tokens_per_minute, (self._tokens if computed else 0) - self._charged_tokens),
+            ("tokens", self._quota.tokens_per_minute, tokens - self._charged_tokens),
         )
         # Twice: what was at hand of the first may be taken while the second is asked for.
         for resource, per_minute, amount in needs * 2:
@@ -137,15 +137,12 @@ class Quotas:
         self._now = now
         self._default = default
         self._shared = shared
+        self.shared = shared is not None
+        """Whether several gateways share the buckets."""
         self._buckets: LRUCache[tuple[str, str], Bucket | SharedBucket] = LRUCache(MAX_BUCKETS)
         self._used: set[SharedBucket] = set()
         """Since the last round of `keep_shared`, or not settled in it."""
         self.cached_pair_cost = cached_pair_cost
-
-    @property
-    def shared(self) -> bool:
-        """Whether several gateways share the buckets."""
-        return self._shared is not None
 
     def limits_of(self, quota: Quota) -> Quota:
         """The tenant's own, the default where it has none."""
@@ -158,11 +155,11 @@ class Quotas:
             quota.tokens_per_minute or self._default.tokens_per_minute,
         )
 
-    async def open_charge(self, tenant_id: str, quota: Quota, pairs: int, tokens: int = 0) -> Charge:
+    async def open_charge(self, tenant_id: str, quota: Quota, pairs: int) -> Charge:
         """Charge one request, and begin the charge of its pairs; `QuotaExceeded` after too many requests."""
         await self.lease(tenant_id, "requests", quota.requests_per_minute, 1)
         self.take(tenant_id, "requests", quota.requests_per_minute, 1)
-        return Charge(self, tenant_id, quota, pairs, tokens)
+        return Charge(self, tenant_id, quota, pairs)
 
     async def lease(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
         """Have `amount` at hand for `take`, as far as the bucket that gateways share has it."""

@@ -20,6 +20,7 @@ from gateway.scheduling.fair_queue import FairQueue
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas
+from gateway.tenancy.shared_bucket import SharedQuotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Engine
 from gateway.triton.discovery import Address, StaticDiscovery
@@ -128,6 +129,7 @@ class FakeService:
         *,
         window: int = 32_000,
         knows_engine: bool = True,
+        shared_quotas: SharedQuotas | None = None,
         **settings: Any,
     ) -> None:
         self.backend = backend or FakeBackend()
@@ -138,7 +140,7 @@ class FakeService:
         self.load_balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: self.backend)
         self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
-        self.quotas = Quotas(lambda: 0.0, self.settings.cached_pair_cost)
+        self.quotas = Quotas(lambda: 0.0, self.settings.cached_pair_cost, shared=shared_quotas)
         self.usage = UsageCounter(stores.usage, clock)
         self.service = ClassificationService(
             self.load_balancer,
