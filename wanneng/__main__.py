@@ -50,6 +50,10 @@ def serve(
     ] = None,
     control_plane_port: Annotated[int | None, typer.Option(help="Port of the control plane.")] = None,
     triton_host: Annotated[str | None, typer.Option(help="Address of Triton's ports.")] = None,
+    trusted_network: Annotated[
+        bool | None,
+        typer.Option("--trusted-network", help="Let others connect to a Triton with known vulnerabilities."),
+    ] = None,
     triton_http_port: Annotated[int | None, typer.Option(help="Triton's HTTP port.")] = None,
     triton_grpc_port: Annotated[int | None, typer.Option(help="Triton's gRPC port.")] = None,
     triton_metrics_port: Annotated[int | None, typer.Option(help="Triton's metrics port.")] = None,
@@ -84,11 +88,15 @@ def serve(
 @app.command()
 def triton(
     exit_timeout_s: Annotated[int, typer.Option(help="How long Triton may finish requests after SIGTERM.")] = 30,
+    trusted_network: Annotated[
+        bool | None,
+        typer.Option("--trusted-network", help="Let others connect to a Triton with known vulnerabilities."),
+    ] = None,
 ) -> None:
     """Replace this process with tritonserver (container entrypoint); reads the variables of `wanneng serve`."""
     from wanneng.serve.triton import exec_triton  # noqa: PLC0415
 
-    exec_triton(load_settings({}), exit_timeout_s)
+    exec_triton(load_settings({"trusted_network": trusted_network}), exit_timeout_s)
 
 
 @app.command()

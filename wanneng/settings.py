@@ -34,6 +34,8 @@ class ServeSettings:
     """Port of the control plane, which listens on loopback."""
     triton_host: str = "127.0.0.1"
     """Address of all of Triton's ports."""
+    trusted_network: bool = False
+    """Let others than this machine connect to a Triton that has published vulnerabilities."""
     triton_http_port: int = 8000
     """Triton's HTTP port."""
     triton_grpc_port: int = 8001
@@ -87,6 +89,11 @@ class ServeSettings:
         return _url(CONTROL_PLANE_HOST, self.control_plane_port)
 
     @property
+    def triton_is_local(self) -> bool:
+        """Whether only this machine reaches Triton."""
+        return is_loopback(self.triton_host)
+
+    @property
     def reachable_triton_host(self) -> str:
         return _reachable(self.triton_host)
 
@@ -131,6 +138,11 @@ def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
             name = variable if flag is None else f"--{setting.name.replace('_', '-')}"
             values[setting.name] = _converted(name, value, str(setting.type))
     return ServeSettings(**values)  # type: ignore[arg-type]
+
+
+def nvidia_release(environment: Mapping[str, str] | None = None) -> str:
+    """The release of NVIDIA's image that this runs in, such as `26.04`; empty anywhere else."""
+    return (os.environ if environment is None else environment).get("NVIDIA_TRITON_SERVER_VERSION", "")
 
 
 def inherited_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -24,6 +24,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
         "WANNENG_MODEL_CONFIG_NAME": request.param,
         "WANNENG_STATE_DIR": str(tmp_path),
         "WANNENG_TRITON_HOST": "0.0.0.0",
+        "WANNENG_TRUSTED_NETWORK": "true",
         "WANNENG_TRITON_HTTP_PORT": str(http),
         "WANNENG_TRITON_GRPC_PORT": str(grpc),
         "WANNENG_TRITON_METRICS_PORT": str(metrics),

@@ -36,6 +36,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"model": {"source": "sources/a"}},
         "engines.volume: required, because model.source is a path on this volume",
     ),
+    (
+        {"networkPolicies": {"enabled": False}},
+        "networkPolicies: the Triton of pool cpu has published vulnerabilities",
+    ),
     ({"pools": {"cpu": {"autoscaling": {"enabled": True}}}}, "set monitoring.enabled to true"),
     (
         {"monitoring": {"enabled": True}, "pools": {"cpu": {"autoscaling": {"enabled": True, "minReplicas": 9}}}},

@@ -82,7 +82,10 @@ def test_each_template_contains_one_kind_which_its_name_ends_with() -> None:
 
 
 def test_network_policies_and_disruption_budgets_are_optional() -> None:
-    off = {"networkPolicies": {"enabled": False}, "podDisruptionBudgets": {"enabled": False}}
+    off = {
+        "networkPolicies": {"enabled": False, "trustedNetwork": True},
+        "podDisruptionBudgets": {"enabled": False},
+    }
     for files in ((), (CHART / "ci/database.yaml",)):
         objects = render(off, *files)
         assert names(objects, "NetworkPolicy") == names(objects, "PodDisruptionBudget") == []

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.settings import CHECKOUT, SECRETS, ServeSettings, inherited_environment, load_settings
+from wanneng.settings import CHECKOUT, SECRETS, ServeSettings, inherited_environment, load_settings, nvidia_release
 
 
 def test_a_flag_outranks_the_environment_which_outranks_the_default() -> None:
@@ -46,6 +46,11 @@ def test_paths_become_absolute_for_the_servers() -> None:
 def test_a_database_in_the_state_folder_is_the_default() -> None:
     assert ServeSettings(state_dir=Path("/s")).effective_database_url == "sqlite:////s/wanneng.db"
     assert ServeSettings(database_url="postgresql://db").effective_database_url == "postgresql://db"
+
+
+def test_the_release_is_that_of_nvidias_image() -> None:
+    assert nvidia_release({"NVIDIA_TRITON_SERVER_VERSION": "26.04"}) == "26.04"
+    assert nvidia_release({}) == ""
 
 
 def test_children_inherit_everything_but_secrets() -> None:

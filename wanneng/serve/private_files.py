@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from wanneng.errors import StartError
@@ -21,7 +22,11 @@ def prepare_state_dir(folder: Path) -> None:
     `StartError` where the folder holds more than the state, or belongs to somebody else.
     """
     os.umask(UMASK)
-    if any(place.is_relative_to(folder) for place in (Path.home(), CHECKOUT)):
+    others_places = [CHECKOUT]
+    # A container's user may have no home.
+    with suppress(RuntimeError):
+        others_places.append(Path.home())
+    if any(place.is_relative_to(folder) for place in others_places):
         raise StartError(
             f"{folder} holds more than this server's state; give it a folder of its own (--state-dir)"
         )

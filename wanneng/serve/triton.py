@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -16,7 +18,7 @@ from wanneng.errors import StartError
 from wanneng.serve.private_files import OTHERS, prepare_state_dir
 from wanneng.serve.repository import MODELS, compose
 from wanneng.serve.seccomp import ignore_fchmod
-from wanneng.settings import PREFIX, ServeSettings, inherited_environment
+from wanneng.settings import PREFIX, ServeSettings, inherited_environment, nvidia_release
 
 CLOSED_APIS = "model-repository,model-config,shared-memory,trace,logging:Closed To Everybody=\n"
 """Triton's endpoints that change the server or tell more than a result, and the header that opens them.
@@ -25,6 +27,10 @@ Whoever reads this command with `ps` knows the header, so it is one that nobody 
 newline, and gRPC refuses a name with spaces and capitals before any handler sees the request.
 """
 EXIT_TIMEOUT_S = 4
+PYTRITON_RELEASES = {"0.7.0": "24.10"}
+"""By version of the wheel."""
+SAFE_RELEASE = (25, 7)
+"""The first one in which a request alone does not run code or end the server, as far as is published."""
 NVIDIA = Path("/opt/tritonserver")
 """Where NVIDIA's image has the server."""
 ENSEMBLE = "zero_shot_logits"
@@ -41,6 +47,8 @@ class _Installation:
     libraries: tuple[Path, ...]
     """Folders that its Python stub needs on LD_LIBRARY_PATH."""
     has_gpu_metrics: bool
+    release: str
+    """Of NVIDIA's images, such as `24.10`; empty where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
     _check_engine(settings.engine)
     buckets = buckets_of(settings.model_config_name)
     server = _installation(settings.state_dir)
+    _check_network(settings, server.release)
     prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
     ensembles = _ensembles(buckets)
     options = {
@@ -87,6 +96,9 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
         "grpc-port": settings.triton_grpc_port,
         "metrics-address": settings.triton_host,
         "metrics-port": settings.triton_metrics_port,
+        "allow-sagemaker": "false",
+        # Its default depends on the environment.
+        "allow-vertex-ai": "false",
         "allow-gpu-metrics": str(server.has_gpu_metrics).lower(),
         "exit-timeout-secs": exit_timeout_s,
         "http-restricted-api": CLOSED_APIS,
@@ -143,10 +155,11 @@ def _installation(state_dir: Path) -> _Installation:
             package.parent / "nvidia_pytriton.libs",
             Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
         )
+        release = PYTRITON_RELEASES.get(importlib.metadata.version("nvidia-pytriton"), "")
         backends = _copy_backend(package / "tritonserver", state_dir)
-        return _Installation(package / "tritonserver/bin/tritonserver", backends, libraries, False)
+        return _Installation(package / "tritonserver/bin/tritonserver", backends, libraries, False, release)
     if (NVIDIA / "bin/tritonserver").exists():
-        return _Installation(NVIDIA / "bin/tritonserver", NVIDIA / "backends", (), True)
+        return _Installation(NVIDIA / "bin/tritonserver", NVIDIA / "backends", (), True, nvidia_release())
     raise StartError("Triton is not installed here: run `make serve` in a checkout")
 
 
@@ -162,6 +175,18 @@ def _copy_backend(server: Path, state_dir: Path) -> Path:
         if source.is_file():
             replace_file(source, folder / source.name)
     return folder.parent
+
+
+def _check_network(settings: ServeSettings, release: str) -> None:
+    """`StartError` where strangers could reach a server whose vulnerabilities are known."""
+    match = re.fullmatch(r"(\d\d)\.(\d\d)", release)
+    is_safe = match is not None and (int(match[1]), int(match[2])) >= SAFE_RELEASE
+    if not (settings.triton_is_local or settings.trusted_network or is_safe):
+        raise StartError(
+            f"Triton {release or 'of an unknown release'} has published vulnerabilities (docs/security.md), and "
+            f"would listen on {settings.triton_host}: use a loopback address, release 25.07 or, where nobody but "
+            "gateways can connect, --trusted-network (WANNENG_TRUSTED_NETWORK=true)"
+        )
 
 
 def replace_file(source: Path, target: Path) -> None:

@@ -1,12 +1,13 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.serve.triton import TritonServer, prepare_triton, replace_file
+from wanneng.serve.triton import TritonServer, _check_network, prepare_triton, replace_file
 from wanneng.settings import CHECKOUT, ServeSettings
 
 ENGINE = CHECKOUT / "tests/golden/small"
@@ -50,6 +51,29 @@ def test_the_header_that_opens_the_closed_apis_cannot_be_sent(tmp_path: Path) ->
         assert "\n" in value, "HTTP ends a header at a newline"
         assert not re.fullmatch(r"[0-9a-z_.-]+", header_name), "what gRPC takes for a name"
     assert options["--model-control-mode"] == "none"
+    assert options["--allow-sagemaker"] == options["--allow-vertex-ai"] == "false"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "triton.internal"])
+def test_a_server_with_published_vulnerabilities_listens_on_loopback_alone(host: str, tmp_path: Path) -> None:
+    settings = ServeSettings(engine=ENGINE, state_dir=tmp_path, triton_host=host)
+    with pytest.raises(StartError, match=r"Triton 24\.10 has published vulnerabilities .* --trusted-network"):
+        prepare_triton(settings)
+    assert f"--http-address={host}" in prepare_triton(replace(settings, trusted_network=True)).command
+
+
+@pytest.mark.parametrize(
+    ("release", "is_safe"),
+    [("24.10", False), ("25.06", False), ("25.07", True), ("26.04", True), ("", False), ("26", False)],
+)
+def test_which_releases_strangers_may_reach(release: str, is_safe: bool) -> None:
+    settings = ServeSettings(triton_host="0.0.0.0")
+    if is_safe:
+        _check_network(settings, release)
+    else:
+        with pytest.raises(StartError, match=release or "unknown release"):
+            _check_network(settings, release)
+    _check_network(replace(settings, triton_host="127.0.0.1"), release)
 
 
 def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
