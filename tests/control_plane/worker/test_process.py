@@ -1,11 +1,15 @@
-"""A worker as its process runs it: SQLite, and a gateway over real HTTP."""
+"""A worker as its process runs it: a real database, and a gateway over real HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -16,10 +20,12 @@ from control_plane.files import Files
 from control_plane.settings import WorkerSettings
 from stores.batches import COMPLETED
 from stores.clock import SystemClock
-from stores.database import Database
-from stores.factory import sql_stores
+from stores.database import Database, migrate
+from stores.factory import Stores, sql_stores
 from stores.tenants import ACTIVE, Tenant
+from tests.control_plane.worker.poison import POISON
 from tests.fakes.chunks import chunks_of
+from tests.fakes.gateway_client import problem
 from tests.fakes.server import serving
 
 INTERNAL_KEY = "k" * 32
@@ -31,27 +37,44 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         return
     request = Request(scope, receive)
-    text = (await request.json())["text"]
+    try:
+        text = (await request.json())["text"]
+    except (KeyError, TypeError, ValueError):
+        await JSONResponse(problem(422, "invalid_request"), 422)(scope, receive, send)
+        return
     known = request.headers["authorization"] == f"Bearer {INTERNAL_KEY}"
     status = 200 if known and request.headers["x-wanneng-tenant"] == "t_1" else 401
     await JSONResponse({"labels": [text]}, status)(scope, receive, send)
 
 
-async def test_a_batch_is_answered_from_upload_to_download(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[str, Stores]]:
+    """A database with one tenant, and its URL."""
     url = f"sqlite:///{tmp_path}/wanneng.db"
-    database, clock = Database(url), SystemClock()
-    await database.prepare()
-    stores = sql_stores(database)
-    await stores.tenants.add(Tenant("t_1", "Acme", ACTIVE, clock.now()))
+    if request.param == "postgresql":
+        url = await request.getfixturevalue("new_database")()
+    await migrate(url)
+    stores = sql_stores(Database(url))
+    await stores.tenants.add(Tenant("t_1", "Acme", ACTIVE, datetime.now(UTC)))
+    yield url, stores
+    await stores.close()
+
+
+async def test_a_batch_is_answered_from_upload_to_download_whatever_its_lines_have(
+    stores: tuple[str, Stores],
+) -> None:
+    """Each line that is poison has exactly one error, and everything else is answered."""
+    (url, kept), clock = stores, SystemClock()
     files = Files(
-        stores.files, clock, max_file_bytes=1_000_000, max_tenant_file_bytes=1_000_000, upload_timeout_s=60
+        kept.files, clock, max_file_bytes=100_000_000, max_tenant_file_bytes=1_000_000_000, upload_timeout_s=60
     )
-    lines = [
-        {"custom_id": f"c{number}", "url": ENDPOINT, "body": {"text": f"文{number}"}} for number in range(LINES)
+    good = [
+        json.dumps({"custom_id": f"c{number}", "url": ENDPOINT, "body": {"text": f"文\0{number}"}}).encode()
+        for number in range(LINES)
     ]
-    content = "\n".join(json.dumps(line) for line in lines).encode()
-    file = await files.add("t_1", "in.jsonl", chunks_of(content, 1_000))
-    batches = Batches(stores.batches, stores.files, clock)
+    content = b"\n".join(good[:1] + list(POISON.values()) + good[1:])
+    file = await files.add("t_1", "in.jsonl", chunks_of(content, 1_000_000))
+    batches = Batches(kept.batches, kept.files, clock)
     batch = await batches.create("t_1", file.id, ENDPOINT, WINDOW, {}, "")
     stopping = asyncio.Event()
     async with serving(gateway) as gateway_url:
@@ -66,9 +89,13 @@ async def test_a_batch_is_answered_from_upload_to_download(tmp_path: Path) -> No
         await running
         await process.close()
     done = await batches.get("t_1", batch.id)
-    assert done.output_file_id is not None
-    output = b"".join([chunk async for chunk in files.content(await files.get("t_1", done.output_file_id))])
-    results = [json.loads(line) for line in output.splitlines()]
+    assert (done.total, done.completed, done.failed) == (LINES + len(POISON), LINES, len(POISON))
+    read: list[list[dict[str, Any]]] = []
+    for file_id in (done.output_file_id, done.error_file_id):
+        assert file_id is not None
+        output = b"".join([chunk async for chunk in files.content(await files.get("t_1", file_id))])
+        read.append([json.loads(line) for line in output.splitlines()])
+    results, errors = read
     assert [result["custom_id"] for result in results] == [f"c{number}" for number in range(LINES)]
-    assert [result["response"]["body"]["labels"] for result in results] == [[f"文{n}"] for n in range(LINES)]
-    await stores.close()
+    assert [result["response"]["body"]["labels"] for result in results] == [[f"文\0{n}"] for n in range(LINES)]
+    assert [error["id"] for error in errors] == [f"{batch.id}_{n}" for n in range(1, len(POISON) + 1)]

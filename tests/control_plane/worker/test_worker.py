@@ -39,6 +39,7 @@ from stores.batches import CANCELLED, COMPLETED, EXPIRED, FAILED, IN_PROGRESS, V
 from stores.errors import InvalidRequest, StoreUnavailable
 from stores.files import File
 from stores.tenants import ACTIVE, SUSPENDED, Tenant
+from tests.control_plane.worker.poison import POISON
 from tests.fakes.chunks import chunks_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.gateway_client import FakeGateway, problem
@@ -180,32 +181,6 @@ async def test_lines_are_asked_a_few_at_once() -> None:
     await shop.add_batch([line(number) for number in range(20)])
     await shop.worker().serve_one()
     assert shop.gateway.most_under_way == LINES_AT_ONCE
-
-
-POISON = {
-    "nothing but a brace": b"{",
-    "invalid UTF-8": b'{"custom_id": "\xff", "url": "/v1/classify", "body": {}}',
-    "a raw NUL": b'{"custom_id": "a\x00b", "url": "/v1/classify", "body": {}}',
-    "a lone surrogate": rb'{"custom_id": "\ud800", "url": "/v1/classify", "body": {}}',
-    "a deep list": b'{"custom_id": "x", "url": "/v1/classify", "body": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "a deep list, not closed": b"[" * 1_000_000,
-    "no JSON number": b'{"custom_id": "x", "url": "/v1/classify", "body": {"n": NaN}}',
-    "a byte order mark": b'\xef\xbb\xbf{"custom_id": "x", "url": "/v1/classify", "body": {}}',
-    "a list": b"[]",
-    "a huge number": b"9" * 1_000_000,
-    "more than a line may have": b'{"custom_id": "x", "url": "/v1/classify", "body": "'
-    + b"x" * 16_000_000
-    + b'"}',
-    "no custom_id": b'{"url": "/v1/classify", "body": {}}',
-    "an empty custom_id": b'{"custom_id": "", "url": "/v1/classify", "body": {}}',
-    "a long custom_id": b'{"custom_id": "' + b"x" * 257 + b'", "url": "/v1/classify", "body": {}}',
-    "no body": b'{"custom_id": "x", "url": "/v1/classify"}',
-    "another path": b'{"custom_id": "x", "url": "/v1/tenants", "body": {}}',
-    "another method": b'{"custom_id": "x", "method": "DELETE", "url": "/v1/classify", "body": {}}',
-    "an unknown field": b'{"custom_id": "x", "url": "/v1/classify", "body": {}, "more": 1}',
-    "a custom_id that another line has": b'{"custom_id": "c0", "url": "/v1/classify", "body": {}}',
-    "a body that the gateway refuses": rb'{"custom_id": "\u0000", "url": "/v1/classify", "body": {"n": 1e999}}',
-}
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
