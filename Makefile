@@ -13,6 +13,7 @@ serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 
 UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
+
 test: env engine-env ## run every test; those of engine/ and training/ in their own environment
 	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster
 	$(ENGINE) -m pytest tests/engine tests/training
@@ -20,9 +21,7 @@ test: env engine-env ## run every test; those of engine/ and training/ in their 
 test-unit: env ## run the tests that need no Triton, database, Redis or browser, and report branch coverage
 	$(SERVE)/python -m pytest -q -m "not service" --cov --cov-report=term:skip-covered $(UNIT_TESTS)
 
-cluster-UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
-	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
+cluster-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
 	$(SERVE)/python -m pytest tests/cluster
 
 check: lint docs test ## everything that must hold before a change lands

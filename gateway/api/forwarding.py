@@ -66,8 +66,8 @@ NOT_CONFIGURED = (
     "tenants, label sets, files, batches and the page need a control plane: set WANNENG_CONTROL_PLANE_URL"
 )
 NO_INTERNAL_KEY = (
-    "without a key this needs WANNENG_INTERNAL_KEY, the same at the gateway and the control plane: set it, or send "
-    "a key"
+    "without a key this needs WANNENG_INTERNAL_KEY, the same at the gateway and the control plane: set it, or "
+    "send a key"
 )
 TENANTS_FILE = (
     "tenants and label sets are declared in WANNENG_TENANTS_FILE here: change that file; files, batches, usage "

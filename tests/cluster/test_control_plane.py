@@ -88,7 +88,8 @@ def test_a_revoked_key_is_rejected_by_every_gateway(release: Release) -> None:
     tenant_id, key = release.operators_api.create_tenant(release.admin_key, "globex")
     first, *others = release.gateways()
     assert all(gateway.classify(key) for gateway in (first, *others))
-    release.gateways(8090)[0].call("DELETE", f"/v1/tenants/{tenant_id}/keys/{key.split('_')[1]}", release.admin_key)
+    public_id = key.split("_")[1]
+    release.gateways(8090)[0].call("DELETE", f"/v1/tenants/{tenant_id}/keys/{public_id}", release.admin_key)
 
     def is_rejected(gateway: Api) -> bool:
         return status_of(gateway, "POST", "/v1/classify", key) == http.client.UNAUTHORIZED
