@@ -133,7 +133,7 @@ class SharedBucket:
             return self._wait_s(missing)
         from_share = amount - max(0.0, self._leased)
         if from_share > ROUNDING:
-            self._since = self._since if self._share_spent else self._clock
+            self._since = self._clock
             self._share -= from_share
             self._share_spent += from_share
             amount -= from_share

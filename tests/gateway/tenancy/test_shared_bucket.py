@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import QuotaExceeded
-from gateway.tenancy.quotas import Quotas, QuotaStatus
+from gateway.tenancy.quotas import RETURN_S, Quotas, QuotaStatus
 from gateway.tenancy.shared_bucket import BLOCK_SHARE, SharedBucket
 from stores.tenants import Quota
 from tests.fakes.shared_quotas import FakeRedis, FakeSharedQuotas
@@ -156,6 +156,33 @@ async def test_what_was_spent_meanwhile_is_told_when_redis_is_back() -> None:
     assert await world.drain() == pytest.approx(10, abs=1)
 
 
+async def test_what_was_spent_before_an_answer_that_comes_late_is_told_too() -> None:
+    world = World(2, 600)
+    assert await world.spend(0, 6)
+    assert await world.spend(1, 590)
+    world.shared[0].connected = False
+    assert not await world.spend(0, 1), "the answer comes later"
+    world.at += 1
+    assert await world.spend(0, 5)
+    world.shared[0].connected = True
+    assert await world.spend(0, 9)
+    assert await world.drain() == 0
+
+
+async def test_losing_redis_again_gives_no_share_again_before_the_last_one_is_told() -> None:
+    world = World(2, 600)
+    await world.drain()
+    for _ in range(20):
+        world.shared[0].connected = False
+        world.shared[0].announce()
+        world.at += 1
+        while world.buckets[0].take(1, world.at) == 0:
+            world.given += 1
+        world.shared[0].connected = True
+        world.shared[0].announce()
+    assert world.given == 600 + 5
+
+
 async def test_the_bucket_does_not_fill_while_nobody_reaches_it() -> None:
     """Gateways have given their shares meanwhile."""
     world = World(2, 600)
@@ -198,6 +225,7 @@ async def test_a_refused_request_leaves_nothing_with_its_gateway() -> None:
     world = World(2, 600)
     assert await world.spend(0, 550)
     assert not await world.spend(1, 100)
+    assert await world.spend(0, 50), "which another one can have"
     await world.pass_s(60)
     assert await world.drain() <= 600 + SURPLUS * 600
 
@@ -282,3 +310,19 @@ async def test_known_pairs_use_no_lease_up() -> None:
     charge.settle(60)
     with pytest.raises(QuotaExceeded):
         charge.settle(61)
+
+
+async def test_what_nobody_asks_for_any_more_is_returned_and_told_by_itself() -> None:
+    redis = FakeRedis(lambda: 0.0)
+    shared = FakeSharedQuotas(redis)
+    quotas = Quotas(lambda: 0.0, shared=shared)
+    charge = await quotas.open_charge("t", Quota(pairs_per_minute=100), 50)
+    await charge.lease(50)
+    assert redis.levels["t", "pairs", 100] == (50, 60)
+    shared.connected = False
+    keeping = asyncio.create_task(quotas.keep_shared())
+    await asyncio.sleep(1.2 * RETURN_S)
+    shared.connected = True
+    while redis.levels["t", "pairs", 100] != (99, 60):
+        await asyncio.sleep(0.01)
+    keeping.cancel()
