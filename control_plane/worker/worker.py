@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from control_plane.files import content_of, new_file
 from control_plane.worker.gateway_client import Gateway
-from control_plane.worker.lines import BadLine, LineChecker, error_of, request_id_of, split_lines
+from control_plane.worker.lines import LineChecker, request_id_of, split_lines
+from control_plane.worker.recorder import Recorder
 from control_plane.worker.slots import LineShare, LineSlots
 from control_plane.worker.turn import Sleep, Turn
 from stores.batches import (
@@ -30,10 +31,9 @@ from stores.batches import (
     LeaseLost,
     LineError,
     LineResult,
-    StorageFull,
 )
 from stores.clock import Clock
-from stores.errors import InvalidRequest, NotFound, StoreUnavailable
+from stores.errors import NotFound, StoreUnavailable
 from stores.files import OUTPUT_PURPOSE, FileStore
 
 LEASE_S, HEARTBEAT_S = 15.0, 2.0
@@ -72,8 +72,14 @@ class Worker:
         self._gateway = gateway
         self._clock = clock
         self._max_batch_lines = max_batch_lines
-        self._max_batch_output_bytes = max_batch_output_bytes
-        self._max_tenant_file_bytes = max_tenant_file_bytes
+        self._recorder = Recorder(
+            name,
+            queue,
+            clock,
+            lease_s=LEASE_S,
+            max_batch_output_bytes=max_batch_output_bytes,
+            max_tenant_file_bytes=max_tenant_file_bytes,
+        )
         self._slots = LineSlots(lines_at_once)
         self._sleep = sleep
         self._claiming = asyncio.Lock()
@@ -165,26 +171,26 @@ class Worker:
                 errors.append(error)
                 finished_lines.add(number)
             if len(errors) == GROUP_LINES:
-                batch, errors = await self._keep(batch, errors), []
+                batch, errors = await self._recorder.keep(batch, errors), []
                 if batch.status != VALIDATING:
                     return batch
         if checker.total == 0:
             return self._fail(batch, "empty_file", "the file has no lines")
         log.info("%s has %d lines", batch.id, checker.total)
-        batch = await self._keep(replace(batch, total=checker.total), errors)
+        batch = await self._recorder.keep(replace(batch, total=checker.total), errors)
         if batch.status != VALIDATING:
             return batch
-        return await self._record(batch.reach(IN_PROGRESS, self._clock.now()))
+        return await self._recorder.record(batch.reach(IN_PROGRESS, self._clock.now()))
 
     async def _answer(self, batch: Batch, turn: Turn, finished_lines: set[int]) -> Batch:
         """Answer lines without a result, until the turn ends, the batch expires or the tenant cancels it."""
         async for group in _groups(self._lines(batch), finished_lines):
             if self._clock.now() >= batch.expires_at:
                 break
-            batch = await self._keep(batch, await turn.answer(group))
+            batch = await self._recorder.keep(batch, await turn.answer(group))
             if batch.status != IN_PROGRESS or (turn.is_over and self._clock.now() < batch.expires_at):
                 return batch
-        return await self._record(batch.reach(FINALIZING, self._clock.now()))
+        return await self._recorder.record(batch.reach(FINALIZING, self._clock.now()))
 
     async def _finalize(self, batch: Batch) -> Batch:
         """Write the results to files; a worker that takes over writes the same files again."""
@@ -203,50 +209,6 @@ class Worker:
             return batch.reach(FAILED, now)
         finished = batch.completed + batch.failed == batch.total
         return batch.reach(COMPLETED if finished else EXPIRED, now)
-
-    async def _keep(self, batch: Batch, results: Sequence[LineResult]) -> Batch:
-        """Keep results; the batch is `finalizing` afterwards when there is no room for all of them."""
-        fitting = list(results)
-        while fitting and batch.output_bytes + _bytes(fitting) > self._max_batch_output_bytes:
-            fitting.pop()
-        try:
-            batch = await self._store(batch, fitting)
-            if len(fitting) == len(results):
-                return batch
-            code, bound = "output_too_large", f"the results have more than {self._max_batch_output_bytes} bytes"
-        except StorageFull:
-            code, bound = "storage_full", f"the tenant's files have more than {self._max_tenant_file_bytes} bytes"
-        if batch.status == CANCELLING:
-            return batch
-        batch = replace(batch, errors=(LineError(code, bound, None),))
-        return await self._record(batch.reach(FINALIZING, self._clock.now()))
-
-    async def _store(self, batch: Batch, results: Sequence[LineResult]) -> Batch:
-        """Where the database cannot keep a result, the line has an error in its place."""
-        try:
-            return await self._record(batch, results)
-        except InvalidRequest as error:
-            if len(results) > 1:
-                for result in results:
-                    batch = await self._store(batch, [result])
-                return batch
-            (result,) = results
-            log.warning("%s: the result of line %d cannot be kept: %s", batch.id, result.line + 1, error)
-            message = "the result of this line cannot be kept"
-            return await self._record(batch, [error_of(batch.id, result.line, BadLine(error.code, message))])
-
-    async def _record(self, batch: Batch, results: Sequence[LineResult] = ()) -> Batch:
-        failed = sum(result.failed for result in results)
-        batch = replace(
-            batch,
-            completed=batch.completed + len(results) - failed,
-            failed=batch.failed + failed,
-            output_bytes=batch.output_bytes + _bytes(results),
-        )
-        status = await self._queue.record(
-            batch, self._name, results, self._lease_end(), self._max_tenant_file_bytes
-        )
-        return batch if status == batch.status else batch.reach(status, self._clock.now())
 
     async def _heartbeat(self, batch: Batch, turn: Turn) -> None:
         """Renew the lease, and end the turn when that is due."""
@@ -305,7 +267,3 @@ async def _groups(
             group, size = [], 0
     if group:
         yield group
-
-
-def _bytes(results: Sequence[LineResult]) -> int:
-    return sum(result.bytes for result in results)
