@@ -38,7 +38,8 @@ class UploadForm:
         self._content: list[bytes] = []
         """Of the file, not yet returned."""
         self._bytes, self._file_bytes = 0, 0
-        self._ended = False
+        self._more, self._ended = True, False
+        """Whether more of the body may arrive, and whether the form is complete."""
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -58,24 +59,24 @@ class UploadForm:
     async def begin(self) -> None:
         """Read until the file begins, with the fields before it."""
         while self.filename is None:
-            if not await self._read():
+            if not self._more:
                 raise InvalidRequest("the form must have a file and a purpose", field="file")
+            await self._read()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's content, and then the rest of the form."""
-        more = True
-        while more:
+        while self._more:
             content, self._content = self._content, []
             for chunk in content:
                 yield chunk
-            more = await self._read()
+            await self._read()
         for chunk in self._content:
             yield chunk
         if not self._ended:
             raise InvalidRequest("the form breaks off", field="file")
 
-    async def _read(self) -> bool:
-        """Parse what has arrived; False at the end of the body."""
+    async def _read(self) -> None:
+        """Parse what has arrived."""
         message = await self._receive()
         if message["type"] == DISCONNECT:
             raise ClientDisconnected
@@ -91,7 +92,7 @@ class UploadForm:
             if self._bytes - self._file_bytes > MAX_FORM_BYTES:
                 raise BodyTooLarge(f"the form has more than {MAX_FORM_BYTES} bytes beside its file")
             await asyncio.sleep(0)
-        return bool(message.get("more_body", False))
+        self._more = bool(message.get("more_body", False))
 
     def _on_part_begin(self) -> None:
         self._disposition = b""

@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
-from control_plane.api.upload_form import MAX_FORM_BYTES
+from control_plane.api.upload_form import MAX_FORM_BYTES, UploadForm
 from control_plane.files import MAX_UPLOADS
 from tests.fakes.control_plane_app import control_plane, new_caller
 from tests.fakes.stores import Memory
@@ -49,6 +51,20 @@ async def test_a_form_is_the_same_however_it_arrives(size: int) -> None:
         file = (await post(client, key, chunks())).json()
         stored = (await client.get(f"/v1/files/{file['id']}/content", headers=key)).content
     assert stored == content.replace(b"--b\r\n", b"--x\r\n")
+
+
+async def test_a_form_may_arrive_in_one_message() -> None:
+    """As the server hands over a small body whose length is declared."""
+    messages = [{"type": "http.request", "body": PURPOSE + FILE_PART + b"{}\r\n" + END}]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    scope = {"type": "http", "headers": [(b"content-type", HEADERS["Content-Type"].encode())]}
+    form = UploadForm(Request(scope, receive))
+    await form.begin()
+    assert (form.filename, form.fields) == ("f.jsonl", {"purpose": "batch"})
+    assert b"".join([chunk async for chunk in form.chunks()]) == b"{}"
 
 
 @pytest.mark.parametrize(
