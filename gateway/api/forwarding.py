@@ -199,7 +199,8 @@ def _target(scope: Scope) -> str:
 
 def _end_to_end(headers: Sequence[tuple[bytes, bytes]], own: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     """Headers for the other side, byte for byte: without those of one connection, and without our `own`."""
-    lowercase = [(name.lower(), value) for name, value in headers]
+    # Blanks around a value are no part of it (RFC 9110, section 5.5), and httpx refuses to send them.
+    lowercase = [(name.lower(), value.strip(b" \t")) for name, value in headers]
     return [(name, value) for name, value in lowercase if name not in HOP_BY_HOP and name not in own]
 
 

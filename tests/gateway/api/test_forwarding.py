@@ -143,6 +143,14 @@ async def test_headers_arrive_byte_for_byte_but_those_of_one_connection() -> Non
         assert names <= {name for name, _ in sent} | {b"host", b"x-request-id", b"connection"}
 
 
+async def test_blanks_around_a_headers_value_are_not_sent() -> None:
+    """As curl sends `Authorization: Bearer $KEY` where KEY is empty."""
+    async with planes() as both:
+        request = b"GET /v1/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \r\n\r\n"
+        assert await both.raw(request) == b"HTTP/1.1 200 OK\r\n"
+        assert both.received.header("authorization") == [b"Bearer"]
+
+
 @pytest.mark.parametrize("status", [200, 201, 204, 302, 304, 401, 404, 412, 413, 429, 500, 503])
 async def test_status_headers_and_body_come_back(status: int) -> None:
     has_body = status not in (204, 304)
