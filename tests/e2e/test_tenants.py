@@ -71,7 +71,8 @@ def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(
         assert same == local
         assert ask(again, key).status_code == 200
         kept = httpx.get(f"{again.url}/v1/label-sets/tickets", headers=headers, trust_env=False)
-        assert kept.json() == made.json()
+        # What a change removes is in its own answer alone.
+        assert kept.json() | {"removed_versions": []} == made.json()
         wanneng(again, "suspend", "acme")
         assert ask(again, key).status_code == 401
         wanneng(again, "resume", "acme")
