@@ -20,7 +20,7 @@ from typing import Protocol
 
 WINDOW_S = 60.0
 BLOCK_SHARE = 0.01
-"""A block's share of a minute's quota, if not more is needed at once."""
+"""A block's share of a minute's quota: what a gateway has beside what it needs at once, for smaller requests."""
 REFUSAL_S = 1.0
 """How long a bucket that had too little is not asked again, unless enough has flowed in since."""
 ROUNDING = 1e-9
@@ -145,7 +145,7 @@ class SharedBucket:
         self._leased += amount
 
     async def lease(self, amount: float) -> None:
-        """Have `amount` leased, as far as the shared bucket has it; more than a block of it goes back."""
+        """Have `amount` leased, as far as the shared bucket has it; of more than a block, the rest goes back."""
         if self._lock.locked() and amount <= self._leased:
             return
         if self._unanswered is None and self._request(amount) is None:
@@ -167,9 +167,12 @@ class SharedBucket:
         block = self.per_minute * BLOCK_SHARE
         returned = max(0.0, self._leased - block)
         overdrawn = -self._leased if self._leased < -ROUNDING else 0.0
-        needed = amount - min(block, max(0.0, self._leased))
-        wanted = max(needed, block)
-        if needed <= ROUNDING or self._is_refused(amount, needed - returned):
+        rest = min(block, max(0.0, self._leased)) - amount
+        needed = wanted = max(0.0, -rest)
+        if 0 < amount <= block and rest < block / 2:
+            # Early, so that a moment without Redis refuses nobody.
+            wanted = block - rest
+        if needed > ROUNDING and self._is_refused(amount, needed - returned):
             needed = wanted = 0.0
         if returned == wanted == overdrawn == self._share_spent == 0:
             return None

@@ -132,11 +132,21 @@ async def test_a_stall_gives_no_bucket_of_its_own() -> None:
     assert world.given >= 0.9 * 90 * (1 + 50 / 60), "and what there is, is given"
 
 
+async def test_a_moment_without_redis_refuses_nobody_who_is_within_the_quota() -> None:
+    """A block is asked for before it is needed."""
+    world = World(2, 600)
+    for number in range(100):
+        world.shared[0].connected = number % 2 == 0
+        assert await world.spend(0, 1), f"request {number}"
+        world.shared[0].connected = True
+        await world.pass_s(0.1)
+
+
 async def test_while_redis_is_gone_each_gateway_gives_what_it_has_leased_and_what_its_share_refills() -> None:
     world = World(4, 400)
     assert await world.spend(0, 1)
     world.redis.up = False
-    assert await world.drain() == 400 * BLOCK_SHARE - 1
+    assert await world.drain() == 400 * BLOCK_SHARE
     await world.pass_s(6)
     assert [await world.drain([gateway]) for gateway in range(4)] == [pytest.approx(10, abs=1)] * 4
     await world.pass_s(600)
@@ -158,8 +168,8 @@ async def test_what_was_spent_meanwhile_is_told_when_redis_is_back() -> None:
 
 async def test_what_was_spent_before_an_answer_that_comes_late_is_told_too() -> None:
     world = World(2, 600)
-    assert await world.spend(0, 6)
-    assert await world.spend(1, 590)
+    assert await world.spend(0, 7)
+    assert await world.spend(1, 589)
     world.shared[0].connected = False
     assert not await world.spend(0, 1), "the answer comes later"
     world.at += 1
