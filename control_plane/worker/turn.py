@@ -38,6 +38,8 @@ JITTER = 0.25
 NOT_SERVED_WAIT_S = 30.0
 ATTEMPTS = 3
 """Of a line that the gateway fails to answer each time."""
+MAX_GROUP_BYTES = 16_000_000
+"""Of results that are in memory until they are kept."""
 UNFINISHED_ATTEMPTS = 10
 """Of a line that exceeds the gateway's deadline, or whose connection breaks, each time."""
 
@@ -71,6 +73,7 @@ class Turn:
         self._warn = warn
         self._ends_at = min(clock.now() + timedelta(seconds=TURN_S), batch.expires_at)
         self._has_asked = False
+        self._group_bytes = 0
         self._stopping = asyncio.Event()
         self._lines: list[asyncio.Task[LineResult | None]] = []
         self.resume_at: datetime | None = None
@@ -80,7 +83,8 @@ class Turn:
     def is_over(self) -> bool:
         """Whether no further line is asked for; each turn asks for one at least."""
         timed_out = self._has_asked and self._clock.now() >= self._ends_at
-        return self.resume_at is not None or self._stopping.is_set() or timed_out
+        is_full = self._group_bytes >= MAX_GROUP_BYTES
+        return self.resume_at is not None or self._stopping.is_set() or timed_out or is_full
 
     def stop(self) -> None:
         """Ask for no further line; those under way are awaited, those that wait are left."""
@@ -94,6 +98,7 @@ class Turn:
 
     async def answer(self, lines: Sequence[tuple[int, bytes]]) -> list[LineResult]:
         """The results of `lines`, without those of lines that are left for a later turn."""
+        self._group_bytes = 0
         self._lines = [asyncio.create_task(self._answer_line(number, line)) for number, line in lines]
         try:
             outcomes = await asyncio.gather(*self._lines, return_exceptions=True)
@@ -105,7 +110,9 @@ class Turn:
         try:
             parsed = parse_line(line)
             async with self._share.line():
-                return await self._ask(number, parsed)
+                result = await self._ask(number, parsed)
+            self._group_bytes += 0 if result is None else result.bytes
+            return result
         except BadLine as error:
             return error_of(self._batch.id, number, error)
         except Exception:

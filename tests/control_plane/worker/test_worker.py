@@ -28,6 +28,7 @@ from control_plane.worker.gateway_client import (
 from control_plane.worker.turn import (
     ATTEMPTS,
     JITTER,
+    MAX_GROUP_BYTES,
     MAX_WAIT_S,
     MIN_WAIT_S,
     NOT_SERVED_WAIT_S,
@@ -803,3 +804,23 @@ async def test_a_line_that_the_gateway_never_finishes_is_an_error_in_the_end(
     assert code in (error["error"] or error["response"]["body"])["code"]
     attempts = sum(request_id == f"{batch.id}_1" for _, request_id, _ in shop.gateway.calls)
     assert attempts == (1 if code == "answer_too_large" else UNFINISHED_ATTEMPTS)
+
+
+async def test_no_more_results_are_in_memory_than_a_group_may_have() -> None:
+    """Answers of 1 MB: the turn ends where they are too many, and the next one goes on."""
+
+    class Wordy(FakeGateway):
+        async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+            await super().classify(tenant_id, request_id, body)
+            return GatewayAnswer(200, {"labels": ["x" * 1_000_000]})
+
+    shop = Shop(Wordy(), max_batch_output_bytes=1_000_000_000, max_tenant_file_bytes=1_000_000_000)
+    batch = await shop.add_batch([line(number) for number in range(40)])
+    worker = shop.worker()
+    most = 0
+    while shop.status(batch) != COMPLETED:
+        before = (await shop.now(batch)).completed
+        assert await worker.serve_one()
+        most = max(most, (await shop.now(batch)).completed - before)
+    assert MAX_GROUP_BYTES // 1_000_000 <= most <= MAX_GROUP_BYTES // 1_000_000 + LINES_AT_ONCE
+    assert (await shop.now(batch)).completed == 40
