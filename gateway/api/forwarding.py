@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
-from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound
+from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
 
@@ -134,7 +134,7 @@ class Forwarding:
             return None
         if path.startswith(OPERATORS_PREFIX):
             if "Authorization" not in request.headers:
-                raise self._authentication.failed(request)
+                raise Unauthorized
             return None
         caller = await self._authentication.tenant_of(request)
         request.scope["context"].tenant_id = caller.tenant_id

@@ -50,10 +50,16 @@ class GatewayAuthentication:
 
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
-        try:
-            return await self._tenant_of(request)
-        except Unauthorized as error:
-            raise self.failed(request, error) from None
+        authorization = request.headers.get("Authorization")
+        caller = None if authorization is None else await self._find(authorization, request)
+        if caller is not None:
+            return caller
+        if self._local is None:
+            raise Unauthorized
+        self._local.check(request)
+        # Clients of other services always send a key; where none is needed, an unknown one does no harm.
+        request.scope["context"].key_ignored = authorization is not None
+        return await self._local_caller()
 
     def require_operator(self, request: Request) -> None:
         raise NotFound("the control plane manages tenants")
@@ -63,31 +69,28 @@ class GatewayAuthentication:
         if self._local is not None:
             self._local.check_host(request)
 
-    def failed(self, request: Request, error: Unauthorized | None = None) -> Unauthorized:
-        """The refusal of a failed authentication, once counted; `TooManyFailures` is raised in its place."""
+    def failed(self, request: Request) -> Unauthorized:
+        """The refusal of a key, which it counts; `TooManyFailures` is raised in its place after too many."""
         self._failures.count(_address(request))
-        return error or Unauthorized()
+        return Unauthorized()
 
     def forget(self) -> None:
         """Look tenants and keys up again: one has changed."""
         self._keys.forget()
         self._tenants.clear()
 
-    async def _tenant_of(self, request: Request) -> Caller:
-        authorization = request.headers.get("Authorization")
-        if authorization is not None:
-            if self._local is None and not self._keys.remembers(authorization):
-                # Before the store is asked: a stranger's guesses cost it nothing.
-                self._failures.check(_address(request))
+    async def _find(self, authorization: str, request: Request) -> Caller | None:
+        """The caller who has the key; None where nobody has, and none is needed."""
+        if self._local is None and not self._keys.remembers(authorization):
+            # Before the store is asked: a stranger's guesses cost it nothing.
+            self._failures.check(_address(request))
+        try:
             caller = await self._keys.find(authorization)
-            if caller is not None:
-                return caller
-            # Clients of other services always send a key; where none is needed, an unknown one does no harm.
-            request.scope["context"].key_ignored = self._local is not None
-        if self._local is None:
-            raise Unauthorized
-        self._local.check(request)
-        return await self._local_caller()
+        except Unauthorized:
+            raise self.failed(request) from None
+        if caller is None and self._local is None:
+            raise self.failed(request)
+        return caller
 
     async def _local_caller(self) -> Caller:
         tenant = await self._tenants.get(LOCAL_TENANT_ID)
