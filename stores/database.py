@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -23,6 +23,8 @@ from stores.errors import InvalidRequest, StoreUnavailable
 MIGRATIONS = Path(__file__).parent / "migrations"
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 MAX_CONNECTIONS = 5
+OTHERS = 0o077
+"""The bits of everybody but the owner."""
 TIMEOUT_S = 5.0
 """Longest wait for a connection, for SQLite's lock, and for an answer of PostgreSQL."""
 DATA_EXCEPTION = "22"
@@ -146,9 +148,20 @@ def _open(url: URL) -> AsyncEngine:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"{url.database} cannot be made: {error.strerror}") from None
+        _make_private(Path(url.database))
     engine = create_async_engine(url, connect_args={"timeout": TIMEOUT_S}, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """Only its owner reads an SQLite file and its journal, also what an earlier release left readable."""
+    for path in (file, *(file.with_name(f"{file.name}-{suffix}") for suffix in ("wal", "shm", "journal"))):
+        # Of somebody else, or not there yet; then the process's umask decides.
+        with suppress(OSError):
+            mode = path.stat().st_mode
+            if mode & OTHERS:
+                path.chmod(mode & ~OTHERS)
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

@@ -105,6 +105,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Database(f"sqlite:///{tmp_path}/file/wanneng.db")
 
 
+async def test_a_file_that_others_could_read_is_its_owners_alone(tmp_path: Path) -> None:
+    file = tmp_path / "wanneng.db"
+    url = f"sqlite:///{file}"
+    await migrate(url)
+    for path in tmp_path.glob("wanneng.db*"):
+        path.chmod(0o666)
+    database = Database(url)
+    await database.check()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    await database.close()
+    assert set(modes.values()) == {0o600}, modes
+
+
 WRITER = """
 import asyncio, sys
 from datetime import UTC, datetime
