@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from benchmarks.attack_report import Attacked, as_json, render
 from benchmarks.attacks import ATTACKS, LONG_TEXT, TENANTS, Job, encode_job
 from benchmarks.disturbances import (
     Disturbance,
@@ -35,12 +36,10 @@ from benchmarks.disturbances import (
     listings,
     uploads,
 )
-from benchmarks.planes import TIMEOUT_S, Measurement, align, classify_until, measure_undisturbed, p99_s
+from benchmarks.planes import TIMEOUT_S, classify_until, measure_undisturbed, p99_s
 from loadtest.budget import Promise
 from tests.e2e.server import ROOT, Server, command_line, descendants, serving
 
-MAX_BLOCKED_S = 0.05
-"""Longest time that the gateway's event loop may be held: an upper bound of a bucket of the metric."""
 BLOCKED = re.compile(r'^wanneng_event_loop_blocked_seconds_bucket\{.*le="([^"]+)".*\} (\S+)$', re.MULTILINE)
 PROCESSES = ("bin/tritonserver", "-m gateway ", "control_plane serve", "control_plane worker")
 """Parts of the command lines of what `wanneng serve` runs."""
@@ -62,31 +61,6 @@ class Scale:
     settle_s: float = 2.0
     """After each attack, for what it left in queues."""
     fairness_s: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Attacked(Measurement):
-    """The neighbour's requests during one attack, and what the attack did to the server."""
-
-    blocked_s: float = 0.0
-    """Upper bound of the largest bucket of the event loop's metric that was hit."""
-    restarted: Sequence[str] = ()
-    """Processes that are not the same as before."""
-
-    def promises(self) -> list[Promise]:
-        """Those of `Measurement`, the bound on the event loop, and no restart."""
-        return [
-            *Measurement.promises(self),
-            Promise(
-                f"{self.disturbance}: event loop held",
-                f"<= {MAX_BLOCKED_S:g} s",
-                f"{self.blocked_s:g} s",
-                self.blocked_s <= MAX_BLOCKED_S,
-            ),
-            Promise(
-                f"{self.disturbance}: restarted", "none", ", ".join(self.restarted) or "none", not self.restarted
-            ),
-        ]
 
 
 def main() -> None:
@@ -113,7 +87,7 @@ def main() -> None:
     fair = share is None or share_promise(share)
     if isinstance(fair, Promise):
         print(f"{fair.what}: {fair.measured}, promised {fair.promised}: {'kept' if fair.kept else 'BROKEN'}")
-    report = {"attacks": [_as_json(measurement) for measurement in measurements], "share_of_tokens": share}
+    report = {"attacks": [as_json(measurement) for measurement in measurements], "share_of_tokens": share}
     options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     kept = all(measurement.kept for measurement in measurements) and (fair is True or fair.kept)
     sys.exit(0 if kept else 1)
@@ -249,30 +223,6 @@ def max_blocked_s(before: dict[float, float], after: dict[float, float]) -> floa
     return largest
 
 
-def render(measurements: Sequence[Attacked]) -> str:
-    """A table with a row for each attack, and what failed."""
-    rows = [("attack", "requests", "failed", "p99", "undisturbed", "ratio", "event loop", "promise", "answers")]
-    failures = []
-    for row in measurements:
-        rows.append(
-            (
-                row.disturbance,
-                str(len(row.samples)),
-                str(row.faults.total()),
-                f"{row.p99_s * 1000:.0f} ms",
-                f"{row.undisturbed_p99_s * 1000:.0f} ms",
-                f"{row.p99_s / row.undisturbed_p99_s:.2f}",
-                f"<= {row.blocked_s:g} s",
-                "kept" if row.kept else "BROKEN",
-                ", ".join(f"{number} × {status}" for status, number in sorted(row.responses.items())),
-            )
-        )
-        failures += [f"{row.disturbance}: {number} × {fault}" for fault, number in sorted(row.faults.items())]
-        if row.restarted:
-            failures.append(f"{row.disturbance}: restarted {', '.join(row.restarted)}")
-    return "\n".join([*align(rows), *failures])
-
-
 async def _attack(subject: Subject, name: str, key: str, seconds: float) -> Counter[str]:
     """Run an attack of `attacks.py` in a process of its own."""
     process = await asyncio.create_subprocess_exec(
@@ -299,20 +249,6 @@ async def _tokens(subject: Subject, key: str) -> int:
     async with httpx.AsyncClient(base_url=subject.server.url, timeout=TIMEOUT_S, trust_env=False) as http:
         usage: Any = (await http.get("/v1/usage", headers=bearer(key))).raise_for_status().json()
     return sum(day["tokens"] for day in usage["days"])
-
-
-def _as_json(row: Attacked) -> dict[str, Any]:
-    return {
-        "attack": row.disturbance,
-        "requests": len(row.samples),
-        "failed": row.faults.total(),
-        "p99_ms": round(row.p99_s * 1000, 1),
-        "undisturbed_p99_ms": round(row.undisturbed_p99_s * 1000, 1),
-        "event_loop_held_s": row.blocked_s,
-        "restarted": list(row.restarted),
-        "answers": dict(sorted(row.responses.items())),
-        "kept": row.kept,
-    }
 
 
 if __name__ == "__main__":

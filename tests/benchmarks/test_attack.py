@@ -9,7 +9,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from benchmarks.attack import Attacked, max_blocked_s, read_blocked, render, share_promise
+from benchmarks.attack import max_blocked_s, read_blocked, share_promise
+from benchmarks.attack_report import Attacked, render
 from benchmarks.attacks import ATTACKS, TENANTS, Job
 from loadtest.budget import Sample
 
