@@ -10,6 +10,8 @@ from typing import Any
 
 from control_plane.worker.gateway_client import GatewayAnswer, GatewayError
 
+MAX_CALLS = 10_000
+
 
 @dataclass
 class FakeGateway:
@@ -33,6 +35,7 @@ class FakeGateway:
     async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
         decoded = json.loads(body)
         self.calls.append((tenant_id, request_id, decoded))
+        assert len(self.calls) < MAX_CALLS, "it is asked for ever"
         failure = self.failure or self.fails(tenant_id, len(self.calls))
         self.on_call()
         self.under_way += 1
