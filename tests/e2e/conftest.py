@@ -8,20 +8,22 @@ from _pytest.terminal import TerminalReporter
 from tests.e2e.server import Server, serving
 
 # The tests ask for more at once than a slow machine computes in the second that is the default.
-PATIENT = {"WANNENG_MAX_QUEUE_DELAY_S": "30"}
+MAX_QUEUE_DELAY_S = "30"
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`wanneng serve` with the embedded model, shared by the tests that do not harm it."""
-    with serving(tmp_path_factory.mktemp("serve"), **PATIENT) as running:
+    with serving(tmp_path_factory.mktemp("serve"), WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def padded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The same with length buckets, the way of TensorRT."""
-    with serving(tmp_path_factory.mktemp("padded"), config_name="local-padded", **PATIENT) as running:
+    with serving(
+        tmp_path_factory.mktemp("padded"), config_name="local-padded", WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S
+    ) as running:
         yield running
 
 
