@@ -1,4 +1,4 @@
-"""The cluster of KUBECONFIG, or a real one that is started on this machine, and the releases that tests share."""
+"""The cluster of KUBECONFIG, or a real one that is started on this machine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import documentation, images
-from tests.cluster.database import EGRESS, NODE, PODS, create_database
+from tests.cluster import images
+from tests.cluster.database import NODE, PODS
 from tests.cluster.kubernetes import Kubernetes, Release, exports
 from tests.helm.tools import ROOT, tool
 from tests.postgresql import PostgresServer, postgresql_server
@@ -62,55 +62,8 @@ def namespaced(kubernetes: Kubernetes) -> Iterator[NewRelease]:
 
 
 @pytest.fixture(scope="session")
-def documented(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Release, str]]:
-    """The release that the commands of docs/kubernetes.md install, without any values, and their output."""
-    release = Release(kubernetes, documentation.NAMESPACE, {})
-    name = release.namespace
-    kubernetes.kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=120s", timeout_s=130)
-    release.create_namespace()
-    try:
-        yield release, documentation.run_commands(kubernetes, tmp_path_factory.mktemp("documented"))
-    finally:
-        release.delete()
-
-
-@pytest.fixture(scope="session")
 def postgresql(kubernetes: Kubernetes) -> Iterator[PostgresServer]:
     if kubernetes.own is None:
         pytest.skip("Pods of another cluster cannot reach a database on this machine")
     with postgresql_server(NODE, PODS) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def database_release(kubernetes: Kubernetes, postgresql: PostgresServer) -> Iterator[Release]:
-    """Both planes, two Pods each, and a pool that scales when Prometheus runs."""
-    release = Release(
-        kubernetes,
-        f"wn-{uuid.uuid4().hex[:8]}",
-        {
-            "database": {"url": create_database(postgresql, "planes")},
-            "networkPolicies": {"egress": {"database": EGRESS}},
-            "monitoring": {"enabled": True, "interval": "2s", "dashboard": {"enabled": True}},
-            # The load of test_monitoring.py must queue until there are more Pods, instead of being refused.
-            "gateway": {"settings": {"WANNENG_MAX_QUEUE_DELAY_S": 30}},
-            "pools": {
-                "cpu": {
-                    "engineThreads": 1,
-                    "autoscaling": {
-                        "enabled": True,
-                        "minReplicas": 1,
-                        "maxReplicas": 3,
-                        "pairsPerReplica": 16,
-                        "scaleDownSeconds": 5,
-                    },
-                }
-            },
-        },
-    )
-    release.create_namespace()
-    try:
-        release.install("--wait")
-        yield release
-    finally:
-        release.delete()

@@ -16,11 +16,6 @@ REPLICAS = 2
 
 
 @pytest.fixture(scope="module")
-def release(database_release: Release) -> Release:
-    return database_release
-
-
-@pytest.fixture(scope="module")
 def key(release: Release) -> str:
     """An API key of a tenant."""
     return release.operators_api.create_tenant(release.admin_key, "acme")[1]

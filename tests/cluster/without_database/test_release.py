@@ -27,12 +27,6 @@ for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
 """
 
 
-@pytest.fixture(scope="module")
-def release(documented: tuple[Release, str]) -> Release:
-    """`helm install` without any values."""
-    return documented[0]
-
-
 @pytest.fixture
 def load(release: Release) -> Iterator[Load]:
     """None of its requests may fail, whatever the test does."""

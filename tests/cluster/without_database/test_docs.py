@@ -5,16 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.cluster.documentation import blocks
 from tests.cluster.kubernetes import Kubernetes, Release, eventually
-
-
-@pytest.fixture(scope="module")
-def release(documented: tuple[Release, str]) -> Release:
-    return documented[0]
 
 
 def test_the_commands_run_from_top_to_bottom(documented: tuple[Release, str]) -> None:

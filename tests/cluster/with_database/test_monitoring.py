@@ -25,14 +25,9 @@ LABELS = 32
 
 
 @pytest.fixture(scope="module")
-def release(database_release: Release) -> Release:
+def prometheus(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     if shutil.which("prometheus") is None:
         pytest.skip("Prometheus is not installed; run apt install prometheus")
-    return database_release
-
-
-@pytest.fixture(scope="module")
-def prometheus(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     with watching(release, tmp_path_factory.mktemp("prometheus")) as running:
         eventually("every Pod is scraped", lambda: {target["health"] for target in running.targets()} == {"up"})
         yield running
