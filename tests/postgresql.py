@@ -55,7 +55,7 @@ class PostgresServer:
         """Also after it was killed; it answers afterwards."""
         folder = self.data.parent
         options = f"-p {self.port} -k {folder} -h {self.address} -F"
-        control = [
+        control: list[str | Path] = [
             self.programs / "pg_ctl",
             "-D",
             self.data,

@@ -1,4 +1,4 @@
-"""Clients that ask one question after another while something happens, and what each of them got."""
+"""Clients that send one request after another while something happens, and what each of them got."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Load:
-    """What came of the questions so far."""
+    """What came of the requests so far."""
 
     answers: list[Answer] = field(default_factory=list)
     asked_at: dict[int, float] = field(default_factory=dict)
@@ -64,7 +64,7 @@ async def load(
     headers: dict[str, str] = FRESH,
     clients: int = CLIENTS,
 ) -> AsyncIterator[Load]:
-    """Clients on kept connections, each asking one question after another while the block runs; never again."""
+    """Clients on kept connections, each sending one request after another while the block runs; no retries."""
     seen = Load()
     stopping = asyncio.Event()
 

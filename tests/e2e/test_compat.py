@@ -20,8 +20,8 @@ def ours(server: Server) -> dict[str, float]:
 
 def test_hugging_faces_client_gets_the_same_scores(server: Server, ours: dict[str, float]) -> None:
     client = InferenceClient(model=f"{server.url}/hf/inference", token=key(server))
-    found = client.zero_shot_classification(TEXT, candidate_labels=LABELS)
-    assert {one.label: one.score for one in found} == pytest.approx(ours)
+    elements = client.zero_shot_classification(TEXT, candidate_labels=LABELS)
+    assert {element.label: element.score for element in elements} == pytest.approx(ours)
 
 
 @pytest.mark.parametrize("binary", [True, False])

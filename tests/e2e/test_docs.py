@@ -17,7 +17,7 @@ from tests.e2e.server import ROOT, Server
 
 WITHOUT_EXAMPLES = {"architecture", "configuration", "engines-measured", "faults", "load-testing"}
 ELSEWHERE = {"kubernetes"}
-"""Run by tests/cluster/test_docs.py."""
+"""Run by tests/cluster/without_database/test_docs.py."""
 PAGES = {page.stem: page for page in sorted((ROOT / "docs").glob("*.md"))}
 RUN = sorted(PAGES.keys() - WITHOUT_EXAMPLES - ELSEWHERE)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,8 +32,8 @@ PRINTED = {
 
 def blocks(name: str) -> list[tuple[str, str]]:
     """Language and content of what a reader can run."""
-    found = BLOCK.findall(PAGES[name].read_text(encoding="utf-8"))
-    return [(language, block) for language, block in found if language in ("sh", "python")]
+    all_blocks = BLOCK.findall(PAGES[name].read_text(encoding="utf-8"))
+    return [(language, block) for language, block in all_blocks if language in ("sh", "python")]
 
 
 @pytest.fixture

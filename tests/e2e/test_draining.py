@@ -61,8 +61,8 @@ def test_clients_that_keep_their_connections_are_sent_away_without_an_error(gate
     statuses: list[list[int]] = [[] for _ in range(CLIENTS)]
     asked = [threading.Event() for _ in range(CLIENTS)]
     clients = [
-        threading.Thread(target=ask_until_sent_away, args=(gateway.port, found, go))
-        for found, go in zip(statuses, asked, strict=True)
+        threading.Thread(target=ask_until_sent_away, args=(gateway.port, received, go))
+        for received, go in zip(statuses, asked, strict=True)
     ]
     for client in clients:
         client.start()
@@ -70,7 +70,7 @@ def test_clients_that_keep_their_connections_are_sent_away_without_an_error(gate
     gateway.process.send_signal(signal.SIGTERM)
     for client in clients:
         client.join(PATIENCE_S)
-    assert {status for found in statuses for status in found} == {200}
+    assert {status for received in statuses for status in received} == {200}
     # New connections are taken until the end: a load balancer may not know yet.
     assert status_of(gateway.port, "/readyz") == 503
     assert status_of(gateway.port, "/livez") == 200

@@ -79,7 +79,7 @@ def open_files(pid: int) -> int:
 
 
 async def test_ten_thousand_hostile_requests_do_no_harm(own_server: Server) -> None:
-    """Seen failing with 1,232 answers of 500, when `gateway.schema.decode` let the faults of a body through."""
+    """Seen failing with 1,232 answers of 500, when decoding let the faults of a body through."""
     port, pid = own_server.ports[0], gateway_of(own_server)
     key = (own_server.state_dir / "local.key").read_text(encoding="utf-8").strip()
     right = own_server.classify(text="这个手机质量太差，要求退款", labels="投诉,咨询").json()

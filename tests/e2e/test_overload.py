@@ -1,8 +1,8 @@
 """Ten times what Triton can do, counted: who is let in, who is told to come again, whose pairs are computed.
 
-Times are measured by `make overload`. Seen failing: with `max_wait_s` of 60 (the bound), with a wait counted over
-all tenants alike (the quiet one's refusals), with turns in the order of arrival and no bound for each tenant (the
-shares; either alone keeps them).
+Times are measured by `make overload`. Seen failing: with `max_queue_delay_s` of 60 (the bound), with a wait
+that is counted over all tenants alike (the quiet one's refusals), with calls in the order of arrival and no
+bound for each tenant (the shares; either alone keeps them).
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.classification.tokens import MIN_PAIR_TOKENS
+from gateway.settings import Settings
 from tests.e2e.paced import CAPACITY, LABELS, Paced, paced
 from tests.e2e.pressure import Arrival, Say, Stream, arrive, until
 
 PAIRS = len(LABELS)
-WINDOWS = 2 * 128
-"""Pairs that one tenant has in flight at most, before its last call."""
+WINDOWS = 2 * Settings().tokens_per_replica // MIN_PAIR_TOKENS
+"""Pairs, all of them short, that one tenant has in flight at most, before its last call."""
 
 
 @pytest.fixture(scope="module")

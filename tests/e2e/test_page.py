@@ -59,7 +59,7 @@ def page(context: BrowserContext, server: Server) -> Iterator[Page]:
     opened.goto("/")
     yield opened
     # A refusal is an error to the console; the tests of refusals look at what the page says of it.
-    assert not [one for one in problems if "the server responded with a status of 4" not in one]
+    assert not [problem for problem in problems if "the server responded with a status of 4" not in problem]
 
 
 def is_ours(url: str, server: Server) -> bool:
@@ -234,8 +234,8 @@ def test_axe_finds_nothing_serious(page: Page, scheme: str) -> None:
         if path == "/docs":
             page.goto(path)
         violations = Axe().run(page).response["violations"]
-        serious = [one for one in violations if one["impact"] in ("serious", "critical")]
-        assert not serious, [(one["id"], one["nodes"][0]["html"]) for one in serious]
+        serious = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
+        assert not serious, [(violation["id"], violation["nodes"][0]["html"]) for violation in serious]
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, server: Server) -> None:

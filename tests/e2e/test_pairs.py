@@ -37,7 +37,7 @@ class Computed:
 
 @pytest.fixture(scope="module", autouse=True)
 def settled(server: Server) -> None:
-    """The worker of a server that has just started has a few pairs computed, to see that Triton is there."""
+    """A gateway that has just started has a few pairs computed, to see that Triton is there."""
     deadline = time.monotonic() + 30
     before, since = server.pairs_and_executions(), time.monotonic()
     while time.monotonic() - since < 2:

@@ -29,8 +29,8 @@ def running(tmp_path: Path) -> Iterator[Any]:
 
         def start(*engines: Path) -> tuple[GatewayProcess, list[TritonProcess]]:
             tritons = []
-            for place, engine in enumerate(engines):
-                triton = TritonProcess(engine, tmp_path / f"triton{place}")
+            for number, engine in enumerate(engines):
+                triton = TritonProcess(engine, tmp_path / f"triton{number}")
                 triton.start()
                 stack.callback(triton.kill)
                 tritons.append(triton)

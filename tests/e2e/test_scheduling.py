@@ -71,7 +71,7 @@ class Requests:
 
 
 @pytest.mark.parametrize("priority_of_the_first", [0, 2], ids=["default", "explicit"])
-def test_the_urgent_overtake_the_default_and_bulk_waits_for_all(
+def test_the_urgent_overtake_the_default_and_batches_wait_for_all(
     server: Server, priority_of_the_first: int
 ) -> None:
     """Requests without a priority stand where priority 2 stands: behind 1, before 3."""
@@ -79,14 +79,14 @@ def test_the_urgent_overtake_the_default_and_bulk_waits_for_all(
         requests = Requests(server, pool)
         sent = [requests.send("first", priority_of_the_first) for _ in range(DEFAULTS - 2)]
         requests.wait_until_queued(DEFAULTS - 5)
-        sent.append(requests.send("bulk", 3))
+        sent.append(requests.send("batch", 3))
         requests.wait_until_queued(2)
         sent += [requests.send("second") for _ in range(2)]
         sent.append(requests.send_text("urgent", 1))
-        for one in sent:
-            one.result(timeout=60)
+        for request in sent:
+            request.result(timeout=60)
     ended = requests.ended
-    assert ended[-1] == "bulk", ended
+    assert ended[-1] == "batch", ended
     assert ended.index("urgent") < len(ended) - 5, ended
     assert ended.index("second") > ended.index("urgent"), ended
 
@@ -100,6 +100,6 @@ def test_a_request_may_shorten_its_time_in_the_queue(server: Server) -> None:
         impatient = partial(requests.send("impatient", timeout_us=1_000).result, timeout=60)
         with pytest.raises(grpc.InferenceServerException, match="timeout expired"):
             impatient()
-        for one in sent:
-            one.result(timeout=60)
+        for request in sent:
+            request.result(timeout=60)
     assert requests.ended == ["patient"] * 4

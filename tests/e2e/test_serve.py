@@ -30,7 +30,7 @@ def test_a_stop_leaves_no_process_and_no_shared_memory(number: int, tmp_path: Pa
     with serving(tmp_path, GOLDEN_ENGINE) as server:
         assert server.classify(**BODY).status_code == 200
         below = descendants(server.process.pid)
-        assert len(below) >= 5, "Triton, its three stubs and the gateway"
+        assert len(below) >= 7, "Triton, its three stubs, the gateway, the control plane and the worker"
         assert segments(server)
         code, _ = server.stop(number)
     assert code == 0
@@ -77,7 +77,7 @@ def test_a_triton_past_help_is_replaced_and_errors_are_prompt_until_then(
 ) -> None:
     """Without a Python process it is ready and only fails; stopped, it says nothing at all.
 
-    Seen failing without `Supervisor._until_triton_is_ill`: the errors go on for ever.
+    Seen failing with a supervisor that only waits for Triton to end: the errors go on for ever.
     """
     with serving(tmp_path, GOLDEN_ENGINE) as server:
         old = server.triton_pid()
@@ -140,14 +140,19 @@ def failing(server: Server) -> str:
     return printed
 
 
-@pytest.mark.parametrize(("place", "flag"), [(0, "--port"), (1, "--triton-http-port"), (2, "--triton-grpc-port")])
-def test_a_taken_port_is_named_with_the_flag_that_moves_it(place: int, flag: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("index", "flag"),
+    enumerate(
+        ("--port", "--triton-http-port", "--triton-grpc-port", "--triton-metrics-port", "--control-plane-port")
+    ),
+)
+def test_a_taken_port_is_named_with_the_flag_that_moves_it(index: int, flag: str, tmp_path: Path) -> None:
     server = Server(tmp_path, GOLDEN_ENGINE)
     with socket.socket() as other:
-        other.bind(("127.0.0.1", server.ports[place]))
+        other.bind(("127.0.0.1", server.ports[index]))
         other.listen()
         printed = failing(server)
-    assert f"127.0.0.1:{server.ports[place]}" in printed
+    assert f"127.0.0.1:{server.ports[index]}" in printed
     assert flag in printed
 
 

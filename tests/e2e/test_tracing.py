@@ -54,8 +54,14 @@ def test_a_request_and_its_call_to_triton_reach_the_collector(server: Server, tm
         answer = httpx.post(f"{gateway.url}/v1/classify", json=body, headers=headers, trust_env=False)
         assert answer.status_code == 200, answer.text
         gateway.stop()
-    spans = [s for one in received for r in one.resource_spans for scope in r.scope_spans for s in scope.spans]
+    spans = [
+        span
+        for request in received
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
     ours = {span.name: span for span in spans if span.trace_id.hex() == TRACE}
     assert set(ours) == {"POST /v1/classify", "infer zero_shot_logits"}
     assert ours["infer zero_shot_logits"].parent_span_id == ours["POST /v1/classify"].span_id
-    assert "手机".encode() not in b"".join(one.SerializeToString() for one in received)
+    assert "手机".encode() not in b"".join(request.SerializeToString() for request in received)

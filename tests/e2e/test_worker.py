@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 import pytest
@@ -15,7 +15,8 @@ from tests.e2e.replicas import OPERATOR
 LINES, PAIRS_PER_MINUTE = 100, 600
 PAIRS = LINES * len(LABELS)
 LINES_AT_ONCE = 64
-"""More pairs than a tenant's requests may have ahead of them at the throughput of the paced Triton."""
+MANY_LABELS = [f"标签{number}" for number in range(24)]
+"""Together more pairs than a request may have ahead of it at the throughput of the paced Triton."""
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,9 @@ def client(slow: Paced, request: pytest.FixtureRequest) -> Iterator[httpx.Client
         yield client
 
 
-def bodies(lines: int) -> list[dict[str, object]]:
+def bodies(lines: int, labels: Sequence[str] = LABELS) -> list[dict[str, object]]:
     """No pair is asked for twice."""
-    return [{"text": f"第{number}条", "labels": list(LABELS)} for number in range(lines)]
+    return [{"text": f"第{number}条", "labels": list(labels)} for number in range(lines)]
 
 
 def lines_refused(slow: Paced) -> float:
@@ -79,7 +80,7 @@ def test_a_request_beside_a_batch_of_the_same_tenant_is_answered(
     slow: Paced, client: httpx.Client, verdict: Callable[[str, str], None]
 ) -> None:
     """As an equal of the lines it would be refused as `overloaded`: so many of its tenant's pairs are queued."""
-    batch_id = create_batch(client, bodies(5_000))
+    batch_id = create_batch(client, bodies(5_000, MANY_LABELS))
     try:
         wait_for_lines(client, batch_id, 2 * LINES_AT_ONCE)
         answers = [
