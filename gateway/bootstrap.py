@@ -97,9 +97,11 @@ def create_app(
         lambda url: backend or TritonClient(triton_http, url, settings.length_buckets, tracing, probe_http),
         patience_s=PATIENCE * settings.deadline_s,
     )
+    # Pairs of different buckets are executed apart, so more are needed to fill executions.
+    tokens_per_replica = settings.tokens_per_replica * (2 if settings.length_buckets else 1)
     queue = FairQueue(
         settings.max_tokens_in_flight,
-        lambda: round(load_balancer.capacity * settings.tokens_per_replica),
+        lambda: round(load_balancer.capacity * tokens_per_replica),
         settings.max_queue_delay_s,
     )
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)

@@ -71,8 +71,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     least 32."""
     max_queue_delay_s: Seconds = 1.0
     """Longest time that a request may be expected to queue, at the present throughput; others are refused."""
-    tokens_per_replica: Count = 8_192
-    """Tokens at one replica of Triton at a time; the others queue in the gateway, fairly between tenants."""
+    tokens_per_replica: Count = 4_096
+    """Tokens at one replica of Triton at a time, twice as many with length buckets; the others queue in the
+    gateway, fairly between tenants."""
     max_pairs_per_call: Count = 64
     """Pairs of one call to Triton; at most the engine's `max_batch_size`."""
     max_tokens_per_call: Count = 2_048
