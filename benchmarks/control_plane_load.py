@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -78,9 +79,11 @@ def upload(job: Uploads) -> Counter[str]:
                 connection.putheader("Authorization", f"Bearer {job.keys[number % len(job.keys)]}")
                 connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
                 connection.putheader("Content-Length", str(size))
-                connection.endheaders(HEAD)
-                connection.sock.sendfile(file)
-                connection.send(TAIL)
+                # A server that refuses an upload may answer and close before it has read the whole body.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.endheaders(HEAD)
+                    connection.sock.sendfile(file)
+                    connection.send(TAIL)
             response = connection.getresponse()
             response.read()
         except (OSError, HTTPException) as error:

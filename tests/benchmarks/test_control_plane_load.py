@@ -20,14 +20,18 @@ CONTENT = b'{"custom_id": "1"}\n' * 100
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Takes uploads, refuses those of the key `poor`, and lists five items in pages of two."""
+    """Takes uploads, refuses those of `poor` and, unread, of `hasty`, and lists five items in pages of two."""
 
     protocol_version = "HTTP/1.1"
     server: Recorder
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
         key = self.headers["Authorization"]
+        if "hasty" in key:
+            self.answer(503, b"{}")
+            self.close_connection = True
+            return
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.uploads[key, CONTENT in body and b'name="purpose"' in body] += 1
         self.answer(409 if "poor" in key else 200, b"{}")
 
@@ -73,6 +77,14 @@ def test_each_upload_has_the_whole_file_and_tenants_take_turns(recorder: Recorde
     job = Uploads("127.0.0.1", recorder.server_port, ["rich", "poor"], str(file), 6)
     assert upload(job) == {"200": 3, "409": 3}
     assert recorder.uploads == {("Bearer rich", True): 3, ("Bearer poor", True): 3}
+
+
+def test_an_upload_that_is_refused_unread_has_the_status_of_its_response(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_bytes(CONTENT * 10_000)
+    assert upload(Uploads("127.0.0.1", recorder.server_port, ["hasty"], str(file), 2)) == {"503": 2}
 
 
 def test_listings_follow_pages_and_begin_again(recorder: Recorder) -> None:
