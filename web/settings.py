@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_origin
 
@@ -115,7 +114,6 @@ def _convert(text: str, kind: Any) -> Any:
     return msgspec.convert(text, kind, strict=False)
 
 
-@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens on `host`."""
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -66,10 +67,15 @@ class LocalCallers:
         self._check_host(dict(request.scope["headers"]).get(b"host", b""))
 
     def _check_host(self, value: bytes) -> None:
-        match = _HOST.fullmatch(value)
-        name = match[1].strip(b"[]").lower() if match else b""
-        if name != self._host and not is_loopback(name.decode("latin-1")):
+        if not _names_this_machine(value, self._host):
             raise Unauthorized("the Host header does not name this machine, so a key is needed")
+
+
+@lru_cache(maxsize=64)
+def _names_this_machine(value: bytes, own: bytes) -> bool:
+    match = _HOST.fullmatch(value)
+    name = match[1].strip(b"[]").lower() if match else b""
+    return name == own or is_loopback(name.decode("latin-1"))
 
 
 def _has_body(headers: Mapping[bytes, bytes]) -> bool:
