@@ -142,8 +142,10 @@ def failing(server: Server) -> str:
 
 @pytest.mark.parametrize(
     ("index", "flag"),
-    enumerate(
-        ("--port", "--triton-http-port", "--triton-grpc-port", "--triton-metrics-port", "--control-plane-port")
+    list(
+        enumerate(
+            ("--port", "--triton-http-port", "--triton-grpc-port", "--triton-metrics-port", "--control-plane-port")
+        )
     ),
 )
 def test_a_taken_port_is_named_with_the_flag_that_moves_it(index: int, flag: str, tmp_path: Path) -> None:
