@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
 from control_plane.api.authentication import HeaderAuthentication
@@ -49,6 +48,7 @@ from web.metrics import HttpMetrics
 from web.middleware import Middleware
 from web.operations import routes_of
 from web.problems import Problems
+from web.same_user import aiohttp_transport
 from web.server import Draining
 from web.tracing import Tracing
 
@@ -160,7 +160,7 @@ def create_worker(
     """Tests give a `gateway` and a `clock`."""
     database, clock = Database(settings.database_url), clock or SystemClock()
     http = httpx.AsyncClient(
-        transport=AiohttpTransport(limits=httpx.Limits(max_connections=settings.batch_lines_at_once)),
+        transport=aiohttp_transport(settings.batch_lines_at_once, same_user=settings.same_user),
         trust_env=False,
     )
     worker = Worker(

@@ -73,6 +73,8 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     """Address of the gateway that classifies the lines. Set by `wanneng serve`."""
     internal_key: Secret = ""
     """Secret by which the gateway recognizes the worker, at least 32 characters. Set by `wanneng serve`."""
+    same_user: bool = False
+    """Connect to the gateway on loopback only where the same user or root listens. Set by `wanneng serve`."""
     max_batch_lines: Count = 50_000
     """Lines of one batch."""
     max_batch_output_bytes: Count = 256_000_000

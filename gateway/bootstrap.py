@@ -10,7 +10,6 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
 from gateway.api.classifications import Classifications
@@ -57,6 +56,7 @@ from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.operations import routes_of
 from web.problems import Problems
+from web.same_user import aiohttp_transport
 from web.server import Draining
 from web.tracing import Tracing
 
@@ -90,7 +90,9 @@ def create_app(
     clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
-    triton_http, probe_http = _triton_http(MAX_TRITON_CONNECTIONS), _triton_http(MAX_PROBES)
+    triton_http, probe_http = (
+        _triton_http(max_connections, settings) for max_connections in (MAX_TRITON_CONNECTIONS, MAX_PROBES)
+    )
     forward_http = _forward_http(settings)
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
@@ -219,13 +221,10 @@ def _default_quota(settings: Settings) -> Quota:
     )
 
 
-def _triton_http(max_connections: int) -> httpx.AsyncClient:
+def _triton_http(max_connections: int, settings: Settings) -> httpx.AsyncClient:
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
-    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(limits=limits),
-        trust_env=False,
-    )
+    transport = aiohttp_transport(max_connections, same_user=settings.same_user)
+    return httpx.AsyncClient(transport=transport, trust_env=False)
 
 
 def _forward_http(settings: Settings) -> httpx.AsyncClient:

@@ -41,6 +41,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     control_plane_url: str = ""
     """Address to which requests for tenants, keys, label sets, usage, files, batches and the page are forwarded;
     empty: they are answered with 501. Set by `wanneng serve`."""
+    same_user: bool = False
+    """Connect to Triton and the control plane on loopback only where the same user or root listens. Set by
+    `wanneng serve`."""
     max_forwarded_requests: Count = 64
     """Requests forwarded to the control plane at a time; others are refused at once."""
     forward_timeout_s: Seconds = 310.0

@@ -41,9 +41,12 @@ def _listeners(port: int) -> set[int]:
     """The users who listen on a TCP port of any address."""
     users = set()
     for table in TABLES:
-        with suppress(OSError):
-            for line in table.read_text(encoding="ascii").splitlines()[1:]:
-                columns = line.split()
-                if columns[STATE] == LISTEN and int(columns[LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
+        with suppress(OSError), table.open(encoding="ascii") as lines:
+            next(lines)
+            for columns in map(str.split, lines):
+                # Those that listen come first, before all connections.
+                if columns[STATE] != LISTEN:
+                    break
+                if int(columns[LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
                     users.add(int(columns[UID]))
     return users

@@ -117,3 +117,47 @@ def _exchange(port: int, request: bytes, end: bytes | None = None) -> bytes:
         except (TimeoutError, ConnectionError):
             pass
     return answer
+
+
+SQUAT = r"""
+import select, socket, sys, time
+port = int(sys.argv[1])
+while True:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(100)
+        break
+    except OSError:
+        listener.close()
+        time.sleep(0.001)
+print("listening", flush=True)
+heard = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    if select.select([listener], [], [], 0.05)[0]:
+        listener.accept()
+        heard += 1
+print(heard)
+"""
+
+
+class Squatter:
+    """Listens on a port of another user's server as soon as that leaves it for a moment."""
+
+    def __init__(self, port: int) -> None:
+        self._process = subprocess.Popen(
+            ["runuser", "-u", NOBODY, "--", SYSTEM_PYTHON, "-c", SQUAT, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+        )
+
+    def wait_until_listening(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "listening\n"
+
+    def connections(self) -> int:
+        """How many came; it leaves the port."""
+        return int(self._process.communicate("\n", timeout=10)[0])

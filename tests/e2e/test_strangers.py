@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +20,11 @@ import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.e2e.server import Server, command_line, descendants, free_ports
-from tests.e2e.strangers import grpc_call, http_request, http_with_trailer, readable
+from tests.e2e.server import ROOT, Server, command_line, descendants, free_ports, serving
+from tests.e2e.strangers import Squatter, grpc_call, http_request, http_with_trailer, readable
 from tests.e2e.test_page import FLAGS
 
+GOLDEN_ENGINE = ROOT / "tests/golden/small"
 TEXT = "只有我知道的秘密文本 7f3a"
 LABELS = ["投诉", "咨询"]
 CLASSIFY: dict[str, Any] = {"text": TEXT, "labels": LABELS}
@@ -434,3 +437,35 @@ def test_a_browser_shows_nothing_of_the_server_under_a_rebound_name(attacked: At
     assert ours is not None
     assert ours.status == 200
     assert page.evaluate(read, "/v1/label-sets") == 200
+
+
+@pytest.mark.parametrize("part", ["Triton", "the control plane"])
+def test_whoever_takes_the_port_of_a_part_that_ended_hears_nothing(tmp_path: Path, part: str) -> None:
+    """Texts and keys go to what the same user listens on alone; when the port is free again, all is well again."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    with serving(tmp_path, GOLDEN_ENGINE) as server:
+        secret = {"Authorization": f"Bearer {(tmp_path / 'local.key').read_text(encoding='utf-8').strip()}"}
+
+        def ask() -> int:
+            if part == "Triton":
+                return server.classify(text=f"秘密 {time.monotonic()}", labels=LABELS).status_code
+            url = f"{server.url}/v1/label-sets"
+            return httpx.get(url, headers=secret, timeout=30, trust_env=False).status_code
+
+        assert ask() == 200
+        port = int(server.triton_http.rpartition(":")[2]) if part == "Triton" else server.ports[4]
+        command = "bin/tritonserver" if part == "Triton" else "-m control_plane serve"
+        squatter = Squatter(port)
+        pid = next(pid for pid in descendants(server.process.pid) if command in command_line(pid))
+        os.kill(pid, signal.SIGKILL)
+        squatter.wait_until_listening()
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            assert ask() == 503
+            time.sleep(0.1)
+        assert squatter.connections() == 0
+        deadline = time.monotonic() + 90
+        while ask() != 200:
+            assert time.monotonic() < deadline, f"{part} did not come back"
+            time.sleep(0.2)

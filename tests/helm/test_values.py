@@ -92,13 +92,13 @@ def test_latency_objectives_are_bounds_of_the_histogram() -> None:
 
 
 def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> None:
-    """All but those that the chart sets itself."""
+    """All but those that the chart sets itself, and the one that is for a single machine."""
     set_by_the_chart = {
         "gateway": {"HOST", "PORT", "INTERNAL_PORT", "TRITON_URL", "LENGTH_BUCKETS", "TENANTS_FILE", "DRAIN_S"}
-        | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "INTERNAL_KEY"},
+        | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "INTERNAL_KEY", "SAME_USER"},
         "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"}
         | {"INTERNAL_KEY"},
-        "worker": {"DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY"},
+        "worker": {"DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY", "SAME_USER"},
     }
     read: dict[str, type[Struct]] = {
         "gateway": GatewaySettings,

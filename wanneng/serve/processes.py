@@ -33,6 +33,7 @@ def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence
         "INTERNAL_PORT": str(settings.internal_port),
         "REQUIRE_KEY": _flag(settings.require_key),
         "TRITON_URL": settings.triton_url,
+        "SAME_USER": "true",
         "INTERNAL_KEY": internal_key,
     }
     if length_buckets:
@@ -72,6 +73,7 @@ def control_plane(settings: ServeSettings, admin_key: str, internal_key: str) ->
 def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
     variables = {
         "GATEWAY_URL": settings.url,
+        "SAME_USER": "true",
         "DATABASE_URL": settings.effective_database_url,
         "INTERNAL_KEY": internal_key,
     }

@@ -274,6 +274,17 @@ async def test_without_a_control_plane_each_request_is_a_problem_and_takes_no_pl
             assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
 
 
+async def test_where_the_same_user_must_listen_nothing_is_sent_to_a_port_that_nobody_has() -> None:
+    """As after the end of the control plane: its port is anybody's until it is back."""
+    async with planes(same_user=True) as both:
+        assert (await both.client.get("/v1/usage")).status_code == 200
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with gateway(control_plane_url=url, internal_key=INTERNAL_KEY, same_user=True) as client:
+            assert_problem(await client.get("/v1/usage"), 503, "control_plane_unavailable")
+
+
 async def test_an_answer_that_is_cut_off_is_cut_off_for_the_caller_too(caplog: pytest.LogCaptureFixture) -> None:
     control_plane = FakeControlPlane(body=(b"x" * 100,), headers=[(b"content-length", b"1000")], dies=True)
     async with planes(control_plane) as both:

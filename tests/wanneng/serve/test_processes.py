@@ -62,6 +62,7 @@ def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> Non
                 "PORT": "1",
                 "INTERNAL_PORT": "4",
                 "TRITON_URL": "http://127.0.0.1:3",
+                "SAME_USER": "true",
                 "LENGTH_BUCKETS": "32,64",
                 "REDIS_URL": "redis://r",
                 "DATABASE_URL": "sqlite:////s/wanneng.db",
@@ -86,6 +87,7 @@ def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> Non
             ["control_plane", "worker"],
             {
                 "GATEWAY_URL": "http://127.0.0.1:1",
+                "SAME_USER": "true",
                 "DATABASE_URL": "sqlite:////s/wanneng.db",
                 "INTERNAL_KEY": "internal",
             },

@@ -1,0 +1,105 @@
+"""Nothing is sent to another user of the machine who listens where a process of ours should."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from tests.fakes.server import serving
+from web.same_user import aiohttp_transport, is_ours, is_url_ours
+
+NOBODY = 65_534
+LISTENER = """
+import os, socket, sys
+os.setuid(int(sys.argv[1]))
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+sys.stdin.readline()
+listener.settimeout(0)
+try:
+    listener.accept()
+    print("somebody connected")
+except BlockingIOError:
+    print("nobody connected")
+"""
+
+
+class Squatter:
+    """Another user's process on a port of loopback."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LISTENER, str(NOBODY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def heard(self) -> str:
+        return self.process.communicate("\n")[0].strip()
+
+
+@contextmanager
+def squatter() -> Iterator[Squatter]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    made = Squatter()
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+def client(*, same_user: bool) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=aiohttp_transport(4, same_user=same_user), trust_env=False, timeout=2)
+
+
+async def hello(request: object) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+@pytest.mark.parametrize("same_user", [True, False])
+async def test_a_process_of_ours_is_connected_to(same_user: bool) -> None:
+    async with serving(Starlette(routes=[Route("/", hello)])) as url, client(same_user=same_user) as http:
+        assert is_url_ours(url)
+        for _ in range(3):
+            assert (await http.get(url)).text == "hello"
+
+
+async def test_nothing_is_sent_to_another_users_process() -> None:
+    with squatter() as other:
+        assert not is_ours("127.0.0.1", other.port)
+        async with client(same_user=True) as http:
+            for host in ("127.0.0.1", "localhost"):
+                with pytest.raises(httpx.TransportError):
+                    await http.post(f"http://{host}:{other.port}/", content=b"a secret")
+        assert other.heard() == "nobody connected"
+
+
+async def test_whoever_does_not_ask_connects_to_anybody() -> None:
+    with squatter() as other:
+        async with client(same_user=False) as http:
+            with pytest.raises(httpx.TransportError):
+                await http.post(f"http://127.0.0.1:{other.port}/", content=b"a secret")
+        assert other.heard() == "somebody connected"
+
+
+def test_a_port_on_which_nobody_listens_is_not_ours() -> None:
+    """Somebody may be faster than the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+        assert is_ours("127.0.0.1", port)
+    assert not is_ours("127.0.0.1", port)
+
+
+def test_other_machines_are_not_asked_who_listens() -> None:
+    assert is_ours("10.0.0.1", 1)
+    assert is_url_ours("http://triton.example:8000")

@@ -1,0 +1,76 @@
+"""Connections to loopback, where any user of the machine may listen on a port that its owner has just left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from web.settings import is_loopback
+
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+LISTEN = "0A"
+"""A state in these tables."""
+LOCAL_ADDRESS, STATE, UID = 1, 3, 7
+"""Their columns (proc(5))."""
+ROOT = 0
+
+
+def is_ours(host: str, port: int) -> bool:
+    """Whether this user or root, and nobody else, listens on a port of loopback; True for any other address."""
+    if not is_loopback(host) or not TABLES[0].exists():
+        return True
+    users = _listeners(port)
+    return bool(users) and users <= {os.geteuid(), ROOT}
+
+
+def is_url_ours(url: str) -> bool:
+    """As `is_ours`, of an `http` URL."""
+    parts = urlsplit(url)
+    return is_ours(parts.hostname or "", parts.port or 80)
+
+
+def aiohttp_transport(max_connections: int, *, same_user: bool) -> AiohttpTransport:
+    """httpx over aiohttp; `same_user`: it connects on loopback to what is ours alone."""
+    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+    if not same_user:
+        return AiohttpTransport(limits=limits)
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=max_connections, keepalive_timeout=limits.keepalive_expiry, socket_factory=_our_socket
+        )
+        return aiohttp.ClientSession(connector=connector)
+
+    return AiohttpTransport(limits=limits, client=session)
+
+
+def _our_socket(address_info: Any) -> socket.socket:
+    """aiohttp's way to make one for a connection: refused where nobody of ours listens."""
+    family, kind, protocol, _, address = address_info
+    if not is_ours(*address[:2]):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, f"another user listens on port {address[1]}, or nobody")
+    return socket.socket(family, kind, protocol)
+
+
+def _listeners(port: int) -> set[int]:
+    """The users who listen on a TCP port of any address."""
+    users = set()
+    for table in TABLES:
+        with suppress(OSError), table.open(encoding="ascii") as lines:
+            next(lines)
+            for columns in map(str.split, lines):
+                # Those that listen come first, before all connections.
+                if columns[STATE] != LISTEN:
+                    break
+                if int(columns[LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
+                    users.add(int(columns[UID]))
+    return users
