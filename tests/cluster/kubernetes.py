@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,10 @@ from tests.helm.tools import CHART, ROOT, Object, tool
 
 TIMEOUT_S = 60.0
 LONG_S = 300.0
+CONNECT_S = 2.0
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+OWNER = "wanneng.io/namespace"
+"""Label of volumes, which have no namespace themselves."""
 
 
 class CommandFailed(Exception):
@@ -88,6 +93,17 @@ class Release:
             self.kubernetes.helm(verb, self.name, str(chart), *arguments, timeout_s=timeout_s + TIMEOUT_S)
         except CommandFailed as error:
             raise CommandFailed(f"{error}\n{self._termination_messages()}") from None
+        if "--wait" in options:
+            eventually("every Service leads to its Pods", self._services_lead_to_pods)
+
+    def _services_lead_to_pods(self) -> bool:
+        """Helm waits for Pods only, and kube-proxy programs a Service some time later."""
+        return all(
+            is_open(service["spec"]["clusterIP"], port["port"])
+            for service in self.objects("services")
+            if service["spec"]["clusterIP"] != "None"
+            for port in service["spec"]["ports"]
+        )
 
     def _termination_messages(self) -> str:
         messages = []
@@ -102,10 +118,12 @@ class Release:
     def delete(self) -> None:
         """Without waiting for it."""
         self.kubernetes.kubectl("delete", "namespace", self.namespace, "--wait=false")
+        volumes = f"--selector={OWNER}={self.namespace}"
+        self.kubernetes.kubectl("delete", "persistentvolumes", volumes, "--wait=false")
 
     def claim(self, folder: Path) -> None:
         """Create the claim `engines` on a folder of this machine, which is the cluster's only real node."""
-        name = f"engines-{self.namespace}"
+        name = f"engines-{uuid.uuid4().hex[:8]}"
         size, modes = {"storage": "1Gi"}, ["ReadWriteMany"]
         volume = {
             "capacity": size,
@@ -122,7 +140,12 @@ class Release:
         }
         metadata = {"name": "engines", "namespace": self.namespace}
         self.kubernetes.apply(
-            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": name, "labels": {OWNER: self.namespace}},
+                "spec": volume,
+            },
             {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim},
         )
 
@@ -197,6 +220,12 @@ class Release:
             timeout=timeout_s,
         )
         return done.returncode, done.stdout + done.stderr
+
+
+def is_open(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(CONNECT_S)
+        return probe.connect_ex((address, port)) == 0
 
 
 def eventually(what: str, check: Callable[[], Any], timeout_s: float = 120.0) -> Any:

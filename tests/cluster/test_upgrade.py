@@ -19,7 +19,19 @@ from tests.helm.tools import ROOT, Object
 from tests.postgresql import PostgresServer
 
 COMMIT = "1cf99d3e6edf7c6f13f71aeca47ec7dba25c867a"
-PATHS = (".dockerignore", "LICENSE", "gateway", "helm", "pyproject.toml", "requirements")
+PATHS = (
+    ".dockerignore",
+    "LICENSE",
+    "embedded",
+    "engine",
+    "gateway",
+    "helm",
+    "model_repository",
+    "pyproject.toml",
+    "python_backend",
+    "requirements",
+    "wanneng",
+)
 IMAGES = "localhost/wanneng-before"
 KINDS = (
     "deployments",
@@ -35,7 +47,7 @@ TEXTS = [f"第{number}次来电，要求退款" for number in range(40)]
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the gateway's image and the chart were made of at that commit."""
+    """What the images and the chart were made of at that commit."""
     if subprocess.run(["git", "cat-file", "-e", COMMIT], check=False, cwd=ROOT, capture_output=True).returncode:
         pytest.skip(f"commit {COMMIT[:7]} is missing; run git fetch --unshallow")
     folder = tmp_path_factory.mktemp("before")
@@ -82,14 +94,17 @@ def release(
     namespaced: Callable[[dict[str, Any]], Release],
     before: Path,
 ) -> Release:
-    """With a database, installed from the old chart and the old gateway's image. No worker takes batches yet."""
+    """With a database, installed from the old chart and the old images. No worker takes batches yet."""
     assert kubernetes.own is not None
-    images.load(kubernetes, kubernetes.own, before, ("gateway",), IMAGES, COMMIT)
+    images.load(kubernetes, kubernetes.own, before, images.NAMES, IMAGES, COMMIT)
     made = namespaced(
         {
             "database": {"url": create_database(postgresql, "upgrade")},
             "networkPolicies": {"egress": EGRESS},
-            "images": {"gateway": {"repository": f"{IMAGES}-gateway"}},
+            "images": {
+                "gateway": {"repository": f"{IMAGES}-gateway"},
+                "tritonCpu": {"repository": f"{IMAGES}-triton"},
+            },
             "pools": {"cpu": {"replicas": 1}},
             "worker": {"replicas": 0},
         }

@@ -56,12 +56,15 @@ def test_demand_above_the_target_adds_replicas(release: Release, prometheus: Pro
     ((_, value),) = eventually("demand is recorded", lambda: [s for s in prometheus.query(demanded) if s[1] > 16])
     assert value > 16
     eventually("the pool has its maximum", lambda: replicas(release) == MAX_REPLICAS, 120)
-    (scaler,) = release.objects("hpa")
-    assert {metric["external"]["metric"]["name"] for metric in scaler["status"]["currentMetrics"]} == {
-        "wanneng:pool_pairs_demanded",
-        "wanneng:pool_queue_ratio",
-    }
+    metrics = {"wanneng:pool_pairs_demanded", "wanneng:pool_queue_ratio"}
+    eventually("the autoscaler reads both metrics", lambda: metrics_of_autoscaler(release) == metrics, 60)
     eventually("every gateway uses the new replicas", lambda: available(prometheus) == [MAX_REPLICAS] * 2)
+
+
+def metrics_of_autoscaler(release: Release) -> set[str]:
+    """Without those that have no value yet."""
+    (scaler,) = release.objects("hpa")
+    return {m["external"]["metric"]["name"] for m in scaler["status"]["currentMetrics"] if "external" in m}
 
 
 def available(prometheus: Prometheus) -> list[float]:
