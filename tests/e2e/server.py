@@ -147,3 +147,5 @@ def serving(
     finally:
         if server.process.poll() is None:
             server.stop()
+        else:
+            server.process.communicate()
