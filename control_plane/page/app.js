@@ -260,6 +260,7 @@ async function saveSet() {
     state.version = saved.version;
     await listSets();
     $("set").value = name;
+    clearTimeout(counting); // a count of what was typed before would take the message away
     $("counter").textContent = translate("saved")(`${saved.name}@${saved.version}`);
   } catch (error) {
     show(error);
