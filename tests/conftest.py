@@ -12,7 +12,7 @@ settings.register_profile("wanneng", deadline=None)
 settings.load_profile("wanneng")
 
 
-SERVICES = frozenset({"postgresql", "redis_server"})
+SERVICES = frozenset({"postgresql", "own_postgresql", "redis_server"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
