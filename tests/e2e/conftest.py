@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.e2e.attacked import Attacked, attacked_server
 from tests.e2e.server import Server, serving
 
 # The tests ask for more at once than a slow machine computes in the second that is the default.
@@ -24,6 +25,13 @@ def padded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(
         tmp_path_factory.mktemp("padded"), config_name="local-padded", WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def attacked() -> Iterator[Attacked]:
+    """A server that needs no key, and whose secrets are known; each module has its own."""
+    with attacked_server() as running:
         yield running
 
 

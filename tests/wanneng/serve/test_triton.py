@@ -41,7 +41,7 @@ def test_every_address_of_triton_is_the_one_that_was_asked_for(tmp_path: Path) -
 
 
 def test_the_header_that_opens_the_closed_apis_cannot_be_sent(tmp_path: Path) -> None:
-    """`ps` shows it to everybody; tests/e2e/test_strangers.py sends it to a real Triton in every way."""
+    """`ps` shows it to everybody; tests/e2e/test_closed_triton.py sends it to a real Triton in every way."""
     command = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path)).command
     options = dict(argument.partition("=")[::2] for argument in command)
     for name in ("--http-restricted-api", "--grpc-restricted-protocol"):
