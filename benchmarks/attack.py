@@ -4,7 +4,8 @@
 each with a text that was never sent before, while each attack runs for ten seconds. Promises: no request fails,
 the p99 stays below twice that right before the attack, the gateway's event loop is never held for more than 50
 ms, and no process is restarted. Then two tenants ask without pause, one with long texts, one with short ones:
-each gets half of the engine's tokens. Leave the machine to it: whatever else runs shows in the p99.
+each gets half of the engine's tokens. Leave the machine to it: whatever else runs shows in the p99. The cores
+are kept busy all the while (`busy_cores.py`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from benchmarks.attack_report import Attacked, as_json, render
 from benchmarks.attacks import ATTACKS, LONG_TEXT, TENANTS, Job, encode_job
@@ -36,7 +35,7 @@ from benchmarks.disturbances import (
     listings,
     uploads,
 )
-from benchmarks.planes import TIMEOUT_S, classify_until, measure_undisturbed, p99_s
+from benchmarks.neighbour import TIMEOUT_S, neighbour, p99_s
 from loadtest.budget import Promise
 from tests.e2e.server import ROOT, Server, command_line, descendants, serving
 
@@ -137,27 +136,20 @@ def bulk_attacks(scale: Scale, file: Path) -> list[Disturbance]:
 async def measure_attacks(subject: Subject, scale: Scale, attacks: Sequence[Disturbance]) -> list[Attacked]:
     """Measure each attack against the server right before it, all on the same connections."""
     measurements = []
-    async with httpx.AsyncClient(
-        transport=AiohttpTransport(),
-        base_url=subject.server.url,
-        headers=bearer(subject.key),
-        timeout=TIMEOUT_S,
-        trust_env=False,
-    ) as http:
-        texts = count()
-        await classify_until(http, texts, scale.warm_up_s)
+    async with neighbour(subject) as beside:
+        await beside.classify_until(scale.warm_up_s)
         for attack in attacks:
-            undisturbed = await measure_undisturbed(http, texts, scale.undisturbed_s)
-            processes, blocked = processes_of(subject.server), await read_blocked(http)
+            undisturbed = await beside.undisturbed(scale.undisturbed_s)
+            processes, blocked = processes_of(subject.server), await read_blocked(beside.http)
             running = asyncio.ensure_future(attack.run(subject))
-            samples = await classify_until(http, texts, scale.attack_s, running)
+            samples = await beside.classify_until(scale.attack_s, running)
             measurements.append(
                 Attacked(
                     attack.name,
                     samples,
                     p99_s(undisturbed),
                     responses=running.result(),
-                    blocked_s=max_blocked_s(blocked, await read_blocked(http)),
+                    blocked_s=max_blocked_s(blocked, await read_blocked(beside.http)),
                     restarted=sorted({name for name, _ in processes ^ processes_of(subject.server)}),
                 )
             )

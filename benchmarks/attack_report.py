@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.planes import Measurement, align
+from benchmarks.neighbour import COLUMNS, Measurement, align
 from loadtest.budget import Promise
 
 MAX_BLOCKED_S = 0.05
@@ -40,23 +40,13 @@ class Attacked(Measurement):
 
 def render(measurements: Sequence[Attacked]) -> str:
     """A table with a row for each attack, and what failed."""
-    rows = [("attack", "requests", "failed", "p99", "undisturbed", "ratio", "event loop", "promise", "answers")]
+    rows: list[tuple[str, ...]] = [("attack", *COLUMNS, "event loop", "promise", "answers")]
     failures = []
     for row in measurements:
-        rows.append(
-            (
-                row.disturbance,
-                str(len(row.samples)),
-                str(row.faults.total()),
-                f"{row.p99_s * 1000:.0f} ms",
-                f"{row.undisturbed_p99_s * 1000:.0f} ms",
-                f"{row.p99_s / row.undisturbed_p99_s:.2f}",
-                f"<= {row.blocked_s:g} s",
-                "kept" if row.kept else "BROKEN",
-                ", ".join(f"{number} × {status}" for status, number in sorted(row.responses.items())),
-            )
-        )
-        failures += [f"{row.disturbance}: {number} × {fault}" for fault, number in sorted(row.faults.items())]
+        answers = ", ".join(f"{number} × {status}" for status, number in sorted(row.responses.items()))
+        kept = "kept" if row.kept else "BROKEN"
+        rows.append((row.disturbance, *row.cells, f"<= {row.blocked_s:g} s", kept, answers))
+        failures += row.failures
         if row.restarted:
             failures.append(f"{row.disturbance}: restarted {', '.join(row.restarted)}")
     return "\n".join([*align(rows), *failures])
@@ -66,12 +56,8 @@ def as_json(row: Attacked) -> dict[str, Any]:
     """A measurement as `make attack` stores it."""
     return {
         "attack": row.disturbance,
-        "requests": len(row.samples),
-        "failed": row.faults.total(),
-        "p99_ms": round(row.p99_s * 1000, 1),
-        "undisturbed_p99_ms": round(row.undisturbed_p99_s * 1000, 1),
+        **row.as_json(),
         "event_loop_held_s": row.blocked_s,
         "restarted": list(row.restarted),
         "answers": dict(sorted(row.responses.items())),
-        "kept": row.kept,
     }

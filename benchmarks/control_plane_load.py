@@ -1,12 +1,13 @@
 """Puts load on the control plane: uploads all at once, or listings in a loop. Run by `planes.py` as a process.
 
 It reads its job as JSON from standard input and prints the number of responses by status as JSON. It has a process
-of its own, and the cheapest client there is, so that it takes little from what is measured meanwhile.
+of its own with the lowest priority, and the cheapest client there is: clients do not run on the server's cores.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -26,6 +27,7 @@ HEAD = (
 ).encode()
 TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 TIMEOUT_S = 300.0
+LOWEST_PRIORITY = 19
 LISTERS = 4
 PAUSE_S = 0.1
 """After a response that is not 200."""
@@ -55,6 +57,7 @@ class Listings:
 
 def main() -> None:
     """Run one job."""
+    os.nice(LOWEST_PRIORITY)
     job = json.load(sys.stdin)
     kinds: dict[str, Callable[..., Any]] = {"Uploads": Uploads, "Listings": Listings}
     parsed = kinds[job.pop("kind")](**job)

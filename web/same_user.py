@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -32,12 +32,6 @@ def is_ours(host: str, port: int) -> bool:
     return bool(users) and users <= {os.geteuid(), ROOT}
 
 
-def is_url_ours(url: str) -> bool:
-    """As `is_ours`, of an `http` URL."""
-    parts = urlsplit(url)
-    return is_ours(parts.hostname or "", parts.port or 80)
-
-
 def aiohttp_transport(max_connections: int, *, same_user: bool) -> AiohttpTransport:
     """httpx over aiohttp; `same_user`: it connects on loopback to what is ours alone."""
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
@@ -53,11 +47,24 @@ def aiohttp_transport(max_connections: int, *, same_user: bool) -> AiohttpTransp
     return AiohttpTransport(limits=limits, client=session)
 
 
+async def connect_to_ours(event: str, info: Mapping[str, Any]) -> None:
+    """A `trace` for requests over httpx's own transport: `httpx.ConnectError` where nobody of ours listens.
+
+    Only new connections are checked: a kept one still leads to the process that accepted it.
+    """
+    if event == "connection.connect_tcp.started" and not is_ours(info["host"], info["port"]):
+        raise httpx.ConnectError(_refusal(info["port"]))
+
+
+def _refusal(port: int) -> str:
+    return f"another user listens on port {port}, or nobody"
+
+
 def _our_socket(address_info: Any) -> socket.socket:
     """aiohttp's way to make one for a connection: refused where nobody of ours listens."""
     family, kind, protocol, _, address = address_info
     if not is_ours(*address[:2]):
-        raise ConnectionRefusedError(errno.ECONNREFUSED, f"another user listens on port {address[1]}, or nobody")
+        raise ConnectionRefusedError(errno.ECONNREFUSED, _refusal(address[1]))
     return socket.socket(family, kind, protocol)
 
 

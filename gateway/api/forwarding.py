@@ -20,7 +20,7 @@ from gateway.tenancy.authentication import GatewayAuthentication
 from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
-from web.same_user import is_url_ours
+from web.same_user import connect_to_ours
 
 PATHS = (
     "/v1/tenants",
@@ -147,14 +147,13 @@ class Forwarding:
         return [(b"authorization", authorization), (b"x-wanneng-tenant", LOCAL_TENANT_ID.encode())]
 
     async def _exchange(self, request: Request, credentials: Credentials | None, send: Send) -> None:
-        if self._settings.same_user and not is_url_ours(self._settings.control_plane_url):
-            raise ControlPlaneUnavailable("the control plane does not listen; it may be starting")
         request_id: bytes = request.scope["context"].request_id.encode()
         upstream = self._http.build_request(
             request.method,
             f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
             headers=[*_forwarded_headers(request, credentials), (b"x-request-id", request_id)],
             content=_body(request) if _has_body(request) else None,
+            extensions={"trace": connect_to_ours} if self._settings.same_user else None,
         )
         try:
             response = await self._http.send(upstream, stream=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.planes import RATE, Scale, measure_planes
+from benchmarks.neighbour import RATE
+from benchmarks.planes import Scale, measure_planes
 from stores.database import migrate
 from tests.e2e.replicas import ADMIN_KEY, OPERATOR, GatewayProcess
 from tests.e2e.server import ROOT, Server

@@ -118,6 +118,18 @@ def test_a_killed_gateway_is_started_again(tmp_path: Path) -> None:
             time.sleep(0.1)
 
 
+def test_the_control_plane_and_the_worker_give_way_to_classifications(tmp_path: Path) -> None:
+    with serving(tmp_path, GOLDEN_ENGINE) as server:
+        processes = {
+            command_line(pid).partition(" -m ")[2].strip(): pid for pid in descendants(server.process.pid)
+        }
+        gateway = processes["gateway"]
+        for name in ("control_plane serve", "control_plane worker"):
+            assert os.getpriority(os.PRIO_PROCESS, processes[name]) > os.getpriority(os.PRIO_PROCESS, gateway)
+            assert os.getsid(processes[name]) == os.getsid(gateway), "Linux compares niceness within a session"
+            assert os.getpgid(processes[name]) == processes[name], "Ctrl-C would reach it"
+
+
 def test_a_killed_serve_takes_its_servers_along(tmp_path: Path) -> None:
     server = Server(tmp_path, GOLDEN_ENGINE)
     server.start()

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from tests.fakes.server import serving
-from web.same_user import aiohttp_transport, is_ours, is_url_ours
+from web.same_user import aiohttp_transport, connect_to_ours, is_ours
 
 NOBODY = 65_534
 LISTENER = """
@@ -69,7 +69,6 @@ async def hello(request: object) -> PlainTextResponse:
 @pytest.mark.parametrize("same_user", [True, False])
 async def test_a_process_of_ours_is_connected_to(same_user: bool) -> None:
     async with serving(Starlette(routes=[Route("/", hello)])) as url, client(same_user=same_user) as http:
-        assert is_url_ours(url)
         for _ in range(3):
             assert (await http.get(url)).text == "hello"
 
@@ -82,6 +81,19 @@ async def test_nothing_is_sent_to_another_users_process() -> None:
                 with pytest.raises(httpx.TransportError):
                     await http.post(f"http://{host}:{other.port}/", content=b"a secret")
         assert other.heard() == "nobody connected"
+
+
+async def test_httpxs_own_transport_connects_to_what_is_ours_alone() -> None:
+    trace = {"trace": connect_to_ours}
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+        async with serving(Starlette(routes=[Route("/", hello)])) as url:
+            for _ in range(3):
+                assert (await http.get(url, extensions=trace)).text == "hello"
+        with squatter() as other:
+            for _ in range(2):
+                with pytest.raises(httpx.ConnectError, match="another user"):
+                    await http.post(f"http://127.0.0.1:{other.port}/", content=b"a secret", extensions=trace)
+            assert other.heard() == "nobody connected"
 
 
 async def test_whoever_does_not_ask_connects_to_anybody() -> None:
@@ -102,4 +114,3 @@ def test_a_port_on_which_nobody_listens_is_not_ours() -> None:
 
 def test_other_machines_are_not_asked_who_listens() -> None:
     assert is_ours("10.0.0.1", 1)
-    assert is_url_ours("http://triton.example:8000")

@@ -52,8 +52,9 @@ class Child:
                     stdout=output,
                     stderr=output,
                     # Its own group: Ctrl-C in the terminal reaches this process alone, which stops the
-                    # servers in their order.
-                    start_new_session=True,
+                    # servers in their order. Not its own session: Linux shares the CPU among sessions before
+                    # it looks at niceness (sched(7), autogroups).
+                    process_group=0,
                     preexec_fn=prepare,
                 )
             except OSError as error:

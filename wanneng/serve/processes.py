@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from wanneng.settings import CONTROL_PLANE_HOST, PREFIX, ServeSettings, inherite
 
 DERIVED = frozenset({"WANNENG_LENGTH_BUCKETS", "WANNENG_CONTROL_PLANE_URL"})
 """Given by what is started here, never by the environment."""
+NICENESS = 10
+"""Of the control plane and the worker: with too few cores for all, classifications come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def control_plane(settings: ServeSettings, admin_key: str, internal_key: str) ->
         "INTERNAL_KEY": internal_key,
         "REQUIRE_KEY": _flag(settings.keys_needed),
     }
-    return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables)
+    return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables, _yield_cpu)
 
 
 def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
@@ -77,14 +80,24 @@ def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
         "DATABASE_URL": settings.effective_database_url,
         "INTERNAL_KEY": internal_key,
     }
-    return _spec("the worker", "worker", ["control_plane", "worker"], variables)
+    return _spec("the worker", "worker", ["control_plane", "worker"], variables, _yield_cpu)
+
+
+def _yield_cpu() -> None:
+    os.nice(NICENESS)
 
 
 def _flag(value: bool) -> str:
     return str(value).lower()
 
 
-def _spec(title: str, log_name: str, module: list[str], variables: dict[str, str]) -> ProcessSpec:
+def _spec(
+    title: str,
+    log_name: str,
+    module: list[str],
+    variables: dict[str, str],
+    before_exec: Callable[[], None] | None = None,
+) -> ProcessSpec:
     environment = {name: value for name, value in inherited_environment().items() if name not in DERIVED}
     own = {PREFIX + name: value for name, value in variables.items()}
-    return ProcessSpec(title, log_name, [sys.executable, "-m", *module], environment | own)
+    return ProcessSpec(title, log_name, [sys.executable, "-m", *module], environment | own, before_exec)
