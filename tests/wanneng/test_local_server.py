@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import wanneng.settings
+import web.settings
+from tests.fakes.listener import NOBODY, listener_of
+from wanneng import local_server
 from wanneng.errors import CommandError
 from wanneng.local_server import is_served_by, local_admin_key
-
-NOBODY = 65_534
-LISTENER = """
-import os, socket, sys
-os.setuid(int(sys.argv[1]))
-listener = socket.create_server(("127.0.0.1", 0))
-print(listener.getsockname()[1], flush=True)
-sys.stdin.read()
-"""
+from web import same_user
 
 
 @pytest.fixture
@@ -54,19 +49,24 @@ def test_no_other_machine_is_sent_it(url: str, file: Path) -> None:
 def test_no_other_user_of_this_machine_is_sent_it(file: Path) -> None:
     """Anybody can listen where a server was, or will be."""
     uid = NOBODY if os.geteuid() == 0 else os.geteuid()
-    process = subprocess.Popen(
-        [sys.executable, "-c", LISTENER, str(uid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    with listener_of(uid) as listener:
+        url = f"http://127.0.0.1:{listener.port}"
         assert is_served_by(url, uid)
         assert not is_served_by(url, uid + 1)
         if uid == NOBODY:
             with pytest.raises(CommandError, match="another user listens at"):
                 local_admin_key(url, file)
-    finally:
-        process.communicate()
+
+
+def test_the_client_finds_out_who_listens_as_the_servers_do() -> None:
+    """It is installed without `web`, and has a copy."""
+    for own, servers in (
+        (local_server._listeners, same_user._listeners),
+        (wanneng.settings.is_loopback, web.settings.is_loopback),
+    ):
+        assert inspect.getsource(own) == inspect.getsource(servers)
+    for name in ("TABLES", "LISTEN", "LOCAL_ADDRESS", "STATE", "UID"):
+        assert getattr(local_server, name) == getattr(same_user, name)
 
 
 def test_where_there_is_no_key_the_way_out_is_named(tmp_path: Path) -> None:

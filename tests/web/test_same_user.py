@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,47 +13,18 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from tests.fakes.listener import NOBODY, Listener, listener_of
 from tests.fakes.server import serving
 from web.same_user import aiohttp_transport, connect_to_ours, is_ours
 
-NOBODY = 65_534
-LISTENER = """
-import os, socket, sys
-os.setuid(int(sys.argv[1]))
-listener = socket.create_server(("127.0.0.1", 0))
-print(listener.getsockname()[1], flush=True)
-sys.stdin.readline()
-listener.settimeout(0)
-try:
-    listener.accept()
-    print("somebody connected")
-except BlockingIOError:
-    print("nobody connected")
-"""
-
-
-class Squatter:
-    """Another user's process on a port of loopback."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LISTENER, str(NOBODY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
-
-    def heard(self) -> str:
-        return self.process.communicate("\n")[0].strip()
-
 
 @contextmanager
-def squatter() -> Iterator[Squatter]:
+def squatter() -> Iterator[Listener]:
+    """Another user's process on a port of loopback."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    made = Squatter()
-    yield made
-    made.process.kill()
-    made.process.wait()
+    with listener_of(NOBODY) as listener:
+        yield listener
 
 
 def client(*, same_user: bool) -> httpx.AsyncClient:
