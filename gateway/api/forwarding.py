@@ -7,6 +7,7 @@ costs at most `max_forwarded_requests` idle coroutines.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import httpx
@@ -16,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
-from gateway.tenancy.authentication import GatewayAuthentication
+from gateway.tenancy.authentication import GatewayAuthentication, address_of
 from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
@@ -93,7 +94,8 @@ class Forwarding:
         self._authentication = authentication
         self._settings = settings
         self._on_change = on_change
-        self._in_flight = 0
+        self._in_flight: Counter[str] = Counter()
+        """Of each sender: a tenant, or an address that asks without a tenant's key."""
 
     def routes(self) -> list[Route]:
         return [Route(path, _Endpoint(self), methods=METHODS) for path in PATHS]
@@ -101,15 +103,16 @@ class Forwarding:
     async def forward(self, request: Request, send: Send) -> None:
         self._check(request)
         credentials = await self._credentials(request)
-        self._check_capacity()
-        self._in_flight += 1
+        sender = request.scope["context"].tenant_id or address_of(request)
+        self._check_capacity(sender)
+        self._in_flight[sender] += 1
         try:
             async with asyncio.timeout(self._settings.forward_timeout_s):
                 await self._exchange(request, credentials, send)
         except TimeoutError:
             raise BodyTooSlow(f"not done within {self._settings.forward_timeout_s:g} s") from None
         finally:
-            self._in_flight -= 1
+            self._in_flight -= Counter((sender,))
 
     def _check(self, request: Request) -> None:
         settings = self._settings
@@ -122,9 +125,14 @@ class Forwarding:
             # It would become another path on its way, past the check below.
             raise NotFound("there is no such path")
 
-    def _check_capacity(self) -> None:
-        if self._in_flight >= self._settings.max_forwarded_requests:
-            raise Overloaded(f"{self._in_flight} requests are being forwarded to the control plane; try again")
+    def _check_capacity(self, sender: str) -> None:
+        """One sender never has all: it could keep everybody else out with requests that take for ever."""
+        most = self._settings.max_forwarded_requests
+        if self._in_flight.total() >= most or self._in_flight[sender] >= max(1, most // 2):
+            raise Overloaded(
+                f"{self._in_flight.total()} requests are being forwarded to the control plane, "
+                f"{self._in_flight[sender]} of them yours; try again"
+            )
 
     async def _credentials(self, request: Request) -> Credentials | None:
         """Headers by which the control plane knows who asks; None: those of the request. `Unauthorized`."""

@@ -8,7 +8,7 @@ from gateway.tenancy.local_callers import LocalCallers
 from stores.clock import Clock
 from stores.errors import NotFound, Unauthorized
 from stores.record_cache import RecordCache
-from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, Tenant, TenantStore
+from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, SCOPES, Tenant, TenantStore
 from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
 from web.failure_limit import FailureLimit
 
@@ -46,7 +46,9 @@ class GatewayAuthentication:
         tenant = await self._tenants.get(tenant_id)
         if tenant is None or tenant.status != ACTIVE:
             raise Unauthorized
-        return Caller(tenant.id, (CLASSIFY,), tenant.quota, low_priority=True)
+        return Caller(
+            tenant.id, (CLASSIFY,), tenant.quota, low_priority=True, special_tokens=tenant.special_tokens
+        )
 
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
@@ -71,7 +73,7 @@ class GatewayAuthentication:
 
     def failed(self, request: Request) -> Unauthorized:
         """The refusal of a key, which it counts; `TooManyFailures` is raised in its place after too many."""
-        self._failures.count(_address(request))
+        self._failures.count(address_of(request))
         return Unauthorized()
 
     def forget(self) -> None:
@@ -83,7 +85,7 @@ class GatewayAuthentication:
         """The caller who has the key; None where nobody has, and none is needed."""
         if self._local is None and not self._keys.remembers(authorization):
             # Before the store is asked: a stranger's guesses cost it nothing.
-            self._failures.check(_address(request))
+            self._failures.check(address_of(request))
         try:
             caller = await self._keys.find(authorization)
         except Unauthorized:
@@ -98,8 +100,10 @@ class GatewayAuthentication:
             raise Unauthorized(
                 f"the tenant {LOCAL_TENANT_ID!r} of callers without a key is suspended, so a key is needed"
             )
-        return Caller(LOCAL_TENANT_ID, SCOPES, NO_QUOTA if tenant is None else tenant.quota, has_key=False)
+        if tenant is None:
+            return Caller(LOCAL_TENANT_ID, SCOPES, has_key=False)
+        return Caller(LOCAL_TENANT_ID, SCOPES, tenant.quota, has_key=False, special_tokens=tenant.special_tokens)
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     return request.client.host if request.client is not None else ""

@@ -248,18 +248,38 @@ async def test_an_answer_is_passed_on_as_it_comes() -> None:
 
 async def test_more_than_the_limit_at_a_time_are_refused_while_classification_goes_on() -> None:
     control_plane = FakeControlPlane(before_answering=asyncio.Event())
-    async with planes(control_plane, max_forwarded_requests=2) as both:
-        held = [asyncio.create_task(both.client.get("/v1/label-sets")) for _ in range(2)]
+    memory = Memory()
+    keys = [add_key(memory, add_tenant(memory, name)) for name in ("t_one", "t_two", "t_three")]
+    async with planes(control_plane, memory, max_forwarded_requests=2, require_key=True) as both:
+        held = [asyncio.create_task(both.client.get("/v1/label-sets", headers=key)) for key in keys[:2]]
         await until(lambda: len(control_plane.requests) == 2)
-        refused = await both.client.get("/v1/label-sets")
+        refused = await both.client.get("/v1/label-sets", headers=keys[2])
         assert_problem(refused, 503, "overloaded")
         assert refused.headers["retry-after"] == "1"
         assert len(control_plane.requests) == 2
+        both.client.headers.update(keys[2])
         async with asyncio.timeout(1):
             assert (await both.classify()).status_code == 200
         control_plane.before_answering.set()
         assert [response.status_code for response in await asyncio.gather(*held)] == [200, 200]
         assert (await both.client.get("/v1/label-sets")).status_code == 200
+
+
+async def test_one_tenant_takes_half_of_the_limit_and_leaves_the_rest_to_others() -> None:
+    control_plane = FakeControlPlane(before_answering=asyncio.Event())
+    memory = Memory()
+    slow, other = [add_key(memory, add_tenant(memory, name)) for name in ("t_slow", "t_other")]
+    async with planes(control_plane, memory, max_forwarded_requests=4, require_key=True) as both:
+        held = [asyncio.create_task(both.client.get("/v1/files", headers=slow)) for _ in range(2)]
+        await until(lambda: len(control_plane.requests) == 2)
+        assert_problem(await both.client.get("/v1/files", headers=slow), 503, "overloaded")
+        strangers = [asyncio.create_task(both.client.get("/v1/tenants", headers=OPERATOR)) for _ in range(2)]
+        await until(lambda: len(control_plane.requests) == 4)
+        assert_problem(await both.client.get("/v1/files", headers=other), 503, "overloaded")
+        control_plane.before_answering.set()
+        assert {response.status_code for response in await asyncio.gather(*held, *strangers)} == {200}
+        for key in (slow, other):
+            assert (await both.client.get("/v1/files", headers=key)).status_code == 200
 
 
 async def test_without_a_control_plane_each_request_is_a_problem_and_takes_no_place() -> None:
