@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from msgspec import Struct
 
 from stores.errors import InvalidRequest, NotJson
-from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, decode
+from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, decode, decode_beside
 
 
 class Body(Struct):
@@ -43,3 +45,17 @@ def test_as_many_strings_as_are_allowed_are_decoded() -> None:
 def test_what_is_no_json_is_said_to_be_none() -> None:
     with pytest.raises(NotJson):
         decode(Body, b"x" * (MANY_BYTES + 1))
+
+
+@pytest.mark.parametrize(("size", "beside"), [(MANY_BYTES - 100, False), (MANY_BYTES, True)])
+async def test_a_large_body_is_decoded_beside_the_event_loop(size: int, beside: bool) -> None:
+    threads: list[int] = []
+
+    class Noted(Body):
+        def __post_init__(self) -> None:
+            threads.append(threading.get_ident())
+
+    assert (await decode_beside(Noted, body(b'"' + b"a" * size + b'"', 1))).values == ["a" * size]
+    assert (threads != [threading.get_ident()]) is beside
+    with pytest.raises(NotJson):
+        await decode_beside(Noted, b"{" + b"a" * size)
