@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection that `database.migrate` opened."""
+"""Alembic's entry: runs the revisions on the connection that `stores.database.migrate` opened."""
 
 from __future__ import annotations
 
