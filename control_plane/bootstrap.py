@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 from starlette.routing import Router
@@ -19,7 +20,7 @@ from starlette.routing import Router
 from control_plane.api.authentication import HeaderAuthentication
 from control_plane.api.batches import BatchEndpoints
 from control_plane.api.files import FileEndpoints
-from control_plane.api.health import HealthEndpoints
+from control_plane.api.health import readiness
 from control_plane.api.label_sets import LabelSetEndpoints
 from control_plane.api.openapi import OpenApiEndpoint
 from control_plane.api.page import PageEndpoints
@@ -43,6 +44,7 @@ from stores.sql.retention import Retention
 from web.access_log import AccessLog
 from web.authentication import Authenticator
 from web.background import run_forever
+from web.health import HealthEndpoints
 from web.loop_lag import LoopLag
 from web.metrics import HttpMetrics
 from web.middleware import Middleware
@@ -97,7 +99,7 @@ def create_app(
         *FileEndpoints(files, settings).operations(),
         *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
         *TenantEndpoints(tenants, authentication.forget).operations(),
-        *HealthEndpoints(stores.tenants, draining, metrics).operations(),
+        *HealthEndpoints(partial(readiness, stores.tenants), draining, metrics).operations(),
         *openapi.operations(),
         *PageEndpoints().operations(),
     ]

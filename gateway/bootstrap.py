@@ -19,7 +19,6 @@ from gateway.api.compat.kserve import KserveEndpoints
 from gateway.api.compat.tei import TeiEndpoints
 from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
 from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PREFIX, Forwarding
-from gateway.api.health import HealthEndpoints
 from gateway.api.openapi import OpenApiEndpoint
 from gateway.api.statuses import STATUSES
 from gateway.cache.memory_pair_cache import MemoryPairCache
@@ -51,6 +50,7 @@ from web.access_log import AccessLog
 from web.authentication import Authenticator
 from web.background import run_forever
 from web.failure_limit import FailureLimit
+from web.health import HealthEndpoints
 from web.internal_port import InternalPort
 from web.loop_lag import LoopLag
 from web.middleware import Middleware
@@ -138,6 +138,9 @@ def create_app(
         settings,
     )
 
+    async def readiness() -> str | None:
+        return None if load_balancer.ready else "waiting for a first answer from Triton"
+
     metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, stores.tenants_file)
     classifications = Classifications(service)
     openapi = OpenApiEndpoint(forward_http, settings)
@@ -146,7 +149,7 @@ def create_app(
         *HuggingFaceEndpoints(classifications).operations(),
         *TeiEndpoints(classifications).operations(),
         *KserveEndpoints(classifications, load_balancer).operations(),
-        *HealthEndpoints(load_balancer, draining, metrics, authentication).operations(),
+        *HealthEndpoints(readiness, draining, metrics, authentication.check_host).operations(),
         *openapi.operations(),
     ]
     openapi.describe(operations)

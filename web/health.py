@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.tenancy.authentication import GatewayAuthentication
-from gateway.triton.load_balancer import LoadBalancer
 from web.metrics import CONTENT_TYPE, HttpMetrics
 from web.operations import Call, Operation
 from web.responses import json_response
 from web.server import Draining
 
+Readiness = Callable[[], Awaitable[str | None]]
+"""Why requests cannot be answered at present; None when they can."""
+
 
 class HealthEndpoints:
+    """`check_host` refuses who may not read the metrics; None: anybody may."""
+
     def __init__(
         self,
-        load_balancer: LoadBalancer,
+        readiness: Readiness,
         draining: Draining,
         metrics: HttpMetrics,
-        authentication: GatewayAuthentication,
+        check_host: Callable[[Request], None] | None = None,
     ) -> None:
-        self._load_balancer = load_balancer
+        self._readiness = readiness
         self._draining = draining
         self._metrics = metrics
-        self._authentication = authentication
+        self._check_host = check_host
 
     def operations(self) -> Sequence[Operation]:
         return [
@@ -38,12 +42,10 @@ class HealthEndpoints:
         return json_response({"status": "alive"})
 
     async def readyz(self, call: Call) -> Response:
-        if self._draining.begun:
-            return json_response({"status": "stopping"}, 503)
-        if not self._load_balancer.ready:
-            return json_response({"status": "waiting for a first answer from Triton"}, 503)
-        return json_response({"status": "ready"})
+        reason = "stopping" if self._draining.begun else await self._readiness()
+        return json_response({"status": "ready"}) if reason is None else json_response({"status": reason}, 503)
 
     async def metrics(self, call: Call) -> Response:
-        self._authentication.check_host(call.request)
+        if self._check_host is not None:
+            self._check_host(call.request)
         return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
