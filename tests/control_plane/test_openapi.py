@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from control_plane.api.schema import TenantBody
 from tests.fakes.control_plane_app import LOCAL, OPERATOR, control_plane, control_plane_app, new_tenant
+from tests.openapi import described
 
 
 @pytest.fixture
@@ -19,14 +20,6 @@ async def document() -> dict[str, Any]:
     assert answer.status_code == 200
     document: dict[str, Any] = answer.json()
     return document
-
-
-def described(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {
-        (method.upper(), path): operation
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    }
 
 
 async def test_every_route_is_in_the_document_and_nothing_else(document: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from gateway.api.forwarding import PATHS
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fakes.gateway import gateway, gateway_app
 from tests.fakes.server import serving
+from tests.openapi import described
 
 CONTROL_PLANE_DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -34,14 +35,6 @@ async def own_document() -> dict[str, Any]:
     assert answer.status_code == 200
     document: dict[str, Any] = answer.json()
     return document
-
-
-def described(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {
-        (method.upper(), path): operation
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    }
 
 
 async def test_every_route_is_in_the_document_but_those_that_are_forwarded() -> None:
