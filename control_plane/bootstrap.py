@@ -43,7 +43,7 @@ from stores.sql.files import SqlFiles
 from stores.sql.retention import Retention
 from web.access_log import AccessLog
 from web.authentication import Authenticator
-from web.background import run_forever
+from web.background import run_forever, running
 from web.health import HealthEndpoints
 from web.loop_lag import LoopLag
 from web.metrics import HttpMetrics
@@ -109,13 +109,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
         background = (authenticator.keep_last_used, LoopLag(metrics.registry).watch)
-        running = [asyncio.create_task(run_forever(work)) for work in background]
         try:
-            yield
+            async with running(*map(run_forever, background)):
+                yield
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
             with suppress(ServiceError):
                 await authenticator.store_last_used()
             await asyncio.to_thread(tracing.close)

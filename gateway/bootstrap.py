@@ -48,7 +48,7 @@ from stores.factory import Stores, file_stores, sql_stores
 from stores.tenants import Quota
 from web.access_log import AccessLog
 from web.authentication import Authenticator
-from web.background import run_forever
+from web.background import run_forever, running
 from web.failure_limit import FailureLimit
 from web.health import HealthEndpoints
 from web.internal_port import InternalPort
@@ -176,14 +176,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
-        running = [asyncio.create_task(run_forever(work)) for work in background]
-        running.append(asyncio.create_task(end_on_contradiction(load_balancer, settings, draining)))
+        check = end_on_contradiction(load_balancer, settings, draining)
         try:
-            yield
+            async with running(check, *map(run_forever, background)):
+                yield
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
             with suppress(ServiceError):
                 await keys.store_last_used()
             with suppress(ServiceError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 RESTART_S = 1.0
 log = logging.getLogger(__name__)
@@ -18,3 +20,15 @@ async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("%s ended and is started again", getattr(work, "__qualname__", work))
         await asyncio.sleep(RESTART_S)
+
+
+@asynccontextmanager
+async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` beside the block; what has not ended with the block is cancelled."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from web.background import run_forever
+from web.background import run_forever, running
 
 
 async def test_background_work_that_ends_is_started_again(
@@ -21,11 +21,26 @@ async def test_background_work_that_ends_is_started_again(
         raise RuntimeError("nobody thought of this")
 
     with caplog.at_level(logging.ERROR):
-        running = asyncio.create_task(run_forever(work))
+        task = asyncio.create_task(run_forever(work))
         async with asyncio.timeout(5):
             for _ in range(3):
                 await begun.get()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    assert running.cancelled()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
     assert "nobody thought of this" in caplog.text
+
+
+async def test_work_beside_a_block_is_cancelled_at_its_end() -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with asyncio.timeout(5), running(work()):
+        await begun.wait()
+    assert cancelled.is_set()
