@@ -33,6 +33,7 @@ from benchmarks.disturbances import (
     bearer,
     create_subject,
     listings,
+    run_job,
     uploads,
 )
 from benchmarks.neighbour import TIMEOUT_S, neighbour, p99_s
@@ -217,21 +218,8 @@ def max_blocked_s(before: dict[float, float], after: dict[float, float]) -> floa
 
 async def _attack(subject: Subject, name: str, key: str, seconds: float) -> Counter[str]:
     """Run an attack of `attacks.py` in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.attacks"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, _ = await process.communicate(encode_job(Job(name, *subject.address, key, seconds)))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise DisturbanceError(f"the attack {name!r} ended with exit code {process.returncode}")
-    outcomes: Counter[str] = Counter(json.loads(output))
+    job = encode_job(Job(name, *subject.address, key, seconds))
+    outcomes = await run_job("benchmarks.attacks", job, f"the attack {name!r}")
     if not outcomes:
         raise DisturbanceError(f"nothing was answered or closed in the attack {name!r}")
     return outcomes

@@ -132,7 +132,7 @@ def database_stopped(postgresql: PostgresServer, seconds: float) -> Disturbance:
 
 def uploads(count: int, file: Path) -> Disturbance:
     async def upload(subject: Subject) -> Counter[str]:
-        return await _run_job(Uploads(*subject.address, subject.upload_keys, str(file), count))
+        return await _load(Uploads(*subject.address, subject.upload_keys, str(file), count))
 
     return Disturbance(f"{count} uploads of {file.stat().st_size / 1e6:g} MB at once", upload)
 
@@ -142,7 +142,7 @@ def listings(seconds: float) -> Disturbance:
         paths = [("/v1/tenants?limit=100", subject.admin_key)]
         for resource in ("label-sets", "files", "batches", "usage"):
             paths += [(f"/v1/{resource}?limit=100", key) for key in (subject.key, subject.upload_keys[0])]
-        return await _run_job(Listings(*subject.address, paths, seconds))
+        return await _load(Listings(*subject.address, paths, seconds))
 
     return Disturbance("everything listed in a loop", list_everything)
 
@@ -180,22 +180,31 @@ async def _until_answered(subject: Subject) -> None:
     raise DisturbanceError(f"the control plane did not answer again within {RECOVERY_TIMEOUT_S:g} s")
 
 
-async def _run_job(job: Uploads | Listings) -> Counter[str]:
+async def run_job(module: str, job: bytes, what: str) -> Counter[str]:
+    """Give `job` to a module of the benchmarks in a process of its own; the outcomes that it counts.
+
+    `DisturbanceError` when it fails: `what` names it.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.control_plane_load"),
+        *(sys.executable, "-m", module),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        output, _ = await process.communicate(encode_job(job))
+        output, _ = await process.communicate(job)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        raise DisturbanceError(f"the load on the control plane ended with exit code {process.returncode}")
-    statuses = Counter(json.loads(output))
+        raise DisturbanceError(f"{what} ended with exit code {process.returncode}")
+    return Counter(json.loads(output))
+
+
+async def _load(job: Uploads | Listings) -> Counter[str]:
+    module = "benchmarks.control_plane_load"
+    statuses = await run_job(module, encode_job(job), "the load on the control plane")
     if not statuses["200"]:
         raise DisturbanceError(f"the control plane answered none of the requests: {dict(statuses)}")
     return statuses
