@@ -81,7 +81,10 @@ Credentials = list[tuple[bytes, bytes]]
 
 
 class Forwarding:
-    """`on_change` is called when a tenant, a key or a label set has changed: what the gateway knows is stale."""
+    """Pure ASGI, so that the answer is streamed as it arrives.
+
+    `on_change` is called when a tenant, a key or a label set has changed: what the gateway knows is stale.
+    """
 
     def __init__(
         self,
@@ -98,9 +101,10 @@ class Forwarding:
         """Of each sender: a tenant, or an address that asks without a tenant's key."""
 
     def routes(self) -> list[Route]:
-        return [Route(path, _Endpoint(self), methods=METHODS) for path in PATHS]
+        return [Route(path, self, methods=METHODS) for path in PATHS]
 
-    async def forward(self, request: Request, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         self._check(request)
         credentials = await self._credentials(request)
         sender = request.scope["context"].tenant_id or address_of(request)
@@ -180,16 +184,6 @@ class Forwarding:
             raise ControlPlaneUnavailable("the control plane ended its answer early") from None
         finally:
             await response.aclose()
-
-
-class _Endpoint:
-    """Pure ASGI, so that the answer is streamed as it arrives."""
-
-    def __init__(self, forwarding: Forwarding) -> None:
-        self._forwarding = forwarding
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._forwarding.forward(Request(scope, receive), send)
 
 
 async def _answer(response: httpx.Response, send: Send) -> None:
