@@ -79,14 +79,10 @@ class GatewayMetrics(HttpMetrics):
         assert isinstance(context, GatewayContext)
         if context.tenant_id is not None:
             self._pairs_of(context.tenant_id).inc(context.pairs_computed + context.pairs_cached)
-        if context.pairs_computed:
-            self._computed.inc(context.pairs_computed)
-        if context.pairs_cached:
-            self._cached.inc(context.pairs_cached)
-        if context.pairs_refused:
-            self._refused.inc(context.pairs_refused)
-        if context.truncated_texts:
-            self._truncated.inc(context.truncated_texts)
+        self._computed.inc(context.pairs_computed)
+        self._cached.inc(context.pairs_cached)
+        self._refused.inc(context.pairs_refused)
+        self._truncated.inc(context.truncated_texts)
         if context.triton_s:
             self._triton_seconds.observe(context.triton_s)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -34,10 +34,7 @@ class PoolMetrics(Collector):
             counts.add_metric([pool, "ejected"], len(replicas) - len(answering))
             capacity.add_metric([pool], sum(replica.address.weight for replica in answering))
             pairs.add_metric([pool], sum(replica.outstanding_pairs for replica in replicas))
-            for engine, number in sorted(_engines(answering).items()):
+            by_engine = Counter(replica.engine.id for replica in replicas if replica.engine is not None)
+            for engine, number in sorted(by_engine.items()):
                 engines.add_metric([pool, engine], number)
         return (counts, capacity, pairs, engines)
-
-
-def _engines(replicas: Sequence[Replica]) -> Counter[str]:
-    return Counter(replica.engine.id for replica in replicas if replica.engine is not None)
