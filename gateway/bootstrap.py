@@ -90,9 +90,8 @@ def create_app(
     clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
-    triton_http, probe_http = (
-        _triton_http(max_connections, settings) for max_connections in (MAX_TRITON_CONNECTIONS, MAX_PROBES)
-    )
+    triton_http = _triton_http(MAX_TRITON_CONNECTIONS, settings)
+    probe_http = _triton_http(MAX_PROBES, settings)
     forward_http = _forward_http(settings)
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
@@ -128,15 +127,7 @@ def create_app(
         internal_key=settings.internal_key,
         local=None if settings.keys_needed else LocalCallers(settings.host),
     )
-    service = ClassificationService(
-        load_balancer,
-        pair_cache,
-        queue,
-        quotas,
-        label_sets,
-        usage,
-        settings,
-    )
+    service = ClassificationService(load_balancer, pair_cache, queue, quotas, label_sets, usage, settings)
 
     async def readiness() -> str | None:
         return None if load_balancer.ready else "waiting for a first answer from Triton"
