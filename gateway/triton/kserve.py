@@ -220,7 +220,7 @@ def _flat(data: Any, max_values: int) -> list[Any]:
 
 def _from_binary(datatype: str, blob: bytes, max_values: int) -> list[Any]:
     if datatype == "BYTES":
-        return list(_unpack_strings(blob, max_values))
+        return _unpack_strings(blob, max_values)
     kind = np.dtype({"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype])
     if len(blob) > max_values * kind.itemsize:
         raise ValueError("more values than the shape says")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 from starlette.responses import Response
 
 from gateway.api.classifications import Classifications
@@ -141,11 +140,6 @@ def _classify_body(inputs: Mapping[str, list[Any]]) -> ClassifyBody:
         kind = {"BYTES": str, "BOOL": bool, "INT32": int}[datatype]
         if (name != "labels" and len(values) != 1) or any(type(value) is not kind for value in values):
             raise InvalidRequest(f"must be {datatype} of shape {shape}", field=name)
-    body = ClassifyBody(inputs["labels"], UNSET, inputs["text"][0])
-    if "hypothesis_template" in inputs:
-        body.hypothesis_template = inputs["hypothesis_template"][0]
-    if "multi_label" in inputs:
-        body.multi_label = inputs["multi_label"][0]
-    if "max_tokens" in inputs:
-        body.max_tokens = inputs["max_tokens"][0] or None
-    return body
+    fields = {name: values[0] for name, values in inputs.items() if name != "labels"}
+    fields["max_tokens"] = fields.get("max_tokens") or None
+    return ClassifyBody(inputs["labels"], **fields)
