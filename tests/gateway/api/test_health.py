@@ -6,9 +6,8 @@ import asyncio
 import json
 
 from gateway.errors import TritonUnavailable
-from gateway.observability.metrics import MAX_TENANTS
 from tests.fakes.backend import FakeBackend
-from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, bearer, gateway
+from tests.fakes.gateway import COMPLAINT, add_tenant, bearer, gateway
 from tests.fakes.stores import Memory
 from web.server import Draining
 
@@ -57,18 +56,6 @@ async def test_machines_requests_are_neither_counted_nor_logged() -> None:
         text = (await client.get("/metrics")).text
     assert "wanneng_requests_total{" not in text
     assert lines == []
-
-
-async def test_metrics_name_a_bounded_number_of_tenants() -> None:
-    memory = Memory()
-    async with gateway(memory=memory, require_key=True) as client:
-        for number in range(MAX_TENANTS + 3):
-            key = add_key(memory, add_tenant(memory, f"tenant-{number}"))
-            await client.post("/v1/classify", json=COMPLAINT, headers=key)
-        text = (await client.get("/metrics")).text
-    series = [line for line in text.splitlines() if line.startswith("wanneng_tenant_pairs_total{")]
-    assert len(series) == MAX_TENANTS + 1
-    assert 'wanneng_tenant_pairs_total{tenant="others"} 6.0' in series
 
 
 async def test_batch_lines_are_a_route_of_their_own() -> None:
