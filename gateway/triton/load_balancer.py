@@ -115,9 +115,7 @@ class LoadBalancer:
         try:
             while True:
                 await self.refresh()
-                for replica in self._unheard():
-                    # On its own: a silent replica does not delay the checks of the others.
-                    self._start_check(replica)
+                self.start_checks()
                 await asyncio.sleep(CHECK_INTERVAL_S)
         finally:
             for replica in self._replicas.values():
@@ -134,9 +132,14 @@ class LoadBalancer:
             log.info("%s is gone", url)
             del self._replicas[url]
 
-    async def check(self) -> None:
-        """Check every replica that was not heard of for `CHECK_INTERVAL_S`, all at once."""
-        await asyncio.gather(*(self._start_check(replica) for replica in self._unheard()))
+    def start_checks(self) -> list[asyncio.Task[None]]:
+        """Of whoever was not heard of for `CHECK_INTERVAL_S`; a silent replica delays none of the others'."""
+        now = self._now()
+        return [
+            self._start_check(replica)
+            for replica in self._replicas.values()
+            if replica.check is None and (replica.suspect or now - replica.heard_at >= CHECK_INTERVAL_S)
+        ]
 
     async def _try(
         self, send: Callable[[Backend], Awaitable[_Answer]], pairs: int, engine_id: str | None
@@ -168,14 +171,6 @@ class LoadBalancer:
 
     def _was_last(self, tried: set[str]) -> bool:
         return len(tried) == MAX_ATTEMPTS or self._replicas.keys() <= tried
-
-    def _unheard(self) -> list[Replica]:
-        now = self._now()
-        return [
-            replica
-            for replica in self._replicas.values()
-            if replica.check is None and (replica.suspect or now - replica.heard_at >= CHECK_INTERVAL_S)
-        ]
 
     def _start_check(self, replica: Replica) -> asyncio.Task[None]:
         """The check that is under way, or a new one."""

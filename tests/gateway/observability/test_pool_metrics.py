@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.errors import TritonUnavailable
@@ -28,7 +30,7 @@ async def test_each_pool_tells_who_answers_what_they_can_do_and_with_which_engin
     assert exposition(load_balancer) == set(), "nothing is known of anybody"
     backends["c"].failure = TritonUnavailable("gone")
     await load_balancer.refresh()
-    await load_balancer.check()
+    await asyncio.gather(*load_balancer.start_checks())
     load_balancer.replicas[1].outstanding_pairs = 7
     engine = (await backends["a"].engine(1.0)).id
     assert exposition(load_balancer) == {

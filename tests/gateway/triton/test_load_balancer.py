@@ -51,8 +51,12 @@ class World:
 
     async def ready(self) -> World:
         await self.load_balancer.refresh()
-        await self.load_balancer.check()
+        await self.check()
         return self
+
+    async def check(self) -> None:
+        """Wait for the checks of those that were not heard of."""
+        await asyncio.gather(*self.load_balancer.start_checks())
 
     async def ask(self, engine_id: str | None = None, pairs: int = 1) -> PairLogits:
         labels = [str(i) for i in range(pairs)]
@@ -135,7 +139,7 @@ async def test_who_answers_again_gets_work_again() -> None:
         await world.ask()
     world.backends["a"].failure = None
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     before = world.calls()["a"]
     for _ in range(60):
         await world.ask()
@@ -172,7 +176,7 @@ async def test_who_answers_with_errors_is_ejected_after_three_times_until_a_prob
         await world.ask()
     assert world.calls()["a"] == MAX_FAILURES
     world.backends["a"].failure = None
-    await world.load_balancer.check()
+    await world.check()
     assert world.backends["a"].probes == 2, "when it was new, and now"
     for _ in range(50):
         await world.ask()
@@ -189,7 +193,7 @@ async def test_a_request_that_triton_rejects_ejects_nobody_and_is_tried_nowhere_
         assert sum(world.calls().values()) == number + 1
     assert all(replica.engine is not None for replica in world.load_balancer.replicas)
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     assert [backend.probes for backend in world.backends.values()] == [1, 1, 1], (
         "when they were new, and none since"
     )
@@ -200,13 +204,13 @@ async def test_a_replica_without_the_model_is_passed_over_and_its_health_check_d
     world.backends["a"].logits_failure = ModelNotLoaded("a 404")
     assert (await world.ask_until_called("a")).engine.id == "engine-1"
     assert world.replica("a").engine is not None, "not ejected"
-    await world.load_balancer.check()
+    await world.check()
     probes = {url: backend.probes for url, backend in world.backends.items()}
     assert probes == {"a": 2, "b": 1}, "an inference at once, though both were heard of a moment ago"
     assert world.replica("a").engine is not None, "the inference was answered"
     world.backends["a"].failure = ModelNotLoaded("a 404")
     await world.ask_until_called("a")
-    await world.load_balancer.check()
+    await world.check()
     assert world.replica("a").engine is None
 
 
@@ -215,10 +219,10 @@ async def test_after_an_error_the_next_health_check_is_an_inference() -> None:
     world = await World({"a": FakeBackend(), "b": FakeBackend()}).ready()
     world.backends["a"].logits_failure = TritonFailed("a 500")
     await world.ask_until_called("a")
-    await world.load_balancer.check()
+    await world.check()
     assert {url: backend.probes for url, backend in world.backends.items()} == {"a": 2, "b": 1}
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     assert {url: backend.probes for url, backend in world.backends.items()} == {"a": 2, "b": 1}, "it was answered"
 
 
@@ -254,7 +258,7 @@ async def test_what_a_silent_replica_has_under_way_is_asked_elsewhere() -> None:
     await asyncio.sleep(0.01)
     assert world.calls()["a"] > 0
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     async with asyncio.timeout(1):
         answers = await asyncio.gather(*calls)
     assert {answer.engine.id for answer in answers} == {"engine-1"}
@@ -271,7 +275,7 @@ async def test_a_lone_silent_replica_keeps_what_it_has_under_way() -> None:
     call = asyncio.create_task(world.ask())
     await asyncio.sleep(0.01)
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     assert [replica.engine for replica in world.load_balancer.replicas] == [None]
     assert (await call).engine.id == "engine-1"
     assert [replica.engine is not None for replica in world.load_balancer.replicas] == [True]
@@ -281,7 +285,7 @@ async def test_an_idle_replica_computes_nothing_for_a_check() -> None:
     world = await three().ready()
     before = {url: backend.probes for url, backend in world.backends.items()}
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     assert {url: backend.probes for url, backend in world.backends.items()} == before
 
 
@@ -291,7 +295,7 @@ async def test_a_call_that_has_just_begun_is_no_reason_for_a_probe() -> None:
     world.backends["a"].delay_s = 0.05
     call = asyncio.create_task(world.ask())
     await asyncio.sleep(0)
-    await world.load_balancer.check()
+    await world.check()
     await call
     assert world.backends["a"].probes == 1, "when it was new"
 
@@ -331,7 +335,7 @@ async def test_an_address_that_is_gone_gets_no_work_and_what_it_has_under_way_go
     await asyncio.sleep(0.01)
     world.discovery.urls = ["b"]
     await world.load_balancer.refresh()
-    await world.load_balancer.check()
+    await world.check()
     assert (await under_way).engine.id == "engine-1"
     for _ in range(20):
         await world.ask()
@@ -374,10 +378,10 @@ async def test_only_who_was_not_heard_of_is_asked() -> None:
     world = await three().ready()
     for backend in world.backends.values():
         backend.failure = TritonUnavailable("gone")
-    await world.load_balancer.check()
+    await world.check()
     assert all(replica.engine is not None for replica in world.load_balancer.replicas)
     world.at += 1
-    await world.load_balancer.check()
+    await world.check()
     assert all(replica.engine is None for replica in world.load_balancer.replicas)
 
 
