@@ -12,6 +12,7 @@ from stores.api_keys import NewApiKey, generate_key
 from stores.clock import Clock
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.paging import Page, PageRequest
+from stores.special_tokens import SpecialTokens
 from stores.tenants import (
     ACTIVE,
     LOCAL_TENANT_ID,
@@ -59,8 +60,15 @@ class Tenants:
             raise NotFound("no such tenant")
         return tenant
 
-    async def change(self, tenant_id: str, *, name: str | None = None, status: str | None = None) -> Tenant:
-        """Rename, suspend (`suspended`) or resume (`active`)."""
+    async def change(
+        self,
+        tenant_id: str,
+        *,
+        name: str | None = None,
+        status: str | None = None,
+        special_tokens: SpecialTokens | None = None,
+    ) -> Tenant:
+        """Rename, suspend (`suspended`) or resume (`active`), or say what special tokens in its texts are."""
         tenant = await self.get(tenant_id)
         if name is not None:
             tenant = replace(tenant, name=_validate_name(name))
@@ -68,6 +76,8 @@ class Tenants:
             if status not in (ACTIVE, SUSPENDED):
                 raise InvalidRequest(f"must be {ACTIVE} or {SUSPENDED}", field="status")
             tenant = replace(tenant, status=status)
+        if special_tokens is not None:
+            tenant = replace(tenant, special_tokens=special_tokens)
         await self._tenants.change(tenant)
         return tenant
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from stores.errors import InvalidRequest
 from stores.paging import Page, PageRequest
+from stores.special_tokens import SpecialTokens
 
 PLACEHOLDER = "{}"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -55,6 +56,8 @@ class LabelSetContent:
     max_tokens: int | None = None
     threshold: float | None = None
     """Least probability of entailment of the best label; below it the answer is none of these."""
+    special_tokens: SpecialTokens | None = None
+    """None: the tenant's."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from stores.paging import Page, PageRequest
+from stores.special_tokens import MODEL, SpecialTokens
 
 ACTIVE, SUSPENDED = "active", "suspended"
 CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "label_sets:write"
@@ -41,6 +42,8 @@ class Tenant:
     """`active` or `suspended`: a suspended tenant's keys are refused, and nothing of it is lost."""
     created_at: datetime
     quota: Quota = NO_QUOTA
+    special_tokens: SpecialTokens = MODEL
+    """In texts and labels, where neither the request nor the label set says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from stores.api_keys import key_id_of, matches
 from stores.clock import Clock
 from stores.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from stores.record_cache import RecordCache
+from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 
 LAST_USED_INTERVAL_S = 60.0
@@ -32,6 +33,8 @@ class Caller:
     """Served when nobody else waits: a batch's lines."""
     has_key: bool = True
     """False for `local`, where it needs none."""
+    special_tokens: SpecialTokens = MODEL
+    """The tenant's."""
 
     def require(self, scope: str) -> None:
         """`MissingScope` when the key does not allow it."""
@@ -66,7 +69,8 @@ class Authenticator:
         if not self._is_valid(*record):
             raise Unauthorized
         self._last_used[record[0].id] = self._clock.now()
-        return Caller(record[1].id, record[0].scopes, record[1].quota)
+        api_key, tenant = record
+        return Caller(tenant.id, api_key.scopes, tenant.quota, special_tokens=tenant.special_tokens)
 
     def remembers(self, authorization: str) -> bool:
         """Whether the key is one that was found before, so that the store need not be asked."""

@@ -128,7 +128,12 @@ def _content(body: LabelSetBody, max_labels: int) -> LabelSetContent:
         for label in body.labels
     )
     return LabelSetContent(
-        tuple(labels), body.hypothesis_template, body.multi_label, body.max_tokens, body.threshold
+        tuple(labels),
+        body.hypothesis_template,
+        body.multi_label,
+        body.max_tokens,
+        body.threshold,
+        body.special_tokens,
     )
 
 
@@ -142,6 +147,7 @@ def _answer(label_set: LabelSet, removed: Sequence[int] | UnsetType = UNSET) -> 
         content.multi_label,
         content.max_tokens,
         content.threshold,
+        content.special_tokens,
         label_set.created_at,
         removed,
     )

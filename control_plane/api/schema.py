@@ -7,6 +7,8 @@ from datetime import date, datetime
 
 from msgspec import UNSET, Struct, UnsetType
 
+from stores.special_tokens import SpecialTokens
+
 
 class SetLabelBody(Struct, forbid_unknown_fields=True):
     """A label, and the hypothesis that replaces the template's."""
@@ -23,6 +25,8 @@ class LabelSetBody(Struct, forbid_unknown_fields=True):
     multi_label: bool = False
     max_tokens: int | None = None
     threshold: float | None = None
+    special_tokens: SpecialTokens | None = None
+    """Whether `[SEP]` and its like are the model's special tokens or text; null: as the tenant says."""
 
 
 class RollbackBody(Struct, forbid_unknown_fields=True):
@@ -39,6 +43,7 @@ class LabelSetAnswer(Struct, frozen=True):
     multi_label: bool
     max_tokens: int | None
     threshold: float | None
+    special_tokens: SpecialTokens | None
     created_at: datetime
     removed_versions: Sequence[int] | UnsetType = UNSET
     """Old ones that made room for this one; only in the answer that creates it."""
@@ -62,6 +67,8 @@ class TenantChange(Struct, forbid_unknown_fields=True):
 
     name: str | None = None
     status: str | None = None
+    special_tokens: SpecialTokens | None = None
+    """Whether `[SEP]` and its like in texts and labels are the model's special tokens or text."""
 
 
 class QuotaBody(Struct, forbid_unknown_fields=True):
@@ -98,6 +105,7 @@ class TenantAnswer(Struct, frozen=True):
     pairs_per_minute: int | None
     pairs_in_flight: int | None
     tokens_per_minute: int | None
+    special_tokens: SpecialTokens
 
 
 class TenantList(Struct, frozen=True):

@@ -69,7 +69,7 @@ class TenantEndpoints:
                 "PATCH",
                 TENANT,
                 self.change,
-                "Rename, suspend or resume a tenant",
+                "Rename, suspend or resume a tenant, or say what special tokens in its texts are",
                 OPERATOR,
                 TenantChange,
                 body_optional=True,
@@ -127,7 +127,9 @@ class TenantEndpoints:
 
     async def change(self, call: Call) -> Response:
         body: TenantChange = call.body
-        tenant = await self._tenants.change(call.path("tenant_id"), name=body.name, status=body.status)
+        tenant = await self._tenants.change(
+            call.path("tenant_id"), name=body.name, status=body.status, special_tokens=body.special_tokens
+        )
         return json_response(_tenant(tenant))
 
     async def remove(self, call: Call) -> Response:
@@ -183,6 +185,7 @@ def _tenant(tenant: Tenant) -> TenantAnswer:
         quota.pairs_per_minute,
         quota.pairs_in_flight,
         quota.tokens_per_minute,
+        tenant.special_tokens,
     )
 
 

@@ -8,9 +8,11 @@ from msgspec import UNSET, Struct
 
 from gateway.classification.pairs import PairList, Row
 from gateway.classification.schema import ClassifyBody
+from gateway.classification.special_tokens import as_text
 from gateway.settings import Settings
 from stores.errors import InvalidRequest
 from stores.label_sets import PLACEHOLDER, LabelSet
+from stores.special_tokens import MODEL, TEXT, SpecialTokens
 
 
 class ClassificationRequest(Struct, frozen=True):
@@ -30,14 +32,22 @@ class ClassificationRequest(Struct, frozen=True):
     """Tell each label's own probability of entailment."""
 
 
-def validate(body: ClassifyBody, settings: Settings, label_set: LabelSet | None = None) -> ClassificationRequest:
+def validate(
+    body: ClassifyBody,
+    settings: Settings,
+    label_set: LabelSet | None = None,
+    special_tokens: SpecialTokens = MODEL,
+) -> ClassificationRequest:
     """Check everything that can be checked without a tokenizer; `InvalidRequest` names the field.
 
-    `label_set` is the one that the body names; it was validated when it was stored.
+    `label_set` is the one that the body names; it was validated when it was stored. `special_tokens` are
+    the tenant's, where neither the body nor the label set says what they are.
     """
     texts = _texts(body, settings)
+    of_set = None if label_set is None else label_set.content.special_tokens
+    special_tokens = body.special_tokens or of_set or special_tokens
     if label_set is not None:
-        return _with_label_set(body, texts, label_set, settings)
+        return _with_label_set(body, texts, label_set, settings, special_tokens)
     if body.labels is UNSET:
         raise InvalidRequest("give either labels or label_set", field="labels")
     assert isinstance(body.labels, str | list)
@@ -50,7 +60,7 @@ def validate(body: ClassifyBody, settings: Settings, label_set: LabelSet | None 
             f"{body.max_tokens} is outside {settings.min_tokens} to {settings.max_tokens}", field="max_tokens"
         )
     return ClassificationRequest(
-        _pairs(texts, labels, body.hypothesis_template, body.max_tokens, settings),
+        _pairs(texts, labels, body.hypothesis_template, body.max_tokens, settings, special_tokens),
         labels,
         body.multi_label,
         body.text is not UNSET,
@@ -58,18 +68,27 @@ def validate(body: ClassifyBody, settings: Settings, label_set: LabelSet | None 
     )
 
 
-def validate_pairs(pairs: Sequence[tuple[str, str]], settings: Settings, field: str) -> PairList:
-    """Unrelated pairs of a text and a hypothesis, from the field `field`; equal texts share a row."""
+def validate_pairs(
+    pairs: Sequence[tuple[str, str]], settings: Settings, field: str, special_tokens: SpecialTokens = MODEL
+) -> tuple[Sequence[tuple[str, str]], PairList]:
+    """Unrelated pairs of a text and a hypothesis, from the field `field`; equal texts share a row.
+
+    Also the pairs in their order, as they are in these rows: the tenant's `special_tokens` may be text.
+    """
     if not 1 <= len(pairs) <= settings.max_texts:
         raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field=field)
-    hypotheses_of: dict[str, dict[str, None]] = {}
     for position, (text, hypothesis) in enumerate(pairs):
         _check_text(text, settings, f"{field}[{position}]")
         _check_label(hypothesis, settings, f"{field}[{position}]")
+    if special_tokens == TEXT:
+        texts, hypotheses = zip(*pairs, strict=True)
+        texts = _as_text(texts, settings.max_text_characters, field)
+        pairs = list(zip(texts, _as_text(hypotheses, settings.max_label_characters, field), strict=True))
+    hypotheses_of: dict[str, dict[str, None]] = {}
+    for text, hypothesis in pairs:
         hypotheses_of.setdefault(text, {})[hypothesis] = None
-    return PairList(
-        tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items()), PLACEHOLDER, None
-    )
+    rows = tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items())
+    return pairs, PairList(rows, PLACEHOLDER, None)
 
 
 def split_labels(labels: str) -> list[str]:
@@ -78,14 +97,18 @@ def split_labels(labels: str) -> list[str]:
 
 
 def _with_label_set(
-    body: ClassifyBody, texts: tuple[str, ...], label_set: LabelSet, settings: Settings
+    body: ClassifyBody,
+    texts: tuple[str, ...],
+    label_set: LabelSet,
+    settings: Settings,
+    special_tokens: SpecialTokens,
 ) -> ClassificationRequest:
     for name, default in (("hypothesis_template", PLACEHOLDER), ("multi_label", False), ("max_tokens", None)):
         if getattr(body, name) != default:
             raise InvalidRequest("the label set determines it; leave it out", field=name)
     content = label_set.content
     return ClassificationRequest(
-        _pairs(texts, content.hypotheses, PLACEHOLDER, content.max_tokens, settings),
+        _pairs(texts, content.hypotheses, PLACEHOLDER, content.max_tokens, settings, special_tokens),
         content.names,
         content.multi_label,
         body.text is not UNSET,
@@ -96,7 +119,12 @@ def _with_label_set(
 
 
 def _pairs(
-    texts: tuple[str, ...], labels: tuple[str, ...], template: str, max_tokens: int | None, settings: Settings
+    texts: tuple[str, ...],
+    labels: tuple[str, ...],
+    template: str,
+    max_tokens: int | None,
+    settings: Settings,
+    special_tokens: SpecialTokens,
 ) -> PairList:
     count = len(texts) * len(labels)
     if count > settings.max_pairs:
@@ -105,7 +133,22 @@ def _pairs(
             "allowed in one request",
             field="texts",
         )
+    if special_tokens == TEXT:
+        texts = _as_text(texts, settings.max_text_characters, "texts")
+        labels = _as_text(labels, settings.max_label_characters, "labels")
+        (template,) = _as_text((template,), settings.max_template_characters, "hypothesis_template")
     return PairList(tuple(Row(text, labels) for text in texts), template, max_tokens)
+
+
+def _as_text(values: tuple[str, ...], max_characters: int, field: str) -> tuple[str, ...]:
+    """Without special tokens; `InvalidRequest` where the blanks that this takes make one too long."""
+    values = tuple(map(as_text, values))
+    if max(map(len, values)) > max_characters:
+        raise InvalidRequest(
+            f"more than {max_characters} characters; where special_tokens is text, each [ counts twice",
+            field=field,
+        )
+    return values
 
 
 def _texts(body: ClassifyBody, settings: Settings) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
+from stores.special_tokens import SpecialTokens
+
 
 class ClassifyBody(Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/classify`."""
@@ -19,6 +21,8 @@ class ClassifyBody(Struct, forbid_unknown_fields=True):
     max_tokens: int | None = None
     entailment: bool = False
     """Tell each label's own probability of entailment as well, which thresholds are compared with."""
+    special_tokens: SpecialTokens | None = None
+    """`text`: `[SEP]` and its like are text; `model`: special tokens; null: the label set's, or the tenant's."""
 
 
 class TokenizeBody(Struct, forbid_unknown_fields=True):
@@ -29,6 +33,7 @@ class TokenizeBody(Struct, forbid_unknown_fields=True):
     label_set: str | UnsetType = UNSET
     hypothesis_template: str = "{}"
     max_tokens: int | None = None
+    special_tokens: SpecialTokens | None = None
 
 
 class Truncation(Struct, frozen=True):

@@ -93,13 +93,14 @@ class ClassificationService:
         self, pairs: Sequence[tuple[str, str]], field: str, caller: Caller, options: CallOptions = DEFAULT_OPTIONS
     ) -> tuple[list[Logits], PairValues]:
         """The logits of unrelated pairs, which came in `field`, in order; equal pairs are computed once."""
-        values = await self._values_by_deadline(validate_pairs(pairs, self._settings, field), caller, options)
+        asked, pair_list = validate_pairs(pairs, self._settings, field, caller.special_tokens)
+        values = await self._values_by_deadline(pair_list, caller, options)
         logits_of = {
             (row.row.text, label): logits
             for row in values.rows
             for label, logits in zip(row.row.labels, values.unpack(row)[0], strict=True)
         }
-        return [logits_of[pair] for pair in pairs], values
+        return [logits_of[pair] for pair in asked], values
 
     async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
         """How long the text is, and with each label; it takes a request from the quota, and no pairs."""
@@ -112,6 +113,7 @@ class ClassificationService:
                 body.text,
                 hypothesis_template=body.hypothesis_template,
                 max_tokens=body.max_tokens,
+                special_tokens=body.special_tokens,
             ),
             caller,
         )
@@ -129,11 +131,11 @@ class ClassificationService:
 
     async def _validate(self, body: ClassifyBody, caller: Caller) -> ClassificationRequest:
         if not isinstance(body.label_set, str):
-            return validate(body, self._settings)
+            return validate(body, self._settings, special_tokens=caller.special_tokens)
         if body.labels is not UNSET:
             raise InvalidRequest("give either labels or label_set", field="label_set")
         label_set = await self._label_sets.get(caller.tenant_id, body.label_set)
-        return validate(body, self._settings, label_set)
+        return validate(body, self._settings, label_set, caller.special_tokens)
 
     async def _values_by_deadline(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
         """Each value from the cache, another request's flight, or Triton."""

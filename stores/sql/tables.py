@@ -52,6 +52,7 @@ tenants = Table(
     Column("pairs_per_minute", Integer),
     Column("pairs_in_flight", Integer),
     Column("tokens_per_minute", Integer),
+    Column("special_tokens", String(8), nullable=False, server_default="model"),
     # When a worker had one of its batches last.
     Column("batches_served_at", UtcTime),
 )

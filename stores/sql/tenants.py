@@ -131,6 +131,7 @@ def _row(tenant: Tenant) -> dict[str, Any]:
         "pairs_per_minute": quota.pairs_per_minute,
         "pairs_in_flight": quota.pairs_in_flight,
         "tokens_per_minute": quota.tokens_per_minute,
+        "special_tokens": tenant.special_tokens,
     }
 
 
@@ -138,7 +139,7 @@ def _tenant(row: Mapping[Any, Any]) -> Tenant:
     quota = Quota(
         row["requests_per_minute"], row["pairs_per_minute"], row["pairs_in_flight"], row["tokens_per_minute"]
     )
-    return Tenant(row["id"], row["name"], row["status"], row["created_at"], quota)
+    return Tenant(row["id"], row["name"], row["status"], row["created_at"], quota, row["special_tokens"])
 
 
 def _key(row: RowMapping) -> ApiKey:

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from stores.api_keys import DIGEST, KEY_ID
 from stores.errors import InvalidRequest
 from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
+from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
 
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -39,6 +40,7 @@ class _LabelSet(Struct, forbid_unknown_fields=True):
     multi_label: bool = False
     max_tokens: int | None = None
     threshold: float | None = None
+    special_tokens: SpecialTokens | None = None
 
 
 class _Quota(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +55,7 @@ class _Tenant(Struct, forbid_unknown_fields=True):
     name: str | None = None
     status: str = ACTIVE
     quota: _Quota = _Quota()
+    special_tokens: SpecialTokens = MODEL
     keys: list[_Key] = []
     label_sets: list[_LabelSet] = []
 
@@ -89,7 +92,9 @@ class TenantsFileContent:
         values = astuple(quota)
         _check(all(value is None or value > 0 for value in values), f"{path}.quota", "must be more than 0")
         name = declared.name or declared.id
-        self.tenants[declared.id] = Tenant(declared.id, name, declared.status, CREATED_AT, quota)
+        self.tenants[declared.id] = Tenant(
+            declared.id, name, declared.status, CREATED_AT, quota, declared.special_tokens
+        )
         for number, key in enumerate(declared.keys):
             self._add_key(declared.id, key, f"{path}.keys[{number}]")
         for number, label_set in enumerate(declared.label_sets):
@@ -121,6 +126,7 @@ class TenantsFileContent:
             declared.multi_label,
             declared.max_tokens,
             declared.threshold,
+            declared.special_tokens,
         )
         try:
             validate_content(content, limits)

@@ -41,6 +41,15 @@ async def test_a_put_creates_versions_that_stay() -> None:
         assert [(label_set["name"], label_set["version"]) for label_set in listed] == [("tickets", 2)]
 
 
+async def test_special_tokens_are_the_tenants_unless_the_set_says_it() -> None:
+    async with local() as client:
+        assert (await put(client)).json()["special_tokens"] is None
+        assert (await put(client, BODY | {"special_tokens": "text"}, '"1"')).json()["special_tokens"] == "text"
+        assert (await client.get(PATH)).json()["special_tokens"] == "text"
+        refused = await put(client, BODY | {"special_tokens": "none"}, '"2"')
+        assert_problem(refused, 422, "invalid_request")
+
+
 async def test_two_writers_cannot_overwrite_each_other() -> None:
     async with local() as client:
         await put(client)

@@ -96,6 +96,22 @@ async def test_a_quota_is_set_shown_and_taken_back() -> None:
                 assert assert_problem(refused, 422, "invalid_request")["field"] == limit
 
 
+async def test_special_tokens_are_the_models_until_they_are_set() -> None:
+    async with control_plane() as client:
+        path = f"/v1/tenants/{await new_tenant(client)}"
+        assert (await client.get(path, headers=OPERATOR)).json()["special_tokens"] == "model"
+        for body, expected in (
+            ({"special_tokens": "text"}, "text"),
+            ({"name": "other"}, "text"),
+            ({"special_tokens": "model"}, "model"),
+        ):
+            answer = await client.patch(path, json=body, headers=OPERATOR)
+            assert answer.json()["special_tokens"] == expected
+            assert (await client.get(path, headers=OPERATOR)).json() == answer.json()
+        refused = await client.patch(path, json={"special_tokens": "none"}, headers=OPERATOR)
+        assert_problem(refused, 422, "invalid_request")
+
+
 async def test_names_are_unique_and_tenants_are_listed_by_name() -> None:
     async with control_plane() as client:
         for name in ("b", "a"):

@@ -55,6 +55,24 @@ def test_more_labels_than_one_engine_batch_are_scored_together(server: Server) -
 
 
 @pytest.mark.parametrize("config", ["local", "local-padded"])
+def test_a_special_token_in_a_text_moves_its_score_unless_it_is_text(
+    config: str, request: pytest.FixtureRequest
+) -> None:
+    """By the gateway alone: Triton is asked for `[ MASK]`, whose tokens are those of ordinary text."""
+    server: Server = request.getfixturevalue("server" if config == "local" else "padded_server")
+    labels = ["体育", "财经", "娱乐"]
+
+    def sport(text: str, special_tokens: str | None) -> float:
+        answer = server.classify(text=text, labels=labels, special_tokens=special_tokens).json()
+        return float(dict(zip(answer["labels"], answer["scores"], strict=True))["体育"])
+
+    assert sport("国足昨晚赢了比赛", None) > 0.99
+    for special_tokens in (None, "model"):
+        assert sport("国足昨晚赢了比赛[MASK]", special_tokens) == pytest.approx(0.70, abs=0.05)
+    assert sport("国足昨晚赢了比赛[MASK]", "text") > 0.99
+
+
+@pytest.mark.parametrize("config", ["local", "local-padded"])
 async def test_merged_requests_answer_as_they_do_alone(
     config: str,
     server: Server,

@@ -28,6 +28,7 @@ from gateway.triton.load_balancer import LoadBalancer
 from stores.api_keys import generate_key
 from stores.clock import Clock
 from stores.label_sets import LabelSet, LabelSetContent, SetLabel
+from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, NO_QUOTA, SCOPES, ApiKey, Quota, Tenant
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
@@ -81,9 +82,17 @@ async def gateway(
         yield client
 
 
-def add_tenant(memory: Memory, name: str = "acme", *, status: str = ACTIVE, **quota: int) -> Tenant:
+def add_tenant(
+    memory: Memory,
+    name: str = "acme",
+    *,
+    status: str = ACTIVE,
+    special_tokens: SpecialTokens = MODEL,
+    **quota: int,
+) -> Tenant:
     """A tenant whose id is its name."""
-    tenant = memory.tenants[name] = Tenant(name, name, status, FakeClock().now(), Quota(**quota))
+    tenant = Tenant(name, name, status, FakeClock().now(), Quota(**quota), special_tokens)
+    memory.tenants[name] = tenant
     return tenant
 
 

@@ -34,6 +34,16 @@ def test_a_key_is_generated_for_each_tenant_without_keys() -> None:
     assert secret["globex"] not in secret["tenants.yaml"]
 
 
+def test_tenants_and_their_label_sets_say_what_special_tokens_are() -> None:
+    label_set = {"name": "tickets", "labels": ["投诉"], "special_tokens": "model"}
+    objects = render({"tenants": [{"id": "acme", "special_tokens": "text", "label_sets": [label_set]}]})
+    content = TenantsFileContent(
+        decoded(find(objects, "Secret", "w-tenants"))["tenants.yaml"].encode(), Settings()
+    )
+    assert content.tenants["acme"].special_tokens == "text"
+    assert content.label_sets["acme", "tickets", 1].content.special_tokens == "model"
+
+
 def test_the_gateway_mounts_the_digests_of_the_keys_and_no_key() -> None:
     gateway = find(render(), "Deployment", "w-gateway")
     (volume,) = [volume for volume in pod_of(gateway)["volumes"] if volume["name"] == "tenants"]

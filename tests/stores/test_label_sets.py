@@ -21,6 +21,7 @@ CONTENT = LabelSetContent(
     multi_label=True,
     max_tokens=64,
     threshold=0.5,
+    special_tokens="text",
 )
 ALL = PageRequest(100)
 BOUNDS = LabelSetBounds(max_sets=100, max_names=100, max_versions=100, max_bytes=10_000_000)

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from stores.database import MIGRATIONS
 
 
-def test_keys_that_could_classify_keep_files_and_batches(tmp_path: Path) -> None:
+def test_keys_keep_files_and_batches_and_tenants_the_models_special_tokens(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/old.db")
     scopes = {"all": "classify label_sets:read", "reads": "label_sets:read usage:read", "none": ""}
     now = datetime(2030, 1, 1, tzinfo=UTC).isoformat(" ")
@@ -35,5 +35,7 @@ def test_keys_that_could_classify_keep_files_and_batches(tmp_path: Path) -> None
             )
         command.upgrade(config, "head")
         rows = connection.execute(text("SELECT id, scopes FROM keys")).all()
+        special_tokens = connection.execute(text("SELECT special_tokens FROM tenants")).scalars().all()
     engine.dispose()
     assert {row[0]: row[1] for row in rows} == scopes | {"all": f"{scopes['all']} batches:read batches:write"}
+    assert special_tokens == ["model"]

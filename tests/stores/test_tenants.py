@@ -38,7 +38,7 @@ async def test_a_name_is_unique(stores: Stores, acme: Tenant, other: Tenant) -> 
 
 async def test_a_change_is_kept_and_needs_its_tenant(stores: Stores, acme: Tenant, other: Tenant) -> None:
     await stores.tenants.add(acme)
-    changed = replace(acme, name="Acme AG", status=SUSPENDED, quota=Quota(None, 5))
+    changed = replace(acme, name="Acme AG", status=SUSPENDED, quota=Quota(None, 5), special_tokens="text")
     await stores.tenants.change(changed)
     assert await stores.tenants.get("t_1") == changed
     with pytest.raises(NotFound):

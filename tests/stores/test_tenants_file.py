@@ -26,13 +26,14 @@ tenants:
   - id: acme
     name: Acme 公司
     quota: {{pairs_per_minute: 4}}
+    special_tokens: text
     keys:
       - id: "{NEW.id}"
         sha256: "{NEW.digest}"
         scopes: [classify, "usage:read"]
     label_sets:
       - {{name: tickets, version: 1, labels: [投诉, {{label: 咨询, hypothesis: 用户在咨询}}]}}
-      - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5}}
+      - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5, special_tokens: model}}
   - id: other
 """
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -55,6 +56,7 @@ async def test_what_the_file_declares_is_in_the_stores(declared: Stores) -> None
     acme, other = (await declared.tenants.page(ALL)).items
     assert (acme.id, acme.name, acme.status, acme.quota) == ("acme", "Acme 公司", ACTIVE, Quota(None, 4))
     assert (other.id, other.name, other.quota) == ("other", "other", Quota())
+    assert (acme.special_tokens, other.special_tokens) == ("text", "model")
     assert await declared.tenants.get("acme") == acme
     assert await declared.tenants.get("nobody") is None
     record = await declared.api_keys.find(NEW.id)
@@ -72,6 +74,7 @@ async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
     assert newest is not None
     assert first is not None
     assert (newest.version, newest.content.threshold) == (2, 0.5)
+    assert (newest.content.special_tokens, first.content.special_tokens) == ("model", None)
     assert (first.reference, first.content.hypotheses) == ("tickets@1", ("投诉", "用户在咨询"))
     assert await find_label_set(sets, "other", "tickets") is None
     assert [(version.name, version.version) for version in (await sets.page("acme", ALL)).items] == [

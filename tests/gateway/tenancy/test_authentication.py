@@ -55,6 +55,14 @@ async def test_a_key_is_its_tenants_and_served_at_normal_priority() -> None:
     assert not caller.low_priority
 
 
+async def test_a_caller_has_the_special_tokens_of_its_tenant() -> None:
+    world = World(require_key=False)
+    key = add_key(world.memory, add_tenant(world.memory, special_tokens="text"))
+    add_tenant(world.memory, LOCAL_TENANT_ID, special_tokens="text")
+    for caller in (await world.caller(key), await world.caller(WORKER, "acme"), await world.caller({})):
+        assert caller.special_tokens == "text"
+
+
 async def test_the_worker_is_served_at_low_priority_as_the_tenant_with_its_quota() -> None:
     caller = await World().caller(WORKER, "acme")
     assert caller == Caller("acme", (CLASSIFY,), Quota(pairs_per_minute=7), low_priority=True)
