@@ -106,6 +106,7 @@ def classify(
     template: Annotated[str | None, typer.Option(help="Hypothesis template, with {} for the label.")] = None,
     multi_label: Annotated[bool, typer.Option(help="Score each label by itself.")] = False,
     max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,
+    special_tokens: Annotated[str | None, typer.Option(help="What [SEP] and its like are: model or text.")] = None,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
@@ -120,6 +121,7 @@ def classify(
     options: dict[str, Any] = {"labels": split_labels(labels), "multi_label": multi_label}
     options |= {"hypothesis_template": template} if template is not None else {}
     options |= {"max_tokens": max_tokens} if max_tokens is not None else {}
+    options |= {"special_tokens": special_tokens} if special_tokens is not None else {}
     if (text is None) == (input_ is None):
         raise CommandError("give either a text or --input FILE")
     with Client(url, key) as client:

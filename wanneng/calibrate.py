@@ -109,6 +109,7 @@ def store_threshold(client: Client, name: str, threshold: float) -> str:
         multi_label=newest.multi_label,
         max_tokens=newest.max_tokens,
         threshold=threshold,
+        special_tokens=newest.special_tokens,
         replaces=newest.version,
     )
     return stored.reference

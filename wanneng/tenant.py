@@ -45,8 +45,8 @@ def create(name: str, url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> Non
 def list_(url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
     """List the tenants."""
     with _tenants(url, admin_key) as tenants:
-        columns = ("id", "name", "status", "requests_per_minute", "pairs_per_minute", "created_at")
-        _print_table(tenants.list(), columns)
+        columns = ("id", "name", "status", "requests_per_minute", "pairs_per_minute", "special_tokens")
+        _print_table(tenants.list(), (*columns, "created_at"))
 
 
 @app.command()
@@ -82,6 +82,18 @@ def quota(
             pairs_in_flight=pairs_in_flight,
             tokens_per_minute=tokens_per_minute,
         )
+
+
+@app.command()
+def special_tokens(
+    tenant: Annotated[str, TENANT],
+    meaning: Annotated[str, typer.Argument(help="model or text.")],
+    url: _Url = LOCAL_URL,
+    admin_key: _AdminKey = None,
+) -> None:
+    """Say what [SEP] and its like in a tenant's texts and labels are: the model's special tokens, or text."""
+    with _tenants(url, admin_key) as tenants:
+        tenants.set_special_tokens(tenants.find(tenant).id, meaning)
 
 
 @app.command()

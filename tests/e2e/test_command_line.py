@@ -33,6 +33,16 @@ def test_json_is_the_gateways_answer(server: Server) -> None:
     assert sum(answer["pairs"].values()) == 2
 
 
+def test_special_tokens_can_be_text(server: Server) -> None:
+    answers = []
+    for meaning in ("model", "text"):
+        done = wanneng(
+            f"{TEXT}[MASK]", "--labels", "投诉,建议", "--special-tokens", meaning, "--json", url=server.url
+        )
+        answers.append(json.loads(done.stdout)["scores"])
+    assert answers[0] != answers[1]
+
+
 def test_standard_input_becomes_json_lines_in_order(server: Server) -> None:
     texts = [f"第{i}个手机质量太差" for i in range(40)]
     done = wanneng("--input", "-", "--labels", "投诉，表扬", url=server.url, stdin="\n".join(texts) + "\n\n")

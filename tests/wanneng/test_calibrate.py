@@ -66,6 +66,7 @@ class Gateway:
             return httpx.Response(200, json={"results": results, "model_version": "v"})
         stored = {"name": "tickets", "labels": LABELS, "hypothesis_template": "{}", "multi_label": False}
         stored |= {"max_tokens": None, "threshold": None, "created_at": "2026-11-21T10:00:00Z"}
+        stored["special_tokens"] = "text"
         return httpx.Response(200, json=stored | {"version": 3 if request.method == "GET" else 4})
 
 
@@ -86,6 +87,7 @@ def test_a_stored_threshold_is_a_version_that_says_the_rest_as_before() -> None:
     assert store_threshold(client, "tickets", 0.25) == "tickets@4"
     method, body, headers = gateway.requests[-1]
     assert (method, body["threshold"], body["labels"], headers["if-match"]) == ("PUT", 0.25, LABELS, '"3"')
+    assert body["special_tokens"] == "text"
 
 
 @pytest.mark.parametrize("line", ["x", "[]", '{"label": "a"}', '{"text": "a", "label": 1}', '{"text": "a"}'])

@@ -60,10 +60,12 @@ def run(gateway: FakeGateway) -> Iterator[Run]:
 def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeGateway) -> None:
     assert run("create", "acme") == "t0\n"
     run("quota", "acme", "--pairs-per-minute", "600")
+    run("special-tokens", "acme", "text")
     run("suspend", "acme")
     header, row = run("list").splitlines()
-    assert header.split() == ["id", "name", "status", "requests_per_minute", "pairs_per_minute", "created_at"]
-    assert row.split() == ["t0", "acme", "suspended", "600", "2026-11-21T10:00:00.500000Z"]
+    limits = ["requests_per_minute", "pairs_per_minute"]
+    assert header.split() == ["id", "name", "status", *limits, "special_tokens", "created_at"]
+    assert row.split() == ["t0", "acme", "suspended", "600", "text", "2026-11-21T10:00:00.500000Z"]
     run("resume", "t0")
     assert gateway.tenants["t0"]["status"] == "active"
     assert run("usage", "acme").splitlines()[1].split() == ["2026-11-21", "3", "6", "1", "90"]

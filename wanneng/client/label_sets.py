@@ -35,6 +35,8 @@ class LabelSet:
     max_tokens: int | None
     threshold: float | None
     """Probability of entailment below which a text is none of these."""
+    special_tokens: str | None
+    """`model` or `text`: what `[SEP]` and its like are; None: as the tenant says."""
     created_at: datetime
 
     @property
@@ -73,10 +75,11 @@ class LabelSets:
         multi_label: bool = False,
         max_tokens: int | None = None,
         threshold: float | None = None,
+        special_tokens: str | None = None,
         replaces: int | None = None,
     ) -> LabelSet:
         """Make a version; `replaces` is the newest one."""
-        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold)
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens)
         return self._send(_change("PUT", _path(name), body, replaces))
 
     def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
@@ -112,9 +115,10 @@ class AsyncLabelSets:
         multi_label: bool = False,
         max_tokens: int | None = None,
         threshold: float | None = None,
+        special_tokens: str | None = None,
         replaces: int | None = None,
     ) -> LabelSet:
-        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold)
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens)
         return await self._send(_change("PUT", _path(name), body, replaces))
 
     async def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
@@ -147,6 +151,7 @@ def _body(
     multi_label: bool,
     max_tokens: int | None,
     threshold: float | None,
+    special_tokens: str | None,
 ) -> dict[str, Any]:
     return {
         "labels": [
@@ -157,6 +162,7 @@ def _body(
         "multi_label": multi_label,
         "max_tokens": max_tokens,
         "threshold": threshold,
+        "special_tokens": special_tokens,
     }
 
 
@@ -173,5 +179,6 @@ def _label_set(item: dict[str, Any]) -> LabelSet:
         item["multi_label"],
         item["max_tokens"],
         item["threshold"],
+        item["special_tokens"],
         datetime.fromisoformat(item["created_at"]),
     )

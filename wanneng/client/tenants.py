@@ -28,6 +28,8 @@ class Tenant:
     pairs_per_minute: int | None
     pairs_in_flight: int | None
     tokens_per_minute: int | None
+    special_tokens: str
+    """`model` or `text`: what `[SEP]` and its like in its texts and labels are."""
 
 
 class Tenants:
@@ -63,6 +65,10 @@ class Tenants:
 
     def resume(self, tenant_id: str) -> Tenant:
         return self._send(_update(tenant_id, status="active"))
+
+    def set_special_tokens(self, tenant_id: str, special_tokens: str) -> Tenant:
+        """`text`: `[SEP]` and its like in its texts and labels are text; `model`: they are special tokens."""
+        return self._send(_update(tenant_id, special_tokens=special_tokens))
 
     def set_quota(
         self,
@@ -117,6 +123,9 @@ class AsyncTenants:
 
     async def resume(self, tenant_id: str) -> Tenant:
         return await self._send(_update(tenant_id, status="active"))
+
+    async def set_special_tokens(self, tenant_id: str, special_tokens: str) -> Tenant:
+        return await self._send(_update(tenant_id, special_tokens=special_tokens))
 
     async def set_quota(
         self,
@@ -186,6 +195,7 @@ def _tenant(item: dict[str, Any]) -> Tenant:
         item["pairs_per_minute"],
         item["pairs_in_flight"],
         item["tokens_per_minute"],
+        item["special_tokens"],
     )
 
 

@@ -76,6 +76,7 @@ class FakeGateway:
         quota = {"requests_per_minute": None, "pairs_per_minute": None, "pairs_in_flight": None}
         quota["tokens_per_minute"] = None
         named = {"id": tenant_id, "name": body(request)["name"], "status": "active", "created_at": NOW}
+        named["special_tokens"] = "model"
         self.tenants[tenant_id], self.keys[tenant_id] = named | quota, []
         return self.tenants[tenant_id]
 

@@ -91,6 +91,7 @@ async def test_tenants_and_keys_are_managed_with_the_admin_key(memory: Memory) -
         assert (await admin.tenants.suspend(tenant.id)).status == "suspended"
         assert (await admin.tenants.resume(tenant.id)).status == "active"
         assert (await admin.tenants.set_quota(tenant.id, pairs_in_flight=9)).pairs_in_flight == 9
+        assert (await admin.tenants.set_special_tokens(tenant.id, "text")).special_tokens == "text"
         key = await admin.tenants.keys.create(
             tenant.id, scopes=["classify"], expires_at=FakeClock().now().replace(year=2099)
         )
@@ -108,9 +109,10 @@ async def test_tenants_and_keys_are_managed_with_the_admin_key(memory: Memory) -
 async def test_label_sets_have_versions(memory: Memory) -> None:
     async with control_plane(memory, local_key(memory)) as client:
         first = await client.label_sets.put("tickets", [SetLabel("投诉", "用户在投诉"), "咨询"], threshold=0.3)
-        second = await client.label_sets.put("tickets", LABELS, max_tokens=64, replaces=1)
+        second = await client.label_sets.put("tickets", LABELS, max_tokens=64, special_tokens="text", replaces=1)
         third = await client.label_sets.rollback("tickets", 1, replaces=2)
         assert (third.labels, third.threshold) == (first.labels, 0.3)
+        assert (first.special_tokens, second.special_tokens) == (None, "text")
         assert list(await client.label_sets.versions("tickets")) == [third, second, first]
         assert await client.label_sets.get("tickets@2") == second
         assert await client.label_sets.list() == [third]

@@ -16,6 +16,7 @@ LABELS = ["投诉", "咨询"]
 RESULT = {"labels": LABELS, "scores": [0.9, 0.1], "truncated": False}
 QUOTA = {"requests_per_minute": None, "pairs_per_minute": None, "pairs_in_flight": None, "tokens_per_minute": None}
 TENANT = {"id": "t", "name": "t", "status": "active", "created_at": "2026-11-21T10:00:00Z", **QUOTA}
+TENANT["special_tokens"] = "model"
 GOOD: dict[str, Any] = {"results": [RESULT], "model_version": "v", **TENANT}
 """An answer to a classification, and to the creation of a tenant."""
 
