@@ -21,6 +21,7 @@ from wanneng.classify import Classifier, as_json, print_bars, split_labels
 from wanneng.client import Client
 from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError, RequestError
+from wanneng.keys import KeyFile, tenant_key
 from wanneng.settings import ServeSettings, load_settings
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
@@ -108,7 +109,7 @@ def classify(
     max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,
     special_tokens: Annotated[str | None, typer.Option(help="What [SEP] and its like are: model or text.")] = None,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
-    key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
+    key_file: KeyFile = None,
     as_json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     input_: Annotated[
         Path | None, typer.Option("--input", "-i", help="File of texts, one a line; -: standard input.")
@@ -124,7 +125,7 @@ def classify(
     options |= {"special_tokens": special_tokens} if special_tokens is not None else {}
     if (text is None) == (input_ is None):
         raise CommandError("give either a text or --input FILE")
-    with Client(url, key) as client:
+    with Client(url, tenant_key(key_file)) as client:
         classifier = Classifier(client, options)
         if input_ is not None:
             _classify_lines(classifier, input_, output)
@@ -143,11 +144,11 @@ def calibrate(
     precision: Annotated[float | None, typer.Option(help="Lowest precision; by default the best F1.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make a version of the set with the threshold.")] = False,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
-    key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="The tenant's key.")] = None,
+    key_file: KeyFile = None,
 ) -> None:
     """Find the threshold below which a text is none of a label set's labels."""
     labelled = read_examples(examples)
-    with Client(url, key) as client:
+    with Client(url, tenant_key(key_file)) as client:
         with Progress(*COLUMNS, console=err, transient=True) as progress:
             predictions = list(progress.track(predict(client, label_set, labelled), total=len(labelled)))
         candidates = thresholds(predictions)

@@ -14,7 +14,7 @@ LISTEN = "0A"
 LOCAL_ADDRESS, STATE, UID = 1, 3, 7
 """Columns of /proc/net/tcp (proc(5))."""
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-WAY_OUT = "give that server's admin key with WANNENG_ADMIN_KEY"
+WAY_OUT = "give the server's admin key with WANNENG_ADMIN_KEY or --admin-key-file"
 
 
 def local_admin_key(url: str, file: Path) -> str:
@@ -22,7 +22,7 @@ def local_admin_key(url: str, file: Path) -> str:
     try:
         key, owner = file.read_text(encoding="utf-8").strip(), file.stat().st_uid
     except OSError:
-        raise CommandError(f"no admin key: {file} does not exist; give --admin-key or WANNENG_ADMIN_KEY") from None
+        raise CommandError(f"no admin key: {file} does not exist; {WAY_OUT}") from None
     if not is_loopback(urlsplit(url).hostname or ""):
         raise CommandError(f"{url} is not this machine, so it is not sent the key of {file}; {WAY_OUT}")
     if not is_served_by(url, owner):

@@ -140,6 +140,11 @@ def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
     return ServeSettings(**values)  # type: ignore[arg-type]
 
 
+def secret(variable: str) -> str | None:
+    """A secret of the environment; None: it is not there, or empty."""
+    return os.environ.get(variable) or None
+
+
 def nvidia_release(environment: Mapping[str, str] | None = None) -> str:
     """The release of NVIDIA's image that this runs in, such as `26.04`; empty anywhere else."""
     return (os.environ if environment is None else environment).get("NVIDIA_TRITON_SERVER_VERSION", "")

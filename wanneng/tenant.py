@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from rich.table import Table
 from wanneng.client import Client
 from wanneng.client.tenants import Tenants
 from wanneng.errors import CommandError
+from wanneng.keys import AdminKeyFile, admin_key
 from wanneng.local_server import local_admin_key
 from wanneng.settings import ServeSettings
 
@@ -24,42 +26,35 @@ LOCAL_URL = ServeSettings().url
 LOCAL_ADMIN_KEY = ServeSettings().state_dir / "admin.key"
 TENANT = typer.Argument(help="Name or id.")
 URL = typer.Option(envvar="WANNENG_URL", help="The gateway's address.")
-ADMIN_KEY = typer.Option(
-    envvar="WANNENG_ADMIN_KEY",
-    show_envvar=True,
-    help="The admin key; by default the one that `wanneng serve` made on this machine, for its own server alone. "
-    "Other users can read a flag, so prefer the variable.",
-)
 _Url = Annotated[str, URL]
-_AdminKey = Annotated[str | None, ADMIN_KEY]
 
 
 @app.command()
-def create(name: str, url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
+def create(name: str, url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """Create a tenant and print its id; `wanneng tenant key` then creates its first key."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         print(tenants.create(name).id)
 
 
 @app.command("list")
-def list_(url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
+def list_(url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """List the tenants."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         columns = ("id", "name", "status", "requests_per_minute", "pairs_per_minute", "special_tokens")
         _print_table(tenants.list(), (*columns, "created_at"))
 
 
 @app.command()
-def suspend(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
+def suspend(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """Refuse a tenant's keys until it is resumed; nothing is deleted."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         tenants.suspend(tenants.find(tenant).id)
 
 
 @app.command()
-def resume(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
+def resume(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """Accept a suspended tenant's keys again."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         tenants.resume(tenants.find(tenant).id)
 
 
@@ -71,10 +66,10 @@ def quota(
     tokens_per_minute: Annotated[int | None, typer.Option(help="By default the gateway's own.")] = None,
     pairs_in_flight: Annotated[int | None, typer.Option(help="By default the tenant's share.")] = None,
     url: _Url = LOCAL_URL,
-    admin_key: _AdminKey = None,
+    admin_key_file: AdminKeyFile = None,
 ) -> None:
     """Set a tenant's quota; what is not given returns to its default."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         tenants.set_quota(
             tenants.find(tenant).id,
             requests_per_minute=requests_per_minute,
@@ -89,17 +84,17 @@ def special_tokens(
     tenant: Annotated[str, TENANT],
     meaning: Annotated[str, typer.Argument(help="model or text.")],
     url: _Url = LOCAL_URL,
-    admin_key: _AdminKey = None,
+    admin_key_file: AdminKeyFile = None,
 ) -> None:
     """Say what [SEP] and its like in a tenant's texts and labels are: the model's special tokens, or text."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         tenants.set_special_tokens(tenants.find(tenant).id, meaning)
 
 
 @app.command()
-def usage(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
+def usage(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """Show what a tenant has used, by day."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         days = tenants.usage(tenants.find(tenant).id)
         _print_table(days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
 
@@ -109,12 +104,12 @@ def delete(
     tenant: Annotated[str, TENANT],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     url: _Url = LOCAL_URL,
-    admin_key: _AdminKey = None,
+    admin_key_file: AdminKeyFile = None,
 ) -> None:
     """Delete a tenant with its keys."""
     if not yes:
         typer.confirm(f"delete {tenant} with all its keys?", abort=True)
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         tenants.delete(tenants.find(tenant).id)
 
 
@@ -124,18 +119,18 @@ def key(
     scope: Annotated[list[str] | None, typer.Option(help="What it allows; by default everything.")] = None,
     expires_at: Annotated[str | None, typer.Option(help="Such as 2027-01-31T00:00:00Z; by default never.")] = None,
     url: _Url = LOCAL_URL,
-    admin_key: _AdminKey = None,
+    admin_key_file: AdminKeyFile = None,
 ) -> None:
     """Create a key and print it; it cannot be shown again."""
     expiry = None if expires_at is None else _time(expires_at)
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         print(tenants.keys.create(tenants.find(tenant).id, scopes=scope or None, expires_at=expiry).secret)
 
 
 @app.command()
-def keys(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key: _AdminKey = None) -> None:
+def keys(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """List a tenant's keys, without their secrets."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         listed = tenants.keys.list(tenants.find(tenant).id)
         _print_table(listed, ("id", "scopes", "created_at", "expires_at", "last_used_at"))
 
@@ -146,25 +141,25 @@ def rotate(
     key_id: str,
     overlap_s: Annotated[float, typer.Option(help="How long the old key still works.")] = 3_600.0,
     url: _Url = LOCAL_URL,
-    admin_key: _AdminKey = None,
+    admin_key_file: AdminKeyFile = None,
 ) -> None:
     """Replace a key and print the new one; it cannot be shown again."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         print(tenants.keys.rotate(tenants.find(tenant).id, key_id, overlap_s=overlap_s).secret)
 
 
 @app.command()
 def revoke(
-    tenant: Annotated[str, TENANT], key_id: str, url: _Url = LOCAL_URL, admin_key: _AdminKey = None
+    tenant: Annotated[str, TENANT], key_id: str, url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None
 ) -> None:
     """Revoke a key."""
-    with _tenants(url, admin_key) as tenants:
+    with _tenants(url, admin_key_file) as tenants:
         tenants.keys.revoke(tenants.find(tenant).id, key_id)
 
 
 @contextmanager
-def _tenants(url: str, admin_key: str | None) -> Iterator[Tenants]:
-    with Client(url, admin_key or local_admin_key(url, LOCAL_ADMIN_KEY)) as client:
+def _tenants(url: str, admin_key_file: Path | None) -> Iterator[Tenants]:
+    with Client(url, admin_key(admin_key_file) or local_admin_key(url, LOCAL_ADMIN_KEY)) as client:
         yield client.tenants
 
 

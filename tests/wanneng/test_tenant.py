@@ -46,8 +46,9 @@ def run(gateway: FakeGateway) -> Iterator[Run]:
     thread.start()
 
     def run(*arguments: str) -> str:
-        address = ["--url", f"http://127.0.0.1:{server.server_port}", "--admin-key", gateway.key]
-        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, *address], catch_exceptions=False)
+        runner = CliRunner(env={"COLUMNS": "200", "WANNENG_ADMIN_KEY": gateway.key})
+        address = ["--url", f"http://127.0.0.1:{server.server_port}"]
+        result = runner.invoke(app, [*arguments, *address], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.output
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from wanneng.client import Client
 from wanneng.errors import CommandError
+from wanneng.keys import KeyFile, tenant_key
 from wanneng.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ def verify(
     agreement: Annotated[float, typer.Option(help="Lowest share of texts with the same best label.")] = 1.0,
     record: Annotated[Path | None, typer.Option(help="Record the answers as a reference in this file.")] = None,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
-    key: Annotated[str | None, typer.Option(envvar="WANNENG_KEY", help="A tenant's key.")] = None,
+    key_file: KeyFile = None,
 ) -> None:
     """Classify a reference set again; exit code 1 if answers differ. A gate for a canary."""
     from wanneng.cluster.verify import compare, read_reference  # noqa: PLC0415
     from wanneng.cluster.verify import record as recorded  # noqa: PLC0415
 
     lines = read_reference(reference)
-    with Client(url, key) as client, Progress(console=err, transient=True) as progress:
+    with Client(url, tenant_key(key_file)) as client, Progress(console=err, transient=True) as progress:
         if record is not None:
             rows = list(progress.track(recorded(client, lines), total=len(lines)))
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

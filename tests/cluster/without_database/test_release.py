@@ -203,8 +203,11 @@ def test_recorded_answers_are_a_gate_for_a_new_model(release: Release, sources: 
     lines = [{"text": text, "labels": labels} for text in ("质量太差，要求退款", "几点开门", "希望多开几家店")]
     texts.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     reference = sources / "reference.jsonl"
-    gate = ("verify", str(reference), "--url", url, "--key", key)
-    assert release.wanneng("verify", str(texts), "--record", str(reference), "--url", url, "--key", key)[0] == 0
+    key_file = sources / "tenant.key"
+    key_file.write_text(key, encoding="utf-8")
+    address = ("--url", url, "--key-file", str(key_file))
+    gate = ("verify", str(reference), *address)
+    assert release.wanneng("verify", str(texts), "--record", str(reference), *address)[0] == 0
     code, output = release.wanneng(*gate)
     assert (code, "3 of 3 texts" in output) == (0, True), output
     changed = [json.loads(line) for line in reference.read_text(encoding="utf-8").splitlines()]
