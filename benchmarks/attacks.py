@@ -289,10 +289,11 @@ ATTACKS: dict[str, Attack] = {
 """By name; each sends until the time is up."""
 
 TENANTS: dict[str, Attack] = {
-    "300 characters": _classify(16, LONG_TEXT),
-    "40 characters": _classify(16, SHORT_TEXT),
+    "300 characters": _classify(48, LONG_TEXT),
+    "40 characters": _classify(48, SHORT_TEXT),
 }
-"""Two tenants that ask without pause, and must get the same."""
+"""Two tenants that ask without pause, and must get the same: with so many connections that requests of both always
+wait, whatever is on its way."""
 
 
 if __name__ == "__main__":
