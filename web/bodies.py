@@ -58,7 +58,7 @@ def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
 
 
 async def decode_beside(kind: type[_Body], body: bytes) -> _Body:
-    """As `decode`, in a thread where that takes milliseconds: several at once would hold the event loop for long."""
+    """As `decode`, in a thread where that takes milliseconds: several at once would hold the event loop long."""
     return decode(kind, body) if len(body) <= MANY_BYTES else await asyncio.to_thread(decode, kind, body)
 
 
