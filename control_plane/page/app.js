@@ -51,7 +51,7 @@ const PRESETS = [
 
 const TEXTS_PER_CALL = 16, MAX_HISTORY = 20, COUNT_AFTER_MS = 300;
 const $ = (id) => document.getElementById(id);
-const state = { language: "zh", labels: [], rows: [], sort: { by: "number", down: false }, version: null, running: null };
+const state = { language: "zh", labels: [], rows: [], sort: { by: "number", down: false }, set: null, running: null };
 
 // --- language ---------------------------------------------------------------------------------------------------
 const translate = (name) => TEXTS[state.language][name];
@@ -232,11 +232,12 @@ async function listSets() {
 
 async function loadSet() {
   const name = $("set").value;
+  state.set = null;
   if (!name) return;
   try {
     const set = await request("GET", `/v1/label-sets/${name}`);
     state.labels = set.labels.map((label) => label.label);
-    state.version = set.version;
+    state.set = set;
     $("template").value = set.hypothesis_template;
     $("multi").checked = set.multi_label;
     $("threshold").value = set.threshold ?? "";
@@ -255,9 +256,13 @@ async function saveSet() {
     if (!name || !$("setName").checkValidity()) throw new RequestError(translate("needName"));
     const { labels, hypothesis_template, multi_label } = options();
     const threshold = Number($("threshold").value) || null;
-    const precondition = name === $("set").value ? { "If-Match": `"${state.version}"` } : {};
-    const saved = await request("PUT", `/v1/label-sets/${name}`, { labels, hypothesis_template, multi_label, threshold }, precondition);
-    state.version = saved.version;
+    const precondition = name === $("set").value ? { "If-Match": `"${state.set.version}"` } : {};
+    const { labels: loaded = [], max_tokens, special_tokens } = state.set ?? {};
+    // What the form does not show is kept: hypotheses of single labels among it.
+    const kept = labels.map((label) => loaded.find((other) => other.label === label) ?? label);
+    const set = { labels: kept, hypothesis_template, multi_label, threshold, max_tokens, special_tokens };
+    const saved = await request("PUT", `/v1/label-sets/${name}`, set, precondition);
+    state.set = saved;
     await listSets();
     $("set").value = name;
     clearTimeout(counting); // a count of what was typed before would take the message away

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -188,6 +189,23 @@ def test_a_label_set_is_saved_listed_and_loaded_again(page: Page) -> None:
     page.get_by_text("更多选项").click()
     page.get_by_label("我的标签集").select_option("from-page")
     expect(page.locator("#chosen li")).to_have_text(["甲 ×", "乙 ×", "丙 ×"])
+
+
+def test_what_the_form_does_not_show_of_a_label_set_is_kept_when_it_is_saved(page: Page, server: Server) -> None:
+    address = f"{server.url}/v1/label-sets/hidden-fields"
+    hidden = {"max_tokens": 64, "special_tokens": "text"}
+    labels = [{"label": "退款", "hypothesis": "顾客要求退款"}, {"label": "咨询", "hypothesis": None}]
+    httpx.put(address, json={"labels": labels, **hidden}, trust_env=False).raise_for_status()
+    page.reload()
+    page.get_by_text("更多选项").click()
+    page.get_by_label("我的标签集").select_option("hidden-fields")
+    expect(page.locator("#chosen li")).to_have_text(["退款 ×", "咨询 ×"])
+    page.get_by_label("标签", exact=True).fill("建议,")
+    page.get_by_role("button", name="保存标签集").click()
+    expect(page.locator("#counter")).to_have_text("已保存为 hidden-fields@2")
+    saved = httpx.get(address, trust_env=False).raise_for_status().json()
+    assert saved["labels"] == [*labels, {"label": "建议", "hypothesis": None}]
+    assert {name: saved[name] for name in hidden} == hidden
 
 
 def test_history_stays_in_the_browser_until_it_is_cleared(page: Page) -> None:
