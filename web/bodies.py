@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
+from codecs import BOM_UTF8
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 from starlette.requests import Request
 
-from stores.errors import BodyTooLarge, BodyTooSlow, ClientDisconnected, InvalidRequest, NotJson
+from stores.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientDisconnected,
+    InvalidRequest,
+    NotJson,
+    UnsupportedMediaType,
+)
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
 MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS = 65_536, 20_000, 50_000
 """A megabyte of empty lists or of strings takes longer to decode than anything that is asked here."""
+
+ANY_HEADER = 32 + zlib.MAX_WBITS
+"""A size of zlib's window that stands for a header of gzip or of zlib, which HTTP calls deflate."""
 
 _Body = TypeVar("_Body", bound=Struct)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
@@ -40,13 +52,36 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
                     raise BodyTooLarge(f"the body has more than {max_bytes} bytes")
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {settings.body_timeout_s:g} s") from None
-    return bytes(body)
+    return await _decompress(bytes(body), request, max_bytes)
+
+
+async def _decompress(body: bytes, request: Request, max_bytes: int) -> bytes:
+    """The content of a body that is compressed as its headers say, which has `max_bytes` as well."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in {"", "identity"}:
+        return body
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise UnsupportedMediaType("of Content-Encoding, only gzip and deflate are understood")
+    stream = zlib.decompressobj(ANY_HEADER)
+    try:
+        # In a thread, and bounded: a few bytes may become a thousand times as many.
+        content = await asyncio.to_thread(stream.decompress, body, max_bytes + 1)
+    except zlib.error:
+        raise NotJson(f"the body is not {encoding}, as its Content-Encoding says") from None
+    if len(content) > max_bytes:
+        raise BodyTooLarge(f"the body has more than {max_bytes} bytes when it is decompressed")
+    if not stream.eof or stream.unused_data:
+        raise NotJson(f"the body is not one whole {encoding} stream, as its Content-Encoding says")
+    return content
 
 
 def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
     """The body as a struct; `NotJson`, or `InvalidRequest` with the path and the reason."""
-    if isinstance(body, bytes) and len(body) > MANY_BYTES:
-        _check_counts(body)
+    if isinstance(body, bytes):
+        # Some clients put one there, and a parser may ignore it (RFC 8259, section 8.1).
+        body = body.removeprefix(BOM_UTF8)
+        if len(body) > MANY_BYTES:
+            _check_counts(body)
     try:
         decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.json.Decoder(kind))
         decoded: _Body = decoder.decode(body)

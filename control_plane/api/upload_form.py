@@ -9,7 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from stores.errors import BodyTooLarge, ClientDisconnected, InvalidRequest
+from stores.errors import BodyTooLarge, ClientDisconnected, InvalidRequest, UnsupportedMediaType
 from web.bodies import DISCONNECT
 
 MAX_FORM_BYTES = 10_000
@@ -29,6 +29,8 @@ class UploadForm:
         boundary = options.get(b"boundary")
         if media_type != b"multipart/form-data" or not boundary:
             raise InvalidRequest("the body must be multipart/form-data with a boundary", field="file")
+        if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise UnsupportedMediaType("an upload cannot be compressed")
         self._receive = request.receive
         self.filename: str | None = None
         self.fields: dict[str, str] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from typing import Annotated, Any
@@ -146,7 +147,7 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
         header = body[:start]
         if header.count(b"[") + header.count(b"{") > MAX_CONTAINERS:
             raise ProtocolError(f"the request has more than {MAX_CONTAINERS} lists and objects")
-        request = _infer_decoder.decode(header)
+        request = _infer_decoder.decode(header.removeprefix(BOM_UTF8))
         inputs: dict[str, list[Any]] = {}
         for tensor in request.inputs:
             size, count = tensor.parameters.binary_data_size, math.prod(tensor.shape)

@@ -125,6 +125,15 @@ async def test_what_a_form_has_beside_its_file_is_bounded(
         assert_problem(refused, status, code)
 
 
+async def test_a_compressed_form_is_refused() -> None:
+    async with control_plane() as client:
+        key = await new_caller(client)
+        form = PURPOSE + FILE_PART + b"{}\r\n" + END
+        refused = await post(client, key, form, **{"Content-Encoding": "gzip"})
+        assert_problem(refused, 415, "unsupported_media_type")
+        assert (await post(client, key, form, **{"Content-Encoding": "identity"})).status_code == 200
+
+
 async def test_a_form_that_says_it_is_too_large_is_refused_before_it_is_read() -> None:
     read = 0
 

@@ -67,11 +67,17 @@ class KserveEndpoints:
             Operation("GET", "/v2", self.server, "KServe v2: the server"),
             Operation("GET", "/v2/health/live", self.live, "KServe v2: whether the process is alive"),
             Operation("GET", "/v2/health/ready", self.ready, "KServe v2: whether it can answer"),
-            Operation("GET", MODEL_PATH, self.model, "KServe v2: the model `zero_shot`"),
-            Operation("GET", MODEL_PATH + "/ready", self.model_ready, "KServe v2: whether it can answer"),
+            *self._of_model(MODEL_PATH),
+            *self._of_model(MODEL_PATH + "/versions/{version}"),
+        ]
+
+    def _of_model(self, path: str) -> Sequence[Operation]:
+        return [
+            Operation("GET", path, self.model, "KServe v2: the model `zero_shot`"),
+            Operation("GET", path + "/ready", self.model_ready, "KServe v2: whether it can answer"),
             Operation(
                 "POST",
-                MODEL_PATH + "/infer",
+                path + "/infer",
                 self.infer,
                 "KServe v2: classify one text, in JSON or binary",
                 CLASSIFY,
@@ -127,6 +133,8 @@ class KserveEndpoints:
 def _check_model(call: Call) -> None:
     if call.path("model") != MODEL:
         raise NotFound(f"no such model; there is one, {MODEL}")
+    if call.request.path_params.get("version", VERSION) != VERSION:
+        raise NotFound(f"no such version; there is one, {VERSION}")
 
 
 def _classify_body(inputs: Mapping[str, list[Any]]) -> ClassifyBody:

@@ -25,6 +25,7 @@ CLASSIFICATIONS: list[tuple[str, Any]] = [
     ("/predict", {"inputs": [["a", "b"], ["c", "b"]]}),
     ("/rerank", {"query": "b", "texts": ["a", "c"]}),
     ("/v2/models/zero_shot/infer", KSERVE),
+    ("/v2/models/zero_shot/versions/1/infer", KSERVE),
 ]
 """Of two pairs each."""
 ANYBODYS = {
@@ -37,6 +38,8 @@ ANYBODYS = {
     "/v2/health/ready",
     "/v2/models/{model}",
     "/v2/models/{model}/ready",
+    "/v2/models/{model}/versions/{version}",
+    "/v2/models/{model}/versions/{version}/ready",
 }
 
 
@@ -63,7 +66,7 @@ def test_no_other_path_is_open_to_anybody() -> None:
     routes = gateway_app().router.routes
     own = {route.path for route in routes if type(route.app).__module__ == "web.operations"}  # type: ignore[attr-defined]
     tested = {path for path, _ in CLASSIFICATIONS} | {"/v1/tokenize"}
-    assert {path.replace("{model}", "zero_shot") for path in own - ANYBODYS} == tested
+    assert {path.format(model="zero_shot", version="1") for path in own - ANYBODYS} == tested
 
 
 async def test_a_refused_key_is_a_401_problem_that_says_how_to_give_one() -> None:

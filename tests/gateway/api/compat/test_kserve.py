@@ -41,6 +41,20 @@ async def test_kserve_describes_its_model() -> None:
         assert_problem(await client.post("/v2/models/structbert/infer", json=INFER), 404, "not_found")
 
 
+async def test_kserve_has_the_version_that_its_metadata_names() -> None:
+    async with gateway() as client:
+        (version,) = (await client.get("/v2/models/zero_shot")).json()["versions"]
+        path = f"/v2/models/zero_shot/versions/{version}"
+        assert (await client.get(path)).json() == (await client.get("/v2/models/zero_shot")).json()
+        ready = (await client.get("/v2/models/zero_shot/ready")).status_code
+        assert (await client.get(f"{path}/ready")).status_code == ready
+        plain, versioned = [(await client.post(where, json=INFER)).json() for where in (PATH, f"{path}/infer")]
+        assert versioned == plain
+        for unknown in ("/versions/2", "/versions/2/ready", "/versions/x"):
+            assert_problem(await client.get(f"/v2/models/zero_shot{unknown}"), 404, "not_found")
+        assert_problem(await client.post("/v2/models/zero_shot/versions/2/infer", json=INFER), 404, "not_found")
+
+
 def _with(**changes: Any) -> list[dict[str, Any]]:
     return [*INFER["inputs"], {"name": "max_tokens", "datatype": "INT32", "shape": [1], "data": [64]} | changes]
 
