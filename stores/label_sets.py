@@ -20,6 +20,9 @@ REFERENCE = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})(?:@([1-9][0-9]{0,8}))?")
 """`tickets`, the newest version, or `tickets@3`."""
 VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
+HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+"""Of each full-width letter, digit and sign (Unicode, Halfwidth and Fullwidth Forms)."""
+
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -133,6 +136,11 @@ async def find_label_set(store: LabelSetStore, tenant_id: str, reference: str) -
     return await store.get(tenant_id, name, int(version or latest)) if exists else None
 
 
+def normalized(label: str) -> str:
+    """A label without what readers do not see: blanks around it and repeated ones, and full-width letters."""
+    return " ".join(label.translate(HALF_WIDTH).split())
+
+
 def check_label_count(count: int, max_labels: int) -> None:
     """`InvalidRequest` for none or too many; cheap, and therefore before anything is made of each label."""
     if not 1 <= count <= max_labels:
@@ -151,12 +159,12 @@ def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
     for kind, values in (("label", content.names), ("hypothesis", content.hypotheses)):
         seen: set[str] = set()
         for position, value in enumerate(values):
-            if not value.strip() or len(value) > limits.max_label_characters or value in seen:
+            if not value.strip() or len(value) > limits.max_label_characters or normalized(value) in seen:
                 raise InvalidRequest(
                     f"the {kind} must have 1 to {limits.max_label_characters} characters and be unique",
                     field=f"labels[{position}]",
                 )
-            seen.add(value)
+            seen.add(normalized(value))
     if content.max_tokens is not None and not limits.min_tokens <= content.max_tokens <= limits.max_tokens:
         raise InvalidRequest(
             f"{content.max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"

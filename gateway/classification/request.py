@@ -11,8 +11,11 @@ from gateway.classification.schema import ClassifyBody
 from gateway.classification.special_tokens import as_text
 from gateway.settings import Settings
 from stores.errors import InvalidRequest
-from stores.label_sets import PLACEHOLDER, LabelSet
+from stores.label_sets import PLACEHOLDER, LabelSet, normalized
 from stores.special_tokens import MODEL, TEXT, SpecialTokens
+
+OTHER_SEPARATORS = frozenset("、;；|\n\t")
+"""What people put between labels by mistake."""
 
 
 class ClassificationRequest(Struct, frozen=True):
@@ -173,12 +176,17 @@ def _labels(given: str | list[str], settings: Settings) -> tuple[str, ...]:
         raise InvalidRequest("at least one label is needed", field="labels")
     if len(labels) > settings.max_labels:
         raise InvalidRequest(f"{len(labels)} labels, at most {settings.max_labels} are allowed", field="labels")
+    if isinstance(given, str) and len(labels) == 1 and not OTHER_SEPARATORS.isdisjoint(given):
+        raise InvalidRequest(
+            "the string is one label, for only , and ， separate labels; if it is meant, give it in a list",
+            field="labels",
+        )
     seen: set[str] = set()
     for position, label in enumerate(labels):
         _check_label(label, settings, f"labels[{position}]")
-        if label in seen:
+        if normalized(label) in seen:
             raise InvalidRequest("duplicate label", field=f"labels[{position}]")
-        seen.add(label)
+        seen.add(normalized(label))
     return tuple(labels)
 
 

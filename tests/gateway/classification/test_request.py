@@ -32,6 +32,19 @@ def test_joining_and_splitting_gives_the_labels_back(labels: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("labels", "split"),
+    [
+        (["a、b"], ("a、b",)),
+        ("a、b,c;d", ("a、b", "c;d")),
+        (["a", "A"], ("a", "A")),
+        ([" a", "ｂ"], (" a", "ｂ")),
+    ],
+)
+def test_labels_stay_as_they_were_given(labels: Any, split: tuple[str, ...]) -> None:
+    assert validate(body(labels=labels), LIMITS).names == split
+
+
+@pytest.mark.parametrize(
     ("fields", "field"),
     [
         ({"text": ""}, "text"),
@@ -44,6 +57,10 @@ def test_joining_and_splitting_gives_the_labels_back(labels: list[str]) -> None:
         ({"labels": ["a", " "]}, "labels[1]"),
         ({"labels": ["a", "b", "a"]}, "labels[2]"),
         ({"labels": "a,b,a"}, "labels[2]"),
+        ({"labels": ["a", "b", "a "]}, "labels[2]"),
+        ({"labels": ["a  b", "a b"]}, "labels[1]"),
+        ({"labels": ["ＡＢ！", "AB!"]}, "labels[1]"),
+        *(({"labels": f"a{separator}b"}, "labels") for separator in "、;；|\n\t"),
         ({"labels": ["x" * 11]}, "labels[0]"),
         ({"hypothesis_template": "没有"}, "hypothesis_template"),
         ({"hypothesis_template": "{}{}"}, "hypothesis_template"),
