@@ -56,7 +56,7 @@ from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.operations import routes_of
 from web.problems import Problems
-from web.same_user import aiohttp_transport
+from web.same_user import SameUserTransport, aiohttp_transport
 from web.server import Draining
 from web.tracing import Tracing
 
@@ -220,8 +220,9 @@ def _triton_http(max_connections: int, settings: Settings) -> httpx.AsyncClient:
 
 def _forward_http(settings: Settings) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=settings.max_forwarded_requests)
+    kind = SameUserTransport if settings.same_user else httpx.AsyncHTTPTransport
     client = httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(limits=limits, trust_env=False),
+        transport=kind(limits=limits, trust_env=False),
         timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=FORWARD_CONNECT_TIMEOUT_S),
         # One caller's cookies must never go out with another's request.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

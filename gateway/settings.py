@@ -45,8 +45,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Connect to Triton and the control plane on loopback only where the same user or root listens. Set by
     `wanneng serve`."""
     max_forwarded_requests: Count = 64
-    """Requests forwarded to the control plane at a time, half of them at most for one tenant; others are refused
-    at once."""
+    """Requests forwarded to the control plane at a time, half of them at most for one tenant or one
+    address without a key; others are refused at once."""
     forward_timeout_s: Seconds = 310.0
     """Longest time for a forwarded request, an upload included."""
     max_auth_failures_per_s: SecondsOrNone = 10.0

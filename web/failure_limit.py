@@ -33,7 +33,7 @@ class FailureLimit:
 
     def check(self, address: str) -> None:
         """`TooManyFailures` where the next failure of this address would be one too many."""
-        if self._per_s and (missing := 1 - self._level(_subscriber(address))) > 0:
+        if self._per_s and (missing := 1 - self._level(subscriber_of(address))) > 0:
             retry_after_s = math.ceil(missing / self._per_s)
             raise TooManyFailures("too many failed authentications from this address", retry_after_s)
 
@@ -41,7 +41,7 @@ class FailureLimit:
         """One failure; `TooManyFailures` in place of its own refusal where it is one too many."""
         self.check(address)
         if self._per_s:
-            subscriber = _subscriber(address)
+            subscriber = subscriber_of(address)
             self._buckets[subscriber] = (self._level(subscriber) - 1, self._now())
 
     def _level(self, subscriber: str) -> float:
@@ -49,7 +49,8 @@ class FailureLimit:
         return min(self._burst, level + (self._now() - at) * self._per_s)
 
 
-def _subscriber(address: str) -> str:
+def subscriber_of(address: str) -> str:
+    """What one subscriber has: an address of IPv4, or a network of IPv6."""
     if ":" not in address:
         return address
     return str(ipaddress.IPv6Network((address.partition("%")[0], IPV6_NETWORK_BITS), strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -47,12 +48,23 @@ def aiohttp_transport(max_connections: int, *, same_user: bool) -> AiohttpTransp
     return AiohttpTransport(limits=limits, client=session)
 
 
-async def connect_to_ours(event: str, info: Mapping[str, Any]) -> None:
-    """A `trace` for requests over httpx's own transport: `httpx.ConnectError` where nobody of ours listens.
+class SameUserTransport(httpx.AsyncHTTPTransport):
+    """httpx's own transport, which connects on loopback to what is ours alone; `httpx.ConnectError` elsewhere.
 
-    Only new connections are checked: a kept one still leads to the process that accepted it.
+    A connection is checked when it is made: later it still leads to the process that accepted it.
     """
-    if event == "connection.connect_tcp.started" and not is_ours(info["host"], info["port"]):
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": _refuse_strangers}
+        return await super().handle_async_request(request)
+
+
+async def _refuse_strangers(event: str, info: Mapping[str, Any]) -> None:
+    """Called by httpcore at each step of a request."""
+    if event != "connection.connect_tcp.started":
+        return
+    # In a thread: the kernel may walk all its connections for this, which takes milliseconds.
+    if not await asyncio.to_thread(is_ours, info["host"], info["port"]):
         raise httpx.ConnectError(_refusal(info["port"]))
 
 

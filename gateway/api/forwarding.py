@@ -18,10 +18,10 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication, address_of
-from stores.errors import BodyTooSlow, ClientDisconnected, NotAvailable, NotFound, Unauthorized
+from stores.errors import BodyTooSlow, ClientDisconnected, InvalidRequest, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
-from web.same_user import connect_to_ours
+from web.failure_limit import subscriber_of
 
 PATHS = (
     "/v1/tenants",
@@ -98,7 +98,7 @@ class Forwarding:
         self._settings = settings
         self._on_change = on_change
         self._in_flight: Counter[str] = Counter()
-        """Of each sender: a tenant, or an address that asks without a tenant's key."""
+        """Of each sender: a tenant, or the subscriber of an address that asks without a tenant's key."""
 
     def routes(self) -> list[Route]:
         return [Route(path, self, methods=METHODS) for path in PATHS]
@@ -107,7 +107,7 @@ class Forwarding:
         request = Request(scope, receive)
         self._check(request)
         credentials = await self._credentials(request)
-        sender = request.scope["context"].tenant_id or address_of(request)
+        sender = request.scope["context"].tenant_id or subscriber_of(address_of(request))
         self._check_capacity(sender)
         self._in_flight[sender] += 1
         try:
@@ -116,7 +116,9 @@ class Forwarding:
         except TimeoutError:
             raise BodyTooSlow(f"not done within {self._settings.forward_timeout_s:g} s") from None
         finally:
-            self._in_flight -= Counter((sender,))
+            self._in_flight[sender] -= 1
+            if not self._in_flight[sender]:
+                del self._in_flight[sender]
 
     def _check(self, request: Request) -> None:
         settings = self._settings
@@ -130,9 +132,9 @@ class Forwarding:
             raise NotFound("there is no such path")
 
     def _check_capacity(self, sender: str) -> None:
-        """One sender never has all: it could keep everybody else out with requests that take for ever."""
-        most = self._settings.max_forwarded_requests
-        if self._in_flight.total() >= most or self._in_flight[sender] >= max(1, most // 2):
+        """One sender never gets every slot: slow requests would shut everybody else out."""
+        limit = self._settings.max_forwarded_requests
+        if self._in_flight.total() >= limit or self._in_flight[sender] >= max(1, limit // 2):
             raise Overloaded(
                 f"{self._in_flight.total()} requests are being forwarded to the control plane, "
                 f"{self._in_flight[sender]} of them yours; try again"
@@ -144,6 +146,8 @@ class Forwarding:
         if not path.startswith(API_PREFIX):
             # The page is anybody's, but not under another's name: a page of that name could read its answers.
             self._authentication.check_host(request)
+            if _has_body(request):
+                raise InvalidRequest("the page takes no body")
             return None
         if path.startswith(OPERATORS_PREFIX):
             if "Authorization" not in request.headers:
@@ -165,7 +169,6 @@ class Forwarding:
             f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
             headers=[*_forwarded_headers(request, credentials), (b"x-request-id", request_id)],
             content=_body(request) if _has_body(request) else None,
-            extensions={"trace": connect_to_ours} if self._settings.same_user else None,
         )
         try:
             response = await self._http.send(upstream, stream=True)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tests.fakes.listener import NOBODY, Listener, listener_of
 from tests.fakes.server import serving
-from web.same_user import aiohttp_transport, connect_to_ours, is_ours
+from web.same_user import SameUserTransport, aiohttp_transport, is_ours
 
 
 @contextmanager
@@ -53,15 +53,18 @@ async def test_nothing_is_sent_to_another_users_process() -> None:
 
 
 async def test_httpxs_own_transport_connects_to_what_is_ours_alone() -> None:
-    trace = {"trace": connect_to_ours}
-    async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+    async with httpx.AsyncClient(transport=SameUserTransport(), trust_env=False, timeout=2) as http:
         async with serving(Starlette(routes=[Route("/", hello)])) as url:
             for _ in range(3):
-                assert (await http.get(url, extensions=trace)).text == "hello"
+                assert (await http.get(url)).text == "hello"
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        with pytest.raises(httpx.ConnectError, match="or nobody"):
+            await http.get(f"http://127.0.0.1:{port}/")
         with squatter() as other:
             for _ in range(2):
                 with pytest.raises(httpx.ConnectError, match="another user"):
-                    await http.post(f"http://127.0.0.1:{other.port}/", content=b"a secret", extensions=trace)
+                    await http.post(f"http://127.0.0.1:{other.port}/", content=b"a secret")
             assert other.heard() == "nobody connected"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from gateway.api.forwarding import PATHS
 from tests.fakes.backend import FakeBackend
 from tests.fakes.control_plane import FakeControlPlane, ReceivedRequest
 from tests.fakes.gateway import COMPLAINT, add_key, add_label_set, add_tenant, gateway, gateway_app
+from tests.fakes.listener import NOBODY, listener_of
 from tests.fakes.server import serving
 from tests.fakes.stores import Memory
 from tests.problems import assert_problem
@@ -303,6 +305,25 @@ async def test_where_the_same_user_must_listen_nothing_is_sent_to_a_port_that_no
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         async with gateway(control_plane_url=url, internal_key=INTERNAL_KEY, same_user=True) as client:
             assert_problem(await client.get("/v1/usage"), 503, "control_plane_unavailable")
+
+
+async def test_nothing_is_sent_to_another_user_who_listens_in_place_of_the_control_plane() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with listener_of(NOBODY) as stranger:
+        url = f"http://127.0.0.1:{stranger.port}"
+        async with gateway(control_plane_url=url, internal_key=INTERNAL_KEY, same_user=True) as client:
+            for path in ("/openapi.json", "/v1/usage", "/v1/tenants", "/"):
+                await client.get(path, headers=OPERATOR)
+        assert stranger.heard() == "nobody connected"
+
+
+async def test_the_page_takes_no_body() -> None:
+    """It needs no key, and a slow body would hold a place."""
+    async with planes() as both:
+        for path in ("/", "/docs", "/ui/app.js"):
+            assert_problem(await both.client.post(path, content=b"x"), 422, "invalid_request")
+        assert both.control_plane.requests == []
 
 
 async def test_an_answer_that_is_cut_off_is_cut_off_for_the_caller_too(caplog: pytest.LogCaptureFixture) -> None:
