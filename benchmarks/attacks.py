@@ -270,6 +270,7 @@ ATTACKS: dict[str, Attack] = {
     "KServe: nested data": _post(
         INFER, _infer("[1]", "[" * 900 + "]" * 900), _infer("[1,1]", "[" + "[[]]," * 700_000 + "[]]")
     ),
+    "KServe: 780,000 strings": _post(INFER, _infer("[780000]", "[" + '"ab",' * 779_999 + '"ab"]')),
     "KServe: a million empty strings": _request_in_a_loop(4, _binary_infer),
     "a label string of 3.9 MB": _post(
         "/v1/classify", b'{"text":"a","labels":"' + b"a," * (BODY_BYTES // 2) + b'"}'
@@ -292,8 +293,7 @@ TENANTS: dict[str, Attack] = {
     "300 characters": _classify(48, LONG_TEXT),
     "40 characters": _classify(48, SHORT_TEXT),
 }
-"""Two tenants that ask without pause, and must get the same: with so many connections that requests of both always
-wait, whatever is on its way."""
+"""Two tenants that ask without pause, on so many connections that requests of both always wait."""
 
 
 if __name__ == "__main__":

@@ -145,8 +145,7 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
         if not 0 <= start <= len(body):
             raise ProtocolError(f"{HEADER_LENGTH} is {start}, but the body has {len(body)} bytes")
         header = body[:start]
-        if header.count(b"[") + header.count(b"{") > MAX_CONTAINERS:
-            raise ProtocolError(f"the request has more than {MAX_CONTAINERS} lists and objects")
+        _check_counts(header)
         request = _infer_decoder.decode(header.removeprefix(BOM_UTF8))
         inputs: dict[str, list[Any]] = {}
         for tensor in request.inputs:
@@ -170,6 +169,14 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
         choice = output.parameters.binary_data
         outputs[output.name] = binary if choice is None else choice
     return InferRequest(inputs, outputs, binary, request.id)
+
+
+def _check_counts(header: bytes) -> None:
+    """`ProtocolError` for more than any request needs: counting is cheap, decoding all of it is not."""
+    if header.count(b"[") + header.count(b"{") > MAX_CONTAINERS:
+        raise ProtocolError(f"the request has more than {MAX_CONTAINERS} lists and objects")
+    if header.count(b",") > MAX_INPUTS * MAX_VALUES:
+        raise ProtocolError(f"the request has more than {MAX_INPUTS * MAX_VALUES} values")
 
 
 def encode_answer(

@@ -89,3 +89,10 @@ def test_more_binary_strings_than_the_shape_says_are_not_unpacked() -> None:
 def test_nested_values_are_flat() -> None:
     tensors = [{"name": "labels", "datatype": "BYTES", "shape": [2, 2], "data": [["a", "b"], ["c", "d"]]}]
     assert decode_infer(None, msgspec.json.encode({"inputs": tensors})).inputs == {"labels": ["a", "b", "c", "d"]}
+
+
+@pytest.mark.parametrize("item", ['"ab"', "{}", "1"])
+def test_a_request_with_more_values_than_tensors_can_have_is_not_even_decoded(item: str) -> None:
+    """Nor is it JSON: nobody has looked."""
+    with pytest.raises(ProtocolError, match="the request has more than"):
+        decode_infer(None, b"no JSON " + ",".join([item] * 200_000).encode())
