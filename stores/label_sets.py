@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from stores.errors import InvalidRequest
 from stores.paging import Page, PageRequest
-from stores.special_tokens import SpecialTokens
+from stores.special_tokens import TEXT, SpecialTokens, as_text
 
 PLACEHOLDER = "{}"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -159,7 +159,8 @@ def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
     for kind, values in (("label", content.names), ("hypothesis", content.hypotheses)):
         seen: set[str] = set()
         for position, value in enumerate(values):
-            if not value.strip() or len(value) > limits.max_label_characters or normalized(value) in seen:
+            length = len(as_text(value) if content.special_tokens == TEXT else value)
+            if not value.strip() or length > limits.max_label_characters or normalized(value) in seen:
                 raise InvalidRequest(
                     f"the {kind} must have 1 to {limits.max_label_characters} characters and be unique",
                     field=f"labels[{position}]",

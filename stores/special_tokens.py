@@ -1,4 +1,4 @@
-"""What `[SEP]` and its like in a text or label are: the model's special tokens, or text like any other."""
+"""What `[SEP]` and other special tokens are in a text or label: the model's own, or text like any other."""
 
 from __future__ import annotations
 
@@ -8,3 +8,12 @@ SpecialTokens = Literal["model", "text"]
 MODEL: SpecialTokens = "model"
 """ModelScope's way, and the default."""
 TEXT: SpecialTokens = "text"
+
+
+def as_text(value: str) -> str:
+    """`value` with a blank after each `[`: the same tokens, except that none of them is special.
+
+    The tokenizer looks for special tokens first, and only then splits at punctuation and drops blanks. No `[` is
+    left without a blank after it, so a template and a label together make no special token either.
+    """
+    return value.replace("[", "[ ")

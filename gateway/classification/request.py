@@ -8,11 +8,10 @@ from msgspec import UNSET, Struct
 
 from gateway.classification.pairs import PairList, Row
 from gateway.classification.schema import ClassifyBody
-from gateway.classification.special_tokens import as_text
 from gateway.settings import Settings
 from stores.errors import InvalidRequest
 from stores.label_sets import PLACEHOLDER, LabelSet, normalized
-from stores.special_tokens import MODEL, TEXT, SpecialTokens
+from stores.special_tokens import MODEL, TEXT, SpecialTokens, as_text
 
 OTHER_SEPARATORS = frozenset("、;；|\n\t")
 """What people put between labels by mistake."""
@@ -63,7 +62,7 @@ def validate(
             f"{body.max_tokens} is outside {settings.min_tokens} to {settings.max_tokens}", field="max_tokens"
         )
     return ClassificationRequest(
-        _pairs(texts, labels, body.hypothesis_template, body.max_tokens, settings, special_tokens),
+        _pairs(body, texts, labels, body.hypothesis_template, body.max_tokens, settings, special_tokens),
         labels,
         body.multi_label,
         body.text is not UNSET,
@@ -111,7 +110,7 @@ def _with_label_set(
             raise InvalidRequest("the label set determines it; leave it out", field=name)
     content = label_set.content
     return ClassificationRequest(
-        _pairs(texts, content.hypotheses, PLACEHOLDER, content.max_tokens, settings, special_tokens),
+        _pairs(body, texts, content.hypotheses, PLACEHOLDER, content.max_tokens, settings, special_tokens),
         content.names,
         content.multi_label,
         body.text is not UNSET,
@@ -122,6 +121,7 @@ def _with_label_set(
 
 
 def _pairs(
+    body: ClassifyBody,
     texts: tuple[str, ...],
     labels: tuple[str, ...],
     template: str,
@@ -137,8 +137,10 @@ def _pairs(
             field="texts",
         )
     if special_tokens == TEXT:
-        texts = _as_text(texts, settings.max_text_characters, "texts")
-        labels = _as_text(labels, settings.max_label_characters, "labels")
+        texts_field = "texts" if body.text is UNSET else "text"
+        labels_field = "labels" if body.label_set is UNSET else "label_set"
+        texts = _as_text(texts, settings.max_text_characters, texts_field)
+        labels = _as_text(labels, settings.max_label_characters, labels_field)
         (template,) = _as_text((template,), settings.max_template_characters, "hypothesis_template")
     return PairList(tuple(Row(text, labels) for text in texts), template, max_tokens)
 

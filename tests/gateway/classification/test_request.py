@@ -114,7 +114,7 @@ def test_pairs_come_back_as_they_are_asked() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"text": "[" * 26}, "texts"),
+        ({"text": "[" * 26}, "text"),
         ({"labels": ["[" * 6]}, "labels"),
         ({"hypothesis_template": "{}" + "[" * 10}, "hypothesis_template"),
     ],

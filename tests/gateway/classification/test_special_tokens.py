@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from gateway.classification.special_tokens import as_text
 from python_backend.hypotheses import hypotheses
 from python_backend.tokenization import load_tokenizer
+from stores.special_tokens import as_text
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FOLDERS = [GOLDEN / "small", GOLDEN / "cased"]
