@@ -129,7 +129,9 @@ function options() {
   addLabels($("label").value);
   $("label").value = "";
   if (!state.labels.length) throw new RequestError(translate("needLabels"));
-  return { labels: state.labels, hypothesis_template: $("template").value || "{}", multi_label: $("multi").checked, entailment: true };
+  const { max_tokens, special_tokens } = state.set ?? {};
+  const shown = { labels: state.labels, hypothesis_template: $("template").value || "{}", multi_label: $("multi").checked };
+  return { ...shown, max_tokens: max_tokens ?? undefined, special_tokens: special_tokens ?? undefined, entailment: true };
 }
 
 function usePreset(preset) {
@@ -254,12 +256,11 @@ async function saveSet() {
   try {
     const name = $("setName").value.trim();
     if (!name || !$("setName").checkValidity()) throw new RequestError(translate("needName"));
-    const { labels, hypothesis_template, multi_label } = options();
+    const { labels, hypothesis_template, multi_label, max_tokens, special_tokens } = options();
     const threshold = Number($("threshold").value) || null;
-    const precondition = name === $("set").value ? { "If-Match": `"${state.set.version}"` } : {};
-    const { labels: loaded = [], max_tokens, special_tokens } = state.set ?? {};
+    const precondition = name === state.set?.name ? { "If-Match": `"${state.set.version}"` } : {};
     // What the form does not show is kept: hypotheses of single labels among it.
-    const kept = labels.map((label) => loaded.find((other) => other.label === label) ?? label);
+    const kept = labels.map((label) => state.set?.labels.find((other) => other.label === label) ?? label);
     const set = { labels: kept, hypothesis_template, multi_label, threshold, max_tokens, special_tokens };
     const saved = await request("PUT", `/v1/label-sets/${name}`, set, precondition);
     state.set = saved;
