@@ -39,6 +39,6 @@ def _key(file: Path | None, variable: str) -> str | None:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"no key: {file} cannot be read ({error})") from None
-    if not key:
-        raise CommandError(f"no key: {file} is empty")
+    if not key.isascii() or len(key.split()) != 1:
+        raise CommandError(f"no key: {file} must have one key and nothing else")
     return key

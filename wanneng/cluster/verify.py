@@ -11,7 +11,7 @@ from typing import Any
 from wanneng.client import Client
 from wanneng.errors import CommandError
 
-OPTIONS = ("label_set", "hypothesis_template", "multi_label", "max_tokens")
+OPTIONS = ("label_set", "hypothesis_template", "multi_label", "max_tokens", "special_tokens")
 FIELDS = ("text", "labels", *OPTIONS)
 """Of a line, what is sent; its `scores`, by label, are what is compared."""
 
