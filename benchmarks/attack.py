@@ -5,7 +5,7 @@ each with a text that was never sent before, while each attack runs for ten seco
 the p99 stays below twice that right before the attack, the gateway's event loop is never held for more than 50
 ms, and no process is restarted. Then two tenants ask without pause, one with long texts, one with short ones:
 each gets half of the engine's tokens. Leave the machine to it: whatever else runs shows in the p99. The cores
-are kept busy all the while (`busy_cores.py`).
+are kept busy during the attacks (`busy_cores.py`).
 """
 
 from __future__ import annotations

@@ -19,15 +19,16 @@ def busy_cores() -> Iterator[None]:
     """Run a process on each core that has nothing else to do, until the end of the block."""
     with ExitStack() as stack:
         for _ in os.sched_getaffinity(0):
-            process = stack.enter_context(subprocess.Popen([sys.executable, "-m", "benchmarks.busy_cores"]))
+            command = [sys.executable, "-m", "benchmarks.busy_cores", str(os.getpid())]
+            process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.kill)
         yield
 
 
 def main() -> None:
-    """Work until the parent ends."""
+    """Work until the parent, whose process id is the argument, ends."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    parent = os.getppid()
+    parent = int(sys.argv[1])
     while os.getppid() == parent:
         pass
 

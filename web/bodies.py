@@ -92,8 +92,11 @@ def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
         raise NotJson(f"the body is not JSON: {error}") from None
 
 
-async def decode_beside(kind: type[_Body], body: bytes) -> _Body:
-    """As `decode`, in a thread where that takes milliseconds: several at once would hold the event loop long."""
+async def decode_in_thread(kind: type[_Body], body: bytes) -> _Body:
+    """As `decode`, in a thread where that takes milliseconds.
+
+    Each step of it holds the interpreter for as long as before, but the loop runs between the steps of several.
+    """
     return decode(kind, body) if len(body) <= MANY_BYTES else await asyncio.to_thread(decode, kind, body)
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from web.authentication import Caller
-from web.bodies import decode_beside, read_body
+from web.bodies import decode_in_thread, read_body
 from web.request_context import RequestContext
 from web.settings import ServerSettings
 
@@ -118,7 +118,7 @@ class _Endpoint:
         body = None
         if operation.body is not None:
             raw = await read_body(request, self._settings)
-            body = await decode_beside(operation.body, b"{}" if operation.body_optional and not raw else raw)
+            body = await decode_in_thread(operation.body, b"{}" if operation.body_optional and not raw else raw)
         response = await operation.handler(Call(request, self._settings, caller, body))
         await response(scope, receive, send)
 

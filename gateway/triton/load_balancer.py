@@ -133,7 +133,7 @@ class LoadBalancer:
             del self._replicas[url]
 
     def start_checks(self) -> list[asyncio.Task[None]]:
-        """Of whoever was not heard of for `CHECK_INTERVAL_S`; a silent replica delays none of the others'."""
+        """Start the checks of replicas not heard of for `CHECK_INTERVAL_S`; none waits for another."""
         now = self._now()
         return [
             self._start_check(replica)

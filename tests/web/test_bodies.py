@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from stores.errors import InvalidRequest, NotJson
-from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, decode, decode_beside
+from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, decode, decode_in_thread
 
 
 class Body(Struct):
@@ -55,7 +55,7 @@ async def test_a_large_body_is_decoded_beside_the_event_loop(size: int, beside: 
         def __post_init__(self) -> None:
             threads.append(threading.get_ident())
 
-    assert (await decode_beside(Noted, body(b'"' + b"a" * size + b'"', 1))).values == ["a" * size]
+    assert (await decode_in_thread(Noted, body(b'"' + b"a" * size + b'"', 1))).values == ["a" * size]
     assert (threads != [threading.get_ident()]) is beside
     with pytest.raises(NotJson):
-        await decode_beside(Noted, b"{" + b"a" * size)
+        await decode_in_thread(Noted, b"{" + b"a" * size)

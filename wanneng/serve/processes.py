@@ -70,7 +70,7 @@ def control_plane(settings: ServeSettings, admin_key: str, internal_key: str) ->
         "INTERNAL_KEY": internal_key,
         "REQUIRE_KEY": _flag(settings.keys_needed),
     }
-    return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables, _yield_cpu)
+    return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables, _lower_priority)
 
 
 def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
@@ -80,10 +80,10 @@ def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
         "DATABASE_URL": settings.effective_database_url,
         "INTERNAL_KEY": internal_key,
     }
-    return _spec("the worker", "worker", ["control_plane", "worker"], variables, _yield_cpu)
+    return _spec("the worker", "worker", ["control_plane", "worker"], variables, _lower_priority)
 
 
-def _yield_cpu() -> None:
+def _lower_priority() -> None:
     os.nice(NICENESS)
 
 
