@@ -36,7 +36,8 @@ def read_samples(path: Path) -> list[TextSample]:
     """Read JSON lines `{"text": …, "labels": […]}`, such as logged requests; `BuildError` names a bad line."""
     samples = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Other separators than the line feed, such as U+2028, may be part of a text.
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BuildError(f"{path} cannot be read: {error}") from None
     for number, line in enumerate(lines, start=1):

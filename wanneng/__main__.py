@@ -23,6 +23,7 @@ from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError, RequestError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.settings import ServeSettings, load_settings
+from wanneng.text_io import escape_what_the_locale_lacks, read_lines
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
 
@@ -176,6 +177,7 @@ def _print_thresholds(candidates: Sequence[Threshold], chosen: Threshold) -> Non
 
 def main() -> None:
     """The entry point of the `wanneng` command."""
+    escape_what_the_locale_lacks()
     try:
         app()
     except (CommandError, OSError) as error:
@@ -200,12 +202,8 @@ def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -
 
 
 def _lines(source: Path) -> Iterator[str]:
-    if str(source) == "-":
-        yield from (line.rstrip("\n") for line in sys.stdin)
-        return
     try:
-        with source.open(encoding="utf-8") as file:
-            yield from (line.rstrip("\n") for line in file)
+        yield from read_lines(source)
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{source} cannot be read: {error}") from None
 

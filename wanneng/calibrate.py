@@ -15,6 +15,7 @@ from typing import Any
 
 from wanneng.client import Client
 from wanneng.errors import CommandError
+from wanneng.text_io import read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def read_examples(path: Path) -> list[Example]:
     """JSON lines of `text` and `label`; a `label` of null, or none: it belongs to no label of the set."""
     examples = []
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(read_lines(path), 1):
             if line.strip():
                 examples.append(_example(json.loads(line), f"{path}:{number}"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

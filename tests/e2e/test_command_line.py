@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e.server import ROOT, Server, free_ports
 
@@ -50,6 +52,27 @@ def test_standard_input_becomes_json_lines_in_order(server: Server) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["text"] for line in lines] == texts
     assert {frozenset(line["labels"]) for line in lines} == {frozenset({"投诉", "表扬"})}
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "ascii", "utf-8"])
+def test_output_is_json_in_every_locale(server: Server, encoding: str) -> None:
+    texts = ["我要退款😀", "一行\u2028还是那一行"]
+    command = [*(sys.executable, "-m", "wanneng", "classify", "--url", server.url), "--labels", "投诉,表扬"]
+    environment = dict(os.environ) | {"PYTHONIOENCODING": encoding}
+    for arguments, stdin in ((["--input", "-"], "\n".join(texts)), (["--json", texts[0]], "")):
+        done = subprocess.run(
+            [*command, *arguments],
+            input=("\ufeff" + stdin).encode(),
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        answers = [json.loads(line) for line in done.stdout.decode(encoding).split("\n") if line]
+        if stdin:
+            assert [answer["text"] for answer in answers] == texts
+        assert all(set(answer["labels"]) == {"投诉", "表扬"} for answer in answers)
 
 
 def test_one_refused_line_loses_no_other(server: Server, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_built_engine_is_verified_with_another_reference(source: Path, tmp_pat
     assert "published" in last_line(built)
     other_reference = tmp_path / "other.npz"
     samples = tmp_path / "samples.jsonl"
-    samples.write_text('{"text": "一丁丂", "labels": ["七", "丄"]}\n', encoding="utf-8")
+    samples.write_text('\ufeff{"text": "一丁\u2028丂", "labels": ["七", "丄"]}\n', encoding="utf-8")
     assert wanneng("reference", source, "--samples", samples, "--output", other_reference).returncode == 0
     report_file = tmp_path / "report.json"
     verified = wanneng("verify", tmp_path / "engine", "--reference", other_reference, "--report", report_file)

@@ -90,6 +90,12 @@ def test_a_stored_threshold_is_a_version_that_says_the_rest_as_before() -> None:
     assert body["special_tokens"] == "text"
 
 
+def test_examples_may_have_any_character_but_a_line_feed(tmp_path: Path) -> None:
+    path = tmp_path / "labelled.jsonl"
+    path.write_text('\ufeff{"text": "一\u2028二\x85", "label": "a"}\r\n\n', encoding="utf-8", newline="")
+    assert read_examples(path) == [Example("一\u2028二\x85", "a")]
+
+
 @pytest.mark.parametrize("line", ["x", "[]", '{"label": "a"}', '{"text": "a", "label": 1}', '{"text": "a"}'])
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "labelled.jsonl"

@@ -21,7 +21,7 @@ class Line:
 
 def lines_of(pod: str, log: str) -> Iterable[Line]:
     """`log` has a time in front of each line; lines without one are left out."""
-    for line in log.splitlines():
+    for line in log.split("\n"):
         at, _, text = line.partition(" ")
         if at[:4].isdigit() and at.endswith("Z"):
             yield Line(at, pod, text, _request_id(text))

@@ -10,6 +10,7 @@ from typing import Any
 
 from wanneng.client import Client
 from wanneng.errors import CommandError
+from wanneng.text_io import read_lines
 
 OPTIONS = ("label_set", "hypothesis_template", "multi_label", "max_tokens", "special_tokens")
 FIELDS = ("text", "labels", *OPTIONS)
@@ -31,7 +32,7 @@ def read_reference(path: Path) -> list[dict[str, Any]]:
     """JSON lines; a `CommandError` names the first that cannot be used."""
     lines = []
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             if not line.strip():
                 continue
             try:

@@ -348,6 +348,17 @@ def test_a_reference_is_recorded_and_compared_without_the_cache() -> None:
     assert other.difference == pytest.approx(0.6)
 
 
+def test_what_was_recorded_can_be_read_again(tmp_path: Path) -> None:
+    """U+2028 and its like are part of a text, and end no line."""
+    line = {"text": "一\u2028二\x85三\x0b四", "labels": ["a"], "special_tokens": "text"}
+    path = tmp_path / "reference.jsonl"
+    path.write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8-sig")
+    read = read_reference(path)
+    assert read == [line]
+    (kept,) = record(gateway({"a": 1.0}, []), read)
+    assert kept == line | {"scores": {"a": 1.0}}
+
+
 def test_labels_that_appear_or_vanish_are_a_difference() -> None:
     kept = {"text": "x", "labels": ["a"], "scores": {"a": 0.6, "b": 0.4}}
     (found,) = compare(gateway({"a": 0.6, "c": 0.5}, []), [kept])
