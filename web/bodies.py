@@ -55,10 +55,16 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
     return await _decompress(bytes(body), request, max_bytes)
 
 
+def content_encoding(request: Request) -> str | None:
+    """How the body is encoded, in lower case; None: it is not."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    return None if encoding in {"", "identity"} else encoding
+
+
 async def _decompress(body: bytes, request: Request, max_bytes: int) -> bytes:
     """The content of a body that is compressed as its headers say, which has `max_bytes` as well."""
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in {"", "identity"}:
+    encoding = content_encoding(request)
+    if encoding is None:
         return body
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise UnsupportedMediaType("of Content-Encoding, only gzip and deflate are understood")

@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from stores.errors import BodyTooLarge, ClientDisconnected, InvalidRequest, UnsupportedMediaType
-from web.bodies import DISCONNECT
+from web.bodies import DISCONNECT, content_encoding
 
 MAX_FORM_BYTES = 10_000
 """What a form may have beside its file's content."""
@@ -29,7 +29,7 @@ class UploadForm:
         boundary = options.get(b"boundary")
         if media_type != b"multipart/form-data" or not boundary:
             raise InvalidRequest("the body must be multipart/form-data with a boundary", field="file")
-        if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        if content_encoding(request) is not None:
             raise UnsupportedMediaType("an upload cannot be compressed")
         self._receive = request.receive
         self.filename: str | None = None
