@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -> None:
-    texts = [line for line in _lines(source) if line.strip()]
+    texts = [line for line in read_lines(source) if line.strip()]
     refused = 0
     sink = target.open("w", encoding="utf-8") if target is not None else sys.stdout
     try:
@@ -199,13 +199,6 @@ def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -
             sink.close()
     if refused:
         raise RequestError(f"{refused} of {len(texts)} lines were refused; each says why in `error`")
-
-
-def _lines(source: Path) -> Iterator[str]:
-    try:
-        yield from read_lines(source)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{source} cannot be read: {error}") from None
 
 
 def _say(line: str) -> None:

@@ -58,7 +58,7 @@ def read_examples(path: Path) -> list[Example]:
         for number, line in enumerate(read_lines(path), 1):
             if line.strip():
                 examples.append(_example(json.loads(line), f"{path}:{number}"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise CommandError(f"{path} cannot be read: {error}") from None
     if not any(example.label for example in examples):
         raise CommandError(f"{path} has no labelled text")

@@ -9,21 +9,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from wanneng.errors import CommandError
+
 ENCODING = "utf-8-sig"
 """UTF-8, whose byte order mark is no part of the first line."""
 ESCAPE = "wanneng.escape"
 
 
 def read_lines(source: Path) -> Iterator[str]:
-    """Without their ends; `-` is standard input. `OSError` or `UnicodeDecodeError` where it cannot be read.
+    """Without their ends; `-` is standard input. `CommandError` where it cannot be read.
 
     Only a line feed ends a line: other separators, such as U+2028, may be part of a text.
     """
-    if str(source) == "-":
-        yield from _lines_of(io.TextIOWrapper(sys.stdin.buffer, encoding=ENCODING, newline="\n"))
-        return
-    with source.open(encoding=ENCODING, newline="\n") as file:
-        yield from _lines_of(file)
+    try:
+        if str(source) == "-":
+            yield from _lines_of(io.TextIOWrapper(sys.stdin.buffer, encoding=ENCODING, newline="\n"))
+            return
+        with source.open(encoding=ENCODING, newline="\n") as file:
+            yield from _lines_of(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{source} cannot be read: {error}") from None
 
 
 def escape_what_the_locale_lacks() -> None:

@@ -31,25 +31,16 @@ class Comparison:
 def read_reference(path: Path) -> list[dict[str, Any]]:
     """JSON lines; a `CommandError` names the first that cannot be used."""
     lines = []
-    try:
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-            except ValueError:
-                raise CommandError(f"{path}, line {number} is not JSON") from None
-            if (
-                not isinstance(fields, dict)
-                or "text" not in fields
-                or not ({"labels", "label_set"} & fields.keys())
-            ):
-                raise CommandError(
-                    f"{path}, line {number}: an object with text, and labels or label_set, is needed"
-                )
-            lines.append(fields)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from None
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            raise CommandError(f"{path}, line {number} is not JSON") from None
+        if not isinstance(fields, dict) or "text" not in fields or not ({"labels", "label_set"} & fields.keys()):
+            raise CommandError(f"{path}, line {number}: an object with text, and labels or label_set, is needed")
+        lines.append(fields)
     if not lines:
         raise CommandError(f"{path} is empty")
     return lines
