@@ -160,12 +160,13 @@ def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
         seen: set[str] = set()
         for position, value in enumerate(values):
             length = len(as_text(value) if content.special_tokens == TEXT else value)
-            if not value.strip() or length > limits.max_label_characters or normalized(value) in seen:
+            spelling = normalized(value)
+            if not spelling or length > limits.max_label_characters or spelling in seen:
                 raise InvalidRequest(
                     f"the {kind} must have 1 to {limits.max_label_characters} characters and be unique",
                     field=f"labels[{position}]",
                 )
-            seen.add(normalized(value))
+            seen.add(spelling)
     if content.max_tokens is not None and not limits.min_tokens <= content.max_tokens <= limits.max_tokens:
         raise InvalidRequest(
             f"{content.max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"

@@ -186,9 +186,10 @@ def _labels(given: str | list[str], settings: Settings) -> tuple[str, ...]:
     seen: set[str] = set()
     for position, label in enumerate(labels):
         _check_label(label, settings, f"labels[{position}]")
-        if normalized(label) in seen:
+        spelling = normalized(label)
+        if spelling in seen:
             raise InvalidRequest("duplicate label", field=f"labels[{position}]")
-        seen.add(normalized(label))
+        seen.add(spelling)
     return tuple(labels)
 
 
