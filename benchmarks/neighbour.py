@@ -45,7 +45,7 @@ class Measurement:
 
     @property
     def faults(self) -> Counter[str]:
-        return Counter(sample.fault for sample in self.samples if sample.fault is not None)
+        return faults(self.samples)
 
     @property
     def p99_s(self) -> float:
@@ -98,6 +98,11 @@ class Measurement:
         }
 
 
+def faults(samples: Sequence[Sample]) -> Counter[str]:
+    """What was wrong, and how often."""
+    return Counter(sample.fault for sample in samples if sample.fault is not None)
+
+
 def p99_s(samples: Sequence[Sample]) -> float:
     """Of the requests that succeeded."""
     return percentile(sorted(sample.seconds for sample in samples if sample.fault is None), 0.99)
@@ -113,9 +118,8 @@ class Neighbour:
     async def undisturbed(self, seconds: float) -> list[Sample]:
         """Samples as of `classify_until`; `DisturbanceError` if a request failed."""
         samples = await self.classify_until(seconds)
-        faults = Counter(sample.fault for sample in samples if sample.fault is not None)
-        if faults:
-            raise DisturbanceError(f"requests fail while nothing is disturbed: {dict(faults)}")
+        if failed := faults(samples):
+            raise DisturbanceError(f"requests fail while nothing is disturbed: {dict(failed)}")
         return samples
 
     async def classify_until(self, min_s: float, disturbing: asyncio.Future[Any] | None = None) -> list[Sample]:
