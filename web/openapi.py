@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from web.error_shapes import ErrorShape
 from web.operations import OPERATOR, Operation
-from web.problems import CONTENT_TYPE
+from web.problems import media_type_of
 
 PROBLEM: dict[str, Any] = {
     "title": "Problem",
@@ -43,6 +44,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     ordered = sorted(kinds, key=str)
     references, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     schemas = dict(zip(ordered, references, strict=True))
+    shapes = {operation.error_shape.name: operation.error_shape for operation in operations}.values()
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         if operation.body is not None and operation.example is not None:
@@ -58,7 +60,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": components | {"Problem": PROBLEM},
+            "schemas": components | {shape.name: _error_schema(shape) for shape in shapes},
             "securitySchemes": {
                 "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's key, wn_…"},
                 "operator": {"type": "http", "scheme": "bearer", "description": "The admin key."},
@@ -84,13 +86,14 @@ def _described(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
         schema = choices[0] if len(choices) == 1 else {"oneOf": choices}
         answer["content"] = {operation.media_type: {"schema": schema}}
     statuses = [operation.status] if operation.also_status is None else [operation.status, operation.also_status]
-    problem = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    shape = operation.error_shape
+    error = {media_type_of(shape): {"schema": {"$ref": f"#/components/schemas/{shape.name}"}}}
     described: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": f"{operation.method.lower()}{operation.path}".translate(_PLAIN).strip("_"),
         "parameters": [*parameters, *operation.parameters],
         "responses": {str(status): answer for status in statuses}
-        | {"default": {"description": "An error", "content": problem}},
+        | {"default": {"description": "An error", "content": error}},
         "security": _security(operation.scope),
     }
     if operation.scope not in (None, OPERATOR):
@@ -102,6 +105,15 @@ def _described(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
         content = {"application/json": {"schema": schemas[operation.body]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _error_schema(shape: ErrorShape) -> dict[str, Any]:
+    properties = PROBLEM["properties"] | shape.properties
+    return PROBLEM | {
+        "title": shape.name,
+        "properties": properties,
+        "required": [*PROBLEM["required"], *shape.properties],
+    }
 
 
 def _path_schema(parameter: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The route is made of it, and so is its part of the OpenAPI document.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from web.authentication import Caller
 from web.bodies import decode_in_thread, read_body
+from web.error_shapes import PROBLEM, ErrorShape
+from web.problems import ERROR_SHAPE
 from web.request_context import RequestContext
 from web.settings import ServerSettings
 
@@ -81,6 +83,13 @@ class Operation:
     media_type: str = "application/json"
     example: Any = None
     """Of the body."""
+    error_shape: ErrorShape = PROBLEM
+    """What its clients read of an error."""
+
+
+def with_errors(shape: ErrorShape, operations: Sequence[Operation]) -> list[Operation]:
+    """The operations of an API whose clients read errors in this shape."""
+    return [replace(operation, error_shape=shape) for operation in operations]
 
 
 class Authentication(Protocol):
@@ -114,6 +123,7 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation, request = self._operation, Request(scope, receive)
+        scope[ERROR_SHAPE] = operation.error_shape
         caller = await self._authorize(request)
         body = None
         if operation.body is not None:

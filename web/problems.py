@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents; with the statuses of `stores/errors.py`."""
+"""Errors as RFC 9457 problem documents, with what the clients of a compatible API read; and their statuses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from starlette.responses import Response
 
 from stores import errors
 from stores.errors import ServiceError
+from web.error_shapes import PROBLEM, ErrorShape
 from web.request_context import RequestContext
 
 CONTENT_TYPE = "application/problem+json"
+ERROR_SHAPE = "error_shape"
+"""Where the scope of a request has the shape of its errors, once its operation is known."""
 
 Statuses = Mapping[type[ServiceError], tuple[int, str]]
 """Status and title of each error."""
@@ -53,19 +56,19 @@ class Problems:
         headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
         if isinstance(error, errors.Unauthorized):
             headers["WWW-Authenticate"] = 'Bearer realm="wanneng"'
-        return _response(status, document, headers)
+        return _response(request, status, document, headers)
 
     def of_http(self, request: Request, error: HTTPException) -> Response:
         """Starlette's own: unknown path, wrong method."""
         title = HTTP_TITLES.get(error.status_code, error.detail)
         document = _document(error.status_code, title, "http_error", error.detail, request)
-        return _response(error.status_code, document, dict(error.headers or {}))
+        return _response(request, error.status_code, document, dict(error.headers or {}))
 
     def of_defect(self, request: Request) -> Response:
         """Anything unforeseen; the caller has logged its traceback."""
         request.scope["context"].error_code = ServiceError.code
         detail = "an unexpected error; the log has it under this request_id"
-        return _response(500, _document(500, "Internal error", ServiceError.code, detail, request), {})
+        return _response(request, 500, _document(500, "Internal error", ServiceError.code, detail, request), {})
 
 
 def _document(status: int, title: str, code: str, detail: str, request: Request) -> dict[str, object]:
@@ -80,5 +83,14 @@ def _document(status: int, title: str, code: str, detail: str, request: Request)
     }
 
 
-def _response(status: int, document: dict[str, object], headers: dict[str, str]) -> Response:
-    return Response(msgspec.json.encode(document), status, headers, media_type=CONTENT_TYPE)
+def _response(request: Request, status: int, document: dict[str, object], headers: dict[str, str]) -> Response:
+    shape: ErrorShape = request.scope.get(ERROR_SHAPE, PROBLEM)
+    media_type = media_type_of(shape)
+    return Response(
+        msgspec.json.encode(document | shape.members(document)), status, headers, media_type=media_type
+    )
+
+
+def media_type_of(shape: ErrorShape) -> str:
+    """Clients of other APIs expect plain JSON."""
+    return CONTENT_TYPE if shape is PROBLEM else "application/json"

@@ -11,8 +11,9 @@ from control_plane.api.schema import BatchAnswer, BatchBody, BatchErrors, BatchL
 from control_plane.batches import ENDPOINT, MAX_IDEMPOTENCY_KEY_CHARACTERS, WINDOW, Batches
 from stores.batches import Batch
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
+from web.error_shapes import OPENAI
 from web.openapi import header
-from web.operations import Call, Operation
+from web.operations import Call, Operation, with_errors
 from web.paging import PARAMETERS, ListAnswer, list_answer, page_request
 from web.responses import json_response
 
@@ -29,7 +30,7 @@ class BatchEndpoints:
         self._batches = batches
 
     def operations(self) -> Sequence[Operation]:
-        return [
+        operations = [
             Operation(
                 "POST",
                 BATCHES,
@@ -61,6 +62,7 @@ class BatchEndpoints:
                 answers=(BatchAnswer,),
             ),
         ]
+        return with_errors(OPENAI, operations)
 
     async def create(self, call: Call) -> Response:
         body: BatchBody = call.body

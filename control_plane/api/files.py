@@ -16,7 +16,8 @@ from control_plane.settings import Settings
 from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from stores.files import BATCH_PURPOSE, File
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
-from web.operations import Call, Operation
+from web.error_shapes import OPENAI
+from web.operations import Call, Operation, with_errors
 from web.paging import PARAMETERS, ListAnswer, list_answer, page_request
 from web.responses import json_response
 
@@ -34,7 +35,7 @@ class FileEndpoints:
         self._settings = settings
 
     def operations(self) -> Sequence[Operation]:
-        return [
+        operations = [
             Operation(
                 "POST",
                 FILES,
@@ -58,6 +59,7 @@ class FileEndpoints:
             ),
             Operation("DELETE", FILE, self.remove, "Delete a file", WRITE_BATCHES, answers=(Deleted,)),
         ]
+        return with_errors(OPENAI, operations)
 
     async def upload(self, call: Call) -> Response:
         timeout_s = self._settings.upload_timeout_s

@@ -21,7 +21,9 @@ from gateway.tenancy.authentication import GatewayAuthentication, address_of
 from stores.errors import BodyTooSlow, ClientDisconnected, InvalidRequest, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
+from web.error_shapes import OPENAI
 from web.failure_limit import subscriber_of
+from web.problems import ERROR_SHAPE
 
 PATHS = (
     "/v1/tenants",
@@ -62,6 +64,8 @@ OWN_REQUEST_HEADERS = frozenset({b"host", b"x-request-id", b"x-wanneng-tenant"})
 OWN_RESPONSE_HEADERS = frozenset({b"date", b"x-request-id"})
 """The gateway sets its own in their place."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+OPENAI_PATHS = ("/v1/files", "/v1/batches")
+"""Where the paths begin whose clients read errors as OpenAI has them."""
 CACHED_PATHS = (OPERATORS_PREFIX, "/v1/label-sets")
 """Where the paths begin whose records the gateway remembers."""
 NOT_CONFIGURED = (
@@ -105,6 +109,8 @@ class Forwarding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        if scope["path"].startswith(OPENAI_PATHS):
+            scope[ERROR_SHAPE] = OPENAI
         self._check(request)
         credentials = await self._credentials(request)
         sender = request.scope["context"].tenant_id or subscriber_of(address_of(request))

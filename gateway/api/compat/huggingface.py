@@ -18,7 +18,8 @@ from gateway.api.classifications import Classifications
 from gateway.api.classify import TEXT
 from gateway.classification.schema import ClassifyBody, TextResult
 from stores.tenants import CLASSIFY
-from web.operations import Call, Operation
+from web.error_shapes import TEXT as ERROR_TEXT
+from web.operations import Call, Operation, with_errors
 from web.responses import json_response
 
 
@@ -60,7 +61,7 @@ class HuggingFaceEndpoints:
 
     def operations(self) -> Sequence[Operation]:
         example = {"inputs": TEXT, "parameters": {"candidate_labels": ["投诉", "咨询"]}}
-        return [
+        operations = [
             Operation(
                 "POST",
                 "/hf/inference",
@@ -82,6 +83,7 @@ class HuggingFaceEndpoints:
                 example=example,
             ),
         ]
+        return with_errors(ERROR_TEXT, operations)
 
     async def inference(self, call: Call) -> Response:
         results = await self._results(call)

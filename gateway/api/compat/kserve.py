@@ -17,7 +17,8 @@ from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_i
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest, NotFound
 from stores.tenants import CLASSIFY
-from web.operations import Call, Operation
+from web.error_shapes import TEXT
+from web.operations import Call, Operation, with_errors
 from web.responses import json_response
 
 MODEL, VERSION = "zero_shot", "1"
@@ -63,13 +64,14 @@ class KserveEndpoints:
         self._load_balancer = load_balancer
 
     def operations(self) -> Sequence[Operation]:
-        return [
+        operations = [
             Operation("GET", "/v2", self.server, "KServe v2: the server"),
             Operation("GET", "/v2/health/live", self.live, "KServe v2: whether the process is alive"),
             Operation("GET", "/v2/health/ready", self.ready, "KServe v2: whether it can answer"),
             *self._of_model(MODEL_PATH),
             *self._of_model(MODEL_PATH + "/versions/{version}"),
         ]
+        return with_errors(TEXT, operations)
 
     def _of_model(self, path: str) -> Sequence[Operation]:
         return [

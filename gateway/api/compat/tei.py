@@ -17,7 +17,8 @@ from gateway.api.compat.huggingface import LabelScore
 from gateway.classification.scoring import Logits, entailment, relations
 from stores.errors import InvalidRequest
 from stores.tenants import CLASSIFY
-from web.operations import Call, Operation
+from web.error_shapes import TEI
+from web.operations import Call, Operation, with_errors
 from web.responses import json_response
 
 RELATIONS = ("entailment", "neutral", "contradiction")
@@ -51,7 +52,7 @@ class TeiEndpoints:
         self._classifications = classifications
 
     def operations(self) -> Sequence[Operation]:
-        return [
+        operations = [
             Operation(
                 "POST",
                 "/predict",
@@ -73,6 +74,7 @@ class TeiEndpoints:
                 example={"query": "投诉", "texts": [TEXT, "你们几点开门"]},
             ),
         ]
+        return with_errors(TEI, operations)
 
     async def predict(self, call: Call) -> Response:
         body: PredictBody = call.body
