@@ -3,9 +3,11 @@
 from wanneng.client import (
     AsyncClient,
     Batch,
+    BatchResult,
     Classification,
     Client,
     DayOfUsage,
+    File,
     GatewayRefused,
     Key,
     LabelSet,
@@ -13,14 +15,17 @@ from wanneng.client import (
     RequestError,
     SetLabel,
     Tenant,
+    Tokens,
 )
 
 __all__ = [
     "AsyncClient",
     "Batch",
+    "BatchResult",
     "Classification",
     "Client",
     "DayOfUsage",
+    "File",
     "GatewayRefused",
     "Key",
     "LabelSet",
@@ -28,4 +33,5 @@ __all__ = [
     "RequestError",
     "SetLabel",
     "Tenant",
+    "Tokens",
 ]

@@ -10,13 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wanneng.client import Client
-from wanneng.client.classify import PATH, groups
-from wanneng.errors import RequestError
+from wanneng.client import Classification, Client
+from wanneng.client.classify import PATH
 
 BAR_CELLS = 32
-RESULT_FIELDS = frozenset({"labels", "scores", "truncated", "cut", "none_of_these", "entailment"})
-"""What an answer says of its text; the rest is about the request."""
 
 
 class Classifier:
@@ -31,25 +28,16 @@ class Classifier:
         return self._post({"text": text})
 
     def classify_all(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """An answer for each text, in order; a line that cannot be classified carries its `error`."""
-        for group in groups(texts):
-            try:
-                answers = self._post({"texts": group})["results"]
-            except RequestError:
-                # One bad line must not lose its neighbours: ask for each by itself.
-                answers = [self._answer_or_error(text) for text in group]
-            for text, answer in zip(group, answers, strict=True):
-                yield {"text": text} | answer
-
-    def _answer_or_error(self, text: str) -> dict[str, Any]:
-        try:
-            answer = self._post({"text": text})
-        except RequestError as error:
-            return {"error": str(error)}
-        return {name: value for name, value in answer.items() if name in RESULT_FIELDS}
+        """An answer for each text, in order; a text that is refused carries its `error`."""
+        for found in self._client.stream(texts, **self._options):
+            yield {"text": found.text, **found.answer} if found.error is None else _refused(found)
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         return self._client.request("POST", PATH, json=body | self._options, changes=False)
+
+
+def _refused(found: Classification) -> dict[str, Any]:
+    return {"text": found.text, "error": str(found.error)}
 
 
 def print_bars(console: Console, answer: dict[str, Any]) -> None:

@@ -27,8 +27,12 @@ class RequestError(CommandError):
 class GatewayRefused(RequestError):
     """The gateway's problem document (RFC 9457); programs look at `code`, people at the message."""
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float | None = None) -> None:
         super().__init__(str(problem.get("detail", f"status {status}")))
         self.status = status
         self.code: str = str(problem.get("code", "http_error"))
+        self.field: str | None = problem.get("field")
+        """What is to blame in the body, such as `texts[3]`."""
+        self.retry_after_s = retry_after_s
+        """None: waiting does not help, or nobody says how long."""
         self.problem = problem

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from wanneng.classify import Classifier, print_bars, split_labels
 from wanneng.client import Client
-from wanneng.client.classify import TEXTS_PER_CALL
+from wanneng.client.streams import TEXTS_PER_CALL
 
 
 class Gateway:
@@ -25,9 +25,13 @@ class Gateway:
         self.bodies.append(body)
         texts = body.get("texts", [body.get("text")])
         if "bad" in texts:
-            return httpx.Response(422, json={"detail": "text: bad"})
+            field = f"texts[{texts.index('bad')}]"
+            return httpx.Response(422, json={"code": "invalid_request", "detail": "text: bad", "field": field})
         results = [{"labels": [text], "scores": [1.0], "truncated": False} for text in texts]
-        return httpx.Response(200, json={"results": results} if "texts" in body else results[0] | {"model": "m"})
+        return httpx.Response(
+            200,
+            json={"results": results, "model_version": "v"} if "texts" in body else results[0] | {"model": "m"},
+        )
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ with Client("http://127.0.0.1:8080", key) as client:
     print(client.classify("要求退款", ["投诉", "咨询"]).best)
 """
 
-from wanneng.client.batches import Batch
-from wanneng.client.classify import Classification
+from wanneng.client.batches import Batch, BatchResult, File
+from wanneng.client.classify import Classification, Tokens
 from wanneng.client.clients import AsyncClient, Client
 from wanneng.client.keys import Key, NewKey
 from wanneng.client.label_sets import LabelSet, SetLabel
@@ -16,9 +16,11 @@ from wanneng.errors import GatewayRefused, RequestError
 __all__ = [
     "AsyncClient",
     "Batch",
+    "BatchResult",
     "Classification",
     "Client",
     "DayOfUsage",
+    "File",
     "GatewayRefused",
     "Key",
     "LabelSet",
@@ -26,4 +28,5 @@ __all__ = [
     "RequestError",
     "SetLabel",
     "Tenant",
+    "Tokens",
 ]

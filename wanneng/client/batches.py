@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from wanneng.client.transport import AsyncTransport, Request, Transport, json_object
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
+from wanneng.errors import RequestError
 
 FILES, BATCHES = "/v1/files", "/v1/batches"
 FINAL = frozenset({"completed", "failed", "expired", "cancelled"})
+LONGEST_S = 90_000.0
+"""Longer than a batch may take, which is a day."""
+FIRST_POLL_S, SLOWEST_POLL_S, POLL_GROWTH = 0.5, 10.0, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +36,54 @@ class Batch:
     failed: int
     errors: tuple[str, ...]
     """Why the file cannot be a batch."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
         return self.status in FINAL
 
 
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one line."""
+
+    custom_id: str | None
+    """None: the line could not be read."""
+    answer: Mapping[str, Any]
+    """As `/v1/classify` answers; empty where the line was refused."""
+    error: str | None
+    line: int | None
+    """The line's number, from 1, where it was refused before it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An uploaded file, or the results of a batch."""
+
+    id: str
+    name: str
+    size_bytes: int
+
+
 class Batches:
-    """Upload lines, create a batch of them, get it until it is done, read its output."""
+    """Upload lines, create a batch of them, wait until it is done, read its results."""
 
     def __init__(self, transport: Transport) -> None:
-        self._send = transport.send
+        self._send, self._each, self._sleep = transport.send, transport.each, transport.sleep
 
     def upload(self, lines: bytes, filename: str = "batch.jsonl") -> str:
         """JSON lines of `custom_id`, `method`, `url` and `body`; the id of their file."""
         return self._send(_upload(lines, filename))
 
-    def create(self, file_id: str, *, idempotency_key: str | None = None) -> Batch:
+    def create(
+        self, file_id: str, *, idempotency_key: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Batch:
         """With the same idempotency key the same batch."""
-        return self._send(_create(file_id, idempotency_key))
+        return self._send(_create(file_id, idempotency_key, metadata))
+
+    def list(self) -> Sequence[Batch]:
+        """Newest first."""
+        return [*self._each(_ALL)]
 
     def get(self, batch_id: str) -> Batch:
         return self._send(_get(batch_id))
@@ -57,22 +92,56 @@ class Batches:
         """What has been answered by then is kept."""
         return self._send(_cancel(batch_id))
 
+    def wait(
+        self, batch_id: str, *, timeout_s: float = LONGEST_S, progress: Callable[[Batch], None] | None = None
+    ) -> Batch:
+        """The batch once it is done, shown to `progress` until then; `RequestError` after `timeout_s`."""
+        polls = _polls(batch_id, timeout_s)
+        while True:
+            batch = self.get(batch_id)
+            if progress is not None:
+                progress(batch)
+            if batch.done:
+                return batch
+            self._sleep(next(polls))
+
+    def results(self, batch: Batch) -> Iterator[BatchResult]:
+        """Of all lines that are done: first those that were answered, in the order of the input."""
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id is not None:
+                yield from _results(self.content(file_id))
+
+    def files(self) -> Sequence[File]:
+        """Uploaded ones and results, newest first."""
+        return [*self._each(_ALL_FILES)]
+
+    def file(self, file_id: str) -> File:
+        return self._send(_file(file_id))
+
     def content(self, file_id: str) -> bytes:
         """JSON lines: of an output file in the order of the input's."""
         return self._send(_content(file_id))
+
+    def delete_file(self, file_id: str) -> None:
+        self._send(_delete_file(file_id))
 
 
 class AsyncBatches:
     """As `Batches`, to be awaited."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self._send = transport.send
+        self._send, self._each, self._sleep = transport.send, transport.each, transport.sleep
 
     async def upload(self, lines: bytes, filename: str = "batch.jsonl") -> str:
         return await self._send(_upload(lines, filename))
 
-    async def create(self, file_id: str, *, idempotency_key: str | None = None) -> Batch:
-        return await self._send(_create(file_id, idempotency_key))
+    async def create(
+        self, file_id: str, *, idempotency_key: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Batch:
+        return await self._send(_create(file_id, idempotency_key, metadata))
+
+    async def list(self) -> Sequence[Batch]:
+        return [batch async for batch in self._each(_ALL)]
 
     async def get(self, batch_id: str) -> Batch:
         return await self._send(_get(batch_id))
@@ -80,8 +149,35 @@ class AsyncBatches:
     async def cancel(self, batch_id: str) -> Batch:
         return await self._send(_cancel(batch_id))
 
+    async def wait(
+        self, batch_id: str, *, timeout_s: float = LONGEST_S, progress: Callable[[Batch], None] | None = None
+    ) -> Batch:
+        polls = _polls(batch_id, timeout_s)
+        while True:
+            batch = await self.get(batch_id)
+            if progress is not None:
+                progress(batch)
+            if batch.done:
+                return batch
+            await self._sleep(next(polls))
+
+    async def results(self, batch: Batch) -> AsyncIterator[BatchResult]:
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id is not None:
+                for result in _results(await self.content(file_id)):
+                    yield result
+
+    async def files(self) -> Sequence[File]:
+        return [file async for file in self._each(_ALL_FILES)]
+
+    async def file(self, file_id: str) -> File:
+        return await self._send(_file(file_id))
+
     async def content(self, file_id: str) -> bytes:
         return await self._send(_content(file_id))
+
+    async def delete_file(self, file_id: str) -> None:
+        await self._send(_delete_file(file_id))
 
 
 def _upload(lines: bytes, filename: str) -> Request[str]:
@@ -89,37 +185,86 @@ def _upload(lines: bytes, filename: str) -> Request[str]:
     return Request("POST", FILES, lambda response: str(json_object(response)["id"]), content)
 
 
-def _create(file_id: str, idempotency_key: str | None) -> Request[Batch]:
+def _create(file_id: str, idempotency_key: str | None, metadata: Mapping[str, str] | None) -> Request[Batch]:
     headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-    body = {"input_file_id": file_id, "endpoint": "/v1/classify"}
-    return Request("POST", BATCHES, _batch, {"json": body, "headers": headers}, changes=idempotency_key is None)
+    body: dict[str, Any] = {"input_file_id": file_id, "endpoint": "/v1/classify"}
+    if metadata is not None:
+        body["metadata"] = dict(metadata)
+    return Request("POST", BATCHES, _parsed, {"json": body, "headers": headers}, changes=idempotency_key is None)
 
 
 def _get(batch_id: str) -> Request[Batch]:
-    return Request("GET", f"{BATCHES}/{quote(batch_id, safe='')}", _batch, changes=False)
+    return Request("GET", f"{BATCHES}/{quote(batch_id, safe='')}", _parsed, changes=False)
 
 
 def _cancel(batch_id: str) -> Request[Batch]:
-    return Request("POST", f"{BATCHES}/{quote(batch_id, safe='')}/cancel", _batch)
+    return Request("POST", f"{BATCHES}/{quote(batch_id, safe='')}/cancel", _parsed)
 
 
 def _content(file_id: str) -> Request[bytes]:
-    path = f"{FILES}/{quote(file_id, safe='')}/content"
-    return Request("GET", path, lambda response: response.content, changes=False)
+    return Request("GET", f"{_path(file_id)}/content", lambda response: response.content, changes=False)
 
 
-def _batch(response: httpx.Response) -> Batch:
-    answer: dict[str, Any] = json_object(response)
-    counts = answer["request_counts"]
-    errors = (answer["errors"] or {}).get("data", ())
+def _file(file_id: str) -> Request[File]:
+    return Request("GET", _path(file_id), lambda response: _file_of(json_object(response)), changes=False)
+
+
+def _delete_file(file_id: str) -> Request[None]:
+    return Request("DELETE", _path(file_id), nothing)
+
+
+def _path(file_id: str) -> str:
+    return f"{FILES}/{quote(file_id, safe='')}"
+
+
+def _polls(batch_id: str, timeout_s: float) -> Iterator[float]:
+    """How long to wait between two looks at a batch; `RequestError` once it is `timeout_s` in all."""
+    waited_s, poll_s = 0.0, FIRST_POLL_S
+    while waited_s < timeout_s:
+        yield min(poll_s, timeout_s - waited_s)
+        waited_s, poll_s = waited_s + poll_s, min(poll_s * POLL_GROWTH, SLOWEST_POLL_S)
+    raise RequestError(f"{batch_id} is not done after {timeout_s:g} s; it goes on, and may be waited for again")
+
+
+def _results(content: bytes) -> Iterator[BatchResult]:
+    for line in content.split(b"\n"):
+        if line:
+            yield _result(json.loads(line))
+
+
+def _result(line: dict[str, Any]) -> BatchResult:
+    if line["response"] is None:
+        error = line["error"]
+        return BatchResult(line["custom_id"], {}, str(error["message"]), error.get("line"))
+    body, refused = line["response"]["body"], line["response"]["status_code"] >= httpx.codes.BAD_REQUEST
+    if refused:
+        return BatchResult(line["custom_id"], {}, str(body.get("detail", "refused")), None)
+    return BatchResult(line["custom_id"], body, None, None)
+
+
+def _parsed(response: httpx.Response) -> Batch:
+    return _batch(json_object(response))
+
+
+def _batch(item: dict[str, Any]) -> Batch:
+    counts = item["request_counts"]
+    errors = (item["errors"] or {}).get("data", ())
     return Batch(
-        answer["id"],
-        answer["status"],
-        answer["input_file_id"],
-        answer["output_file_id"],
-        answer["error_file_id"],
+        item["id"],
+        item["status"],
+        item["input_file_id"],
+        item["output_file_id"],
+        item["error_file_id"],
         counts["total"],
         counts["completed"],
         counts["failed"],
         tuple(str(error["message"]) for error in errors),
+        item.get("metadata") or {},
     )
+
+
+def _file_of(item: dict[str, Any]) -> File:
+    return File(item["id"], item["filename"], item["bytes"])
+
+
+_ALL, _ALL_FILES = Listing(BATCHES, "data", _batch), Listing(FILES, "data", _file_of)

@@ -1,24 +1,50 @@
-"""Texts to labels: the request and the answer of `POST /v1/classify`."""
+"""Texts to labels: the requests and the answers of `POST /v1/classify` and `POST /v1/tokenize`."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
 
 import httpx
 
 from wanneng.client.transport import Request, json_object
+from wanneng.errors import RequestError
 
-PATH = "/v1/classify"
-TEXTS_PER_CALL = 16
-"""Of a stream."""
+PATH, TOKENIZE = "/v1/classify", "/v1/tokenize"
+SpecialTokens = Literal["model", "text"]
+
+
+class Options(TypedDict, total=False):
+    """What may be said beside texts and labels; what is left out is as the gateway has it by default."""
+
+    label_set: str
+    """In place of labels, template, `multi_label` and `max_tokens`: `tickets`, or `tickets@3`."""
+    hypothesis_template: str
+    multi_label: bool
+    max_tokens: int
+    entailment: bool
+    """Tell each label's own probability of entailment."""
+    special_tokens: SpecialTokens
+    """`text`: `[SEP]` and its like are text; `model`: special tokens."""
+    fresh: bool
+    """Computed anew, never from a cache."""
+    timeout_s: float
+    """For how long the answer is useful; then it is a `deadline_exceeded`."""
+
+
+class TokenizeOptions(TypedDict, total=False):
+    """Those of `Options` that change the number of tokens."""
+
+    label_set: str
+    hypothesis_template: str
+    max_tokens: int
+    special_tokens: SpecialTokens
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One text's labels by score, best first."""
+    """One text's labels by score, best first; none where the text was refused."""
 
     text: str
     labels: tuple[str, ...]
@@ -30,9 +56,16 @@ class Classification:
     model_version: str = ""
     entailment: tuple[float, ...] | None = None
     """Each label's own probability of entailment, in the order of `labels`; None where it was not asked for."""
+    error: RequestError | None = None
+    """Why this text of a stream was refused; None: it was not."""
+    answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All that the gateway says of this text."""
 
     @property
     def best(self) -> str:
+        """`RequestError` for a text that was refused."""
+        if self.error is not None:
+            raise self.error
         return self.labels[0]
 
     def score(self, label: str) -> float:
@@ -40,48 +73,62 @@ class Classification:
         return self.scores[self.labels.index(label)]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelTokens:
+    """How long the pair of a text and a label is, and how much the limit cuts from each."""
+
+    label: str
+    tokens: int
+    text_cut: int
+    label_cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """How long a text is."""
+
+    max_tokens: int
+    text_tokens: int
+    """Before truncation."""
+    labels: tuple[LabelTokens, ...]
+    truncated: bool
+    answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All that the gateway says."""
+
+
 def classify_request(
-    texts: Sequence[str], labels: Sequence[str] | None, options: dict[str, Any], *, fresh: bool = False
+    texts: Sequence[str], labels: Sequence[str] | None, options: Options
 ) -> Request[list[Classification]]:
-    """`fresh`: computed anew, never from a cache."""
     if isinstance(texts, str):
         raise TypeError("a sequence of texts is needed; classify() takes one")
-    body: dict[str, Any] = {"texts": list(texts)} | options
-    if labels is not None:
-        body["labels"] = labels if isinstance(labels, str) else list(labels)
+    body = {"texts": list(texts)} | _body(labels, options)
 
     def parse(response: httpx.Response) -> list[Classification]:
         answer = json_object(response)
         results = zip(texts, answer["results"], strict=True)
         return [_classification(text, result, answer["model_version"]) for text, result in results]
 
-    content: dict[str, Any] = {"json": body}
-    if fresh:
-        content["headers"] = {"Cache-Control": "no-cache"}
-    return Request("POST", PATH, parse, content, changes=False)
+    return Request("POST", PATH, parse, _content(body, options), changes=False)
 
 
-def groups(texts: Iterable[str]) -> Iterator[list[str]]:
-    """As many as a stream sends at a time, read as they are needed."""
-    iterator = iter(texts)
-    while group := list(itertools.islice(iterator, TEXTS_PER_CALL)):
-        yield group
+def tokenize_request(text: str, labels: Sequence[str] | None, options: TokenizeOptions) -> Request[Tokens]:
+    body = {"text": text} | _body(labels, options)
+    return Request("POST", TOKENIZE, _tokens, {"json": body}, changes=False)
 
 
-async def async_groups(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[list[str]]:
-    """As `groups`, from either kind of iterable."""
-    if not isinstance(texts, AsyncIterable):
-        for group in groups(texts):
-            yield group
-        return
-    group = []
-    async for text in texts:
-        group.append(text)
-        if len(group) == TEXTS_PER_CALL:
-            yield group
-            group = []
-    if group:
-        yield group
+def _body(labels: Sequence[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    body = {name: value for name, value in options.items() if name not in ("fresh", "timeout_s")}
+    if labels is not None:
+        body["labels"] = labels if isinstance(labels, str) else list(labels)
+    return body
+
+
+def _content(body: dict[str, Any], options: Options) -> dict[str, Any]:
+    """As httpx takes it."""
+    headers = {"Cache-Control": "no-cache"} if options.get("fresh") else {}
+    if "timeout_s" in options:
+        headers["X-Request-Timeout"] = f"{options['timeout_s']:g}"
+    return {"json": body, "headers": headers}
 
 
 def _classification(text: str, result: dict[str, Any], model_version: str) -> Classification:
@@ -94,4 +141,12 @@ def _classification(text: str, result: dict[str, Any], model_version: str) -> Cl
         result.get("none_of_these"),
         model_version,
         None if entailment is None else tuple(entailment),
+        answer=result,
     )
+
+
+def _tokens(response: httpx.Response) -> Tokens:
+    answer = json_object(response)
+    names = ("label", "tokens", "text_cut", "label_cut")
+    labels = tuple(LabelTokens(*(label[name] for name in names)) for label in answer["labels"])
+    return Tokens(answer["max_tokens"], answer["text_tokens"], labels, answer["truncated"], answer)

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import date
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import httpx
 
 from wanneng.client.batches import AsyncBatches, Batches
-from wanneng.client.classify import Classification, async_groups, classify_request, groups
+from wanneng.client.classify import (
+    Classification,
+    Options,
+    TokenizeOptions,
+    Tokens,
+    classify_request,
+    tokenize_request,
+)
 from wanneng.client.label_sets import AsyncLabelSets, LabelSets
+from wanneng.client.streams import TextGroup, async_groups, groups
 from wanneng.client.tenants import AsyncTenants, Tenants
-from wanneng.client.transport import ATTEMPTS, TIMEOUT_S, AsyncTransport, Request, Transport, json_object
+from wanneng.client.transport import (
+    ATTEMPTS,
+    TIMEOUT_S,
+    WAIT_S,
+    AsyncTransport,
+    Request,
+    Transport,
+    json_object,
+)
 from wanneng.client.usage import PATH as USAGE
 from wanneng.client.usage import DayOfUsage, usage_request
+from wanneng.errors import GatewayRefused
 
 URL = "http://127.0.0.1:8080"
 MAX_CONCURRENT_CALLS = 4
@@ -25,7 +42,10 @@ MAX_CONCURRENT_CALLS = 4
 
 
 class Client:
-    """Blocking, for any number of threads. `key` is a tenant's; the admin key where it is for `tenants`."""
+    """Blocking, for any number of threads. `key` is a tenant's; the admin key where it is for `tenants`.
+
+    A call waits as `Retry-After` says, `wait_s` in all, and meets other failures `attempts` times.
+    """
 
     def __init__(
         self,
@@ -34,37 +54,50 @@ class Client:
         *,
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
+        wait_s: float = WAIT_S,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = Transport(
-            url, key, timeout_s=timeout_s, attempts=attempts, transport=transport, sleep=sleep
+            url, key, timeout_s=timeout_s, attempts=attempts, wait_s=wait_s, transport=transport, sleep=sleep
         )
         self.label_sets = LabelSets(self._transport)
         self.batches = Batches(self._transport)
         self.tenants = Tenants(self._transport)
 
     def classify(
-        self, text: str, labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+        self, text: str, labels: Sequence[str] | None = None, **options: Unpack[Options]
     ) -> Classification:
-        """One text; `options` are the body's fields, such as `label_set`, `multi_label`, `hypothesis_template`.
-
-        `fresh`: computed anew, never from a cache.
-        """
-        return self.classify_all([text], labels, fresh=fresh, **options)[0]
+        """One text; `labels` may be one string with commas."""
+        return self.classify_all([text], labels, **options)[0]
 
     def classify_all(
-        self, texts: Sequence[str], labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+        self, texts: Sequence[str], labels: Sequence[str] | None = None, **options: Unpack[Options]
     ) -> list[Classification]:
         """Up to 64 texts in one call."""
-        return self._transport.send(classify_request(texts, labels, options, fresh=fresh))
+        return self._transport.send(classify_request(texts, labels, options))
 
     def stream(
-        self, texts: Iterable[str], labels: Sequence[str] | None = None, **options: Any
+        self, texts: Iterable[str], labels: Sequence[str] | None = None, **options: Unpack[Options]
     ) -> Iterator[Classification]:
-        """Any number of texts, read as they are needed, answered in their order."""
-        for group in groups(texts):
-            yield from self.classify_all(group, labels, **options)
+        """Any number of texts, read as they are needed, answered in their order.
+
+        A text that is refused has its `error`. What no text is to blame for is raised.
+        """
+        for texts_of_call in groups(texts):
+            group = TextGroup(texts_of_call)
+            while group.pending:
+                try:
+                    group.answered(self.classify_all(group.pending, labels, **options))
+                except GatewayRefused as refusal:
+                    group.refused(refusal)
+            yield from group.answers
+
+    def tokenize(
+        self, text: str, labels: Sequence[str] | None = None, **options: Unpack[TokenizeOptions]
+    ) -> Tokens:
+        """How long a text is, alone or with each label; it costs nothing."""
+        return self._transport.send(tokenize_request(text, labels, options))
 
     def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
         """The tenant's own, by day, of the last 30 days by default."""
@@ -99,33 +132,40 @@ class AsyncClient:
         *,
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
+        wait_s: float = WAIT_S,
         transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._transport = AsyncTransport(url, key, timeout_s=timeout_s, attempts=attempts, transport=transport)
+        self._transport = AsyncTransport(
+            url, key, timeout_s=timeout_s, attempts=attempts, wait_s=wait_s, transport=transport, sleep=sleep
+        )
         self.label_sets = AsyncLabelSets(self._transport)
         self.batches = AsyncBatches(self._transport)
         self.tenants = AsyncTenants(self._transport)
 
     async def classify(
-        self, text: str, labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+        self, text: str, labels: Sequence[str] | None = None, **options: Unpack[Options]
     ) -> Classification:
         """As `Client.classify`."""
-        return (await self.classify_all([text], labels, fresh=fresh, **options))[0]
+        return (await self.classify_all([text], labels, **options))[0]
 
     async def classify_all(
-        self, texts: Sequence[str], labels: Sequence[str] | None = None, *, fresh: bool = False, **options: Any
+        self, texts: Sequence[str], labels: Sequence[str] | None = None, **options: Unpack[Options]
     ) -> list[Classification]:
         """As `Client.classify_all`."""
-        return await self._transport.send(classify_request(texts, labels, options, fresh=fresh))
+        return await self._transport.send(classify_request(texts, labels, options))
 
     async def stream(
-        self, texts: Iterable[str] | AsyncIterable[str], labels: Sequence[str] | None = None, **options: Any
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        labels: Sequence[str] | None = None,
+        **options: Unpack[Options],
     ) -> AsyncIterator[Classification]:
         """As `Client.stream`, with up to `MAX_CONCURRENT_CALLS` under way."""
         calls: list[asyncio.Task[list[Classification]]] = []
         try:
             async for group in async_groups(texts):
-                calls.append(asyncio.create_task(self.classify_all(group, labels, **options)))
+                calls.append(asyncio.create_task(self._classify_group(TextGroup(group), labels, options)))
                 if len(calls) == MAX_CONCURRENT_CALLS:
                     for classification in await calls.pop(0):
                         yield classification
@@ -136,6 +176,22 @@ class AsyncClient:
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
+
+    async def _classify_group(
+        self, group: TextGroup, labels: Sequence[str] | None, options: Options
+    ) -> list[Classification]:
+        while group.pending:
+            try:
+                group.answered(await self.classify_all(group.pending, labels, **options))
+            except GatewayRefused as refusal:
+                group.refused(refusal)
+        return group.answers
+
+    async def tokenize(
+        self, text: str, labels: Sequence[str] | None = None, **options: Unpack[TokenizeOptions]
+    ) -> Tokens:
+        """As `Client.tokenize`."""
+        return await self._transport.send(tokenize_request(text, labels, options))
 
     async def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
         """As `Client.usage`."""

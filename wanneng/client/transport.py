@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -20,8 +20,8 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 NEVER_CARRIED_OUT = frozenset({"overloaded", "quota_exceeded"})
 """Codes of refusals that come before any work."""
-MAX_RETRY_AFTER_S = 60.0
-"""Whoever is told to wait longer gets the refusal instead."""
+WAIT_S = 600.0
+"""As long as one call waits in all where `Retry-After` says how long."""
 FIRST_PAUSE_S = 0.25
 PAGE_ITEMS = 100
 """As many as a page of a list can have."""
@@ -85,12 +85,14 @@ class Transport:
         *,
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
+        wait_s: float = WAIT_S,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url
         self._attempts = attempts
-        self._sleep = sleep
+        self._wait_s = wait_s
+        self.sleep = sleep
         # No proxy of the environment: a key must not pass through one that nobody named here.
         self._http = httpx.Client(
             base_url=url, headers=_authorization(key), timeout=timeout_s, transport=transport, trust_env=False
@@ -98,17 +100,18 @@ class Transport:
 
     def send(self, request: Request[T]) -> T:
         """The parsed answer; `GatewayRefused` or `RequestError` once the attempts are used up."""
-        attempt = 1
+        retries = Retries(self._attempts, self._wait_s, changes=request.changes)
         while True:
             try:
                 outcome: Outcome = self._http.request(request.method, request.path, **request.content)
             except httpx.TransportError as error:
                 outcome = error
-            pause_s = retry_pause_s(outcome, attempt, changes=request.changes)
-            if pause_s is None or attempt >= self._attempts:
+            except UnicodeEncodeError as error:
+                raise RequestError(f"the request cannot be written as UTF-8: {error.reason}") from None
+            pause_s = retries.pause_s(outcome)
+            if pause_s is None:
                 return _parsed(outcome, request, self._url)
-            self._sleep(pause_s)
-            attempt += 1
+            self.sleep(pause_s)
 
     def each(self, listing: Listing[T]) -> Iterator[T]:
         """Every item of a list, whose pages are asked for as they are needed."""
@@ -132,27 +135,32 @@ class AsyncTransport:
         *,
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
+        wait_s: float = WAIT_S,
         transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._url = url
         self._attempts = attempts
+        self._wait_s = wait_s
+        self.sleep = sleep
         self._http = httpx.AsyncClient(
             base_url=url, headers=_authorization(key), timeout=timeout_s, transport=transport, trust_env=False
         )
 
     async def send(self, request: Request[T]) -> T:
         """As `Transport.send`."""
-        attempt = 1
+        retries = Retries(self._attempts, self._wait_s, changes=request.changes)
         while True:
             try:
                 outcome: Outcome = await self._http.request(request.method, request.path, **request.content)
             except httpx.TransportError as error:
                 outcome = error
-            pause_s = retry_pause_s(outcome, attempt, changes=request.changes)
-            if pause_s is None or attempt >= self._attempts:
+            except UnicodeEncodeError as error:
+                raise RequestError(f"the request cannot be written as UTF-8: {error.reason}") from None
+            pause_s = retries.pause_s(outcome)
+            if pause_s is None:
                 return _parsed(outcome, request, self._url)
-            await asyncio.sleep(pause_s)
-            attempt += 1
+            await self.sleep(pause_s)
 
     async def each(self, listing: Listing[T]) -> AsyncIterator[T]:
         """As `Transport.each`."""
@@ -167,26 +175,51 @@ class AsyncTransport:
         await self._http.aclose()
 
 
-def retry_pause_s(outcome: Outcome, attempt: int, *, changes: bool) -> float | None:
-    """How long to wait before the next attempt; None: this outcome is final.
+class Retries:
+    """The pauses between the attempts of one call.
 
-    As long as `Retry-After` says; without it twice as long each time, with jitter over half of that.
+    Where `Retry-After` says how long, they may take `wait_s` in all, however many attempts that are. Other
+    failures are met `attempts` times, each pause twice as long as the last, with jitter over half of it.
     """
-    if isinstance(outcome, httpx.Response):
+
+    def __init__(self, attempts: int, wait_s: float, *, changes: bool) -> None:
+        self._attempts_left = attempts
+        self._wait_left_s = wait_s
+        self._changes = changes
+        self._pause_s = FIRST_PAUSE_S
+
+    def pause_s(self, outcome: Outcome) -> float | None:
+        """How long to wait before the next attempt; None: this outcome is final."""
+        if not self._may_be_repeated(outcome):
+            return None
+        told_s = retry_after_s(outcome) if isinstance(outcome, httpx.Response) else None
+        if told_s is not None:
+            pause_s = max(told_s, FIRST_PAUSE_S)
+            self._wait_left_s -= pause_s
+            return pause_s if self._wait_left_s >= 0 else None
+        self._attempts_left -= 1
+        if self._attempts_left <= 0:
+            return None
+        pause_s, self._pause_s = self._pause_s, 2 * self._pause_s
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+    def _may_be_repeated(self, outcome: Outcome) -> bool:
+        if not isinstance(outcome, httpx.Response):
+            if isinstance(outcome, httpx.UnsupportedProtocol):
+                return False
+            return not self._changes or isinstance(outcome, NEVER_SENT)
         if outcome.status_code not in RETRIED_STATUSES:
-            return None
-        if changes and _problem(outcome).get("code") not in NEVER_CARRIED_OUT:
-            return None
-        retry_after = outcome.headers.get("Retry-After", "")
-        if retry_after.isascii() and retry_after.isdigit():
-            return float(retry_after) if float(retry_after) <= MAX_RETRY_AFTER_S else None
-        if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            # One request asks for more than the quota ever holds: no waiting will help.
-            return None
-    elif isinstance(outcome, httpx.UnsupportedProtocol) or (changes and not isinstance(outcome, NEVER_SENT)):
-        return None
-    pause_s: float = FIRST_PAUSE_S * 2 ** (attempt - 1)
-    return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+            return False
+        if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS and retry_after_s(outcome) is None:
+            # The request asks for more than the quota ever holds: no waiting will help.
+            return False
+        return not self._changes or _problem(outcome).get("code") in NEVER_CARRIED_OUT
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    """None: the answer does not say how long to wait, or with a date, which the gateway never gives."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
@@ -210,7 +243,7 @@ def _parsed(outcome: Outcome, request: Request[T], url: str) -> T:
         hint = "; start it with `wanneng serve`" if isinstance(outcome, httpx.ConnectError) else ""
         raise RequestError(f"nobody answers at {url} ({type(outcome).__name__}){hint}") from outcome
     if not outcome.is_success:
-        raise GatewayRefused(outcome.status_code, _problem(outcome))
+        raise GatewayRefused(outcome.status_code, _problem(outcome), retry_after_s(outcome))
     try:
         return request.parse(outcome)
     except (KeyError, TypeError, ValueError) as error:

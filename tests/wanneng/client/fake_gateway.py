@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable
+from collections.abc import AsyncIterable, Awaitable, Iterable
 from typing import Any, TypeVar
 
 import httpx
@@ -26,13 +26,19 @@ class FakeGateway:
         self.versions: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
+        self.running = 0
+        """How often a batch is still asked for before it is done."""
         self.requests: list[httpx.Request] = []
+        self.pauses: list[float] = []
 
     def client(self) -> Client:
-        return Client("http://gateway", self.key, transport=httpx.MockTransport(self))
+        return Client("http://gateway", self.key, transport=httpx.MockTransport(self), sleep=self.pauses.append)
 
     def async_client(self) -> AsyncClient:
-        return AsyncClient("http://gateway", self.key, transport=httpx.MockTransport(self))
+        return AsyncClient("http://gateway", self.key, transport=httpx.MockTransport(self), sleep=self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -59,8 +65,12 @@ class FakeGateway:
             (r"/v1/label-sets/tickets", "DELETE", self._delete_label_set),
             (r"/v1/files", "POST", self._upload),
             (r"/v1/files/([\w-]+)/content", "GET", lambda _, file: httpx.Response(200, content=self.files[file])),
+            (r"/v1/files", "GET", lambda asked: paged(asked, "data", [*map(self._file, self.files)])),
+            (r"/v1/files/([\w-]+)", "GET", lambda _, file: self._file(file)),
+            (r"/v1/files/([\w-]+)", "DELETE", self._delete_file),
             (r"/v1/batches", "POST", self._create_batch),
-            (r"/v1/batches/([\w-]+)", "GET", lambda _, batch: self.batches.get(batch)),
+            (r"/v1/batches", "GET", lambda asked: paged(asked, "data", list(self.batches.values()))),
+            (r"/v1/batches/([\w-]+)", "GET", self._get_batch),
             (r"/v1/batches/([\w-]+)/cancel", "POST", self._cancel_batch),
         ):
             path = re.fullmatch(pattern, request.url.path)
@@ -149,9 +159,21 @@ class FakeGateway:
         self.files["file-1"] = content
         return {"id": "file-1", "object": "file"}
 
+    def _file(self, file: str) -> Any:
+        return {"id": file, "filename": "batch.jsonl", "bytes": len(self.files[file])}
+
+    def _delete_file(self, request: httpx.Request, file: str) -> Any:
+        del self.files[file]
+        return {"id": file, "deleted": True}
+
+    def _get_batch(self, request: httpx.Request, batch: str) -> Any:
+        self.running = max(self.running - 1, -1)
+        return self.batches[batch] | ({"status": "in_progress"} if self.running >= 0 else {})
+
     def _create_batch(self, request: httpx.Request) -> Any:
         batch = {"id": "batch-1", "status": "completed", "errors": None, "error_file_id": None}
         batch |= {"input_file_id": body(request)["input_file_id"], "output_file_id": "file-1"}
+        batch["metadata"] = body(request).get("metadata", {})
         self.batches["batch-1"] = batch | {"request_counts": {"total": 2, "completed": 2, "failed": 0}}
         return self.batches["batch-1"]
 
@@ -178,6 +200,15 @@ def problem(status: int, code: str = "overloaded", **headers: str) -> httpx.Resp
 def body(request: httpx.Request) -> dict[str, Any]:
     decoded: dict[str, Any] = json.loads(request.content)
     return decoded
+
+
+def jsonl(*lines: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+async def collected(items: Iterable[T] | AsyncIterable[T]) -> list[T]:
+    """The items of either client's iterator."""
+    return [item async for item in items] if isinstance(items, AsyncIterable) else list(items)
 
 
 async def resolved(answer: T | Awaitable[T]) -> T:

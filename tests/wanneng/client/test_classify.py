@@ -11,8 +11,8 @@ import pytest
 
 from tests.wanneng.client.fake_gateway import body, resolved
 from wanneng import AsyncClient, Client
-from wanneng.client.classify import TEXTS_PER_CALL
 from wanneng.client.clients import MAX_CONCURRENT_CALLS
+from wanneng.client.streams import TEXTS_PER_CALL
 
 LABELS = ["投诉", "咨询"]
 

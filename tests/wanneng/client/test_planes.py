@@ -15,8 +15,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.gateway import add_key, add_tenant, gateway_app
 from tests.fakes.stores import Memory, fake_stores
 from wanneng import AsyncClient, GatewayRefused, RequestError, SetLabel
-from wanneng.client.classify import TEXTS_PER_CALL
 from wanneng.client.clients import MAX_CONCURRENT_CALLS
+from wanneng.client.streams import TEXTS_PER_CALL
 from web.access_log import AccessLog
 from web.middleware import Middleware
 
@@ -83,6 +83,26 @@ async def test_what_is_asked_besides_is_in_the_answer() -> None:
     assert (refusal.value.status, refusal.value.code) == (422, "invalid_request")
 
 
+async def test_tokens_are_counted() -> None:
+    async with client_of(gateway_app()) as client:
+        counted = await client.tokenize("我要投诉", LABELS, max_tokens=64)
+        assert (counted.max_tokens, counted.truncated) == (64, False)
+        assert [label.label for label in counted.labels] == LABELS
+        assert counted.text_tokens > 0
+        assert (await client.tokenize("我要投诉")).labels == ()
+
+
+async def test_a_stream_has_the_error_of_each_refused_text_and_the_answers_of_the_others() -> None:
+    texts = ["投诉", "", "\ud800", "长" * 100_001, "咨询"]
+    async with client_of(gateway_app()) as client:
+        found = [one async for one in client.stream(texts, LABELS, fresh=True, timeout_s=5)]
+        assert [one.text for one in found] == texts
+        assert [one.error is None for one in found] == [True, False, False, False, True]
+        assert str(found[1].error) == "empty"
+        with pytest.raises(GatewayRefused, match="duplicate label"):
+            _ = [one async for one in client.stream(texts, ["投诉", "投诉"])]
+
+
 async def test_tenants_and_keys_are_managed_with_the_admin_key(memory: Memory) -> None:
     async with control_plane(memory, ADMIN) as admin:
         tenant = await admin.tenants.create("acme")
@@ -126,10 +146,18 @@ async def test_label_sets_have_versions(memory: Memory) -> None:
 async def test_a_batch_is_uploaded_created_and_cancelled(memory: Memory) -> None:
     async with control_plane(memory, local_key(memory)) as client:
         file_id = await client.batches.upload(b'{"custom_id": "1"}\n')
-        batch = await client.batches.create(file_id, idempotency_key="once")
+        batch = await client.batches.create(file_id, idempotency_key="once", metadata={"a": "b"})
+        assert batch.metadata == {"a": "b"}
         assert (batch.input_file_id, batch.done, batch.total, batch.errors) == (file_id, False, 0, ())
-        assert await client.batches.create(file_id, idempotency_key="once") == batch
+        again = await client.batches.create(file_id, idempotency_key="once", metadata={"a": "b"})
+        assert again == batch
         assert await client.batches.get(batch.id) == batch
         assert await client.batches.content(file_id) == b'{"custom_id": "1"}\n'
+        assert [file.id for file in await client.batches.files()] == [file_id]
+        assert (await client.batches.file(file_id)).size_bytes == 19
+        assert await client.batches.list() == [batch]
         assert (await client.batches.cancel(batch.id)).status in ("cancelling", "cancelled")
+        unused = await client.batches.upload(b"{}\n")
+        await client.batches.delete_file(unused)
+        assert [file.id for file in await client.batches.files()] == [file_id]
         assert await client.usage() == []

@@ -6,8 +6,18 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from tests.wanneng.client.fake_gateway import FakeGateway, resolved
-from wanneng import AsyncClient, Client, DayOfUsage, GatewayRefused, RequestError, SetLabel
+from tests.wanneng.client.fake_gateway import FakeGateway, collected, jsonl, resolved
+from wanneng import (
+    AsyncClient,
+    Batch,
+    BatchResult,
+    Client,
+    DayOfUsage,
+    File,
+    GatewayRefused,
+    RequestError,
+    SetLabel,
+)
 
 Either = Client | AsyncClient
 NOW = datetime(2026, 11, 21, 10, 0, 0, 500_000, tzinfo=UTC)
@@ -95,6 +105,49 @@ async def test_a_batch_is_uploaded_created_watched_and_read(client: Either, gate
     assert await resolved(client.batches.content(file_id)) == b'{"custom_id": "1"}\n{}'
     cancelled = await resolved(client.batches.cancel(batch.id))
     assert (cancelled.done, cancelled.errors) == (False, ("line 1",))
+
+
+async def test_a_batch_is_waited_for_and_its_results_are_read(client: Either, gateway: FakeGateway) -> None:
+    """A refused line has its error: the gateway's, or of a line that could not be sent."""
+    answer = {"labels": ["投诉"], "scores": [1.0], "truncated": False}
+    gateway.files["out"] = jsonl({"custom_id": "1", "response": {"status_code": 200, "body": answer}})
+    refused = {
+        "custom_id": "2",
+        "response": {"status_code": 422, "body": {"detail": "text: empty"}},
+        "error": None,
+    }
+    unreadable = {"custom_id": None, "response": None, "error": {"code": "not_json", "message": "no", "line": 3}}
+    gateway.files["errors"] = jsonl(refused, unreadable)
+    created = await resolved(client.batches.create("file-1", metadata={"source": "a.csv"}))
+    gateway.running = 3
+    seen: list[Batch] = []
+    batch = await resolved(client.batches.wait(created.id, progress=seen.append))
+    assert [one.done for one in seen] == [False, False, False, True]
+    assert batch.metadata == {"source": "a.csv"}
+    gateway.batches[batch.id] |= {"output_file_id": "out", "error_file_id": "errors"}
+    results = await collected(client.batches.results(await resolved(client.batches.get(batch.id))))
+    assert results == [
+        BatchResult("1", answer, None, None),
+        BatchResult("2", {}, "text: empty", None),
+        BatchResult(None, {}, "no", 3),
+    ]
+    assert await resolved(client.batches.list()) == [await resolved(client.batches.get(batch.id))]
+
+
+async def test_a_batch_is_not_waited_for_for_ever(client: Either, gateway: FakeGateway) -> None:
+    batch = await resolved(client.batches.create("file-1"))
+    gateway.running = 1_000
+    with pytest.raises(RequestError, match="batch-1 is not done after 60 s"):
+        await resolved(client.batches.wait(batch.id, timeout_s=60))
+    assert sum(gateway.pauses) == 60
+
+
+async def test_files_are_listed_and_deleted(client: Either, gateway: FakeGateway) -> None:
+    file_id = await resolved(client.batches.upload(b"{}\n"))
+    assert await resolved(client.batches.files()) == [File(file_id, "batch.jsonl", 3)]
+    assert await resolved(client.batches.file(file_id)) == File(file_id, "batch.jsonl", 3)
+    await resolved(client.batches.delete_file(file_id))
+    assert gateway.files == {}
 
 
 async def test_any_other_call_can_be_made(client: Either, gateway: FakeGateway) -> None:

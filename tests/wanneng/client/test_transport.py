@@ -47,6 +47,29 @@ def test_it_waits_as_long_as_it_is_told() -> None:
     assert server.pauses == [7, 1]
 
 
+def test_it_waits_as_often_as_it_is_told_until_its_time_is_used_up() -> None:
+    refusal = {"Retry-After": "7"}
+    server = Refusing(*(problem(429, "quota_exceeded", **refusal) for _ in range(20)))
+    assert server.client(attempts=2, wait_s=140).classify("x", LABELS).best == "投诉"
+    assert server.pauses == [7] * 20
+    server = Refusing(*(problem(429, "quota_exceeded", **refusal) for _ in range(20)))
+    with pytest.raises(GatewayRefused) as refused:
+        server.client(wait_s=20).classify("x", LABELS)
+    assert (server.pauses, refused.value.retry_after_s) == ([7, 7], 7)
+
+
+def test_who_is_told_not_to_wait_does_not_ask_for_ever() -> None:
+    server = Refusing(*(problem(503, **{"Retry-After": "0"}) for _ in range(1_000)))
+    with pytest.raises(GatewayRefused):
+        server.client(wait_s=5).classify("x", LABELS)
+    assert len(server.requests) == 21
+
+
+def test_a_label_that_no_request_can_carry_is_an_error_of_one_sentence() -> None:
+    with pytest.raises(RequestError, match="cannot be written as UTF-8"):
+        Refusing().client().classify("x", ["投诉", "\ud83d"])
+
+
 def test_without_being_told_it_waits_longer_each_time() -> None:
     server = Refusing(httpx.ConnectError("no"), problem(504), httpx.ReadError("gone"))
     assert server.client().classify("x", LABELS).best == "投诉"
@@ -73,7 +96,7 @@ async def test_the_client_for_asyncio_retries_as_well() -> None:
         problem(422, "invalid_request"),
         problem(401, "unauthorized"),
         problem(429, "quota_exceeded"),
-        problem(429, "quota_exceeded", **{"Retry-After": "61"}),
+        problem(429, "quota_exceeded", **{"Retry-After": "601"}),
     ],
 )
 def test_what_waiting_cannot_help_is_raised_at_once(reply: httpx.Response) -> None:

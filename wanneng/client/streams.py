@@ -1,0 +1,106 @@
+"""Many texts in few calls: how a stream is cut into calls, and what becomes of a text that is refused.
+
+A text that is refused is that text's error; the others are asked for without it. A call that asks for more than
+the quota ever holds, or than one request may have, is asked for in halves. What no text is to blame for is raised.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+
+from wanneng.client.classify import Classification
+from wanneng.errors import GatewayRefused, RequestError
+
+TEXTS_PER_CALL = 16
+"""Of a stream."""
+TOO_MUCH_AT_ONCE = frozenset({"quota_exceeded", "body_too_large", "deadline_exceeded", "triton_failed"})
+"""Codes of refusals that fewer texts may not meet."""
+OF_A_TEXT = TOO_MUCH_AT_ONCE - {"quota_exceeded"}
+"""Those that are a text's own error when it is alone."""
+
+
+class TextGroup:
+    """The texts of one call, until each is answered or refused: `pending` are those to ask for next."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._answers: dict[int, Classification] = {}
+        for number, text in enumerate(texts):
+            if not text.isascii() and _has_surrogates(text):
+                self._fail(number, RequestError("the text has characters that are no Unicode (lone surrogates)"))
+        readable = [number for number in range(len(texts)) if number not in self._answers]
+        self._parts = [readable] if readable else []
+
+    @property
+    def pending(self) -> list[str]:
+        """Empty: all are answered or refused."""
+        return [self._texts[number] for number in self._parts[0]] if self._parts else []
+
+    @property
+    def answers(self) -> list[Classification]:
+        """In the order of the texts."""
+        return [self._answers[number] for number in range(len(self._texts))]
+
+    def answered(self, answers: Sequence[Classification]) -> None:
+        """Of the pending texts."""
+        self._answers.update(zip(self._parts.pop(0), answers, strict=True))
+
+    def refused(self, refusal: GatewayRefused) -> None:
+        """The call with the pending texts; raises the refusal where no text is to blame."""
+        part, field = self._parts.pop(0), refusal.field or ""
+        may_split = refusal.code in TOO_MUCH_AT_ONCE and refusal.retry_after_s is None
+        named = re.fullmatch(r"texts\[([0-9]+)\].*", field)
+        if named is not None and int(named[1]) < len(part):
+            self._fail(part.pop(int(named[1])), _of_one_text(refusal))
+            self._parts[:0] = [part] if part else []
+        elif not may_split and not field.startswith("text"):
+            raise refusal
+        elif len(part) > 1:
+            self._parts[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
+        elif refusal.code in OF_A_TEXT or field.startswith("text"):
+            self._fail(part[0], _of_one_text(refusal))
+        else:
+            raise refusal
+
+    def _fail(self, number: int, error: RequestError) -> None:
+        self._answers[number] = Classification(self._texts[number], (), (), truncated=False, error=error)
+
+
+def groups(texts: Iterable[str]) -> Iterator[list[str]]:
+    """As many as a stream sends at a time, read as they are needed."""
+    iterator = iter(texts)
+    while group := list(itertools.islice(iterator, TEXTS_PER_CALL)):
+        yield group
+
+
+async def async_groups(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[list[str]]:
+    """As `groups`, from either kind of iterable."""
+    if not isinstance(texts, AsyncIterable):
+        for group in groups(texts):
+            yield group
+        return
+    group = []
+    async for text in texts:
+        group.append(text)
+        if len(group) == TEXTS_PER_CALL:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _of_one_text(refusal: GatewayRefused) -> GatewayRefused:
+    """Without the text's place in the call, which says nothing to who reads the stream."""
+    detail = str(refusal).removeprefix(f"{refusal.field}: ")
+    problem = {**refusal.problem, "detail": detail, "field": "text"}
+    return GatewayRefused(refusal.status, problem, refusal.retry_after_s)
+
+
+def _has_surrogates(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
