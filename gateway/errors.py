@@ -1,6 +1,8 @@
 """The errors that the gateway adds to those of `stores/errors.py`; `api/statuses.py` has their HTTP statuses.
 
 ServiceError
+├── InvalidRequest
+│   └── NothingToRead         a text or a label without any token
 ├── QuotaExceeded             the tenant has asked for more than its quota
 ├── DeadlineExceeded          no answer within the request's time
 ├── Overloaded                more is in flight than the bound, or than is done in time
@@ -13,7 +15,19 @@ ServiceError
 
 from __future__ import annotations
 
-from stores.errors import ServiceError
+from collections.abc import Sequence
+
+from stores.errors import InvalidRequest, ServiceError
+
+
+class NothingToRead(InvalidRequest):
+    """`labels`: indices of those within the call to Triton; empty: its text."""
+
+    code = "nothing_to_read"
+
+    def __init__(self, *, field: str = "text", labels: Sequence[int] = ()) -> None:
+        super().__init__("has no token: the model reads none of its characters", field=field)
+        self.labels = labels
 
 
 class QuotaExceeded(ServiceError):

@@ -3,7 +3,8 @@
 BackendError
 ├── InvalidInput             the caller's input; the message names the field and the way out
 │   ├── InvalidTokenLimit    `token_limit`: outside the range that the engine takes
-│   └── PairTooLong          `pair_too_long`: longer than the bucket that the caller chose
+│   ├── PairTooLong          `pair_too_long`: longer than the bucket that the caller chose
+│   └── NothingToRead        `nothing_to_read`: a text or a label without any token
 └── EngineError              the engine's folder or the engine itself
 
 A message that another process acts on begins with its code and a colon; everything after that is for people.
@@ -34,6 +35,15 @@ class PairTooLong(InvalidInput):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"{self.code}: {reason}")
+
+
+class NothingToRead(InvalidInput):
+    """The tokenizer leaves nothing of the text, or of some labels; the code is followed by their indices."""
+
+    code = "nothing_to_read"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{self.code}: {what}")
 
 
 class EngineError(BackendError):

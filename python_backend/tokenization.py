@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tokenizers.normalizers import NFC, NFD, BertNormalizer, Lowercase, Normaliz
 from tokenizers.normalizers import Sequence as NormalizerSequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from python_backend.errors import EngineError, PairTooLong
+from python_backend.errors import EngineError, NothingToRead, PairTooLong
 from python_backend.truncation import PAIR_SPECIAL_TOKENS, truncate_longest_first
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -36,8 +37,18 @@ class TokenRows:
     """`[n, s]` int64: 1 for the hypothesis and its `[SEP]`, 0 elsewhere."""
     tokens: NDArray[np.int32]
     """`[n, 3]` int32: tokens of the row, tokens truncated from the text, tokens truncated from the hypothesis."""
+    unknown: NDArray[np.float32]
+    """`[n, 2]` float32: share of unknown tokens in the text and in the label, before truncation."""
     text_tokens: int
     """Length of the text in tokens before truncation."""
+
+
+class Encoded(NamedTuple):
+    """A text, label or hypothesis without special tokens around it."""
+
+    ids: list[int]
+    unknown_share: float
+    """Of tokens that the vocabulary lacks."""
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -93,18 +104,36 @@ class PairEncoder:
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, cached_hypotheses: int) -> None:
         self.max_tokens = max_tokens
         self._tokenizer = tokenizer
-        self._hypothesis_ids = lru_cache(maxsize=cached_hypotheses)(self._ids)
-        self._pad, self._cls, self._sep = (tokenizer.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
+        self._encoded_hypothesis = lru_cache(maxsize=cached_hypotheses)(self._encode)
+        self._pad, self._unknown, self._cls, self._sep = (
+            tokenizer.token_to_id(token) for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+        )
 
     def encode(
-        self, text: str, hypotheses: Sequence[str], max_tokens: int, *, pad_to: int | None = None
+        self,
+        text: str,
+        hypotheses: Sequence[str],
+        max_tokens: int,
+        *,
+        labels: Sequence[str] | None = None,
+        pad_to: int | None = None,
     ) -> TokenRows:
         """Rows of `text` with each hypothesis, truncated to `max_tokens` as ModelScope truncates.
 
-        Rows are padded to the longest, or to `pad_to` tokens; `PairTooLong` where a row has more than that.
+        `labels` are what the hypotheses are about, where a template has more words than they.
+
+        Rows are padded to the longest, or to `pad_to` tokens; `PairTooLong` where a row has more than that,
+        `NothingToRead` for a text or labels without tokens, whose answers would be about nothing.
         """
-        text_ids = self._ids(text)
-        hypothesis_ids = [self._hypothesis_ids(hypothesis) for hypothesis in hypotheses]
+        text_ids, text_unknown = self._encode(text)
+        if not text_ids:
+            raise NothingToRead("text")
+        encoded = [self._encoded_hypothesis(hypothesis) for hypothesis in hypotheses]
+        of_labels = encoded if labels is None else [self._encoded_hypothesis(label) for label in labels]
+        empty = [str(index) for index, label in enumerate(of_labels) if not label.ids]
+        if empty:
+            raise NothingToRead(f"labels {','.join(empty)}")
+        hypothesis_ids = [hypothesis.ids for hypothesis in encoded]
         kept = [truncate_longest_first(len(text_ids), len(ids), max_tokens) for ids in hypothesis_ids]
         lengths = [k.text + k.hypothesis + PAIR_SPECIAL_TOKENS for k in kept]
         if pad_to is not None and max(lengths) > pad_to:
@@ -125,11 +154,13 @@ class PairEncoder:
             mask[row, :length] = 1
             types[row, keep.text + 2 : length] = 1
             tokens[row] = (length, len(text_ids) - keep.text, len(ids) - keep.hypothesis)
-        return TokenRows(input_ids, mask, types, tokens, len(text_ids))
+        unknown = np.array([(text_unknown, label.unknown_share) for label in of_labels], dtype=np.float32)
+        return TokenRows(input_ids, mask, types, tokens, unknown, len(text_ids))
 
-    def _ids(self, text: str) -> list[int]:
+    def _encode(self, text: str) -> Encoded:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        unknown = sum(token == self._unknown for token in ids)
+        return Encoded(ids, unknown / len(ids) if ids else 0.0)
 
 
 def _tokenizer_config(folder: Path) -> dict[str, object]:

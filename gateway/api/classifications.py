@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 from gateway.api.call_options import call_options
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
-from gateway.classification.scoring import Logits
 from gateway.classification.service import ClassificationService
-from gateway.classification.work import Outcome, PairValues
+from gateway.classification.work import Outcome, PairOutcome, PairValues
 from gateway.observability.request_context import GatewayContext
 from stores.errors import ServiceError
 from web.operations import Call
@@ -30,11 +29,15 @@ class Classifications:
             _report(context, outcome.values)
         return outcome
 
-    async def pair_logits(self, call: Call, pairs: Sequence[tuple[str, str]], field: str) -> list[Logits]:
+    async def pair_logits(
+        self, call: Call, pairs: Sequence[tuple[str, str]], field: str, *, truncate: bool = True
+    ) -> PairOutcome:
         with self._reported(call) as context:
-            logits, values = await self._service.pair_logits(pairs, field, call.caller, call_options(call.request))
-            _report(context, values)
-        return logits
+            options = call_options(call.request)
+            outcome = await self._service.pair_logits(pairs, field, call.caller, options, truncate=truncate)
+            context.truncated_texts = sum(result.truncated for result in outcome.results)
+            _report(context, outcome.values)
+        return outcome
 
     async def count_tokens(self, call: Call, body: TokenizeBody) -> TokenizeAnswer:
         with self._reported(call):

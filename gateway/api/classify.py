@@ -68,18 +68,23 @@ def classify_answer(outcome: Outcome, request_id: str) -> ClassifyAnswer | Class
     pairs = PairCounts(values.computed, values.cached)
     engine, label_set = values.engine, request.label_set or UNSET
     if not request.single:
-        return ClassifyAnswers(outcome.results, pairs, engine.name, engine.id, request_id, label_set)
+        return ClassifyAnswers(
+            outcome.results, pairs, outcome.usage, engine.name, engine.id, request_id, label_set
+        )
     (result,) = outcome.results
     return ClassifyAnswer(
         result.labels,
         result.scores,
         result.truncated,
         pairs,
+        outcome.usage,
         engine.name,
         engine.id,
         request_id,
         result.cut,
         result.none_of_these,
         result.entailment,
+        result.unknown_share,
+        result.unknown_labels,
         label_set,
     )

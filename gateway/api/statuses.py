@@ -6,6 +6,7 @@ from gateway import errors
 from web.problems import Statuses
 
 STATUSES: Statuses = {
+    errors.NothingToRead: (422, "There is nothing to read"),
     errors.QuotaExceeded: (429, "The quota is used up"),
     errors.DeadlineExceeded: (504, "No answer in time"),
     errors.Overloaded: (503, "Overloaded"),

@@ -10,14 +10,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-VALUE = np.dtype([("logits", "<f4", 3), ("tokens", "<i4", 3)])
-"""24 bytes a pair: its logits; its tokens, tokens truncated from the text, tokens truncated from the hypothesis.
+VALUE = np.dtype([("logits", "<f4", 3), ("tokens", "<i4", 3), ("unknown", "<f4", 2)])
+"""32 bytes a pair: its logits; its tokens, tokens truncated from the text, tokens truncated from the hypothesis;
+the shares of unknown tokens in the text and in the label.
 
-Logits and not scores, which depend on the other labels; and what was truncated, which a cached answer tells too.
+Logits and not scores, which depend on the other labels; and what the model did not see, which a cached answer
+tells too.
 """
-_VALUE = struct.Struct("<3f3i")
+_VALUE = struct.Struct("<3f3i2f")
 PairLogitValues = tuple[float, float, float]
 PairTokens = tuple[int, int, int]
+UnknownShares = tuple[float, float]
 
 
 class PairCache(Protocol):
@@ -45,18 +48,18 @@ def pair_keys(
     return keys
 
 
-def pack(logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> list[bytes]:
-    """Values of n pairs, from `[n, 3]` float32 logits and `[n, 3]` int32 tokens."""
+def pack(logits: NDArray[np.float32], tokens: NDArray[np.int32], unknown: NDArray[np.float32]) -> list[bytes]:
+    """Values of n pairs, from `[n, 3]` float32 logits, `[n, 3]` int32 tokens and `[n, 2]` float32 shares."""
     values = np.empty(len(logits), dtype=VALUE)
-    values["logits"], values["tokens"] = logits, tokens
+    values["logits"], values["tokens"], values["unknown"] = logits, tokens, unknown
     packed = values.tobytes()
     return [packed[start : start + VALUE.itemsize] for start in range(0, len(packed), VALUE.itemsize)]
 
 
-def unpack(values: Sequence[bytes]) -> tuple[list[PairLogitValues], list[PairTokens]]:
-    """Logits and tokens of each pair."""
+def unpack(values: Sequence[bytes]) -> tuple[list[PairLogitValues], list[PairTokens], list[UnknownShares]]:
+    """Logits, tokens and shares of unknown tokens of each pair."""
     pairs = [_VALUE.unpack(value) for value in values]
-    return [pair[:3] for pair in pairs], [pair[3:] for pair in pairs]
+    return [pair[:3] for pair in pairs], [pair[3:6] for pair in pairs], [pair[6:] for pair in pairs]
 
 
 def _with_length(field: str) -> bytes:

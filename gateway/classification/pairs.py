@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway.cache.pair_cache import pair_keys
 from gateway.cache.single_flight import Flight, SingleFlight
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, pair_tokens
+from gateway.errors import NothingToRead
 from gateway.scheduling.fair_queue import Load
 from gateway.triton.backend import Engine
 
@@ -22,6 +23,30 @@ class Row(NamedTuple):
     labels: tuple[str, ...]
 
 
+class Source(Struct, frozen=True):
+    """Where the caller wrote the texts and labels, for refusals that only the tokenizer can give."""
+
+    texts: str = "texts"
+    labels: str = ""
+    """Empty: a label stands beside its text."""
+    positions: tuple[int, ...] | None = None
+    """Of each row's first text in that list; None: their order is the rows'."""
+
+    def of_text(self, row: int) -> str:
+        return (
+            self.texts
+            if self.texts == "text"
+            else f"{self.texts}[{self.positions[row] if self.positions else row}]"
+        )
+
+    def named(self, error: NothingToRead, row: int, labels: Sequence[int]) -> NothingToRead:
+        """With the caller's own name of what a call to Triton with these of the row's labels calls otherwise."""
+        indices = [labels[index] for index in error.labels if index < len(labels)]
+        if not indices or not self.labels:
+            return NothingToRead(field=self.of_text(row))
+        return NothingToRead(field=f"{self.labels}[{indices[0]}]")
+
+
 class PairList(Struct, frozen=True):
     """Pairs, row by row; the hypothesis of a label is the template with `{}` replaced by it."""
 
@@ -29,6 +54,9 @@ class PairList(Struct, frozen=True):
     template: str
     max_tokens: int | None
     """The caller's token limit; None: the engine's."""
+    source: Source = Source()
+    truncate: bool = True
+    """Whether pairs beyond the limit are truncated; False: the request is refused."""
 
     def __len__(self) -> int:
         return sum(len(row.labels) for row in self.rows)
@@ -41,6 +69,8 @@ class RowValues(Struct):
     keys: list[bytes]
     """Of the cache; empty while no engine is known."""
     values: list[bytes | None]
+    index: int = 0
+    """Of the row in its list."""
 
     def missing(self) -> Iterator[int]:
         return (index for index, value in enumerate(self.values) if value is None)
@@ -93,11 +123,11 @@ class Part:
 def rows_of(pairs: PairList, tenant_id: str, engine: Engine | None) -> list[RowValues]:
     """Rows of which nothing is known yet, with their keys under `engine`."""
     rows = []
-    for row in pairs.rows:
+    for index, row in enumerate(pairs.rows):
         keys = []
         if engine is not None:
             keys = pair_keys(tenant_id, engine.id, pairs.template, pairs.max_tokens, row.text, row.labels)
-        rows.append(RowValues(row, keys, [None] * len(row.labels)))
+        rows.append(RowValues(row, keys, [None] * len(row.labels), index))
     return rows
 
 

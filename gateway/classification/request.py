@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, Struct
 
-from gateway.classification.pairs import PairList, Row
-from gateway.classification.schema import ClassifyBody
+from gateway.classification.pairs import PairList, Row, Source
+from gateway.classification.schema import ClassifyBody, TokenizeBody
 from gateway.settings import Settings
 from stores.errors import InvalidRequest
 from stores.label_sets import PLACEHOLDER, LabelSet, normalized
@@ -15,6 +15,7 @@ from stores.special_tokens import MODEL, TEXT, SpecialTokens, as_text
 
 OTHER_SEPARATORS = frozenset("、;；|\n\t")
 """What people put between labels by mistake."""
+ANY_LABEL = "?"
 
 
 class ClassificationRequest(Struct, frozen=True):
@@ -71,7 +72,12 @@ def validate(
 
 
 def validate_pairs(
-    pairs: Sequence[tuple[str, str]], settings: Settings, field: str, special_tokens: SpecialTokens = MODEL
+    pairs: Sequence[tuple[str, str]],
+    settings: Settings,
+    field: str,
+    special_tokens: SpecialTokens = MODEL,
+    *,
+    truncate: bool = True,
 ) -> tuple[Sequence[tuple[str, str]], PairList]:
     """Unrelated pairs of a text and a hypothesis, from the field `field`; equal texts share a row.
 
@@ -87,10 +93,28 @@ def validate_pairs(
         texts = _as_text(texts, settings.max_text_characters, field)
         pairs = list(zip(texts, _as_text(hypotheses, settings.max_label_characters, field), strict=True))
     hypotheses_of: dict[str, dict[str, None]] = {}
-    for text, hypothesis in pairs:
+    positions: dict[str, int] = {}
+    for position, (text, hypothesis) in enumerate(pairs):
         hypotheses_of.setdefault(text, {})[hypothesis] = None
+        positions.setdefault(text, position)
     rows = tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items())
-    return pairs, PairList(rows, PLACEHOLDER, None)
+    return pairs, PairList(rows, PLACEHOLDER, None, Source(field, "", tuple(positions.values())), truncate)
+
+
+def is_text_alone(body: TokenizeBody) -> bool:
+    return body.labels is UNSET and body.label_set is UNSET
+
+
+def body_to_tokenize(body: TokenizeBody) -> ClassifyBody:
+    """As if its text were to be classified; a text alone stands with a label that is of no interest."""
+    return ClassifyBody(
+        [ANY_LABEL] if is_text_alone(body) else body.labels,
+        body.label_set,
+        body.text,
+        hypothesis_template=body.hypothesis_template,
+        max_tokens=body.max_tokens,
+        special_tokens=body.special_tokens,
+    )
 
 
 def split_labels(labels: str) -> list[str]:
@@ -136,13 +160,15 @@ def _pairs(
             "allowed in one request",
             field="texts",
         )
+    source = Source(
+        "texts" if body.text is UNSET else "text", "labels" if body.label_set is UNSET else "label_set"
+    )
     if special_tokens == TEXT:
-        texts_field = "texts" if body.text is UNSET else "text"
-        labels_field = "labels" if body.label_set is UNSET else "label_set"
-        texts = _as_text(texts, settings.max_text_characters, texts_field)
-        labels = _as_text(labels, settings.max_label_characters, labels_field)
+        texts = _as_text(texts, settings.max_text_characters, source.texts)
+        labels = _as_text(labels, settings.max_label_characters, source.labels)
         (template,) = _as_text((template,), settings.max_template_characters, "hypothesis_template")
-    return PairList(tuple(Row(text, labels) for text in texts), template, max_tokens)
+    rows = tuple(Row(text, labels) for text in texts)
+    return PairList(rows, template, max_tokens, source, body.truncate)
 
 
 def _as_text(values: tuple[str, ...], max_characters: int, field: str) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ class ClassifyBody(Struct, forbid_unknown_fields=True):
     max_tokens: int | None = None
     entailment: bool = False
     """Tell each label's own probability of entailment as well, which thresholds are compared with."""
+    truncate: bool = True
+    """`false`: refuse the request where the token limit would cut a text or a label."""
     special_tokens: SpecialTokens | None = None
     """`text`: `[SEP]` and its like are text; `model`: special tokens; null: the label set's, or the tenant's."""
 
@@ -55,6 +57,10 @@ class TextResult(Struct, frozen=True):
     """Whether the best label's probability of entailment is below the set's threshold; absent without one."""
     entailment: list[float] | UnsetType = UNSET
     """In the order of `labels`; only where asked for."""
+    unknown_share: float | UnsetType = UNSET
+    """Share of the text's tokens that the model does not know; absent where it knows all."""
+    unknown_labels: list[str] | UnsetType = UNSET
+    """Labels with tokens that the model does not know; absent where it knows all."""
 
 
 class PairCounts(Struct, frozen=True):
@@ -64,6 +70,19 @@ class PairCounts(Struct, frozen=True):
     cached: int
 
 
+class CachedTokens(Struct, frozen=True):
+    cached_tokens: int
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of all pairs, named as OpenAI names them, for what meters requests in front of the gateway."""
+
+    prompt_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+    """How many of them were not computed for this answer."""
+
+
 class ClassifyAnswer(Struct, frozen=True):
     """The answer for `text`."""
 
@@ -71,12 +90,15 @@ class ClassifyAnswer(Struct, frozen=True):
     scores: list[float]
     truncated: bool
     pairs: PairCounts
+    usage: Usage
     model: str
     model_version: str
     request_id: str
     cut: Truncation | UnsetType = UNSET
     none_of_these: bool | UnsetType = UNSET
     entailment: list[float] | UnsetType = UNSET
+    unknown_share: float | UnsetType = UNSET
+    unknown_labels: list[str] | UnsetType = UNSET
     label_set: str | UnsetType = UNSET
 
 
@@ -85,6 +107,7 @@ class ClassifyAnswers(Struct, frozen=True):
 
     results: list[TextResult]
     pairs: PairCounts
+    usage: Usage
     model: str
     model_version: str
     request_id: str
@@ -98,11 +121,15 @@ class LabelTokens(Struct, frozen=True):
     tokens: int
     text_cut: int
     label_cut: int
+    unknown_share: float
+    """Of the label's tokens: those that the model does not know."""
 
 
 class TokenizeAnswer(Struct, frozen=True):
     max_tokens: int
     text_tokens: int
     """Before truncation."""
+    unknown_share: float
+    """Of these: tokens that the model does not know."""
     labels: list[LabelTokens]
     truncated: bool

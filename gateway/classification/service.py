@@ -28,13 +28,18 @@ from gateway.classification.pairs import (
     rows_of,
     split_call,
 )
-from gateway.classification.request import ClassificationRequest, validate, validate_pairs
+from gateway.classification.request import (
+    ClassificationRequest,
+    body_to_tokenize,
+    is_text_alone,
+    validate,
+    validate_pairs,
+)
 from gateway.classification.result import text_result
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
-from gateway.classification.scoring import Logits
 from gateway.classification.token_counter import TokenCounter
-from gateway.classification.work import EngineChanged, Outcome, PairValues, Work
-from gateway.errors import DeadlineExceeded, TritonUnavailable
+from gateway.classification.work import EngineChanged, Outcome, PairOutcome, PairValues, Work
+from gateway.errors import DeadlineExceeded, NothingToRead, TritonUnavailable
 from gateway.scheduling.fair_queue import NO_LOAD, FairQueue, Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
@@ -50,8 +55,6 @@ ENGINE_ATTEMPTS = 2
 """An engine changes once in a roll-out; a request that meets two changes fails, and its caller retries."""
 LOW_PRIORITY_DEADLINE_S = 60.0
 """Deadline of batch lines, which wait behind everybody else."""
-ANY_LABEL = "?"
-"""Stands for the labels where the tokens of a text alone are counted."""
 
 
 class ClassificationService:
@@ -86,41 +89,34 @@ class ClassificationService:
         """Score every text against every label; raises a `ServiceError`."""
         request = await self._validate(body, caller)
         values = await self._values_by_deadline(request.pairs, caller, options)
-        results = [text_result(request, *values.unpack(row)) for row in values.rows]
-        return Outcome(request, results, values)
+        unpacked = [values.unpack(row) for row in values.rows]
+        results = [text_result(request, *of_row) for of_row in unpacked]
+        usage = values.usage(sum(length for _, tokens, _ in unpacked for length, _, _ in tokens))
+        return Outcome(request, results, values, usage)
 
     async def pair_logits(
-        self, pairs: Sequence[tuple[str, str]], field: str, caller: Caller, options: CallOptions = DEFAULT_OPTIONS
-    ) -> tuple[list[Logits], PairValues]:
+        self,
+        pairs: Sequence[tuple[str, str]],
+        field: str,
+        caller: Caller,
+        options: CallOptions = DEFAULT_OPTIONS,
+        *,
+        truncate: bool = True,
+    ) -> PairOutcome:
         """The logits of unrelated pairs, which came in `field`, in order; equal pairs are computed once."""
-        asked, pair_list = validate_pairs(pairs, self._settings, field, caller.special_tokens)
+        asked, pair_list = validate_pairs(pairs, self._settings, field, caller.special_tokens, truncate=truncate)
         values = await self._values_by_deadline(pair_list, caller, options)
-        logits_of = {
-            (row.row.text, label): logits
-            for row in values.rows
-            for label, logits in zip(row.row.labels, values.unpack(row)[0], strict=True)
-        }
-        return [logits_of[pair] for pair in asked], values
+        results_of = values.pair_results()
+        results = [results_of[pair] for pair in asked]
+        return PairOutcome(results, values, values.usage(sum(result.tokens for result in results)))
 
     async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
         """How long the text is, and with each label; it takes a request from the quota, and no pairs."""
-        text_alone = body.labels is UNSET and body.label_set is UNSET
-        labels = [ANY_LABEL] if text_alone else body.labels
-        request = await self._validate(
-            ClassifyBody(
-                labels,
-                body.label_set,
-                body.text,
-                hypothesis_template=body.hypothesis_template,
-                max_tokens=body.max_tokens,
-                special_tokens=body.special_tokens,
-            ),
-            caller,
-        )
+        request = await self._validate(body_to_tokenize(body), caller)
         await self._quotas.open_charge(caller.tenant_id, self.limits_of(caller), pairs=0)
         deadline = self._deadline(caller, DEFAULT_OPTIONS)
         answer = await self._token_counter.count(request, caller, deadline)
-        return structs.replace(answer, labels=[]) if text_alone else answer
+        return structs.replace(answer, labels=[]) if is_text_alone(body) else answer
 
     def limits_of(self, caller: Caller) -> Quota:
         return self._quotas.limits_of(caller.quota)
@@ -144,6 +140,8 @@ class ClassificationService:
         charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs))
         deadline = self._deadline(caller, options)
         work = Work(pairs, max_tokens, caller, options, charge, limits.pairs_in_flight, deadline)
+        if not pairs.truncate:
+            await self._token_counter.refuse_truncation(pairs, max_tokens, caller, deadline)
         try:
             return await self._values_from_one_engine(work)
         except BaseException:
@@ -247,9 +245,11 @@ class ClassificationService:
             began = time.monotonic()
             try:
                 answer = await self._load_balancer.logits(call, engine.id if engine else None)
+            except NothingToRead as error:
+                raise pairs.source.named(error, planned.row.index, planned.indices) from None
             finally:
                 work.triton_s += time.monotonic() - began
-        values = pack(answer.logits, answer.tokens)
+        values = pack(answer.logits, answer.tokens, answer.unknown)
         if engine is not None and answer.engine.id == engine.id:
             keys = planned.keys
         else:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
+from gateway.classification.pairs import PairList
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import LabelTokens, TokenizeAnswer
-from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens
-from gateway.errors import DeadlineExceeded
+from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, rounded_share
+from gateway.errors import DeadlineExceeded, NothingToRead
 from gateway.scheduling.fair_queue import FairQueue, Load
 from gateway.triton.backend import InferenceCall, TokenCounts
+from gateway.triton.length_buckets import token_upper_bound
 from gateway.triton.load_balancer import LoadBalancer
+from stores.errors import InvalidRequest
 from web.authentication import Caller
 
 
@@ -25,23 +27,45 @@ class TokenCounter:
 
     async def count(self, request: ClassificationRequest, caller: Caller, deadline: float) -> TokenizeAnswer:
         """Of the request's only text, by `deadline` on the event loop's clock."""
-        (row,) = request.pairs.rows
-        limit, text_tokens = 0, 0
-        lengths: list[tuple[int, int, int]] = []
+        pairs = request.pairs
+        (row,) = pairs.rows
+        limit, text_tokens, text_unknown = 0, 0, 0.0
+        tokens: list[LabelTokens] = []
         for start in range(0, len(row.labels), self._max_pairs_per_call):
-            labels = row.labels[start : start + self._max_pairs_per_call]
-            counts = await self._call(row.text, labels, request, caller, deadline)
-            limit, text_tokens = counts.limit, counts.text
-            lengths += [tuple(pair) for pair in counts.pairs.tolist()]
-        tokens = [LabelTokens(name, *length) for name, length in zip(request.names, lengths, strict=True)]
+            end = start + self._max_pairs_per_call
+            counts = await self._call(pairs, 0, start, caller, deadline)
+            limit, text_tokens, text_unknown = counts.limit, counts.text, float(counts.unknown[0, 0])
+            tokens += [
+                LabelTokens(name, length, text_cut, label_cut, rounded_share(unknown))
+                for name, (length, text_cut, label_cut), (_, unknown) in zip(
+                    request.names[start:end], counts.pairs.tolist(), counts.unknown.tolist(), strict=True
+                )
+            ]
         truncated = any(label.text_cut or label.label_cut for label in tokens)
-        return TokenizeAnswer(limit, text_tokens, tokens, truncated)
+        return TokenizeAnswer(limit, text_tokens, rounded_share(text_unknown), tokens, truncated)
 
-    async def _call(
-        self, text: str, labels: Sequence[str], request: ClassificationRequest, caller: Caller, deadline: float
-    ) -> TokenCounts:
+    async def refuse_truncation(self, pairs: PairList, max_tokens: int, caller: Caller, deadline: float) -> None:
+        """`InvalidRequest` where the limit of `max_tokens` would cut a pair; short pairs are not counted."""
+        for index, row in enumerate(pairs.rows):
+            # A limit beyond the bound says whether the pairs may reach it.
+            if token_upper_bound(row.text, row.labels, pairs.template, max_tokens + 1) <= max_tokens:
+                continue
+            for start in range(0, len(row.labels), self._max_pairs_per_call):
+                counts = await self._call(pairs, index, start, caller, deadline)
+                _, text_cut, label_cut = counts.pairs.max(axis=0).tolist()
+                if text_cut or label_cut:
+                    raise InvalidRequest(
+                        f"text and label have at most {counts.limit} tokens together: {text_cut} of the text and "
+                        f"{label_cut} of a label would be cut; shorten them, or leave truncate out",
+                        field=pairs.source.of_text(index),
+                    )
+
+    async def _call(self, pairs: PairList, row: int, start: int, caller: Caller, deadline: float) -> TokenCounts:
+        """Of a row's text with as many of its labels as a call takes, from `start` on."""
+        text, all_labels = pairs.rows[row]
+        labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
-        call = InferenceCall(text, labels, request.pairs.template, request.pairs.max_tokens, deadline)
+        call = InferenceCall(text, labels, pairs.template, pairs.max_tokens, deadline)
         tenant_id, low_priority = caller.tenant_id, caller.low_priority
         self._queue.admit(tenant_id, load, low_priority=low_priority)
         try:
@@ -50,6 +74,8 @@ class TokenCounter:
                 self._queue.turn(tenant_id, load, low_priority=low_priority),
             ):
                 return await self._load_balancer.count_tokens(call)
+        except NothingToRead as error:
+            raise pairs.source.named(error, row, range(start, start + len(labels))) from None
         except TimeoutError:
             raise DeadlineExceeded("no answer in time; try again") from None
         finally:

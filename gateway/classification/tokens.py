@@ -27,3 +27,8 @@ def estimate_tokens(text: str) -> int:
 def pair_tokens(text_tokens: int, label_tokens: int, max_tokens: int) -> int:
     """Estimated tokens of a pair, truncated to `max_tokens`."""
     return min(max_tokens, text_tokens + label_tokens + SPECIAL_TOKENS)
+
+
+def rounded_share(share: float) -> float:
+    """Shares travel as float32, and have four digits; one that is not 0 stays so."""
+    return max(round(share, 4), 0.0001) if share else 0.0

@@ -8,7 +8,7 @@ from gateway.cache.pair_cache import unpack
 from gateway.classification.options import CallOptions
 from gateway.classification.pairs import PairList, RowValues
 from gateway.classification.request import ClassificationRequest
-from gateway.classification.schema import TextResult
+from gateway.classification.schema import CachedTokens, TextResult, Usage
 from gateway.classification.scoring import Logits
 from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import Engine
@@ -52,8 +52,22 @@ class PairValues(Struct, frozen=True):
     """Of the computed pairs."""
     triton_s: float
 
-    def unpack(self, row: RowValues) -> tuple[list[Logits], list[tuple[int, int, int]]]:
+    def unpack(self, row: RowValues) -> tuple[list[Logits], list[tuple[int, int, int]], list[tuple[float, float]]]:
         return unpack([value for value in row.values if value is not None])
+
+    def pair_results(self) -> dict[tuple[str, str], PairResult]:
+        """By text and hypothesis."""
+        return {
+            (row.row.text, label): PairResult(logits, length, text_cut > 0 or label_cut > 0, max(unknown))
+            for row in self.rows
+            for label, logits, (length, text_cut, label_cut), unknown in zip(
+                row.row.labels, *self.unpack(row), strict=True
+            )
+        }
+
+    def usage(self, prompt_tokens: int) -> Usage:
+        """`prompt_tokens`: of all pairs, whoever computed them."""
+        return Usage(prompt_tokens, prompt_tokens, CachedTokens(max(0, prompt_tokens - self.tokens)))
 
 
 class Outcome(Struct, frozen=True):
@@ -62,6 +76,25 @@ class Outcome(Struct, frozen=True):
     request: ClassificationRequest
     results: list[TextResult]
     values: PairValues
+    usage: Usage
+
+
+class PairResult(Struct, frozen=True):
+    """What is known of one pair."""
+
+    logits: Logits
+    tokens: int
+    truncated: bool
+    unknown_share: float
+    """Of the text's tokens, or of the hypothesis's if that is more: those that the model does not know."""
+
+
+class PairOutcome(Struct, frozen=True):
+    """The results of unrelated pairs, in their order."""
+
+    results: list[PairResult]
+    values: PairValues
+    usage: Usage
 
 
 class EngineChanged(Exception):

@@ -61,6 +61,8 @@ class PairLogits:
     """`[labels, 3]` float32: entailment, neutral, contradiction."""
     tokens: NDArray[np.int32]
     """`[labels, 3]` int32: tokens of the pair, tokens truncated from the text, and from the hypothesis."""
+    unknown: NDArray[np.float32]
+    """`[labels, 2]` float32: share of tokens that the model does not know, of the text and of the label."""
     engine: Engine
 
 
@@ -74,6 +76,8 @@ class TokenCounts:
     """Tokens of the text, before truncation."""
     pairs: NDArray[np.int32]
     """`[labels, 3]` int32, as in `PairLogits`."""
+    unknown: NDArray[np.float32]
+    """`[labels, 2]` float32, as in `PairLogits`."""
 
 
 class Backend(Protocol):

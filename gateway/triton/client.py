@@ -12,7 +12,14 @@ import httpx
 import msgspec
 import numpy as np
 
-from gateway.errors import DeadlineExceeded, ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
+from gateway.errors import (
+    DeadlineExceeded,
+    ModelNotLoaded,
+    NothingToRead,
+    TritonFailed,
+    TritonRejected,
+    TritonUnavailable,
+)
 from gateway.triton.backend import HIGHEST_PRIORITY, Engine, EngineLimits, InferenceCall, PairLogits, TokenCounts
 from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 from gateway.triton.length_buckets import buckets_for, token_upper_bound
@@ -23,11 +30,12 @@ MODEL = "zero_shot_logits"
 EXPAND = "expand"
 ENGINE_OUTPUTS = ("engine_id", "engine_name")
 LIMITS_OUTPUT = "limits"
-COUNT_OUTPUTS = ("tokens", "text_tokens", "token_limit")
-LOGIT_OUTPUTS = ("logits", "tokens", *ENGINE_OUTPUTS)
+COUNT_OUTPUTS = ("tokens", "unknown", "text_tokens", "token_limit")
+ALL_OUTPUTS = ()
+"""Of an ensemble: in a roll-out, a replica of another version may lack one that is named here."""
 CONNECT_TIMEOUT_S = 2.0
 PROBE_TEXT, PROBE_LABEL = "就绪检查", "是"
-CODE = re.compile(r"\b(token_limit|pair_too_long): (.*)")
+CODE = re.compile(r"\b(token_limit|pair_too_long|nothing_to_read): (.*)")
 """Codes of `python_backend/errors.py`, before the words of a refusal; an ensemble puts its own before both."""
 EXPIRED_S = 0.05
 """A 503 this close to a call's deadline is Triton's queue timeout, which has no status of its own."""
@@ -61,14 +69,14 @@ class TritonClient:
     async def logits(self, call: InferenceCall) -> PairLogits:
         inputs = _inputs(call)
         if not self._buckets:
-            return _pair_logits(await self._infer(MODEL, inputs, LOGIT_OUTPUTS, call), len(call.labels))
+            return _pair_logits(await self._infer(MODEL, inputs, ALL_OUTPUTS, call), len(call.labels))
         limit = call.max_tokens or self._buckets[-1]
         upper_bound = token_upper_bound(call.text, call.labels, call.template, limit)
         candidates = buckets_for(self._buckets, upper_bound)
         for bucket in candidates:
             padded = inputs | {"pad_to": np.array([bucket], dtype=np.int32)}
             try:
-                outputs = await self._infer(f"{MODEL}_s{bucket}", padded, LOGIT_OUTPUTS, call)
+                outputs = await self._infer(f"{MODEL}_s{bucket}", padded, ALL_OUTPUTS, call)
             except PairTooLong:
                 continue
             return _pair_logits(outputs, len(call.labels))
@@ -78,11 +86,14 @@ class TritonClient:
         outputs = await self._infer(EXPAND, _inputs(call), COUNT_OUTPUTS, call)
         try:
             counts = TokenCounts(
-                int(outputs["token_limit"][0]), int(outputs["text_tokens"][0]), np.asarray(outputs["tokens"])
+                int(outputs["token_limit"][0]),
+                int(outputs["text_tokens"][0]),
+                np.asarray(outputs["tokens"]),
+                np.asarray(outputs["unknown"]),
             )
         except (KeyError, IndexError, ValueError):
             raise TritonFailed("Triton's answer cannot be read") from None
-        if counts.pairs.shape != (len(call.labels), 3):
+        if counts.pairs.shape != (len(call.labels), 3) or counts.unknown.shape != (len(call.labels), 2):
             raise TritonFailed("Triton's answer has the wrong shape")
         return counts
 
@@ -150,10 +161,12 @@ def _engine(outputs: Mapping[str, Values]) -> Engine:
 def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
     try:
         logits, tokens = np.asarray(outputs["logits"]), np.asarray(outputs["tokens"])
+        unknown = np.asarray(outputs.get("unknown", np.zeros((pairs, 2), dtype=np.float32)))
     except (KeyError, ValueError):
         raise TritonFailed("Triton's answer cannot be read") from None
-    answer = PairLogits(logits, tokens, _engine(outputs))
-    if logits.shape != (pairs, 3) or tokens.shape != (pairs, 3) or not np.isfinite(logits).all():
+    answer = PairLogits(logits, tokens, unknown, _engine(outputs))
+    shapes = (logits.shape, tokens.shape, unknown.shape)
+    if shapes != ((pairs, 3), (pairs, 3), (pairs, 2)) or not np.isfinite(logits).all():
         raise TritonFailed("Triton's answer has the wrong shape or is not finite")
     return answer
 
@@ -171,6 +184,9 @@ def _error_of(response: httpx.Response, call: InferenceCall) -> ServiceError:
     match = CODE.search(reason)
     if match is not None and match[1] == "pair_too_long":
         return PairTooLong(match[2][:MAX_REASON_CHARACTERS])
+    if match is not None and match[1] == "nothing_to_read":
+        labels = [int(index) for index in re.findall(r"\d+", match[2][:MAX_REASON_CHARACTERS])]
+        return NothingToRead(labels=labels)
     if match is not None:
         return InvalidRequest(match[2][:MAX_REASON_CHARACTERS], field="max_tokens")
     if status == httpx.codes.SERVICE_UNAVAILABLE:

@@ -96,11 +96,12 @@ _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
 def encode_request(
-    inputs: Mapping[str, Values], outputs: Sequence[str], *, timeout_s: float, priority: int = 0
+    inputs: Mapping[str, Values], outputs: Sequence[str] = (), *, timeout_s: float, priority: int = 0
 ) -> tuple[int, bytes]:
     """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32.
 
-    `timeout_s`: how long the request may wait in Triton's queue; `priority`: in that queue, 0 for the default.
+    `outputs`: those to answer; none: all that the model has. `timeout_s`: how long the request may wait in
+    Triton's queue; `priority`: in that queue, 0 for the default.
     """
     described, blobs = [], []
     for name, values in inputs.items():
@@ -108,8 +109,15 @@ def encode_request(
         described.append(description | {"parameters": {"binary_data_size": len(blob)}})
         blobs.append(blob)
     requested = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    parameters = {"timeout": int(timeout_s * 1e6)} | ({"priority": priority} if priority else {})
-    header = msgspec.json.encode({"inputs": described, "outputs": requested, "parameters": parameters})
+    parameters: dict[str, Any] = {"timeout": int(timeout_s * 1e6)}
+    if priority:
+        parameters["priority"] = priority
+    document: dict[str, Any] = {"inputs": described, "parameters": parameters}
+    if requested:
+        document["outputs"] = requested
+    else:
+        parameters["binary_data_output"] = True
+    header = msgspec.json.encode(document)
     return len(header), b"".join([header, *blobs])
 
 

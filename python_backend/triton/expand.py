@@ -61,10 +61,17 @@ class ExpandModel:
         pad_to = tensors.number(request, tensors.PAD_TO, 0)
         if pad_to and not MIN_TOKENS <= pad_to <= MAX_PAD_TO:
             raise InvalidInput(f"pad_to: {pad_to}, it must be {MIN_TOKENS} to {MAX_PAD_TO}")
-        rows = self._encoder.encode(text, hypotheses(labels, template), max_tokens, pad_to=pad_to or None)
+        rows = self._encoder.encode(
+            text,
+            hypotheses(labels, template),
+            max_tokens,
+            labels=None if template == DEFAULT_TEMPLATE else labels,
+            pad_to=pad_to or None,
+        )
         return [
             *(tensors.output(name, getattr(rows, name)) for name in tensors.ENGINE_INPUTS),
             tensors.output(tensors.TOKENS, rows.tokens),
+            tensors.output(tensors.UNKNOWN, rows.unknown),
             tensors.output(tensors.TEXT_TOKENS, np.array([rows.text_tokens], dtype=np.int32)),
             tensors.output(tensors.TOKEN_LIMIT, np.array([max_tokens], dtype=np.int32)),
             tensors.output(tensors.LIMITS, np.array(LIMITS, dtype=np.int32)),

@@ -19,6 +19,7 @@ MAX_TOKENS = "max_tokens"
 PAD_TO = "pad_to"
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOKENS = "tokens"
+UNKNOWN = "unknown"
 TEXT_TOKENS = "text_tokens"
 TOKEN_LIMIT = "token_limit"
 LIMITS = "limits"

@@ -191,3 +191,30 @@ def test_the_admin_interfaces_of_triton_are_locked(server: Server) -> None:
 def test_metrics_and_health_answer(server: Server) -> None:
     assert httpx.get(f"{server.url}/readyz", trust_env=False).status_code == 200
     assert "wanneng_pairs_total" in httpx.get(f"{server.url}/metrics", trust_env=False).text
+
+
+def test_what_the_model_cannot_read_is_told(server: Server) -> None:
+    known = server.classify(text="要求退款", labels="投诉,咨询").json()
+    assert "unknown_share" not in known
+    assert known["usage"]["total_tokens"] > 0
+    half = server.classify(text="退款🦤🦤", labels=["投诉", "🦤"]).json()
+    assert (half["unknown_share"], half["unknown_labels"]) == (pytest.approx(1 / 3, abs=0.2), ["🦤"])
+    for body, field in (
+        ({"text": "\u200b", "labels": ["投诉"]}, "text"),
+        ({"texts": ["退款", "\ufeff"], "labels": ["投诉"]}, "texts[1]"),
+        ({"text": "退款", "labels": ["投诉", "\u200b"]}, "labels[1]"),
+        ({"text": "退款", "labels": ["投诉", "\u200b"], "hypothesis_template": "这是{}"}, "labels[1]"),
+    ):
+        refused = server.classify(**body)
+        assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (
+            422,
+            "nothing_to_read",
+            field,
+        )
+
+
+def test_truncation_is_refused_where_asked(server: Server) -> None:
+    long = {"texts": ["短", "长" * 600], "labels": ["投诉"], "truncate": False}
+    refused = server.classify(**long)
+    assert (refused.status_code, refused.json()["field"]) == (422, "texts[1]")
+    assert server.classify(**(long | {"texts": ["短", "长" * 400]})).status_code == 200

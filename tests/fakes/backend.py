@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gateway.errors import NothingToRead
 from gateway.triton.backend import Engine, InferenceCall, PairLogits, TokenCounts
 from stores.errors import ServiceError
+
+INVISIBLE = "\u200b"
+"""A zero-width space."""
 
 
 @dataclass
@@ -18,7 +23,7 @@ class FakeBackend:
 
     Before an answer `delay_s` passes, and `gate` must be open if there is one; `failure` is raised instead of it,
     `logits_failure` by calls for logits alone. `engine_ids` answer in turn. A character is a token, and only the
-    text is truncated.
+    text is truncated. `?` is a token that it does not know, and a text or label of nothing but U+200B has none.
     """
 
     failure: ServiceError | None = None
@@ -39,6 +44,7 @@ class FakeBackend:
         return sum(len(call.labels) for call in self.calls)
 
     async def logits(self, call: InferenceCall) -> PairLogits:
+        _check_readable(call)
         self.calls.append(call)
         self.timeouts_s.append(call.remaining_s())
         engine_id = self.engine_ids[(len(self.calls) - 1) % len(self.engine_ids)]
@@ -56,17 +62,18 @@ class FakeBackend:
         limit = call.max_tokens or 512
         truncated = max(0, len(call.text) - limit)
         tokens = np.array([[min(len(call.text), limit), truncated, 0]] * len(call.labels), dtype=np.int32)
-        return PairLogits(logits, tokens, Engine(engine_id, "fake"))
+        return PairLogits(logits, tokens, _unknown(call), Engine(engine_id, "fake"))
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
         """Here three tokens of a pair are special."""
+        _check_readable(call)
         self.timeouts_s.append(call.remaining_s())
         if self.failure is not None:
             raise self.failure
         limit = call.max_tokens or 512
         lengths = [len(call.text) + len(call.template.replace("{}", label)) + 3 for label in call.labels]
         pairs = np.array([[min(n, limit), max(0, n - limit), 0] for n in lengths], dtype=np.int32)
-        return TokenCounts(limit, len(call.text), pairs)
+        return TokenCounts(limit, len(call.text), pairs, _unknown(call))
 
     async def engine(self, timeout_s: float) -> Engine:
         if self.failure is not None:
@@ -82,3 +89,19 @@ class FakeBackend:
         await asyncio.sleep(self.delay_s)
         if self.gate is not None:
             await self.gate.wait()
+
+
+def _unknown(call: InferenceCall) -> NDArray[np.float32]:
+    return np.array([[_share(call.text), _share(label)] for label in call.labels], dtype=np.float32)
+
+
+def _share(text: str) -> float:
+    return text.count("?") / len(text)
+
+
+def _check_readable(call: InferenceCall) -> None:
+    if not call.text.strip(INVISIBLE):
+        raise NothingToRead
+    labels = [index for index, label in enumerate(call.labels) if not label.strip(INVISIBLE)]
+    if labels:
+        raise NothingToRead(labels=labels)

@@ -25,8 +25,12 @@ def response(outputs: list[tuple[str, str, list[int], bytes]]) -> tuple[int, byt
     return len(header), header + b"".join(b for *_, b in outputs)
 
 
-def logits_response(logits: NDArray[np.float32] = LOGITS, tokens: NDArray[np.int32] = TOKENS) -> httpx.Response:
-    """Of `zero_shot_logits`, by an engine whose id and name are `e`."""
+def logits_response(
+    logits: NDArray[np.float32] = LOGITS,
+    tokens: NDArray[np.int32] = TOKENS,
+    unknown: NDArray[np.float32] | None = None,
+) -> httpx.Response:
+    """Of `zero_shot_logits`, by an engine whose id and name are `e`; without `unknown`, as it was once."""
     name = struct.pack("<I", 1) + b"e"
     length, body = response(
         [
@@ -35,5 +39,6 @@ def logits_response(logits: NDArray[np.float32] = LOGITS, tokens: NDArray[np.int
             ("engine_id", "BYTES", [1], name),
             ("engine_name", "BYTES", [1], name),
         ]
+        + ([] if unknown is None else [("unknown", "FP32", list(unknown.shape), unknown.tobytes())])
     )
     return httpx.Response(200, content=body, headers={HEADER_LENGTH: str(length)})

@@ -13,7 +13,7 @@ from engine.verification import triton_target
 from gateway.settings import Settings
 from gateway.triton import client as gateway_client
 from python_backend import hypotheses, manifest
-from python_backend.errors import InvalidTokenLimit, PairTooLong
+from python_backend.errors import InvalidTokenLimit, NothingToRead, PairTooLong
 from stores.label_sets import PLACEHOLDER as LABEL_SET_PLACEHOLDER
 
 ROOT = Path(__file__).parents[2]
@@ -68,14 +68,18 @@ def test_a_request_has_no_more_pairs_than_a_batch_of_the_engine() -> None:
 
 def test_the_gateway_requests_existing_tensors() -> None:
     assert LOGITS_ONLY.name == gateway_client.MODEL
-    assert set(gateway_client.LOGIT_OUTPUTS) <= names(LOGITS_ONLY.output)
+    assert names(LOGITS_ONLY.output) == {"logits", "tokens", "unknown", *gateway_client.ENGINE_OUTPUTS}
     assert EXPAND.name == gateway_client.EXPAND
     assert set(gateway_client.COUNT_OUTPUTS) <= names(EXPAND.output)
     assert {"text", "labels", "hypothesis_template", "max_tokens"} == names(LOGITS_ONLY.input)
 
 
-@pytest.mark.parametrize("refusal", [InvalidTokenLimit("7 tokens"), PairTooLong("9 tokens")])
-def test_the_gateway_recognizes_the_codes_of_expand(refusal: InvalidTokenLimit | PairTooLong) -> None:
+@pytest.mark.parametrize(
+    "refusal", [InvalidTokenLimit("7 tokens"), PairTooLong("9 tokens"), NothingToRead("labels 0,3")]
+)
+def test_the_gateway_recognizes_the_codes_of_expand(
+    refusal: InvalidTokenLimit | PairTooLong | NothingToRead,
+) -> None:
     match = gateway_client.CODE.search(f"in ensemble 'zero_shot_logits', {refusal}")
     assert match is not None
     assert match.groups() == (refusal.code, str(refusal).removeprefix(f"{refusal.code}: "))

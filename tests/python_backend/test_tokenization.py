@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from python_backend.errors import EngineError, PairTooLong
+from python_backend.errors import EngineError, NothingToRead, PairTooLong
 from python_backend.tokenization import PairEncoder, load_tokenizer
 
 ENGINE = Path(__file__).parents[1] / "golden/small"
@@ -44,7 +44,7 @@ def test_the_cache_evicts_the_least_recently_used_hypothesis() -> None:
     pair_encoder = encoder(cached=2)
     for hypothesis in ("一", "二", "一", "三"):
         pair_encoder.encode("手机", [hypothesis], 512)
-    cache = pair_encoder._hypothesis_ids.cache_info
+    cache = pair_encoder._encoded_hypothesis.cache_info
     assert cache().misses == 3
     pair_encoder.encode("手机", ["一"], 512)
     assert cache().misses == 3
@@ -80,3 +80,21 @@ def test_a_pair_longer_than_its_bucket_is_refused_with_a_code() -> None:
         PairTooLong, match=r"^pair_too_long: a pair has 33 tokens, more than the 32 of its bucket$"
     ):
         encoder().encode("手" * 28, ["投诉"], 512, pad_to=32)
+
+
+def test_unknown_tokens_are_told_of_the_text_and_of_each_label() -> None:
+    rows = encoder().encode("手机🤖机", ["这是投诉", "这是🤖"], 512, labels=["投诉", "🤖"])
+    assert rows.unknown.tolist() == [[0.25, 0.0], [0.25, 1.0]]
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u0007\ufeff", "\ufffd"])
+def test_what_the_tokenizer_makes_nothing_of_is_refused(text: str) -> None:
+    with pytest.raises(NothingToRead, match=r"^nothing_to_read: text$"):
+        encoder().encode(text, ["投诉"], 512)
+    with pytest.raises(NothingToRead, match=r"^nothing_to_read: labels 1,3$"):
+        encoder().encode("手机", ["投诉", text, "咨询", text + text], 512)
+
+
+def test_a_label_without_tokens_is_refused_though_its_template_has_some() -> None:
+    with pytest.raises(NothingToRead, match=r"^nothing_to_read: labels 0$"):
+        encoder().encode("手机", ["这是\u200b"], 512, labels=["\u200b"])

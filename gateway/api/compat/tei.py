@@ -30,6 +30,8 @@ class PredictBody(Struct):
     inputs: list[str | list[str]]
     raw_scores: bool = False
     """Logits instead of probabilities."""
+    truncate: bool = True
+    """`false`: refuse pairs beyond the token limit."""
 
 
 class RerankBody(Struct):
@@ -37,6 +39,7 @@ class RerankBody(Struct):
     texts: list[str]
     raw_scores: bool = False
     return_text: bool = False
+    truncate: bool = True
 
 
 class RankedText(Struct, frozen=True):
@@ -79,16 +82,16 @@ class TeiEndpoints:
     async def predict(self, call: Call) -> Response:
         body: PredictBody = call.body
         pairs, single = _pairs(body.inputs)
-        logits = await self._classifications.pair_logits(call, pairs, "inputs")
-        answers = [_label_scores(pair_logits, raw=body.raw_scores) for pair_logits in logits]
+        outcome = await self._classifications.pair_logits(call, pairs, "inputs", truncate=body.truncate)
+        answers = [_label_scores(result.logits, raw=body.raw_scores) for result in outcome.results]
         return json_response(answers[0] if single else answers)
 
     async def rerank(self, call: Call) -> Response:
         body: RerankBody = call.body
-        logits = await self._classifications.pair_logits(
-            call, [(text, body.query) for text in body.texts], "texts"
-        )
-        scores = [pair_logits[0] if body.raw_scores else entailment(pair_logits) for pair_logits in logits]
+        pairs = [(text, body.query) for text in body.texts]
+        outcome = await self._classifications.pair_logits(call, pairs, "texts", truncate=body.truncate)
+        logits = [result.logits for result in outcome.results]
+        scores = [of_pair[0] if body.raw_scores else entailment(of_pair) for of_pair in logits]
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         texts = body.texts if body.return_text else [UNSET] * len(scores)
         return json_response([RankedText(index, scores[index], texts[index]) for index in order])

@@ -28,6 +28,7 @@ async def test_one_text_gets_one_answer() -> None:
         "labels": ["投诉", "咨询"],
         "truncated": False,
         "pairs": {"computed": 2, "cached": 0},
+        "usage": {"prompt_tokens": 8, "total_tokens": 8, "prompt_tokens_details": {"cached_tokens": 0}},
         "model": "fake",
         "model_version": "engine-1",
     }
@@ -240,20 +241,27 @@ async def test_a_request_leaves_one_log_line_without_its_text() -> None:
 async def test_tokens_are_counted_without_classifying() -> None:
     backend = FakeBackend()
     async with gateway(backend, max_pairs_per_call=2) as client:
-        body = {"text": "x" * 10, "labels": "a,bb,ccc", "max_tokens": 14}
+        body = {"text": "x" * 10, "labels": "a,bb,c?", "max_tokens": 14}
         counted = (await client.post("/v1/tokenize", json=body)).json()
         assert counted == {
             "max_tokens": 14,
             "text_tokens": 10,
+            "unknown_share": 0.0,
             "labels": [
-                {"label": "a", "tokens": 14, "text_cut": 0, "label_cut": 0},
-                {"label": "bb", "tokens": 14, "text_cut": 1, "label_cut": 0},
-                {"label": "ccc", "tokens": 14, "text_cut": 2, "label_cut": 0},
+                {"label": "a", "tokens": 14, "text_cut": 0, "label_cut": 0, "unknown_share": 0.0},
+                {"label": "bb", "tokens": 14, "text_cut": 1, "label_cut": 0, "unknown_share": 0.0},
+                {"label": "c?", "tokens": 14, "text_cut": 1, "label_cut": 0, "unknown_share": 0.5},
             ],
             "truncated": True,
         }
         alone = (await client.post("/v1/tokenize", json={"text": "x" * 10})).json()
-        assert alone == {"max_tokens": 512, "text_tokens": 10, "labels": [], "truncated": False}
+        assert alone == {
+            "max_tokens": 512,
+            "text_tokens": 10,
+            "unknown_share": 0.0,
+            "labels": [],
+            "truncated": False,
+        }
         assert_problem(await client.post("/v1/tokenize", json={"text": ""}), 422, "invalid_request")
         assert_problem(
             await client.post("/v1/tokenize", json={"text": "x", "labels": "a,a"}), 422, "invalid_request"

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from gateway import errors
 from gateway.api.statuses import STATUSES
-from stores.errors import ServiceError
+from stores.errors import InvalidRequest, ServiceError
 from tests.fakes.gateway import gateway
 from tests.problems import assert_problem
 from web.problems import Problems
@@ -17,7 +17,7 @@ OWN = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 
 
 def test_every_error_of_the_gateway_has_a_status() -> None:
-    assert set(STATUSES) == set(OWN) - {ServiceError}
+    assert set(STATUSES) == set(OWN) - {ServiceError, InvalidRequest}
 
 
 @pytest.mark.parametrize(

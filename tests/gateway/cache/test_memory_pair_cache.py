@@ -151,5 +151,5 @@ def test_the_cache_is_as_a_slow_one_would_be(size: int, steps: list[tuple[str, i
 async def test_an_entry_is_not_larger_than_it_is_counted() -> None:
     """Sizes of the objects of one entry; the interpreter's bookkeeping comes on top, so a third is left for it."""
     (key,) = pair_keys("t", "e", "{}", None, "text", ["a"])
-    (value,) = pack(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32))
+    (value,) = pack(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32), np.zeros((1, 2), np.float32))
     assert sum(map(sys.getsizeof, (key, value, (value, 1.0)))) < ENTRY_BYTES * 2 / 3

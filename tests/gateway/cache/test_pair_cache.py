@@ -48,8 +48,10 @@ def test_a_lone_surrogate_has_a_key_as_well() -> None:
 def test_values_come_back_to_the_bit() -> None:
     logits = np.array([[1.5, -2.25, 3e-8], [0, np.float32(1 / 3), -7]], dtype=np.float32)
     tokens = np.array([[12, 0, 0], [512, 300, 4]], dtype=np.int32)
-    values = pack(logits, tokens)
-    assert [len(value) for value in values] == [24, 24]
+    unknown = np.array([[0.25, 0], [0, 1]], dtype=np.float32)
+    values = pack(logits, tokens, unknown)
+    assert [len(value) for value in values] == [32, 32]
     got = unpack(values)
     np.testing.assert_array_equal(got[0], logits)
     np.testing.assert_array_equal(got[1], tokens)
+    np.testing.assert_array_equal(got[2], unknown)

@@ -12,13 +12,13 @@ import pytest
 from redis import Redis
 
 from gateway.cache.memory_pair_cache import MemoryPairCache
-from gateway.cache.pair_cache import pack
+from gateway.cache.pair_cache import VALUE, pack
 from gateway.redis.connection import BREAK_S, RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from tests.redis_server import RedisServer
 
 KEYS = [bytes([n]) * 32 for n in range(3)]
-VALUES = [bytes([n]) * 24 for n in range(3)]
+VALUES = [bytes([n]) * VALUE.itemsize for n in range(3)]
 SECRET = "s" * 32
 
 
@@ -83,7 +83,9 @@ async def test_redis_does_not_learn_which_pairs_are_cached(
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 async def test_a_value_that_is_no_number_is_absent(connection: RedisConnection, number: float) -> None:
     """Even where a gateway signed it."""
-    values = pack(np.array([[0, number, 0], [0, 0, 1]], np.float32), np.zeros((2, 3), np.int32))
+    values = pack(
+        np.array([[0, number, 0], [0, 0, 1]], np.float32), np.zeros((2, 3), np.int32), np.zeros((2, 2), np.float32)
+    )
     cache = RedisPairCache(connection, 60, SECRET)
     await cache.put("t", dict(zip(KEYS[:2], values, strict=True)))
     assert await cache.get("t", KEYS[:2]) == [None, values[1]]

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from gateway.errors import DeadlineExceeded, ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
+from gateway.errors import (
+    DeadlineExceeded,
+    ModelNotLoaded,
+    NothingToRead,
+    TritonFailed,
+    TritonRejected,
+    TritonUnavailable,
+)
 from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, PairLogits
 from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
 from gateway.triton.kserve import HEADER_LENGTH
@@ -63,6 +70,7 @@ async def test_a_good_answer_is_taken() -> None:
         (httpx.Response(200, content=b"garbage", headers={HEADER_LENGTH: "3"}), TritonFailed),
         (httpx.Response(200, content=b""), TritonFailed),
         (logits_response(LOGITS[:1]), TritonFailed),
+        (logits_response(unknown=np.zeros((1, 2), np.float32)), TritonFailed),
         (logits_response(LOGITS * np.float32(np.nan)), TritonFailed),
     ],
 )
@@ -70,6 +78,22 @@ async def test_every_failure_has_its_error(reply: httpx.Response | Exception, er
     with pytest.raises(error) as failure:
         await ask(reply)
     assert type(failure.value) is error
+
+
+@pytest.mark.parametrize(
+    ("words", "labels"), [("nothing_to_read: text", []), ("nothing_to_read: labels 0,12", [0, 12])]
+)
+async def test_what_has_no_token_is_told_apart(words: str, labels: list[int]) -> None:
+    with pytest.raises(NothingToRead) as refused:
+        await ask(httpx.Response(400, json={"error": f"in ensemble 'z', {words}"}))
+    assert refused.value.labels == labels
+
+
+async def test_a_replica_that_tells_no_unknown_tokens_is_understood() -> None:
+    """In a roll-out, the gateway may be newer than a replica."""
+    assert (await ask(logits_response())).unknown.tolist() == [[0, 0], [0, 0]]
+    told = await ask(logits_response(unknown=np.array([[0.5, 0], [0.5, 1]], np.float32)))
+    assert told.unknown.tolist() == [[0.5, 0], [0.5, 1]]
 
 
 @pytest.mark.parametrize("words", ["Request timeout expired", "Exceeds maximum queue size", "it is late"])

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.triton.length_buckets import buckets_for, token_upper_bound
+from python_backend.errors import NothingToRead
 from python_backend.hypotheses import hypotheses
 from python_backend.tokenization import PairEncoder, load_tokenizer
 
@@ -17,7 +18,10 @@ TEXTS = st.text(min_size=1, max_size=60) | st.text(alphabet="각힣İŉǖẞﬃ�
 def test_no_pair_of_the_real_tokenizer_is_longer_than_the_bound(
     text: str, labels: list[str], template: str
 ) -> None:
-    rows = ENCODER.encode(text, hypotheses(labels, template), 512)
+    try:
+        rows = ENCODER.encode(text, hypotheses(labels, template), 512)
+    except NothingToRead:
+        return
     assert rows.input_ids.shape[1] <= token_upper_bound(text, labels, template, 512)
 
 
