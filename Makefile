@@ -1,6 +1,6 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test-unit docs docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -115,6 +115,10 @@ docs: docs-env ## build the documentation site in build/site, in English and Chi
 
 docs-reference: env ## write the tables of docs/configuration.md, in English and Chinese, from the settings
 	$(SERVE)/python docs/reference.py
+
+docs-promises: env ## check every promise at every entrance, and write the table of docs/api.md
+	$(SERVE)/python -m pytest -q tests/gateway/api/test_promises.py -k test_the_promise_is_kept
+	$(SERVE)/python -m tests.gateway.api.promises_table
 
 serve-env:
 	@sh requirements/environment.sh .venv requirements/serve.txt

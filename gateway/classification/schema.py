@@ -62,6 +62,10 @@ class TextResult(Struct, frozen=True):
     unknown_labels: list[str] | UnsetType = UNSET
     """Labels with tokens that the model does not know; absent where it knows all."""
 
+    @property
+    def has_unknown(self) -> bool:
+        return self.unknown_share is not UNSET or self.unknown_labels is not UNSET
+
 
 class PairCounts(Struct, frozen=True):
     """How many pairs were computed for this answer, and how many were known."""

@@ -58,7 +58,7 @@ class PairValues(Struct, frozen=True):
     def pair_results(self) -> dict[tuple[str, str], PairResult]:
         """By text and hypothesis."""
         return {
-            (row.row.text, label): PairResult(logits, length, text_cut > 0 or label_cut > 0, max(unknown))
+            (row.row.text, label): PairResult(logits, length, text_cut > 0 or label_cut > 0, any(unknown))
             for row in self.rows
             for label, logits, (length, text_cut, label_cut), unknown in zip(
                 row.row.labels, *self.unpack(row), strict=True
@@ -85,8 +85,8 @@ class PairResult(Struct, frozen=True):
     logits: Logits
     tokens: int
     truncated: bool
-    unknown_share: float
-    """Of the text's tokens, or of the hypothesis's if that is more: those that the model does not know."""
+    has_unknown: bool
+    """Whether the model does not know all tokens of the text and the hypothesis."""
 
 
 class PairOutcome(Struct, frozen=True):

@@ -70,6 +70,7 @@ class _RequestedOutput(msgspec.Struct):
 
 class _InferParameters(msgspec.Struct):
     binary_data_output: bool = False
+    truncate: bool = True
 
 
 class _Infer(msgspec.Struct):
@@ -89,6 +90,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     binary: bool
     """Of outputs that do not say."""
     id: str
+    truncate: bool
+    """The parameter of that name: whether texts beyond the token limit are truncated, or refused."""
 
 
 _infer_decoder = msgspec.json.Decoder(_Infer)
@@ -176,7 +179,7 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
     for output in request.outputs:
         choice = output.parameters.binary_data
         outputs[output.name] = binary if choice is None else choice
-    return InferRequest(inputs, outputs, binary, request.id)
+    return InferRequest(inputs, outputs, binary, request.id, request.parameters.truncate)
 
 
 def _check_counts(header: bytes) -> None:
@@ -188,7 +191,11 @@ def _check_counts(header: bytes) -> None:
 
 
 def encode_answer(
-    model: str, version: str, request: InferRequest, outputs: Mapping[str, Values]
+    model: str,
+    version: str,
+    request: InferRequest,
+    outputs: Mapping[str, Values],
+    parameters: Mapping[str, str | int | bool],
 ) -> tuple[int | None, bytes]:
     """Length of the JSON (None: there is nothing after it) and the body; `ProtocolError` for an unknown output."""
     unknown = sorted(request.outputs.keys() - outputs.keys())
@@ -206,7 +213,7 @@ def encode_answer(
         else:
             description["data"] = values.tolist() if isinstance(values, np.ndarray) else list(values)
         described.append(description)
-    answer = {"model_name": model, "model_version": version, "outputs": described}
+    answer = {"model_name": model, "model_version": version, "parameters": parameters, "outputs": described}
     header = msgspec.json.encode(answer | ({"id": request.id} if request.id else {}))
     return (len(header), b"".join([header, *blobs])) if blobs else (None, header)
 

@@ -16,7 +16,9 @@ from starlette.responses import Response
 
 from gateway.api.classifications import Classifications
 from gateway.api.classify import TEXT
-from gateway.classification.schema import ClassifyBody, TextResult
+from gateway.api.compat.told import headers_of
+from gateway.classification.schema import ClassifyBody
+from gateway.classification.work import Outcome
 from stores.tenants import CLASSIFY
 from web.error_shapes import TEXT as ERROR_TEXT
 from web.operations import Call, Operation, with_errors
@@ -29,6 +31,8 @@ class ZeroShotParameters(Struct):
     candidate_labels: str | list[str]
     hypothesis_template: str | None = None
     multi_label: bool | None = None
+    truncate: bool = True
+    """`false`: refuse texts beyond the token limit; not of Hugging Face."""
 
 
 class ZeroShotBody(Struct):
@@ -86,27 +90,32 @@ class HuggingFaceEndpoints:
         return with_errors(ERROR_TEXT, operations)
 
     async def inference(self, call: Call) -> Response:
-        results = await self._results(call)
+        outcome = await self._classify(call)
         answers = [
             [LabelScore(label, score) for label, score in zip(result.labels, result.scores, strict=True)]
-            for result in results
+            for result in outcome.results
         ]
-        return _one_or_all(call.body, answers)
+        return _one_or_all(call.body, answers, outcome)
 
     async def pipeline(self, call: Call) -> Response:
-        results = zip(call.body.texts, await self._results(call), strict=True)
-        return _one_or_all(call.body, [PipelineAnswer(text, r.labels, r.scores) for text, r in results])
+        outcome = await self._classify(call)
+        results = zip(call.body.texts, outcome.results, strict=True)
+        answers = [PipelineAnswer(text, result.labels, result.scores) for text, result in results]
+        return _one_or_all(call.body, answers, outcome)
 
-    async def _results(self, call: Call) -> list[TextResult]:
+    async def _classify(self, call: Call) -> Outcome:
         body: ZeroShotBody = call.body
         parameters = body.parameters
         classify = ClassifyBody(
-            parameters.candidate_labels, texts=body.texts, multi_label=bool(parameters.multi_label)
+            parameters.candidate_labels,
+            texts=body.texts,
+            multi_label=bool(parameters.multi_label),
+            truncate=parameters.truncate,
         )
         if parameters.hypothesis_template is not None:
             classify.hypothesis_template = parameters.hypothesis_template
-        return (await self._classifications.classify(call, classify)).results
+        return await self._classifications.classify(call, classify)
 
 
-def _one_or_all(body: ZeroShotBody, answers: list[Any]) -> Response:
-    return json_response(answers[0] if isinstance(body.inputs, str) else answers)
+def _one_or_all(body: ZeroShotBody, answers: list[Any], outcome: Outcome) -> Response:
+    return json_response(answers[0] if isinstance(body.inputs, str) else answers, headers=headers_of(outcome))

@@ -12,7 +12,9 @@ import numpy as np
 from starlette.responses import Response
 
 from gateway.api.classifications import Classifications
+from gateway.api.compat.told import headers_of
 from gateway.classification.schema import ClassifyBody
+from gateway.classification.work import Outcome
 from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_infer, encode_answer
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest, NotFound
@@ -119,17 +121,34 @@ class KserveEndpoints:
             request = decode_infer(call.request.headers.get(HEADER_LENGTH), raw)
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="inputs") from None
-        (result,) = (await self._classifications.classify(call, _classify_body(request.inputs))).results
+        outcome = await self._classifications.classify(
+            call, _classify_body(request.inputs, truncate=request.truncate)
+        )
+        (result,) = outcome.results
         scores = np.array(result.scores, dtype=np.float32)
         outputs: dict[str, Values] = {RANKED_LABELS: result.labels, SCORES: scores}
         try:
-            header_length, encoded = encode_answer(MODEL, VERSION, request, outputs)
+            header_length, encoded = encode_answer(MODEL, VERSION, request, outputs, _parameters(outcome))
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="outputs") from None
+        headers = headers_of(outcome)
         if header_length is None:
-            return Response(encoded, media_type="application/json")
-        headers = {HEADER_LENGTH: str(header_length)}
+            return Response(encoded, headers=headers, media_type="application/json")
+        headers[HEADER_LENGTH] = str(header_length)
         return Response(encoded, headers=headers, media_type="application/octet-stream")
+
+
+def _parameters(outcome: Outcome) -> dict[str, str | int | bool]:
+    """Clients of Triton see these, and no headers."""
+    (result,) = outcome.results
+    engine = outcome.values.engine
+    return {
+        "engine_name": engine.name,
+        "engine_id": engine.id,
+        "total_tokens": outcome.usage.total_tokens,
+        "truncated": result.truncated,
+        "unknown": result.has_unknown,
+    }
 
 
 def _check_model(call: Call) -> None:
@@ -139,7 +158,7 @@ def _check_model(call: Call) -> None:
         raise NotFound(f"no such version; there is one, {VERSION}")
 
 
-def _classify_body(inputs: Mapping[str, list[Any]]) -> ClassifyBody:
+def _classify_body(inputs: Mapping[str, list[Any]], *, truncate: bool) -> ClassifyBody:
     unknown = sorted(inputs.keys() - INPUTS.keys())
     if unknown:
         raise InvalidRequest(f"the model has no input {unknown[0][:100]!r}", field="inputs")
@@ -152,4 +171,4 @@ def _classify_body(inputs: Mapping[str, list[Any]]) -> ClassifyBody:
             raise InvalidRequest(f"must be {datatype} of shape {shape}", field=name)
     fields = {name: values[0] for name, values in inputs.items() if name != "labels"}
     fields["max_tokens"] = fields.get("max_tokens") or None
-    return ClassifyBody(inputs["labels"], **fields)
+    return ClassifyBody(inputs["labels"], truncate=truncate, **fields)

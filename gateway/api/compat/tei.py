@@ -14,6 +14,7 @@ from starlette.responses import Response
 from gateway.api.classifications import Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.huggingface import LabelScore
+from gateway.api.compat.told import headers_of
 from gateway.classification.scoring import Logits, entailment, relations
 from stores.errors import InvalidRequest
 from stores.tenants import CLASSIFY
@@ -84,7 +85,7 @@ class TeiEndpoints:
         pairs, single = _pairs(body.inputs)
         outcome = await self._classifications.pair_logits(call, pairs, "inputs", truncate=body.truncate)
         answers = [_label_scores(result.logits, raw=body.raw_scores) for result in outcome.results]
-        return json_response(answers[0] if single else answers)
+        return json_response(answers[0] if single else answers, headers=headers_of(outcome))
 
     async def rerank(self, call: Call) -> Response:
         body: RerankBody = call.body
@@ -94,7 +95,8 @@ class TeiEndpoints:
         scores = [of_pair[0] if body.raw_scores else entailment(of_pair) for of_pair in logits]
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         texts = body.texts if body.return_text else [UNSET] * len(scores)
-        return json_response([RankedText(index, scores[index], texts[index]) for index in order])
+        ranked = [RankedText(index, scores[index], texts[index]) for index in order]
+        return json_response(ranked, headers=headers_of(outcome))
 
 
 def _pairs(inputs: list[str | list[str]]) -> tuple[list[tuple[str, str]], bool]:
