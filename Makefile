@@ -1,5 +1,7 @@
 # The only door to every command; `make help` lists them.
 .DEFAULT_GOAL := help
+# Set for another Python, they would break those of the environments below.
+unexport PYTHONHOME PYTHONPATH
 .PHONY: help test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
 
 SERVE = .venv/bin

@@ -53,6 +53,16 @@ libc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2) || libc=
 [ "$(printf '2.35\n%s\n' "$libc" | sort -V | head -n 1)" = 2.35 ] ||
     fail "glibc $libc is too old for Triton; 2.35 or newer comes with Debian 12 and Ubuntu 22.04"
 
+# What is installed here must be allowed to run; neither pip nor Python says why it is not.
+probe=.runs-programs
+if printf '#!/bin/sh\n' 2>/dev/null >"$probe" && chmod +x "$probe"; then
+    runs=yes
+    [ -x "$probe" ] || runs=
+    rm -f "$probe"
+    [ "$runs" ] || fail "$PWD is mounted noexec, so no program can run there: move the checkout, or remount it with
+  mount -o remount,exec $(stat -c %m .)"
+fi
+
 stamp="$folder/.lock-$(cksum <"$lock" | cut -d' ' -f1)"
 [ -e "$stamp" ] && exit 0
 # The lock of the developers holds all that serving needs.
@@ -60,9 +70,17 @@ if [ "$lock" = requirements/serve.txt ]; then
     [ -e "$folder/.lock-$(cksum <requirements/dev.txt | cut -d' ' -f1)" ] && exit 0
 fi
 
+case $PWD in
+*:*) fail "$PWD has a colon, which separates folders in PATH: move the checkout to a path without one" ;;
+esac
+[ -w . ] || fail "$PWD cannot be written to, and $folder is not installed there: install it while it can, or copy the checkout"
 python=$(find_python)
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 echo "wanneng: installing $lock into $folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# Where it is, as a relative path: Python reads this file in the locale's encoding, and Triton's Python as ASCII.
+for link in "$folder"/lib/python*/site-packages/_wanneng.pth; do
+    echo ../../../.. >"$link"
+done
 touch "$stamp"

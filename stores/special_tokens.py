@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta
-
-SpecialTokens = Annotated[Literal["model", "text"], Meta(title="SpecialTokens")]
+SpecialTokens = Literal["model", "text"]
 MODEL: SpecialTokens = "model"
 """ModelScope's way, and the default."""
 TEXT: SpecialTokens = "text"

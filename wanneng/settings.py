@@ -14,6 +14,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
 SECRETS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL"})
 """No child inherits them; each is given those that it needs."""
+OTHER_PYTHONS = frozenset({"PYTHONHOME", "PYTHONPATH"})
+"""Set for another Python; they would put its packages in place of the installed ones."""
 KEYS, MIN_KEY_CHARACTERS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY"}), 32
 """Chosen at random, and long enough that nobody guesses them."""
 CONTROL_PLANE_HOST = "127.0.0.1"
@@ -151,12 +153,16 @@ def nvidia_release(environment: Mapping[str, str] | None = None) -> str:
 
 
 def inherited_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every child starts from: this process's own environment, without secrets."""
+    """What every child starts from: this process's own environment, without secrets.
+
+    Paths and logs are UTF-8 in every locale, and packages are those of the virtual environment alone.
+    """
     variables = os.environ if environment is None else environment
-    paths = [str(CHECKOUT), variables.get("PYTHONPATH", "")]
-    return {name: value for name, value in variables.items() if name not in SECRETS} | {
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    withheld = SECRETS | OTHER_PYTHONS
+    return {name: value for name, value in variables.items() if name not in withheld} | {
+        "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
     }
 
 

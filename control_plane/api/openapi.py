@@ -7,9 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from web.openapi import Apis, document
+from web.openapi import document
 from web.operations import Call, Operation
-from web.problems import STATUSES
 from web.responses import json_response
 
 
@@ -18,15 +17,11 @@ class OpenApiEndpoint:
         self._document: dict[str, Any] = {}
 
     def operations(self) -> Sequence[Operation]:
-        return [
-            Operation(
-                "GET", "/openapi.json", self.get, "This document", answers=(dict[str, Any],), id="getOpenApi"
-            )
-        ]
+        return [Operation("GET", "/openapi.json", self.get, "This document")]
 
-    def describe(self, apis: Apis) -> None:
+    def describe(self, operations: Sequence[Operation]) -> None:
         """All operations, this one included."""
-        self._document = document(apis, STATUSES)
+        self._document = document(operations)
 
     async def get(self, call: Call) -> Response:
         return json_response(self._document)

@@ -36,7 +36,6 @@ class UsageEndpoints:
                 READ_USAGE,
                 answers=(UsageAnswer,),
                 parameters=DAYS,
-                id="getUsage",
             ),
             Operation(
                 "GET",
@@ -46,7 +45,6 @@ class UsageEndpoints:
                 OPERATOR,
                 answers=(UsageAnswer,),
                 parameters=DAYS,
-                id="getTenantUsage",
             ),
         ]
 

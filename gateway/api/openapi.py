@@ -9,22 +9,23 @@ import httpx
 import msgspec
 from starlette.responses import Response
 
-from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.settings import Settings
-from web.openapi import Apis, document, merge
+from web.openapi import document, merge
 from web.operations import Call, Operation
-from web.problems import STATUSES
 
 TIMEOUT_S = 2.0
 """Longest wait for the control plane's part of the document."""
 
 
+class _Components(TypedDict):
+    schemas: dict[str, Any]
+
+
 class _Document(TypedDict):
     """What is taken of the control plane's."""
 
-    tags: list[dict[str, Any]]
     paths: dict[str, Any]
-    components: dict[str, dict[str, Any]]
+    components: _Components
 
 
 class OpenApiEndpoint:
@@ -38,15 +39,11 @@ class OpenApiEndpoint:
         self._merged = False
 
     def operations(self) -> Sequence[Operation]:
-        return [
-            Operation(
-                "GET", "/openapi.json", self.get, "This document", answers=(dict[str, Any],), id="getOpenApi"
-            )
-        ]
+        return [Operation("GET", "/openapi.json", self.get, "This document")]
 
-    def describe(self, apis: Apis) -> None:
+    def describe(self, operations: Sequence[Operation]) -> None:
         """The gateway's operations, this one included."""
-        self._own = document(apis, {**STATUSES, **GATEWAY_STATUSES})
+        self._own = document(operations)
         self._encoded = msgspec.json.encode(self._own)
 
     async def get(self, call: Call) -> Response:

@@ -58,6 +58,7 @@ class TritonProcess:
         with (self.state / "triton.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.server.command,
+                cwd=self.server.folder,
                 env=self.server.environment | {"TEST_SERVICE_S": str(self.service_s)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -87,7 +88,7 @@ class TritonProcess:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.server.remove_shared_memory()
+        self.server.shared_memory.remove()
 
 
 @dataclass

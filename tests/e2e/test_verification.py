@@ -62,7 +62,8 @@ def test_plans_are_proved_by_a_triton_of_their_own(tmp_path: Path) -> None:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     triton = prepare_triton(ServeSettings(state_dir=tmp_path / "state", model_config_name="local-padded"))
-    backends = [option for option in triton.command if option.startswith("--backend")]
+    backends = [option for option in triton.command if option.startswith("--backend-config")]
+    backends.append(f"--backend-directory={triton.folder}/backends")
     reference = load_reference(REFERENCE)
     try:
         logits = ask_plans(
@@ -70,10 +71,10 @@ def test_plans_are_proved_by_a_triton_of_their_own(tmp_path: Path) -> None:
             reference.rows,
             config_name="local-padded",
             command=[triton.command[0], *backends],
-            environment=triton.environment,
+            environment=triton.environment | {"WANNENG_ENGINE": str(ROOT / "embedded")},
         )
     finally:
-        triton.remove_shared_memory()
+        triton.shared_memory.remove()
     np.testing.assert_allclose(logits, reference.logits, atol=1e-4)
 
 

@@ -39,13 +39,13 @@ def stub_count_file(settings: ServeSettings) -> Path:
 
 def running_stubs(state_dir: Path) -> int:
     """Python processes, not stopped, of the Triton that has its models in `state_dir`."""
-    models = f"{state_dir}/models/".encode()
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
         # One that has just ended, or that a hardened /proc does not show.
         with suppress(OSError):
-            program, _, arguments = (process / "cmdline").read_bytes().partition(b"\0")
-            if program.endswith(STUB.encode()) and arguments.startswith(models):
+            program = (process / "cmdline").read_bytes().partition(b"\0")[0]
+            # Triton runs in the state folder, and so do its processes.
+            if program.endswith(STUB.encode()) and (process / "cwd").samefile(state_dir):
                 status = (process / "stat").read_text(encoding="utf-8", errors="replace")
                 count += status.rpartition(") ")[2][0] != STOPPED
     return count

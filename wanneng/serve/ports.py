@@ -28,20 +28,21 @@ def check_ports(settings: ServeSettings) -> None:
             raise StartError(f"port {port} is given twice; choose another one for {listener} with {flag}")
         error = _bind(host, port)
         if error is not None:
-            in_use = error.errno == errno.EADDRINUSE
-            reason = f"port {port} is in use by another process" if in_use else str(error.strerror)
-            raise StartError(
-                f"{listener} cannot listen on {host}:{port}: {reason}; choose another port with {flag}"
-            )
+            reason, way_out = str(error.strerror), "choose another address"
+            if error.errno == errno.EADDRINUSE:
+                reason, way_out = f"port {port} is in use by another process", f"choose another port with {flag}"
+            elif error.errno == errno.EACCES:
+                way_out = f"choose a port from 1024 on with {flag}"
+            raise StartError(f"{listener} cannot listen on {host}:{port}: {reason}; {way_out}")
 
 
 def _bind(host: str, port: int) -> OSError | None:
     """Why nobody can listen there; None when it is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            return error
+    except OSError as error:
+        return error
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,8 +31,15 @@ def prepare_state_dir(folder: Path) -> None:
         raise StartError(
             f"{folder} holds more than this server's state; give it a folder of its own (--state-dir)"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    status = folder.stat()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        status = folder.stat()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"room for a file")
+    except OSError as error:
+        raise StartError(
+            f"the state folder {folder} cannot be written to: {error.strerror}; choose another with --state-dir"
+        ) from None
     if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:
         raise StartError(f"{folder} is shared with other users; give the server a folder of its own (--state-dir)")
     for path in (folder, *_below(folder)):

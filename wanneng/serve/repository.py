@@ -10,6 +10,8 @@ from pathlib import Path
 from wanneng.settings import CHECKOUT
 
 MODELS = CHECKOUT / "model_repository"
+MODELS_FOLDER = "models"
+"""Below the state folder."""
 VERSION = "1"
 ENGINE_MODEL = "structbert"
 WEIGHTS = "model.onnx"

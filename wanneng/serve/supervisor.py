@@ -14,11 +14,13 @@ import httpx
 from wanneng.client import AsyncClient
 from wanneng.serve import processes
 from wanneng.serve.access import admin_key, local_key
+from wanneng.serve.checks import check_surroundings
 from wanneng.serve.child import Child
 from wanneng.serve.ports import check_ports
 from wanneng.serve.private_files import prepare_state_dir
 from wanneng.serve.readiness import answers_ok, wait_for_success
 from wanneng.serve.service import Say, Service
+from wanneng.serve.shared_memory import remove_leftovers
 from wanneng.serve.triton_service import TritonService
 from wanneng.settings import ServeSettings
 
@@ -62,6 +64,8 @@ class Supervisor:
 
     async def run(self, on_ready: OnReady) -> None:
         """Serve until SIGINT, SIGTERM or SIGHUP; `StartError` when something cannot be started."""
+        remove_leftovers()
+        check_surroundings()
         check_ports(self._settings)
         prepare_state_dir(self._settings.state_dir)
         stopping = asyncio.Event()

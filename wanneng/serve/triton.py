@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import secrets
 import shutil
 import sys
 import sysconfig
@@ -15,9 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from wanneng.errors import StartError
-from wanneng.serve.private_files import OTHERS, prepare_state_dir
-from wanneng.serve.repository import MODELS, compose
+from wanneng.serve.checks import check_executable, check_surroundings
+from wanneng.serve.private_files import prepare_state_dir
+from wanneng.serve.repository import MODELS, MODELS_FOLDER, compose
 from wanneng.serve.seccomp import ignore_fchmod
+from wanneng.serve.shared_memory import SharedMemory, remove_leftovers
 from wanneng.settings import PREFIX, ServeSettings, inherited_environment, nvidia_release
 
 CLOSED_APIS = "model-repository,model-config,shared-memory,trace,logging:Closed To Everybody=\n"
@@ -27,6 +28,10 @@ Whoever reads this command with `ps` knows the header, so it is one that nobody 
 newline, and gRPC refuses a name with spaces and capitals before any handler sees the request.
 """
 EXIT_TIMEOUT_S = 4
+BACKENDS_FOLDER, ENGINE_LINK = "backends", "engine"
+"""Below the state folder, like `MODELS_FOLDER`. Triton runs there and is given relative paths alone: it starts its
+Python processes with an unquoted line of shell, and those take every path for ASCII.
+"""
 PYTRITON_RELEASES = {"0.7.0": "24.10"}
 """By version of the wheel."""
 SAFE_RELEASE = (25, 7)
@@ -35,7 +40,6 @@ NVIDIA = Path("/opt/tritonserver")
 """Where NVIDIA's image has the server."""
 ENSEMBLE = "zero_shot_logits"
 """What the gateway asks; `zero_shot_logits_s64` where lengths are served in buckets."""
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class _Installation:
     """A tritonserver on this machine."""
 
     binary: Path
-    backends: Path
+    backends: str
     libraries: tuple[Path, ...]
     """Folders that its Python stub needs on LD_LIBRARY_PATH."""
     has_gpu_metrics: bool
@@ -53,23 +57,25 @@ class _Installation:
 
 @dataclass(frozen=True, slots=True)
 class TritonServer:
-    """Command and environment of one start, and the name of its shared memory."""
+    """Command and environment of one start, and its shared memory."""
 
     command: list[str]
     environment: dict[str, str]
-    shared_memory_prefix: str
+    folder: Path
+    """Where it runs."""
+    shared_memory: SharedMemory
     buckets: tuple[int, ...]
     """Length buckets that are served, in tokens; none where one model takes every length."""
+
+    def prepare_process(self) -> None:
+        """Called in the process that becomes Triton."""
+        ignore_fchmod()
+        os.chdir(self.folder)
 
     @property
     def ready_model(self) -> str:
         """What is asked whether the models are ready: Triton answers once all of them are loaded."""
         return f"{ENSEMBLE}_s{self.buckets[-1]}" if self.buckets else ENSEMBLE
-
-    def remove_shared_memory(self) -> None:
-        """Remove the segments of a server that is gone; it does so itself unless it was killed."""
-        for segment in SHARED_MEMORY.glob(f"{self.shared_memory_prefix}*"):
-            segment.unlink(missing_ok=True)
 
 
 def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S) -> TritonServer:
@@ -81,15 +87,16 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
     buckets = buckets_of(settings.model_config_name)
     server = _installation(settings.state_dir)
     _check_network(settings, server.release)
-    prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
-    ensembles = _ensembles(buckets)
+    compose(settings.engine, settings.state_dir / MODELS_FOLDER, _ensembles(buckets))
+    _link(settings.state_dir / ENGINE_LINK, settings.engine)
+    shared_memory = SharedMemory()
     options = {
-        "model-repository": compose(settings.engine, settings.state_dir / "models", ensembles),
+        "model-repository": f"./{MODELS_FOLDER}",
         # All of the repository, and nothing is loaded or unloaded later.
         "model-control-mode": "none",
         "model-config-name": settings.model_config_name,
         "backend-directory": server.backends,
-        "backend-config": f"python,shm-region-prefix-name={prefix}",
+        "backend-config": f"python,shm-region-prefix-name={shared_memory.prefix}",
         "http-address": settings.triton_host,
         "http-port": settings.triton_http_port,
         "grpc-address": settings.triton_host,
@@ -111,16 +118,20 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
             *(f"--{name}={value}" for name, value in options.items()),
         ],
         _environment(settings, server),
-        prefix,
+        settings.state_dir,
+        shared_memory,
         buckets,
     )
 
 
 def exec_triton(settings: ServeSettings, exit_timeout_s: int) -> NoReturn:
     """Replace this process with tritonserver, so that a signal to it reaches Triton itself."""
+    remove_leftovers()
+    check_surroundings()
     prepare_state_dir(settings.state_dir)
     server = prepare_triton(settings, exit_timeout_s)
-    ignore_fchmod()
+    server.shared_memory.hold(over_exec=True)
+    server.prepare_process()
     os.execve(server.command[0], server.command, server.environment)  # noqa: S606 - the command is ours
 
 
@@ -156,25 +167,35 @@ def _installation(state_dir: Path) -> _Installation:
             Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
         )
         release = PYTRITON_RELEASES.get(importlib.metadata.version("nvidia-pytriton"), "")
-        backends = _copy_backend(package / "tritonserver", state_dir)
-        return _Installation(package / "tritonserver/bin/tritonserver", backends, libraries, False, release)
+        binary = package / "tritonserver/bin/tritonserver"
+        check_executable(binary)
+        backends = _link_backend(package / "tritonserver", state_dir)
+        return _Installation(binary, backends, libraries, False, release)
     if (NVIDIA / "bin/tritonserver").exists():
-        return _Installation(NVIDIA / "bin/tritonserver", NVIDIA / "backends", (), True, nvidia_release())
+        return _Installation(NVIDIA / "bin/tritonserver", str(NVIDIA / "backends"), (), True, nvidia_release())
     raise StartError("Triton is not installed here: run `make serve` in a checkout")
 
 
-def _copy_backend(server: Path, state_dir: Path) -> Path:
-    """A backend folder with the stub of the running Python; the wheel itself may be read-only."""
+def _link_backend(server: Path, state_dir: Path) -> str:
+    """A backend folder, relative to `state_dir`, with the stub of the running Python.
+
+    Links work where the state folder is mounted `noexec`, as Docker mounts a tmpfs.
+    """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.exists():
         raise StartError(f"Triton has no Python backend for Python {version}; 3.11 and 3.12 work")
-    folder = state_dir / "backends" / "python"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = state_dir / BACKENDS_FOLDER / "python"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for source in [*(server / "backends" / "python").iterdir(), stub]:
-        if source.is_file():
-            replace_file(source, folder / source.name)
-    return folder.parent
+        _link(folder / source.name, source)
+    return f"./{BACKENDS_FOLDER}"
+
+
+def _link(link: Path, target: Path) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.resolve())
 
 
 def _check_network(settings: ServeSettings, release: str) -> None:
@@ -189,19 +210,11 @@ def _check_network(settings: ServeSettings, release: str) -> None:
         )
 
 
-def replace_file(source: Path, target: Path) -> None:
-    """Copy by renaming: a stub that is still running keeps its file, which cannot be written to."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copy2(source, partial)
-    partial.chmod(partial.stat().st_mode & ~OTHERS)
-    partial.replace(target)
-
-
 def _environment(settings: ServeSettings, server: _Installation) -> dict[str, str]:
     """Of our own variables only the two that the Python models read."""
     inherited = inherited_environment()
     environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
-    environment[f"{PREFIX}ENGINE"] = str(settings.engine)
+    environment[f"{PREFIX}ENGINE"] = f"./{ENGINE_LINK}"
     environment[f"{PREFIX}ENGINE_THREADS"] = str(settings.engine_threads)
     library_path = environment.get("LD_LIBRARY_PATH", "")
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [library_path])])

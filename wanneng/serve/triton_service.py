@@ -13,7 +13,6 @@ from wanneng.serve.alive import check_stubs, running_stubs
 from wanneng.serve.child import Child
 from wanneng.serve.processes import ProcessSpec
 from wanneng.serve.readiness import answers_ok
-from wanneng.serve.seccomp import ignore_fchmod
 from wanneng.serve.service import Say, Service
 from wanneng.serve.triton import TritonServer, prepare_triton
 from wanneng.settings import ServeSettings
@@ -60,11 +59,12 @@ class TritonService(Service):
 
     def clean_up(self) -> None:
         if self._server is not None:
-            self._server.remove_shared_memory()
+            self._server.shared_memory.remove()
 
     def _prepare(self) -> ProcessSpec:
-        self._server = prepare_triton(self._settings)
-        return ProcessSpec("Triton", "triton", self._server.command, self._server.environment, ignore_fchmod)
+        self._server = server = prepare_triton(self._settings)
+        server.shared_memory.hold()
+        return ProcessSpec("Triton", "triton", server.command, server.environment, server.prepare_process)
 
     async def _models_are_ready(self) -> bool:
         assert self._server is not None

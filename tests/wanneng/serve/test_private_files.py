@@ -13,7 +13,6 @@ import pytest
 
 from wanneng.errors import StartError
 from wanneng.serve.private_files import prepare_state_dir
-from wanneng.serve.triton import replace_file
 from wanneng.settings import CHECKOUT
 
 
@@ -80,14 +79,6 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
         os.chown(folder, 65_534, 65_534)
     with pytest.raises(StartError, match="is shared with other users"):
         prepare_state_dir(folder)
-
-
-def test_a_copied_backend_is_private_and_stays_executable(tmp_path: Path) -> None:
-    source = tmp_path / "stub"
-    source.touch()
-    source.chmod(0o755)
-    replace_file(source, tmp_path / "copy")
-    assert mode(tmp_path / "copy") == 0o700
 
 
 SHARED_MEMORY = """

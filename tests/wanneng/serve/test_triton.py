@@ -1,32 +1,31 @@
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.serve.triton import TritonServer, _check_network, prepare_triton, replace_file
+from wanneng.serve.triton import _check_network, prepare_triton
 from wanneng.settings import CHECKOUT, ServeSettings
 
 ENGINE = CHECKOUT / "tests/golden/small"
 
 
-def test_a_file_that_is_being_run_can_be_replaced(tmp_path: Path) -> None:
-    """As a stub's, when Triton was killed a moment ago; writing to it would fail with `Text file busy`."""
-    program = Path(shutil.which("sleep") or "/bin/sleep")
-    target = tmp_path / "sleep"
-    shutil.copy2(program, target)
-    running = subprocess.Popen([str(target), "30"])
-    try:
-        with pytest.raises(OSError, match="Text file busy"):
-            target.write_bytes(b"")
-        replace_file(program, target)
-    finally:
-        running.kill()
-        running.wait()
-    assert [path.name for path in tmp_path.iterdir()] == ["sleep"]
+def test_triton_is_given_paths_without_blanks_or_other_letters(tmp_path: Path) -> None:
+    """It starts its Python processes with an unquoted line of shell."""
+    server = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path / "状态 $(x)'"))
+    # Triton's own program and its libraries stay where they are installed.
+    options = dict(argument.partition("=")[::2] for argument in server.command[1:])
+    assert (options["--backend-directory"], options["--model-repository"]) == ("./backends", "./models")
+    assert all(argument.isascii() for argument in server.command[1:])
+    assert server.environment["WANNENG_ENGINE"] == "./engine"
+    assert (server.folder / "engine/model.onnx").samefile(ENGINE / "model.onnx")
+
+
+def test_a_backend_of_links_runs_where_the_state_folder_may_run_nothing(tmp_path: Path) -> None:
+    for _ in range(2):  # the second start finds the links of the first
+        prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path))
+    assert all(path.is_symlink() for path in (tmp_path / "backends/python").iterdir())
 
 
 def test_a_hardware_config_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -76,14 +75,6 @@ def test_which_releases_strangers_may_reach(release: str, is_safe: bool) -> None
     _check_network(replace(settings, triton_host="127.0.0.1"), release)
 
 
-def test_only_the_servers_own_shared_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wanneng.serve.triton.SHARED_MEMORY", tmp_path)
-    for name in ("wanneng_1_aa_x", "wanneng_1_bb_x", "other"):
-        (tmp_path / name).touch()
-    TritonServer([], {}, "wanneng_1_aa_", ()).remove_shared_memory()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "wanneng_1_bb_x"]
-
-
 def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,4 +82,4 @@ def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
         monkeypatch.setenv(f"WANNENG_{name}", "1")
     environment = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, engine_threads=3)).environment
     own = {name: value for name, value in environment.items() if name.startswith("WANNENG_")}
-    assert own == {"WANNENG_ENGINE": str(ENGINE), "WANNENG_ENGINE_THREADS": "3"}
+    assert own == {"WANNENG_ENGINE": "./engine", "WANNENG_ENGINE_THREADS": "3"}

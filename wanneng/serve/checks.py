@@ -1,0 +1,107 @@
+"""What this machine must offer, checked before anything is started; each refusal names a cause and a way out.
+
+Triton itself would end later, or never, with lines that name something else.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import tempfile
+from pathlib import Path
+
+from wanneng.errors import StartError
+from wanneng.serve.shared_memory import FOLDER as SHARED_MEMORY
+
+TEMPORARY = Path("/tmp")
+"""Where Triton's Python backend makes a folder; no setting and no TMPDIR changes that."""
+MIN_SHARED_MEMORY = 6 * 1024**2
+"""Free bytes: 1 MiB for each of Triton's Python processes, and as much again to grow."""
+MIN_FILES = 512
+"""The gateway keeps 256 for itself; the others are its connections."""
+LOOPBACK_TIMEOUT_S = 1.0
+
+
+def check_surroundings() -> None:
+    """`StartError` for what is missing. What can be mended is: the limit of open files is raised."""
+    _check_temporary_folder()
+    _check_shared_memory()
+    _check_open_files()
+    _check_loopback()
+
+
+def check_executable(program: Path) -> None:
+    """`StartError` where the file system of a program lets nobody run it."""
+    try:
+        is_noexec = os.statvfs(program).f_flag & os.ST_NOEXEC
+    except OSError as error:
+        raise StartError(f"{program} cannot be run: {error.strerror}; run `make serve` in a checkout") from None
+    if is_noexec:
+        raise StartError(
+            f"{program} cannot be run: its file system is mounted noexec; move the checkout, or remount it with "
+            "`mount -o remount,exec`"
+        )
+    if not os.access(program, os.X_OK):
+        raise StartError(
+            f"{program} cannot be run: user {os.geteuid()} has no permission; `chmod` it or use its owner"
+        )
+
+
+def _check_temporary_folder() -> None:
+    try:
+        folder = tempfile.mkdtemp(prefix="wanneng-", dir=TEMPORARY)
+    except OSError as error:
+        raise StartError(
+            f"Triton needs {TEMPORARY}, which cannot be written to: {error.strerror}; mount a writable one there, "
+            "in a container with `--tmpfs /tmp`"
+        ) from None
+    Path(folder).rmdir()
+
+
+def _check_shared_memory() -> None:
+    way_out = "mount a larger one there, in a container with `--shm-size=512m`"
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except OSError as error:
+        raise StartError(f"Triton needs {SHARED_MEMORY}: {error.strerror}; {way_out}") from None
+    if not os.access(SHARED_MEMORY, os.W_OK):
+        raise StartError(f"Triton needs {SHARED_MEMORY}, which cannot be written to; {way_out}")
+    if status.f_blocks == 0:
+        return  # Not a file system with a size.
+    free, size = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+    if free < MIN_SHARED_MEMORY:
+        raise StartError(
+            f"Triton needs {_mib(MIN_SHARED_MEMORY)} of {SHARED_MEMORY}, where {_mib(free)} of {_mib(size)} are "
+            f"free; remove what other programs left there, or {way_out}"
+        )
+
+
+def _check_open_files() -> None:
+    """Triton takes the soft limit as it is, so it gets the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < MIN_FILES:
+        raise StartError(
+            f"this process may open {hard} files, and {MIN_FILES} are needed; raise the limit with "
+            "`ulimit -n 4096`, in a container with `--ulimit nofile=4096`"
+        )
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _check_loopback() -> None:
+    with socket.socket() as listener, socket.socket() as caller:
+        caller.settimeout(LOOPBACK_TIMEOUT_S)
+        try:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            caller.connect(listener.getsockname())
+        except OSError as error:
+            raise StartError(
+                f"the processes talk over 127.0.0.1, which cannot be used: {error.strerror or error}; bring the "
+                "interface up with `ip link set lo up`"
+            ) from None
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024**2:.0f} MiB"

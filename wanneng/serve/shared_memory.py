@@ -1,0 +1,83 @@
+"""The shared memory of Triton's Python models: whose it is, and what killed servers have left behind.
+
+A server holds a lock, which the kernel releases however the server ends. The process id in a name would not tell:
+in a container it is the same after every restart.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from wanneng.errors import StartError
+
+FOLDER = Path("/dev/shm")
+LOCK = "lock"
+NAME = re.compile(r"(wanneng_[0-9]+_[0-9a-f]{8}_).+")
+"""Of a segment and of the lock; the group is what those of one server share."""
+OWNER_ONLY = 0o600
+
+
+class SharedMemory:
+    """Of one server, under a name that nobody else has."""
+
+    def __init__(self) -> None:
+        self.prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
+        self._lock: int | None = None
+
+    def hold(self, *, over_exec: bool = False) -> None:
+        """Lock it until this process ends or `remove` is called; `over_exec`: for what it becomes, too."""
+        path = FOLDER / f"{self.prefix}{LOCK}"
+        try:
+            self._lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY)
+            os.set_inheritable(self._lock, over_exec)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartError(f"Triton's shared memory cannot be made: {path}: {error.strerror}") from None
+
+    def remove(self) -> None:
+        """For a server that is gone; Triton itself removes its segments unless it was killed."""
+        _remove(FOLDER.glob(f"{self.prefix}*"))
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def remove_leftovers() -> None:
+    """Free the memory of this user's servers that are gone. Nothing else is touched."""
+    servers: dict[str, list[Path]] = defaultdict(list)
+    for path in FOLDER.glob("wanneng_*"):
+        match = NAME.fullmatch(path.name)
+        # One that has just been removed.
+        with suppress(FileNotFoundError):
+            if match is not None and path.lstat().st_uid == os.geteuid():
+                servers[match[1]].append(path)
+    for prefix, paths in servers.items():
+        if not _is_locked(FOLDER / f"{prefix}{LOCK}"):
+            _remove(paths)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
