@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import httpx
 from starlette.routing import Router
@@ -93,17 +94,21 @@ def create_app(
     )
     tenants = Tenants(stores.tenants, stores.api_keys, clock)
     openapi = OpenApiEndpoint()
-    operations = [
-        *LabelSetEndpoints(label_sets).operations(),
-        *UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
-        *FileEndpoints(files, settings).operations(),
-        *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
-        *TenantEndpoints(tenants, authentication.forget).operations(),
-        *HealthEndpoints(partial(readiness, stores.tenants), draining, metrics).operations(),
-        *openapi.operations(),
-        *PageEndpoints().operations(),
-    ]
-    openapi.describe(operations)
+    apis = {
+        "Label sets": LabelSetEndpoints(label_sets).operations(),
+        "Batches": [
+            *FileEndpoints(files, settings).operations(),
+            *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
+        ],
+        "Usage": UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
+        "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),
+        "Server": [
+            *HealthEndpoints(partial(readiness, stores.tenants), draining, metrics).operations(),
+            *openapi.operations(),
+        ],
+    }
+    openapi.describe(apis)
+    operations = [*chain(*apis.values()), *PageEndpoints().operations()]
     routes = routes_of(operations, authentication, settings)
 
     @asynccontextmanager

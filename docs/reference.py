@@ -6,9 +6,7 @@ descriptions from docs/zh/settings.yaml. `--check` writes nothing and exits with
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +21,7 @@ from control_plane.settings import WorkerSettings
 from gateway.settings import Settings as GatewaySettings
 from stores.label_sets import LabelLimits
 from wanneng.settings import ServeSettings
+from web.schemas import field_docstrings
 from web.settings import ServerSettings
 
 ROOT = Path(__file__).parents[1]
@@ -79,30 +78,13 @@ def settings(*classes: type) -> Iterator[Setting]:
     """The fields that the classes declare, without those that they inherit."""
     for cls in classes:
         defaults = _defaults(cls)
-        for name, description in _field_docstrings(cls).items():
+        for name, description in field_docstrings(cls).items():
             yield Setting(f"WANNENG_{name.upper()}", _shown(defaults[name]), description)
 
 
 def _defaults(cls: type) -> dict[str, object]:
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else msgspec.structs.fields(cls)
     return {field.name: field.default for field in fields}
-
-
-def _field_docstrings(cls: type) -> dict[str, str]:
-    """The string below each annotated field, on one line; `""` without one."""
-    body = ast.parse(inspect.getsource(cls)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    docstrings: dict[str, str] = {}
-    name = ""
-    for statement in body.body:
-        match statement:
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                docstrings[name] = ""
-            case ast.Expr(value=ast.Constant(value=str(text))) if name:
-                docstrings[name] = " ".join(text.split())
-            case _:
-                name = ""
-    return docstrings
 
 
 def _shown(default: object) -> str:

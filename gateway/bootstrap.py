@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -135,22 +136,26 @@ def create_app(
     metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, stores.tenants_file)
     classifications = Classifications(service)
     openapi = OpenApiEndpoint(forward_http, settings)
-    operations = [
-        *ClassifyEndpoints(classifications).operations(),
-        *HuggingFaceEndpoints(classifications).operations(),
-        *TeiEndpoints(classifications).operations(),
-        *KserveEndpoints(classifications, load_balancer).operations(),
-        *HealthEndpoints(readiness, draining, metrics, authentication.check_host).operations(),
-        *openapi.operations(),
-    ]
-    openapi.describe(operations)
+    apis = {
+        "Classification": ClassifyEndpoints(classifications).operations(),
+        "Compatible APIs": [
+            *HuggingFaceEndpoints(classifications).operations(),
+            *TeiEndpoints(classifications).operations(),
+            *KserveEndpoints(classifications, load_balancer).operations(),
+        ],
+        "Server": [
+            *HealthEndpoints(readiness, draining, metrics, authentication.check_host).operations(),
+            *openapi.operations(),
+        ],
+    }
+    openapi.describe(apis)
 
     def forget() -> None:
         authentication.forget()
         label_sets.forget()
 
     routes = [
-        *routes_of(operations, authentication, settings),
+        *routes_of([*chain(*apis.values())], authentication, settings),
         *Forwarding(forward_http, authentication, settings, forget).routes(),
     ]
     background = [

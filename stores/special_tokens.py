@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-SpecialTokens = Literal["model", "text"]
+from msgspec import Meta
+
+SpecialTokens = Annotated[Literal["model", "text"], Meta(title="SpecialTokens")]
 MODEL: SpecialTokens = "model"
 """ModelScope's way, and the default."""
 TEXT: SpecialTokens = "text"

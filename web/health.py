@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +15,10 @@ from web.server import Draining
 
 Readiness = Callable[[], Awaitable[str | None]]
 """Why requests cannot be answered at present; None when they can."""
+
+
+class Health(Struct, frozen=True):
+    status: str
 
 
 class HealthEndpoints:
@@ -33,17 +38,35 @@ class HealthEndpoints:
 
     def operations(self) -> Sequence[Operation]:
         return [
-            Operation("GET", "/livez", self.livez, "Whether the process is alive"),
-            Operation("GET", "/readyz", self.readyz, "Whether it can answer"),
-            Operation("GET", "/metrics", self.metrics, "Metrics for Prometheus", media_type="text/plain"),
+            Operation(
+                "GET", "/livez", self.livez, "Whether the process is alive", answers=(Health,), id="getLiveness"
+            ),
+            Operation(
+                "GET",
+                "/readyz",
+                self.readyz,
+                "Whether it can answer",
+                answers=(Health,),
+                also_status=503,
+                id="getReadiness",
+            ),
+            Operation(
+                "GET",
+                "/metrics",
+                self.metrics,
+                "Metrics for Prometheus",
+                answers=(str,),
+                media_type="text/plain",
+                id="getMetrics",
+            ),
         ]
 
     async def livez(self, call: Call) -> Response:
-        return json_response({"status": "alive"})
+        return json_response(Health("alive"))
 
     async def readyz(self, call: Call) -> Response:
         reason = "stopping" if self._draining.begun else await self._readiness()
-        return json_response({"status": "ready"}) if reason is None else json_response({"status": reason}, 503)
+        return json_response(Health("ready")) if reason is None else json_response(Health(reason), 503)
 
     async def metrics(self, call: Call) -> Response:
         if self._check_host is not None:

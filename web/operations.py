@@ -5,8 +5,8 @@ The route is made of it, and so is its part of the OpenAPI document.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -69,6 +69,8 @@ class Operation:
     path: str
     handler: Handler
     summary: str
+    id: str = field(kw_only=True)
+    """A name for clients that are generated from the document."""
     scope: str | None = None
     """What the caller's key must allow; None: anybody may ask."""
     body: type[Struct] | None = None
@@ -83,6 +85,10 @@ class Operation:
     media_type: str = "application/json"
     example: Any = None
     """Of the body."""
+    errors: Sequence[int] = ()
+    """Statuses that the document names beside those that follow from scope, body, path and parameters."""
+    answer_headers: Mapping[str, Any] = field(default_factory=dict)
+    """As OpenAPI describes them."""
     error_shape: ErrorShape = PROBLEM
     """What its clients read of an error."""
 

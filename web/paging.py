@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -25,14 +25,20 @@ PARAMETERS = (
 """Of every list, for its operation."""
 
 
-class ListAnswer(Struct, frozen=True):
-    """Part of a list, and whether it goes on."""
+_Item = TypeVar("_Item")
 
-    data: list[Any]
+
+class ListAnswer(Struct, Generic[_Item], frozen=True):
+    """Part of a list, and whether it goes on; a kind of items has a subclass, by whose name its schema goes."""
+
+    data: list[_Item]
     first_id: str | None
     last_id: str | None
     has_more: bool
     object: str = "list"
+
+
+_List = TypeVar("_List", bound=ListAnswer[Any])
 
 
 def page_request(request: Request) -> PageRequest:
@@ -46,7 +52,7 @@ def page_request(request: Request) -> PageRequest:
     return PageRequest(int(limit), after)
 
 
-def list_answer(items: list[Any], *, has_more: bool) -> ListAnswer:
+def list_answer(kind: type[_List], items: list[Any], *, has_more: bool) -> _List:
     """`items`, each with its `id`."""
     first, last = (items[0].id, items[-1].id) if items else (None, None)
-    return ListAnswer(items, first, last, has_more)
+    return kind(items, first, last, has_more)

@@ -7,14 +7,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from control_plane.api.schema import BatchAnswer, BatchBody, BatchErrors, BatchLineError, RequestCounts
+from control_plane.api.schema import BatchAnswer, BatchBody, BatchErrors, BatchLineError, BatchList, RequestCounts
 from control_plane.batches import ENDPOINT, MAX_IDEMPOTENCY_KEY_CHARACTERS, WINDOW, Batches
 from stores.batches import Batch
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.error_shapes import OPENAI
 from web.openapi import header
 from web.operations import Call, Operation, with_errors
-from web.paging import PARAMETERS, ListAnswer, list_answer, page_request
+from web.paging import PARAMETERS, list_answer, page_request
 from web.responses import json_response
 
 BATCHES, BATCH = "/v1/batches", "/v1/batches/{batch_id}"
@@ -40,6 +40,8 @@ class BatchEndpoints:
                 BatchBody,
                 answers=(BatchAnswer,),
                 parameters=(IDEMPOTENCY_KEY,),
+                errors=(404, 409),
+                id="createBatch",
             ),
             Operation(
                 "GET",
@@ -47,11 +49,18 @@ class BatchEndpoints:
                 self.page,
                 "List batches",
                 READ_BATCHES,
-                answers=(ListAnswer,),
+                answers=(BatchList,),
                 parameters=PARAMETERS,
+                id="listBatches",
             ),
             Operation(
-                "GET", BATCH, self.get, "Get a batch and its progress", READ_BATCHES, answers=(BatchAnswer,)
+                "GET",
+                BATCH,
+                self.get,
+                "Get a batch and its progress",
+                READ_BATCHES,
+                answers=(BatchAnswer,),
+                id="getBatch",
             ),
             Operation(
                 "POST",
@@ -60,6 +69,8 @@ class BatchEndpoints:
                 "Cancel a batch, and keep the results so far",
                 WRITE_BATCHES,
                 answers=(BatchAnswer,),
+                errors=(409,),
+                id="cancelBatch",
             ),
         ]
         return with_errors(OPENAI, operations)
@@ -74,7 +85,9 @@ class BatchEndpoints:
 
     async def page(self, call: Call) -> Response:
         page = await self._batches.page(call.tenant_id, page_request(call.request))
-        return json_response(list_answer([_answer(batch) for batch in page.items], has_more=page.has_more))
+        return json_response(
+            list_answer(BatchList, [_answer(batch) for batch in page.items], has_more=page.has_more)
+        )
 
     async def get(self, call: Call) -> Response:
         return json_response(_answer(await self._batches.get(call.tenant_id, call.path("batch_id"))))

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from control_plane.api.schema import Deleted, FileAnswer
+from control_plane.api.schema import Deleted, FileAnswer, FileList
 from control_plane.api.upload_form import MAX_FORM_BYTES, UploadForm
 from control_plane.files import Files
 from control_plane.settings import Settings
@@ -18,13 +18,16 @@ from stores.files import BATCH_PURPOSE, File
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.error_shapes import OPENAI
 from web.operations import Call, Operation, with_errors
-from web.paging import PARAMETERS, ListAnswer, list_answer, page_request
+from web.paging import PARAMETERS, list_answer, page_request
 from web.responses import json_response
 
 FILES, FILE = "/v1/files", "/v1/files/{file_id}"
 FORM: dict[str, Any] = {
     "type": "object",
-    "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": BATCH_PURPOSE}},
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "purpose": {"type": "string", "const": BATCH_PURPOSE},
+    },
     "required": ["file", "purpose"],
 }
 
@@ -44,20 +47,33 @@ class FileEndpoints:
                 WRITE_BATCHES,
                 body_schema=("multipart/form-data", FORM),
                 answers=(FileAnswer,),
+                errors=(409,),
+                id="uploadFile",
             ),
             Operation(
-                "GET", FILES, self.page, "List files", READ_BATCHES, answers=(ListAnswer,), parameters=PARAMETERS
+                "GET",
+                FILES,
+                self.page,
+                "List files",
+                READ_BATCHES,
+                answers=(FileList,),
+                parameters=PARAMETERS,
+                id="listFiles",
             ),
-            Operation("GET", FILE, self.get, "Get a file", READ_BATCHES, answers=(FileAnswer,)),
+            Operation("GET", FILE, self.get, "Get a file", READ_BATCHES, answers=(FileAnswer,), id="getFile"),
             Operation(
                 "GET",
                 FILE + "/content",
                 self.content,
                 "Download a file's content",
                 READ_BATCHES,
+                answers=(str,),
                 media_type="application/jsonl",
+                id="downloadFile",
             ),
-            Operation("DELETE", FILE, self.remove, "Delete a file", WRITE_BATCHES, answers=(Deleted,)),
+            Operation(
+                "DELETE", FILE, self.remove, "Delete a file", WRITE_BATCHES, answers=(Deleted,), id="deleteFile"
+            ),
         ]
         return with_errors(OPENAI, operations)
 
@@ -83,7 +99,7 @@ class FileEndpoints:
 
     async def page(self, call: Call) -> Response:
         page = await self._files.page(call.tenant_id, page_request(call.request))
-        return json_response(list_answer([_answer(file) for file in page.items], has_more=page.has_more))
+        return json_response(list_answer(FileList, [_answer(file) for file in page.items], has_more=page.has_more))
 
     async def get(self, call: Call) -> Response:
         return json_response(_answer(await self._files.get(call.tenant_id, call.path("file_id"))))

@@ -22,6 +22,7 @@ from web.responses import json_response
 SETS, SET = "/v1/label-sets", "/v1/label-sets/{name}"
 ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
 IF_MATCH = header("If-Match", "ETag of the version that the writer has read; without it, the set must not exist.")
+ETAG_HEADER = {"ETag": {"description": "Of this version, for `If-Match`.", "schema": {"type": "string"}}}
 EXAMPLE = {"labels": ["投诉", {"label": "咨询", "hypothesis": "用户在咨询问题"}, "建议"], "threshold": 0.3}
 
 
@@ -39,6 +40,7 @@ class LabelSetEndpoints:
                 READ_LABEL_SETS,
                 answers=(LabelSetList,),
                 parameters=PARAMETERS,
+                id="listLabelSets",
             ),
             Operation(
                 "GET",
@@ -47,6 +49,8 @@ class LabelSetEndpoints:
                 "Get the newest version of a label set, or that of `name@3`",
                 READ_LABEL_SETS,
                 answers=(LabelSetAnswer,),
+                answer_headers=ETAG_HEADER,
+                id="getLabelSet",
             ),
             Operation(
                 "PUT",
@@ -56,11 +60,16 @@ class LabelSetEndpoints:
                 WRITE_LABEL_SETS,
                 LabelSetBody,
                 answers=(LabelSetAnswer,),
+                answer_headers=ETAG_HEADER,
                 also_status=201,
                 parameters=(IF_MATCH,),
                 example=EXAMPLE,
+                errors=(409, 412),
+                id="putLabelSet",
             ),
-            Operation("DELETE", SET, self.remove, "Delete a label set", WRITE_LABEL_SETS, status=204),
+            Operation(
+                "DELETE", SET, self.remove, "Delete a label set", WRITE_LABEL_SETS, status=204, id="deleteLabelSet"
+            ),
             Operation(
                 "GET",
                 SET + "/versions",
@@ -69,6 +78,7 @@ class LabelSetEndpoints:
                 READ_LABEL_SETS,
                 answers=(LabelSetList,),
                 parameters=PARAMETERS,
+                id="listLabelSetVersions",
             ),
             Operation(
                 "POST",
@@ -78,7 +88,10 @@ class LabelSetEndpoints:
                 WRITE_LABEL_SETS,
                 RollbackBody,
                 answers=(LabelSetAnswer,),
+                answer_headers=ETAG_HEADER,
                 parameters=(IF_MATCH,),
+                errors=(409, 412),
+                id="rollBackLabelSet",
             ),
         ]
 

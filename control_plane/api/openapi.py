@@ -7,8 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from web.openapi import document
+from web.openapi import Apis, document
 from web.operations import Call, Operation
+from web.problems import STATUSES
 from web.responses import json_response
 
 
@@ -17,11 +18,15 @@ class OpenApiEndpoint:
         self._document: dict[str, Any] = {}
 
     def operations(self) -> Sequence[Operation]:
-        return [Operation("GET", "/openapi.json", self.get, "This document")]
+        return [
+            Operation(
+                "GET", "/openapi.json", self.get, "This document", answers=(dict[str, Any],), id="getOpenApi"
+            )
+        ]
 
-    def describe(self, operations: Sequence[Operation]) -> None:
+    def describe(self, apis: Apis) -> None:
         """All operations, this one included."""
-        self._document = document(operations)
+        self._document = document(apis, STATUSES)
 
     async def get(self, call: Call) -> Response:
         return json_response(self._document)

@@ -43,4 +43,4 @@ def _operation(path: str, file: Path, summary: str) -> Operation:
     async def serve(call: Call) -> Response:
         return Response(content, headers=HEADERS, media_type=f"{media_type}; charset=utf-8")
 
-    return Operation("GET", path, serve, summary, media_type=media_type)
+    return Operation("GET", path, serve, summary, media_type=media_type, id=path)

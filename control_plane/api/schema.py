@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Annotated
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stores.special_tokens import SpecialTokens
+from web.paging import ListAnswer
+
+Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class SetLabelBody(Struct, forbid_unknown_fields=True):
@@ -20,7 +24,7 @@ class SetLabelBody(Struct, forbid_unknown_fields=True):
 class LabelSetBody(Struct, forbid_unknown_fields=True):
     """The body of `PUT /v1/label-sets/{name}`."""
 
-    labels: list[str | SetLabelBody]
+    labels: list[Annotated[str | SetLabelBody, Meta(title="LabelOrHypothesis")]]
     hypothesis_template: str = "{}"
     multi_label: bool = False
     max_tokens: int | None = None
@@ -44,7 +48,7 @@ class LabelSetAnswer(Struct, frozen=True):
     max_tokens: int | None
     threshold: float | None
     special_tokens: SpecialTokens | None
-    created_at: datetime
+    created_at: Time
     removed_versions: Sequence[int] | UnsetType = UNSET
     """Old ones that made room for this one; only in the answer that creates it."""
 
@@ -85,7 +89,7 @@ class KeyBody(Struct, forbid_unknown_fields=True):
 
     scopes: list[str] | None = None
     """All by default."""
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
     """Never by default."""
 
 
@@ -100,7 +104,7 @@ class TenantAnswer(Struct, frozen=True):
     id: str
     name: str
     status: str
-    created_at: datetime
+    created_at: Time
     requests_per_minute: int | None
     pairs_per_minute: int | None
     pairs_in_flight: int | None
@@ -119,9 +123,9 @@ class KeyAnswer(Struct, frozen=True):
 
     id: str
     scopes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
+    created_at: Time
+    expires_at: Time | None
+    last_used_at: Time | None
     key: str | UnsetType = UNSET
 
 
@@ -141,6 +145,10 @@ class FileAnswer(Struct, frozen=True):
     purpose: str
     object: str = "file"
     status: str = "processed"
+
+
+class FileList(ListAnswer[FileAnswer], frozen=True):
+    """Files, as in OpenAI's API."""
 
 
 class Deleted(Struct, frozen=True):
@@ -201,6 +209,10 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     cancelled_at: int | None = None
     request_counts: RequestCounts
     metadata: dict[str, str]
+
+
+class BatchList(ListAnswer[BatchAnswer], frozen=True):
+    """Batches, as in OpenAI's API."""
 
 
 class UsageDay(Struct, frozen=True):

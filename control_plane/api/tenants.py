@@ -39,9 +39,16 @@ class TenantEndpoints:
     def operations(self) -> Sequence[Operation]:
         reads = [
             Operation(
-                "GET", TENANTS, self.page, "List tenants", OPERATOR, answers=(TenantList,), parameters=PARAMETERS
+                "GET",
+                TENANTS,
+                self.page,
+                "List tenants",
+                OPERATOR,
+                answers=(TenantList,),
+                parameters=PARAMETERS,
+                id="listTenants",
             ),
-            Operation("GET", TENANT, self.get, "Get a tenant", OPERATOR, answers=(TenantAnswer,)),
+            Operation("GET", TENANT, self.get, "Get a tenant", OPERATOR, answers=(TenantAnswer,), id="getTenant"),
             Operation(
                 "GET",
                 KEYS,
@@ -50,6 +57,7 @@ class TenantEndpoints:
                 OPERATOR,
                 answers=(KeyList,),
                 parameters=PARAMETERS,
+                id="listKeys",
             ),
         ]
         writes = [
@@ -64,6 +72,8 @@ class TenantEndpoints:
                 answers=(TenantAnswer,),
                 status=201,
                 example={"name": "acme"},
+                errors=(409,),
+                id="createTenant",
             ),
             Operation(
                 "PATCH",
@@ -74,8 +84,18 @@ class TenantEndpoints:
                 TenantChange,
                 body_optional=True,
                 answers=(TenantAnswer,),
+                errors=(409,),
+                id="updateTenant",
             ),
-            Operation("DELETE", TENANT, self.remove, "Delete a tenant and all of its data", OPERATOR, status=204),
+            Operation(
+                "DELETE",
+                TENANT,
+                self.remove,
+                "Delete a tenant and all of its data",
+                OPERATOR,
+                status=204,
+                id="deleteTenant",
+            ),
             Operation(
                 "PUT",
                 TENANT + "/quota",
@@ -86,6 +106,7 @@ class TenantEndpoints:
                 body_optional=True,
                 answers=(TenantAnswer,),
                 example={"pairs_per_minute": 60_000},
+                id="setTenantQuota",
             ),
             Operation(
                 "POST",
@@ -98,6 +119,8 @@ class TenantEndpoints:
                 answers=(KeyAnswer,),
                 status=201,
                 example={"scopes": [CLASSIFY]},
+                errors=(409,),
+                id="createKey",
             ),
             Operation(
                 "POST",
@@ -109,8 +132,10 @@ class TenantEndpoints:
                 body_optional=True,
                 answers=(KeyAnswer,),
                 status=201,
+                errors=(409,),
+                id="rotateKey",
             ),
-            Operation("DELETE", KEY, self.remove_key, "Revoke a key", OPERATOR, status=204),
+            Operation("DELETE", KEY, self.remove_key, "Revoke a key", OPERATOR, status=204, id="revokeKey"),
         ]
         return [*reads, *(replace(write, handler=self._notifying(write.handler)) for write in writes)]
 

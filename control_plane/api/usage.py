@@ -36,6 +36,7 @@ class UsageEndpoints:
                 READ_USAGE,
                 answers=(UsageAnswer,),
                 parameters=DAYS,
+                id="getUsage",
             ),
             Operation(
                 "GET",
@@ -45,6 +46,7 @@ class UsageEndpoints:
                 OPERATOR,
                 answers=(UsageAnswer,),
                 parameters=DAYS,
+                id="getTenantUsage",
             ),
         ]
 

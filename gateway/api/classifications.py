@@ -13,6 +13,8 @@ from gateway.observability.request_context import GatewayContext
 from stores.errors import ServiceError
 from web.operations import Call
 
+ERRORS = (404, 429, 502, 503, 504)
+"""Statuses of what can go wrong after validation; 404: a label set."""
 BATCH_ROUTE = "batch"
 """Of batch lines: nobody waits for them, so they count neither as latency nor as errors of `/v1/classify`."""
 

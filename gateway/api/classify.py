@@ -8,7 +8,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from gateway.api.call_options import FRESH, TIMEOUT
-from gateway.api.classifications import Classifications
+from gateway.api.classifications import ERRORS, Classifications
 from gateway.classification.schema import (
     ClassifyAnswer,
     ClassifyAnswers,
@@ -41,6 +41,8 @@ class ClassifyEndpoints:
                 answers=(ClassifyAnswer, ClassifyAnswers),
                 parameters=(TIMEOUT, FRESH),
                 example={"text": TEXT, "labels": "投诉,咨询,建议"},
+                errors=ERRORS,
+                id="classify",
             ),
             Operation(
                 "POST",
@@ -51,6 +53,8 @@ class ClassifyEndpoints:
                 TokenizeBody,
                 answers=(TokenizeAnswer,),
                 example={"text": TEXT, "labels": ["投诉", "咨询"]},
+                errors=ERRORS,
+                id="tokenize",
             ),
         ]
 

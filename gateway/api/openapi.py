@@ -9,23 +9,22 @@ import httpx
 import msgspec
 from starlette.responses import Response
 
+from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.settings import Settings
-from web.openapi import document, merge
+from web.openapi import Apis, document, merge
 from web.operations import Call, Operation
+from web.problems import STATUSES
 
 TIMEOUT_S = 2.0
 """Longest wait for the control plane's part of the document."""
 
 
-class _Components(TypedDict):
-    schemas: dict[str, Any]
-
-
 class _Document(TypedDict):
     """What is taken of the control plane's."""
 
+    tags: list[dict[str, Any]]
     paths: dict[str, Any]
-    components: _Components
+    components: dict[str, dict[str, Any]]
 
 
 class OpenApiEndpoint:
@@ -39,11 +38,15 @@ class OpenApiEndpoint:
         self._merged = False
 
     def operations(self) -> Sequence[Operation]:
-        return [Operation("GET", "/openapi.json", self.get, "This document")]
+        return [
+            Operation(
+                "GET", "/openapi.json", self.get, "This document", answers=(dict[str, Any],), id="getOpenApi"
+            )
+        ]
 
-    def describe(self, operations: Sequence[Operation]) -> None:
+    def describe(self, apis: Apis) -> None:
         """The gateway's operations, this one included."""
-        self._own = document(operations)
+        self._own = document(apis, {**STATUSES, **GATEWAY_STATUSES})
         self._encoded = msgspec.json.encode(self._own)
 
     async def get(self, call: Call) -> Response:

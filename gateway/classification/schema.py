@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stores.special_tokens import SpecialTokens
+
+LabelList = Annotated[list[str], Meta(title="LabelList")]
+CommaSeparatedLabels = Annotated[str, Meta(title="CommaSeparatedLabels")]
+Labels = Annotated[LabelList | CommaSeparatedLabels, Meta(title="Labels")]
 
 
 class ClassifyBody(Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/classify`."""
 
-    labels: str | list[str] | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
     """A list, or one string with labels separated by `,` or `，`."""
     label_set: str | UnsetType = UNSET
     """In place of labels: a label set of the tenant, its newest version (`tickets`) or another (`tickets@3`)."""
@@ -31,7 +37,7 @@ class TokenizeBody(Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/tokenize`: a text alone, or with labels as in `ClassifyBody`."""
 
     text: str
-    labels: str | list[str] | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
     label_set: str | UnsetType = UNSET
     hypothesis_template: str = "{}"
     max_tokens: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -52,8 +53,8 @@ def test_an_after_that_is_no_id_is_refused(after: str) -> None:
 
 
 def test_a_list_is_answered_with_its_first_and_last_id() -> None:
-    assert list_answer(items(3), has_more=True) == ListAnswer(items(3), "i0", "i2", has_more=True)
-    assert list_answer([], has_more=False) == ListAnswer([], None, None, has_more=False)
+    assert list_answer(ListAnswer[Any], items(3), has_more=True) == ListAnswer(items(3), "i0", "i2", has_more=True)
+    assert list_answer(ListAnswer[Any], [], has_more=False) == ListAnswer([], None, None, has_more=False)
 
 
 @given(st.integers(0, 50), st.integers(1, MAX_LIMIT))

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from starlette.responses import Response
 
-from gateway.api.classifications import Classifications
+from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.told import headers_of
 from gateway.classification.schema import ClassifyBody
@@ -75,6 +75,8 @@ class HuggingFaceEndpoints:
                 ZeroShotBody,
                 answers=(list[LabelScore], list[list[LabelScore]]),
                 example=example,
+                errors=ERRORS,
+                id="huggingFaceInference",
             ),
             Operation(
                 "POST",
@@ -85,6 +87,8 @@ class HuggingFaceEndpoints:
                 ZeroShotBody,
                 answers=(PipelineAnswer, list[PipelineAnswer]),
                 example=example,
+                errors=ERRORS,
+                id="huggingFacePipeline",
             ),
         ]
         return with_errors(ERROR_TEXT, operations)

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 
-from gateway.api.classifications import Classifications
+from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.compat.told import headers_of
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.work import Outcome
@@ -37,10 +38,10 @@ OUTPUTS = {RANKED_LABELS: ("BYTES", [-1]), SCORES: ("FP32", [-1])}
 TENSOR: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "name": {"enum": list(INPUTS)},
-        "datatype": {"enum": ["BYTES", "BOOL", "INT32"]},
+        "name": {"type": "string", "enum": list(INPUTS)},
+        "datatype": {"type": "string", "enum": ["BYTES", "BOOL", "INT32"]},
         "shape": {"type": "array", "items": {"type": "integer"}},
-        "data": {"type": "array"},
+        "data": {"type": "array", "items": {}},
     },
     "required": ["name", "datatype", "shape", "data"],
 }
@@ -60,6 +61,44 @@ INFER_SCHEMA: dict[str, Any] = {
 """KServe v2 as JSON; binary tensors may follow it (gateway/triton/kserve.py)."""
 
 
+class ServerMetadata(Struct, frozen=True):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(Struct, frozen=True):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(Struct, frozen=True):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class OutputTensor(Struct, frozen=True):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[str | float] | UnsetType = UNSET
+    """Absent where it follows the JSON in binary."""
+
+
+class InferAnswer(Struct, frozen=True):
+    """What gateway/triton/kserve.py encodes."""
+
+    model_name: str
+    model_version: str
+    outputs: list[OutputTensor]
+    id: str | UnsetType = UNSET
+    """The request's."""
+
+
 class KserveEndpoints:
     def __init__(self, classifications: Classifications, load_balancer: LoadBalancer) -> None:
         self._classifications = classifications
@@ -67,18 +106,53 @@ class KserveEndpoints:
 
     def operations(self) -> Sequence[Operation]:
         operations = [
-            Operation("GET", "/v2", self.server, "KServe v2: the server"),
-            Operation("GET", "/v2/health/live", self.live, "KServe v2: whether the process is alive"),
-            Operation("GET", "/v2/health/ready", self.ready, "KServe v2: whether it can answer"),
-            *self._of_model(MODEL_PATH),
-            *self._of_model(MODEL_PATH + "/versions/{version}"),
+            Operation(
+                "GET",
+                "/v2",
+                self.server,
+                "KServe v2: the server",
+                answers=(ServerMetadata,),
+                id="getKserveServer",
+            ),
+            Operation(
+                "GET",
+                "/v2/health/live",
+                self.live,
+                "KServe v2: whether the process is alive",
+                id="getKserveLiveness",
+            ),
+            Operation(
+                "GET",
+                "/v2/health/ready",
+                self.ready,
+                "KServe v2: whether it can answer",
+                also_status=503,
+                id="getKserveReadiness",
+            ),
+            *self._of_model(MODEL_PATH, ""),
+            *self._of_model(MODEL_PATH + "/versions/{version}", "Version"),
         ]
         return with_errors(TEXT, operations)
 
-    def _of_model(self, path: str) -> Sequence[Operation]:
+    def _of_model(self, path: str, suffix: str) -> Sequence[Operation]:
+        """`suffix`: what their ids end with."""
         return [
-            Operation("GET", path, self.model, "KServe v2: the model `zero_shot`"),
-            Operation("GET", path + "/ready", self.model_ready, "KServe v2: whether it can answer"),
+            Operation(
+                "GET",
+                path,
+                self.model,
+                "KServe v2: the model `zero_shot`",
+                answers=(ModelMetadata,),
+                id=f"getKserveModel{suffix}",
+            ),
+            Operation(
+                "GET",
+                path + "/ready",
+                self.model_ready,
+                "KServe v2: whether it can answer",
+                also_status=503,
+                id=f"getKserveModel{suffix}Readiness",
+            ),
             Operation(
                 "POST",
                 path + "/infer",
@@ -86,11 +160,14 @@ class KserveEndpoints:
                 "KServe v2: classify one text, in JSON or binary",
                 CLASSIFY,
                 body_schema=("application/json", INFER_SCHEMA),
+                answers=(InferAnswer,),
+                errors=ERRORS,
+                id=f"kserveInfer{suffix}",
             ),
         ]
 
     async def server(self, call: Call) -> Response:
-        return json_response({"name": "wanneng", "version": VERSION, "extensions": ["binary_tensor_data"]})
+        return json_response(ServerMetadata("wanneng", VERSION, ["binary_tensor_data"]))
 
     async def live(self, call: Call) -> Response:
         return Response()
@@ -100,15 +177,11 @@ class KserveEndpoints:
 
     async def model(self, call: Call) -> Response:
         _check_model(call)
-        return json_response(
-            {
-                "name": MODEL,
-                "versions": [VERSION],
-                "platform": "ensemble",
-                "inputs": [{"name": n, "datatype": d, "shape": s} for n, (d, s) in INPUTS.items()],
-                "outputs": [{"name": n, "datatype": d, "shape": s} for n, (d, s) in OUTPUTS.items()],
-            }
+        inputs, outputs = (
+            [TensorMetadata(name, datatype, shape) for name, (datatype, shape) in tensors.items()]
+            for tensors in (INPUTS, OUTPUTS)
         )
+        return json_response(ModelMetadata(MODEL, [VERSION], "ensemble", inputs, outputs))
 
     async def model_ready(self, call: Call) -> Response:
         _check_model(call)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 
-from gateway.api.classifications import Classifications
+from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.huggingface import LabelScore
 from gateway.api.compat.told import headers_of
@@ -66,6 +66,8 @@ class TeiEndpoints:
                 PredictBody,
                 answers=(list[LabelScore], list[list[LabelScore]]),
                 example={"inputs": [TEXT, "投诉"]},
+                errors=ERRORS,
+                id="predict",
             ),
             Operation(
                 "POST",
@@ -76,6 +78,8 @@ class TeiEndpoints:
                 RerankBody,
                 answers=(list[RankedText],),
                 example={"query": "投诉", "texts": [TEXT, "你们几点开门"]},
+                errors=ERRORS,
+                id="rerank",
             ),
         ]
         return with_errors(TEI, operations)

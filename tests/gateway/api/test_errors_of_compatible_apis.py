@@ -31,11 +31,12 @@ KSERVE = "/v2/models/zero_shot"
 async def test_a_refusal_says_in_the_apis_own_members_what_its_detail_says(path: str, members: set[str]) -> None:
     async with gateway() as client:
         error = assert_problem(await client.post(path, json=BODY), 422, "invalid_request")
-        described = (await client.get("/openapi.json")).json()["paths"]
+        described = (await client.get("/openapi.json")).json()
     assert members == {"error", "error_type", "message"} & set(error)
     assert all(error["detail"] in str(error[member]) for member in members - {"error_type"})
     pattern = path.replace("zero_shot", "{model}").replace("versions/1", "versions/{version}")
-    (media_type,) = described[pattern]["post"]["responses"]["default"]["content"]
+    response = described["paths"][pattern]["post"]["responses"]["422"]["$ref"].rpartition("/")[2]
+    (media_type,) = described["components"]["responses"][response]["content"]
     assert media_type == ("application/json" if members else "application/problem+json")
 
 

@@ -21,11 +21,15 @@ from tests.openapi import described
 CONTROL_PLANE_DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "control plane"},
+    "tags": [{"name": "Server"}, {"name": "Files"}],
     "paths": {
         "/v1/files": {"get": {"operationId": "get_files"}},
         "/livez": {"get": {"operationId": "livez_of_the_control_plane"}},
     },
-    "components": {"schemas": {"File": {"type": "object"}, "Problem": {"title": "of the control plane"}}},
+    "components": {
+        "schemas": {"File": {"type": "object"}, "Problem": {"title": "of the control plane"}},
+        "responses": {"Problem409": {"description": "of the control plane"}},
+    },
 }
 
 
@@ -45,13 +49,14 @@ async def test_every_route_is_in_the_document_but_those_that_are_forwarded() -> 
     assert {path for _, path in served - own} == set(PATHS)
 
 
-async def test_references_have_what_they_point_to_and_ids_are_unique() -> None:
+async def test_references_have_what_they_point_to_and_ids_are_unique_names() -> None:
     document = await own_document()
     schemas = document["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", repr(document))) <= set(schemas)
     operations = described(document).values()
     ids = {operation["operationId"] for operation in operations}
     assert len(ids) == len(operations)
+    assert all(re.fullmatch(r"[a-z][A-Za-z0-9]+", name) for name in ids)
 
 
 async def test_every_example_is_taken() -> None:
@@ -89,6 +94,8 @@ async def test_both_documents_are_one_in_which_the_gateways_own_wins() -> None:
     assert merged["paths"] == own["paths"] | {"/v1/files": CONTROL_PLANE_DOCUMENT["paths"]["/v1/files"]}
     schemas = own["components"]["schemas"] | {"File": {"type": "object"}}
     assert merged["components"]["schemas"] == schemas
+    assert merged["components"]["responses"]["Problem409"] == {"description": "of the control plane"}
+    assert merged["tags"] == [*own["tags"], {"name": "Files"}]
     assert merged["info"] == own["info"]
     assert [request.target for request in control_plane.requests] == ["/openapi.json"], "asked once"
 
