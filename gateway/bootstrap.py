@@ -17,7 +17,11 @@ from gateway.api.classifications import Classifications
 from gateway.api.classify import ClassifyEndpoints
 from gateway.api.compat.huggingface import HuggingFaceEndpoints
 from gateway.api.compat.kserve import KserveEndpoints
+from gateway.api.compat.openai import OpenAIEndpoints
+from gateway.api.compat.rerank import RerankEndpoints
 from gateway.api.compat.tei import TeiEndpoints
+from gateway.api.compat.vllm import VllmEndpoints
+from gateway.api.compat.xinference import XinferenceEndpoints
 from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
 from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PREFIX, Forwarding
 from gateway.api.openapi import OpenApiEndpoint
@@ -141,6 +145,10 @@ def create_app(
         "Compatible APIs": [
             *HuggingFaceEndpoints(classifications).operations(),
             *TeiEndpoints(classifications).operations(),
+            *RerankEndpoints(classifications).operations(),
+            *VllmEndpoints(classifications).operations(),
+            *OpenAIEndpoints(classifications, label_sets, load_balancer).operations(),
+            *XinferenceEndpoints(classifications).operations(),
             *KserveEndpoints(classifications, load_balancer).operations(),
         ],
         "Server": [

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+from web.error_shapes import PROBLEM as PROBLEM_SHAPE
 from web.error_shapes import ErrorShape
 from web.operations import OPERATOR, Operation
 from web.problems import Statuses, media_type_of
@@ -68,7 +69,7 @@ def document(apis: Apis, statuses: Statuses) -> Document:
         (kind for operation in operations for kind in operation.answers),
     )
     components = dict(schemas.components)
-    shapes = {operation.error_shape.name: operation.error_shape for operation in operations}.values()
+    shapes = {shape.name: shape for shape in (PROBLEM_SHAPE, *(each.error_shape for each in operations))}.values()
     codes = _codes_by_status(statuses)
     responses: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
@@ -194,7 +195,11 @@ def _error_response(shape: ErrorShape, status: Status, description: str) -> dict
     return {
         "description": description,
         "headers": REQUEST_ID_HEADER | (RETRY_AFTER if status in (TOO_MANY, UNAVAILABLE) else {}),
-        "content": {media_type_of(shape): {"schema": {"$ref": REFERENCE + shape.name}}},
+        "content": {
+            media_type_of(each): {"schema": {"$ref": REFERENCE + each.name}}
+            # A path that no operation has is a problem, whichever API's it looks like.
+            for each in ((shape, PROBLEM_SHAPE) if status == NOT_FOUND else (shape,))
+        },
     }
 
 

@@ -1,21 +1,20 @@
-"""Text Embeddings Inference: `/predict` for the three relations of pairs, `/rerank` for many texts.
+"""Text Embeddings Inference's `/predict`: the three relations of pairs; `rerank.py` has its `/rerank`.
 
-Shapes: https://huggingface.github.io/text-embeddings-inference/. A pair is a text and a hypothesis; `/rerank`
-takes the query as the hypothesis, and scores each text with its probability of entailing that.
+Shapes: https://huggingface.github.io/text-embeddings-inference/. A pair is a text and a hypothesis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.huggingface import LabelScore
 from gateway.api.compat.told import headers_of
-from gateway.classification.scoring import Logits, entailment, relations
+from gateway.classification.scoring import Logits, relations
 from stores.errors import InvalidRequest
 from stores.tenants import CLASSIFY
 from web.error_shapes import TEI
@@ -33,22 +32,6 @@ class PredictBody(Struct):
     """Logits instead of probabilities."""
     truncate: bool = True
     """`false`: refuse pairs beyond the token limit."""
-
-
-class RerankBody(Struct):
-    query: str
-    texts: list[str]
-    raw_scores: bool = False
-    return_text: bool = False
-    truncate: bool = True
-
-
-class RankedText(Struct, frozen=True):
-    """A text's position in the request, and its score."""
-
-    index: int
-    score: float
-    text: str | UnsetType = UNSET
 
 
 class TeiEndpoints:
@@ -69,18 +52,6 @@ class TeiEndpoints:
                 errors=ERRORS,
                 id="predict",
             ),
-            Operation(
-                "POST",
-                "/rerank",
-                self.rerank,
-                "Texts by how much they entail a query, as Text Embeddings Inference",
-                CLASSIFY,
-                RerankBody,
-                answers=(list[RankedText],),
-                example={"query": "投诉", "texts": [TEXT, "你们几点开门"]},
-                errors=ERRORS,
-                id="rerank",
-            ),
         ]
         return with_errors(TEI, operations)
 
@@ -90,17 +61,6 @@ class TeiEndpoints:
         outcome = await self._classifications.pair_logits(call, pairs, "inputs", truncate=body.truncate)
         answers = [_label_scores(result.logits, raw=body.raw_scores) for result in outcome.results]
         return json_response(answers[0] if single else answers, headers=headers_of(outcome))
-
-    async def rerank(self, call: Call) -> Response:
-        body: RerankBody = call.body
-        pairs = [(text, body.query) for text in body.texts]
-        outcome = await self._classifications.pair_logits(call, pairs, "texts", truncate=body.truncate)
-        logits = [result.logits for result in outcome.results]
-        scores = [of_pair[0] if body.raw_scores else entailment(of_pair) for of_pair in logits]
-        order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        texts = body.texts if body.return_text else [UNSET] * len(scores)
-        ranked = [RankedText(index, scores[index], texts[index]) for index in order]
-        return json_response(ranked, headers=headers_of(outcome))
 
 
 def _pairs(inputs: list[str | list[str]]) -> tuple[list[tuple[str, str]], bool]:

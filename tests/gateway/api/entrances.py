@@ -65,6 +65,24 @@ def _rerank(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]
     return _json({"query": HYPOTHESIS, "texts": list(texts)} | ({} if truncate else {"truncate": False}))
 
 
+def _documents(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
+    return _json({"query": HYPOTHESIS, "documents": list(texts)} | ({} if truncate else {"truncate": False}))
+
+
+def _score(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
+    pairs = {"text_1": list(texts), "text_2": [HYPOTHESIS] * len(texts)}
+    return _json(pairs | ({} if truncate else {"truncate": False}))
+
+
+def _inputs(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
+    return _json({"input": list(texts), "labels": LABELS} | ({} if truncate else {"truncate": False}))
+
+
+def _arguments(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
+    arguments = {"model": "zero_shot", "args": [list(texts), LABELS]}
+    return _json(arguments | ({} if truncate else {"truncate": False}))
+
+
 def _kserve(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
     (text,) = texts
     inputs = [
@@ -114,6 +132,14 @@ def _error(document: dict[str, Any]) -> object:
     return document["error"]
 
 
+def _error_message(document: dict[str, Any]) -> object:
+    return document["error"]["message"]
+
+
+def _message(document: dict[str, Any]) -> object:
+    return document["message"]
+
+
 KSERVE = "/v2/models/zero_shot"
 ENTRANCES = (
     Entrance("`/v1/classify`", "/v1/classify", _classify, 2, _told_in_the_body, _detail),
@@ -121,6 +147,12 @@ ENTRANCES = (
     Entrance("`/hf/pipeline`", "/hf/pipeline", _hugging_face, 2, _told_in_headers, _error),
     Entrance("`/predict`", "/predict", _predict, 1, _told_in_headers, _error),
     Entrance("`/rerank`", "/rerank", _rerank, 1, _told_in_headers, _error),
+    Entrance("`/v1/rerank`", "/v1/rerank", _documents, 1, _told_in_headers, _error_message),
+    Entrance("`/v2/rerank`", "/v2/rerank", _documents, 1, _told_in_headers, _message),
+    Entrance("`/score`", "/score", _score, 1, _told_in_headers, _error_message),
+    Entrance("`/classify`", "/classify", _inputs, 2, _told_in_headers, _error_message),
+    Entrance("`/v1/moderations`", "/v1/moderations", _inputs, 2, _told_in_headers, _error_message),
+    Entrance("`/v1/flexible/infers`", "/v1/flexible/infers", _arguments, 2, _told_in_headers, _error_message),
     Entrance("`/v2` JSON", f"{KSERVE}/infer", _kserve, 2, _told_in_parameters, _error, 1),
     Entrance("`/v2` binary", f"{KSERVE}/versions/1/infer", _kserve_binary, 2, _told_in_parameters, _error, 1),
 )

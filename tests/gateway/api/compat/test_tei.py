@@ -1,9 +1,8 @@
-"""Text Embeddings Inference: `/predict` and `/rerank`."""
+"""Text Embeddings Inference: `/predict`."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from datetime import date
 from typing import Any
@@ -41,16 +40,6 @@ async def test_what_is_no_pair_is_refused(inputs: Any) -> None:
         assert_problem(await client.post("/predict", json={"inputs": inputs}), 422, "invalid_request")
 
 
-async def test_rerank_sorts_texts_by_what_they_entail() -> None:
-    body = {"query": "投诉", "texts": ["你好", "投", "我要投诉"], "return_text": True}
-    async with gateway() as client:
-        ranked = (await client.post("/rerank", json=body)).json()
-        assert [(one["index"], one["text"]) for one in ranked] == [(2, "我要投诉"), (1, "投"), (0, "你好")]
-        assert ranked[0]["score"] == pytest.approx(math.exp(2) / (math.exp(2) + 2))
-        plain = (await client.post("/rerank", json=body | {"return_text": False, "raw_scores": True})).json()
-        assert plain[0] == {"index": 2, "score": 2.0}
-
-
 async def test_a_request_of_many_hypotheses_is_one_request() -> None:
     """Of the quota of requests, in what is counted, and in the log."""
     memory, lines = Memory(), list[bytes]()
@@ -84,9 +73,3 @@ async def test_all_pairs_of_a_request_have_one_deadline(pairs: list[list[str]]) 
     (deadline,) = {call.deadline for call in calls}
     assert began + 0.2 <= deadline <= ended
     assert ended - deadline < 2, "a multiple of the time would be 3.2 s"
-
-
-async def test_a_refusal_of_rerank_names_its_own_field() -> None:
-    async with gateway() as client:
-        answer = await client.post("/rerank", json={"query": "投诉", "texts": ["好", " "]})
-    assert (answer.status_code, answer.json()["field"]) == (422, "texts[1]")
