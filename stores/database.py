@@ -13,15 +13,17 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from stores.errors import InvalidRequest, StoreUnavailable
+from stores.postgresql import connect_arguments
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+SQLITE, POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
+DRIVERS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "postgres": POSTGRESQL}
 MAX_CONNECTIONS = 5
 OTHERS = 0o077
 """The bits of everybody but the owner."""
@@ -39,13 +41,13 @@ class Database:
     """A pool of connections; `transaction()` is the only way in."""
 
     def __init__(self, url: str) -> None:
-        self._url = _with_driver(url)
-        self._engine = _open(self._url)
+        self._url = url
+        self._engine = _open(url)
 
     @property
     def is_local(self) -> bool:
         """A file of this machine, which nobody else writes."""
-        return self._url.get_backend_name() == "sqlite"
+        return _driver(self._url) == SQLITE
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -87,9 +89,9 @@ class Database:
         await self._engine.dispose()
 
 
-async def migrate(url: URL | str) -> None:
+async def migrate(url: str) -> None:
     """Bring the database to the newest revision; nothing happens when it is there."""
-    engine = _open(_with_driver(url) if isinstance(url, str) else url)
+    engine = _open(url)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)
@@ -124,32 +126,37 @@ def _is_bad_data(error: Exception) -> bool:
     return refused_by_driver or str(getattr(error.orig, "sqlstate", "")).startswith(DATA_EXCEPTION)
 
 
-def _with_driver(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        return parsed.set(drivername=DRIVERS[parsed.get_backend_name()])
-    except (ArgumentError, KeyError):
-        raise DatabaseError("WANNENG_DATABASE_URL must begin with sqlite:/// or postgresql://") from None
+def _driver(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    driver = DRIVERS.get(scheme.partition("+")[0]) if separator else None
+    if driver is None:
+        raise DatabaseError("WANNENG_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    return driver
 
 
-def _open(url: URL) -> AsyncEngine:
-    if url.get_backend_name() != "sqlite":
-        connect = {"timeout": TIMEOUT_S, "command_timeout": TIMEOUT_S}
+def _open(url: str) -> AsyncEngine:
+    if _driver(url) == POSTGRESQL:
+        try:
+            arguments = connect_arguments(url, TIMEOUT_S)
+        except ValueError as error:
+            raise DatabaseError(f"WANNENG_DATABASE_URL {error}") from None
         return create_async_engine(
-            url,
+            f"{POSTGRESQL}://",
             pool_size=MAX_CONNECTIONS,
             pool_timeout=TIMEOUT_S,
             pool_pre_ping=True,
-            connect_args=connect,
+            connect_args=arguments,
             hide_parameters=True,
         )
-    if url.database:
+    parsed = make_url(url).set(drivername=SQLITE)
+    if parsed.database:
+        file = Path(parsed.database)
         try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"{url.database} cannot be made: {error.strerror}") from None
-        _make_private(Path(url.database))
-    engine = create_async_engine(url, connect_args={"timeout": TIMEOUT_S}, hide_parameters=True)
+            raise DatabaseError(f"{file} cannot be made: {error.strerror}") from None
+        _make_private(file)
+    engine = create_async_engine(parsed, connect_args={"timeout": TIMEOUT_S}, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 

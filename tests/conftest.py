@@ -5,14 +5,14 @@ import os
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ("tests.postgresql", "tests.redis_server")
+pytest_plugins = ("tests.postgresql", "tests.secure_postgresql", "tests.pgbouncer", "tests.redis_server")
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("wanneng", deadline=None)
 settings.load_profile("wanneng")
 
 
-SERVICES = frozenset({"postgresql", "own_postgresql", "redis_server"})
+SERVICES = frozenset({"postgresql", "own_postgresql", "secure_postgresql", "pgbouncer", "redis_server"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

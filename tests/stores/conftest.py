@@ -16,29 +16,37 @@ from tests.fakes.stores import fake_stores
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/wanneng.db"
-    url: str = await request.getfixturevalue("new_database")()
-    return url
+    return await _postgresql_url(request)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "pgbouncer"])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     if request.param == "memory":
         yield fake_stores()
         return
     url = f"sqlite:///{tmp_path}/wanneng.db"
-    if request.param == "postgresql":
-        url = await request.getfixturevalue("new_database")()
+    if request.param != "sqlite":
+        url = await _postgresql_url(request)
         await migrate(url)
     database = Database(url)
     await database.prepare()
     stores = sql_stores(database)
     yield stores
     await stores.close()
+
+
+async def _postgresql_url(request: pytest.FixtureRequest) -> str:
+    """Of a new database, directly or through PgBouncer."""
+    url: str = await request.getfixturevalue("new_database")()
+    if request.param == "postgresql":
+        return url
+    pooler: str = request.getfixturevalue("pgbouncer")
+    return f"{pooler}/{url.rpartition('/')[2]}"
 
 
 @pytest.fixture
