@@ -7,35 +7,38 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from wanneng import batch as batch_commands
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
 from wanneng.calibrate import Threshold, choose, predict, read_examples, store_threshold, thresholds
-from wanneng.classify import Classifier, as_json, print_bars, split_labels
+from wanneng.classify import classify
 from wanneng.client import Client
 from wanneng.cluster import commands as cluster_commands
-from wanneng.errors import CommandError, RequestError
+from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
+from wanneng.options import err, say, showing
 from wanneng.settings import ServeSettings, load_settings
-from wanneng.text_io import escape_what_the_locale_lacks, read_lines
+from wanneng.text_io import escape_what_the_locale_lacks
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
 
-COLUMNS = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 MAX_THRESHOLDS_SHOWN = 12
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
-err = Console(stderr=True, soft_wrap=True, highlight=False)
 app.add_typer(cluster_commands.app, name="cluster")
 app.add_typer(engine_commands.app, name="engine")
+app.add_typer(batch_commands.app, name="batch")
 app.add_typer(tenant_commands.app, name="tenant")
+
+
+app.command()(classify)
 
 
 @app.callback()
@@ -84,7 +87,7 @@ def serve(
     from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
 
     settings = load_settings(flags)
-    asyncio.run(Supervisor(settings, _say).run(lambda key: _say_ready(settings, key)))
+    asyncio.run(Supervisor(settings, say).run(lambda key: _say_ready(settings, key)))
 
 
 @app.command()
@@ -102,43 +105,6 @@ def triton(
 
 
 @app.command()
-def classify(
-    labels: Annotated[list[str], typer.Option(help="Labels, separated by commas or in several --labels.")],
-    text: Annotated[str | None, typer.Argument(help="The text; or give --input.")] = None,
-    template: Annotated[str | None, typer.Option(help="Hypothesis template, with {} for the label.")] = None,
-    multi_label: Annotated[bool, typer.Option(help="Score each label by itself.")] = False,
-    max_tokens: Annotated[int | None, typer.Option(help="A lower token limit.")] = None,
-    special_tokens: Annotated[str | None, typer.Option(help="What [SEP] and its like are: model or text.")] = None,
-    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
-    key_file: KeyFile = None,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
-    input_: Annotated[
-        Path | None, typer.Option("--input", "-i", help="File of texts, one a line; -: standard input.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for the answers as JSON lines.")
-    ] = None,
-) -> None:
-    """Classify a text, or each line of a file."""
-    options: dict[str, Any] = {"labels": split_labels(labels), "multi_label": multi_label}
-    options |= {"hypothesis_template": template} if template is not None else {}
-    options |= {"max_tokens": max_tokens} if max_tokens is not None else {}
-    options |= {"special_tokens": special_tokens} if special_tokens is not None else {}
-    if (text is None) == (input_ is None):
-        raise CommandError("give either a text or --input FILE")
-    with Client(url, tenant_key(key_file)) as client:
-        classifier = Classifier(client, options)
-        if input_ is not None:
-            _classify_lines(classifier, input_, output)
-            return
-        answer = classifier.classify(text or "")
-    if as_json_:
-        print(as_json(answer))
-    else:
-        print_bars(out, answer)
-
-
-@app.command()
 def calibrate(
     label_set: Annotated[str, typer.Argument(help="Name of the label set.")],
     examples: Annotated[Path, typer.Option(help="JSON lines of text and label; null: none of these.")],
@@ -150,8 +116,8 @@ def calibrate(
     """Find the threshold below which a text is none of a label set's labels."""
     labelled = read_examples(examples)
     with Client(url, tenant_key(key_file)) as client:
-        with Progress(*COLUMNS, console=err, transient=True) as progress:
-            predictions = list(progress.track(predict(client, label_set, labelled), total=len(labelled)))
+        with showing("classifying", len(labelled)) as shown:
+            predictions = list(shown.track(predict(client, label_set, labelled)))
         candidates = thresholds(predictions)
         chosen = choose(candidates, precision)
         _print_thresholds(candidates, chosen)
@@ -185,34 +151,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _classify_lines(classifier: Classifier, source: Path, target: Path | None) -> None:
-    texts = [line for line in read_lines(source) if line.strip()]
-    refused = 0
-    sink = target.open("w", encoding="utf-8") if target is not None else sys.stdout
-    try:
-        with Progress(*COLUMNS, console=err, transient=True) as progress:
-            for answer in progress.track(classifier.classify_all(texts), total=len(texts)):
-                refused += "error" in answer
-                print(as_json(answer), file=sink)
-    finally:
-        if target is not None:
-            sink.close()
-    if refused:
-        raise RequestError(f"{refused} of {len(texts)} lines were refused; each says why in `error`")
-
-
-def _say(line: str) -> None:
-    err.print(f"wanneng: {line}", markup=False)
-
-
 def _say_ready(settings: ServeSettings, key: str | None) -> None:
     """`key`: the local tenant's; None where a file declares the tenants."""
     if key is None:
-        _say(f"tenants and keys are those of {settings.tenants_file}")
+        say(f"tenants and keys are those of {settings.tenants_file}")
     else:
         asked = "needed" if settings.keys_needed else "not asked for on loopback"
-        _say(f"key of the local tenant ({asked}): {key}")
-    _say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
+        say(f"key of the local tenant ({asked}): {key}")
+    say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
     header = f" -H 'Authorization: Bearer {key or 'KEY'}'" if settings.keys_needed else ""
     out.print(
         f"curl -s {settings.url}/v1/classify{header} -H 'Content-Type: application/json' "

@@ -15,7 +15,7 @@ from typing import Any
 
 from wanneng.client import Client
 from wanneng.errors import CommandError
-from wanneng.text_io import read_lines
+from wanneng.tables.files import read_lines
 
 
 @dataclass(frozen=True, slots=True)

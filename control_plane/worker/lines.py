@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -46,18 +47,23 @@ _decoder = msgspec.json.Decoder(BatchLine)
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
     """Each line that is not empty, with its number from 0; a line may lie across chunks.
 
-    Of a line of more than `MAX_LINE_BYTES` there is one byte more than that.
+    Only a line feed ends a line. A byte order mark is no part of the first one. Of a line of more than
+    `MAX_LINE_BYTES` there is one byte more than that.
     """
     rest, number = b"", 0
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         rest = rest[: MAX_LINE_BYTES + 1]
         for line in lines:
+            if number == 0:
+                line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
             if line.strip():
                 yield number, line[: MAX_LINE_BYTES + 1]
             number += 1
             if number % LINES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
+    if number == 0:
+        rest = rest.removeprefix(codecs.BOM_UTF8)
     if rest.strip():
         yield number, rest
 

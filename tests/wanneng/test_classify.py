@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from rich.console import Console
 
-from wanneng.classify import Classifier, print_bars, split_labels
-from wanneng.client import Client
-from wanneng.client.streams import TEXTS_PER_CALL
+from wanneng.classify import print_bars
+from wanneng.options import split_labels
 
 
 class Gateway:
@@ -37,35 +35,6 @@ class Gateway:
 @pytest.fixture
 def gateway() -> Gateway:
     return Gateway()
-
-
-@pytest.fixture
-def classifier(gateway: Gateway) -> Iterator[Classifier]:
-    with Client("http://gateway", transport=httpx.MockTransport(gateway)) as client:
-        yield Classifier(client, {"labels": "a"})
-
-
-def test_texts_go_in_batches_and_come_back_in_order(classifier: Classifier, gateway: Gateway) -> None:
-    texts = [str(i) for i in range(TEXTS_PER_CALL + 3)]
-    assert [answer["labels"][0] for answer in classifier.classify_all(texts)] == texts
-    assert [len(body["texts"]) for body in gateway.bodies] == [TEXTS_PER_CALL, 3]
-
-
-def test_a_bad_line_carries_its_error_and_loses_no_other(classifier: Classifier) -> None:
-    answers = list(classifier.classify_all(["x", "bad", "y"]))
-    assert [answer.get("error") for answer in answers] == [None, "text: bad", None]
-    assert [answer["text"] for answer in answers] == ["x", "bad", "y"]
-
-
-def test_the_answer_is_the_gateways_own(classifier: Classifier, gateway: Gateway) -> None:
-    assert classifier.classify("x") == {"labels": ["x"], "scores": [1.0], "truncated": False, "model": "m"}
-    assert gateway.bodies == [{"text": "x", "labels": "a"}]
-
-
-def test_a_line_that_is_asked_again_by_itself_says_as_much_as_any_other(classifier: Classifier) -> None:
-    alone, _ = classifier.classify_all(["x", "bad"])
-    (among_others,) = classifier.classify_all(["x"])
-    assert alone == among_others == {"text": "x", "labels": ["x"], "scores": [1.0], "truncated": False}
 
 
 def test_bars_are_as_long_as_scores_are_high() -> None:

@@ -23,6 +23,8 @@ class Options(TypedDict, total=False):
     hypothesis_template: str
     multi_label: bool
     max_tokens: int
+    truncate: bool
+    """False: refuse a text that the token limit would cut."""
     entailment: bool
     """Tell each label's own probability of entailment."""
     special_tokens: SpecialTokens
@@ -56,6 +58,8 @@ class Classification:
     model_version: str = ""
     entailment: tuple[float, ...] | None = None
     """Each label's own probability of entailment, in the order of `labels`; None where it was not asked for."""
+    unknown_share: float = 0.0
+    """Of the text's tokens: those that the model does not know."""
     error: RequestError | None = None
     """Why this text of a stream was refused; None: it was not."""
     answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -81,6 +85,8 @@ class LabelTokens:
     tokens: int
     text_cut: int
     label_cut: int
+    unknown_share: float
+    """Of the label's tokens: those that the model does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +96,10 @@ class Tokens:
     max_tokens: int
     text_tokens: int
     """Before truncation."""
+    unknown_share: float
+    """Of these: tokens that the model does not know."""
     labels: tuple[LabelTokens, ...]
     truncated: bool
-    answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """All that the gateway says."""
 
 
 def classify_request(
@@ -141,12 +147,15 @@ def _classification(text: str, result: dict[str, Any], model_version: str) -> Cl
         result.get("none_of_these"),
         model_version,
         None if entailment is None else tuple(entailment),
+        result.get("unknown_share", 0.0),
         answer=result,
     )
 
 
 def _tokens(response: httpx.Response) -> Tokens:
     answer = json_object(response)
-    names = ("label", "tokens", "text_cut", "label_cut")
+    names = ("label", "tokens", "text_cut", "label_cut", "unknown_share")
     labels = tuple(LabelTokens(*(label[name] for name in names)) for label in answer["labels"])
-    return Tokens(answer["max_tokens"], answer["text_tokens"], labels, answer["truncated"], answer)
+    return Tokens(
+        answer["max_tokens"], answer["text_tokens"], answer["unknown_share"], labels, answer["truncated"]
+    )

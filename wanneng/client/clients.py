@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import date
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -103,12 +112,22 @@ class Client:
         """The tenant's own, by day, of the last 30 days by default."""
         return self._transport.send(usage_request(USAGE, first, last))
 
-    def request(self, method: str, path: str, *, json: object = None, changes: bool = True) -> dict[str, Any]:
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        changes: bool = True,
+    ) -> dict[str, Any]:
         """Any call of the API: the JSON object of its answer.
 
         `changes`: False where a second request does no harm, so that it is retried whatever became of the first.
         """
-        return self._transport.send(Request(method, path, json_object, {"json": json}, changes))
+        return self._transport.send(
+            Request(method, path, json_object, {"json": json, "headers": headers}, changes)
+        )
 
     def close(self) -> None:
         self._transport.close()
@@ -198,10 +217,18 @@ class AsyncClient:
         return await self._transport.send(usage_request(USAGE, first, last))
 
     async def request(
-        self, method: str, path: str, *, json: object = None, changes: bool = True
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        changes: bool = True,
     ) -> dict[str, Any]:
         """As `Client.request`."""
-        return await self._transport.send(Request(method, path, json_object, {"json": json}, changes))
+        return await self._transport.send(
+            Request(method, path, json_object, {"json": json, "headers": headers}, changes)
+        )
 
     async def close(self) -> None:
         await self._transport.close()

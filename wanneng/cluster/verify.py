@@ -10,7 +10,7 @@ from typing import Any
 
 from wanneng.client import Client
 from wanneng.errors import CommandError
-from wanneng.text_io import read_lines
+from wanneng.tables.files import read_lines
 
 OPTIONS = ("label_set", "hypothesis_template", "multi_label", "max_tokens", "special_tokens")
 FIELDS = ("text", "labels", *OPTIONS)

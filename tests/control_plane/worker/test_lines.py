@@ -25,6 +25,13 @@ def test_lines_are_the_same_wherever_the_chunks_are_cut(lines: list[str], size: 
     assert asyncio.run(read()) == expected
 
 
+@pytest.mark.parametrize("size", [1, 2, 1_000])
+async def test_a_byte_order_mark_is_no_part_of_the_first_line(size: int) -> None:
+    for content in (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", b"\xef\xbb\xbfa"):
+        lines = [line async for _, line in split_lines(chunks_of(content, size))]
+        assert lines == [b"a", b"\xef\xbb\xbfb"][: len(lines)]
+
+
 def errors_of(*lines: object) -> tuple[int, list[LineResult]]:
     """How many lines there are, and the errors of those that cannot be asked for."""
     checker = LineChecker("batch_1")

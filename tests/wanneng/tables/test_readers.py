@@ -1,0 +1,182 @@
+"""Files as people have them, and what they are taken for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from wanneng.errors import CommandError
+from wanneng.tables.readers import ReadOptions, read_options, read_table
+from wanneng.tables.table import Table
+
+EXCEL = (
+    '编号,评论,日期\r\n1,"质量太差，\r\n要求""退款""",2026/1/2\r\n2,"物流快, 包装好",2026/1/3\r\n3,,2026/1/4\r\n'
+)
+"""As Excel saves it: line breaks, commas and quotes inside of quotes."""
+DAY = dt.datetime(2026, 1, 2)  # noqa: DTZ001 - cells have no time zone
+TEXTS = ['质量太差，\r\n要求"退款"', "物流快, 包装好", ""]
+
+
+def read(tmp_path: Path, name: str, content: bytes | str, **options: Any) -> Table:
+    source = tmp_path / name
+    source.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_table(source, ReadOptions(**options))
+
+
+def texts(table: Table) -> list[str]:
+    return [row.text for row in table.rows]
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-8-sig", "utf-8", "utf-16"])
+def test_a_table_of_excel_has_a_header_and_cells_with_line_breaks(tmp_path: Path, encoding: str) -> None:
+    table = read(tmp_path, "reviews.csv", EXCEL.encode(encoding))
+    assert texts(table) == TEXTS
+    assert table.columns == ["编号", "评论", "日期"]
+    assert table.rows[1].cells == {"编号": "2", "评论": "物流快, 包装好", "日期": "2026/1/3"}
+    assert [row.error for row in table.rows] == [None, None, "the text is empty"]
+    assert "separated by commas; the first row is the header; texts are in column 2 (评论)" in table.description
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("t.tsv", "\t"), ("t.csv", "\t"), ("t.csv", ";")])
+def test_tabs_and_semicolons_separate_too(tmp_path: Path, name: str, delimiter: str) -> None:
+    lines = [delimiter.join(("编号", "内容")), *(delimiter.join((str(n), f"物流快, 包装好{n}")) for n in range(5))]
+    table = read(tmp_path, name, "\n".join(lines))
+    assert texts(table) == [f"物流快, 包装好{n}" for n in range(5)]
+
+
+def test_a_first_line_may_tell_the_delimiter(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "t.csv", "sep=;\r\nid;text\r\n1;a,b\r\n")) == ["a,b"]
+
+
+def test_commas_in_one_column_do_not_make_it_two(tmp_path: Path) -> None:
+    content = "text\n" + "\n".join(f'"第{n}个，a;b"' for n in range(9))
+    assert texts(read(tmp_path, "t.csv", content)) == [f"第{n}个，a;b" for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "expected"),
+    [
+        ("text,label", ["好,1"], True),
+        ("编号,客户留言", ["1,好"], True),
+        ("number,words", ["1,好", "2,坏"], True),
+        ("1,这个手机不错", ["2,坏"], False),
+        ("手机不错,满意", ["坏,不满意"], False),
+    ],
+)
+def test_a_header_is_recognized(tmp_path: Path, first: str, rows: list[str], expected: bool) -> None:
+    table = read(tmp_path, "t.csv", "\n".join([first, *rows]), text_column="2")
+    assert len(table.rows) == len(rows) + (0 if expected else 1)
+    assert (f"the first row is {'the header' if expected else 'no header'}") in table.description
+
+
+def test_a_header_and_the_column_may_be_told(tmp_path: Path) -> None:
+    content = "甲,乙\n丙,丁\n"
+    assert texts(read(tmp_path, "t.csv", content, text_column="乙")) == ["丁"]
+    assert texts(read(tmp_path, "t.csv", content, text_column="1", header=False)) == ["甲", "丙"]
+    assert texts(read(tmp_path, "t.csv", content, text_column="1", header=True)) == ["丙"]
+
+
+def test_who_does_not_say_which_column_is_told_the_columns(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"--text-column .*: 1 \('甲'\), 2 \('乙'\)"):
+        read(tmp_path, "t.csv", "甲,乙\n丙,丁\n")
+    with pytest.raises(CommandError, match=r"no column '3'; the columns are 1 'id', 2 'name'"):
+        read(tmp_path, "t.csv", "id,name\n1,a\n", text_column="3")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('id,text\n1,好\n2,"没有', "record 3 begins a quoted cell that is never closed"),
+        ("", "has no rows"),
+        (b"\xd0\xcf\x11\xe0 old", "a file of old Excel or Word; save it as .xlsx or .csv"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_a_sentence(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        read(tmp_path, "t.csv", content)
+
+
+def test_a_cell_with_bad_bytes_is_its_rows_error(tmp_path: Path) -> None:
+    rows = [f"{n},第{n}个手机质量太差" for n in range(9)]
+    content = "\n".join(["id,text", *rows]).encode("gb18030").replace("第4个".encode("gb18030"), b"\xff")
+    table = read(tmp_path, "t.csv", content)
+    assert [row.number for row in table.rows if row.error] == [6]
+    assert table.rows[4].error == "the text is not GB18030"
+
+
+def test_a_workbook_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (
+        ("编号", "评论", "日期"),
+        (1, "要求\n退款", DAY),
+        (2.5, 12.0, None),
+        (None,),
+    ):
+        book.active.append(row)
+    book.create_sheet("另一张").append(["只有一列"])
+    book.save(tmp_path / "book.xlsx")
+    for name in ("book.xlsx", "renamed.csv"):
+        table = read(tmp_path, name, (tmp_path / "book.xlsx").read_bytes())
+        assert texts(table) == ["要求\n退款", "12"]
+        assert table.rows[0].cells["日期"] == DAY
+        assert table.description.startswith(
+            "sheet 'Sheet'; the first row is the header; texts are in column 2 (评论)"
+        )
+    other = read_table(tmp_path / "book.xlsx", ReadOptions(sheet="另一张"))
+    assert texts(other) == ["只有一列"]
+    with pytest.raises(CommandError, match=r"no sheet 'x'; its sheets are \['Sheet', '另一张'\]"):
+        read_table(tmp_path / "book.xlsx", ReadOptions(sheet="x"))
+
+
+def test_a_workbook_that_is_cut_short_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"cannot be read as \.xlsx"):
+        read(tmp_path, "t.xlsx", b"PK\x03\x04 no more")
+
+
+def test_lines_of_json_have_their_own_errors(tmp_path: Path) -> None:
+    lines = [
+        b"\xef\xbb\xbf" + '{"text": "好", "id": 1}'.encode(),
+        '{"text": "一行\u2028还是那一行\\u0000"}'.encode(),
+        b"{nonsense",
+        b'{"text": "\\ud83d"}',
+        b"",
+        '"只有文本"'.encode(),
+        b'{"id": 7}',
+        b"[1]",
+        b'{"text": "\xff"}',
+        b'{"text": " "}',
+    ]
+    table = read(tmp_path, "t.jsonl", b"\r\n".join(lines))
+    good = {1: "好", 2: "一行\u2028还是那一行\0", 6: "只有文本"}
+    assert {row.number: row.text for row in table.rows if row.error is None} == good
+    errors = {row.number: row.error for row in table.rows if row.error is not None}
+    assert set(errors) == {3, 4, 7, 8, 9, 10}
+    assert "surrogates" in str(errors[4])
+    assert errors[7] == "'text' is not a text"
+
+
+def test_a_field_of_json_lines_may_be_named(tmp_path: Path) -> None:
+    content = '{"a": "x", "b": "y"}\n'
+    assert texts(read(tmp_path, "t.jsonl", content, text_column="b")) == ["y"]
+    with pytest.raises(CommandError, match=r"--text-column .*: 1 'a', 2 'b'"):
+        read(tmp_path, "t.jsonl", content)
+
+
+def test_plain_lines_end_at_line_feeds_and_empty_ones_do_not_count(tmp_path: Path) -> None:
+    table = read(tmp_path, "t.txt", "\ufeff要求退款\r\n\n一行\u2028还是\x85那\x0b一行\n".encode())
+    assert [(row.number, row.text) for row in table.rows] == [(1, "要求退款"), (3, "一行\u2028还是\x85那\x0b一行")]
+
+
+def test_a_format_that_is_none_is_refused() -> None:
+    with pytest.raises(CommandError, match="csv, tsv, xlsx, jsonl, txt are known"):
+        read_options("pdf", None, None, None, None)
+    assert read_options("csv", None, None, None, None).format == "csv"
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"t\.csv cannot be read: No such file"):
+        read_table(tmp_path / "t.csv")

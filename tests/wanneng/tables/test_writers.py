@@ -1,0 +1,156 @@
+"""The same table with the answers beside, in each format, and the journal of an interrupted run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from wanneng.errors import CommandError
+from wanneng.tables.excel import MAX_ROWS
+from wanneng.tables.journal import Journal
+from wanneng.tables.table import Row, Table
+from wanneng.tables.writers import check_target, write_table
+
+CELLS: list[dict[str, Any]] = [
+    {"id": "1", "text": "要求\n退款"},
+    {"id": "2", "text": "=1+1"},
+    {"id": "3", "text": ""},
+]
+ANSWERS: dict[int, dict[str, Any]] = {
+    2: {"labels": ["咨询", "投诉"], "scores": [0.75, 0.25], "truncated": False, "entailment": [0.5, 0.1]},
+    3: {"error": "the text is empty"},
+}
+EXPECTED: list[list[Any]] = [
+    [
+        "id",
+        "text",
+        "best_label",
+        "best_score",
+        "投诉",
+        "咨询",
+        "entailment_投诉",
+        "entailment_咨询",
+        "truncated",
+        "error",
+    ],
+    ["1", "要求\n退款", "咨询", 0.75, 0.25, 0.75, 0.1, 0.5, False, ""],
+    ["2", "=1+1", "", None, None, None, None, None, None, "the text is empty"],
+    ["3", "", "", None, None, None, None, None, None, ""],
+]
+
+
+def table(cells: list[dict[str, Any]] = CELLS, *, is_spreadsheet: bool = True) -> Table:
+    rows = [Row(number, row, row["text"]) for number, row in enumerate(cells, 2)]
+    return Table(list(cells[0]), rows, "", is_spreadsheet)
+
+
+def written(target: Path, of: Table) -> Path:
+    write_table(target, of, ANSWERS, ["投诉", "咨询"])
+    assert [path.name for path in target.parent.iterdir()] == [target.name], "nothing else is left"
+    return target
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("out.csv", ","), ("out.tsv", "\t")])
+def test_csv_begins_with_a_mark_for_excel(tmp_path: Path, name: str, delimiter: str) -> None:
+    target = written(tmp_path / name, table())
+    assert target.read_bytes().startswith(b"\xef\xbb\xbf")
+    with target.open(encoding="utf-8-sig", newline="") as file:
+        records = list(csv.reader(file, delimiter=delimiter))
+    assert records == [
+        ["" if cell is None else str(cell).replace("False", "FALSE") for cell in row] for row in EXPECTED
+    ]
+
+
+def test_a_text_that_was_in_no_spreadsheet_does_not_become_a_formula(tmp_path: Path) -> None:
+    assert "\r\n2,'=1+1," in written(tmp_path / "out.csv", table(is_spreadsheet=False)).read_bytes().decode()
+
+
+def test_a_sheet_has_numbers_and_texts_that_excel_does_not_compute(tmp_path: Path) -> None:
+    sheet: Any = openpyxl.load_workbook(written(tmp_path / "out.xlsx", table()))["wanneng"]
+    assert [[cell.value for cell in row] for row in sheet.rows] == [
+        [cell if cell != "" else None for cell in row] for row in EXPECTED
+    ]
+    assert sheet["B3"].data_type == "s"
+
+
+def test_a_sheet_takes_what_xml_forbids(tmp_path: Path) -> None:
+    cells = [{"id": "1", "text": "a\x00b\ud800c" + "长" * 40_000}]
+    sheet: Any = openpyxl.load_workbook(written(tmp_path / "out.xlsx", table(cells)))["wanneng"]
+    assert sheet["B2"].value == "a\ufffdb\ufffdc" + "长" * (32_767 - 5)
+
+
+def test_json_lines_have_the_cells_and_the_answer(tmp_path: Path) -> None:
+    lines = written(tmp_path / "out.jsonl", table()).read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line) for line in lines[:-1]] == [
+        CELLS[0] | ANSWERS[2],
+        CELLS[1] | ANSWERS[3],
+        CELLS[2],
+    ]
+
+
+def test_columns_of_the_same_name_stay_apart(tmp_path: Path) -> None:
+    cells = [{"text": "x", "error": "theirs", "best_label": "theirs", "labels": "theirs"}]
+    header = written(tmp_path / "out.csv", table(cells)).read_text(encoding="utf-8-sig").splitlines()[0]
+    assert header.split(",") == [
+        *("text", "error", "best_label", "labels", "best_label_2", "best_score", "投诉", "咨询"),
+        *("entailment_投诉", "entailment_咨询", "truncated", "error_2"),
+    ]
+    (tmp_path / "out.csv").unlink()
+    line = json.loads(written(tmp_path / "out.jsonl", table(cells)).read_text(encoding="utf-8"))
+    assert (line["labels"], line["labels_2"]) == ("theirs", ["咨询", "投诉"])
+
+
+def test_none_of_these_has_no_best_label(tmp_path: Path) -> None:
+    answers = {2: ANSWERS[2] | {"none_of_these": True}}
+    write_table(tmp_path / "out.csv", table(), answers, [])
+    second = (tmp_path / "out.csv").read_bytes().decode("utf-8-sig").split("\r\n")[1]
+    assert second.endswith('",,0.75,0.75,0.25,0.5,0.1,FALSE,TRUE,')
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("out.doc", r"none of the endings \.csv"), ("missing/out.csv", "there is no folder")]
+)
+def test_what_cannot_be_written_is_refused_before_anything_is_asked(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    with pytest.raises(CommandError, match=message):
+        check_target(tmp_path / name, table())
+
+
+def test_more_rows_than_a_sheet_has_are_refused(tmp_path: Path) -> None:
+    many = Table(["text"], [Row(1, {"text": "x"}, "x")] * MAX_ROWS, "", is_spreadsheet=False)
+    with pytest.raises(CommandError, match=r"choose an --output that ends in \.csv"):
+        check_target(tmp_path / "out.xlsx", many)
+    check_target(tmp_path / "out.csv", many)
+
+
+def test_a_journal_goes_on_where_it_was_even_after_half_a_line(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    with Journal(target, {"body": 1}) as journal:
+        journal.add(1, {"labels": ["投诉"]})
+        journal.note("batch_id", "b")
+    path = tmp_path / "out.csv.partial"
+    path.write_bytes(path.read_bytes() + b'{"row": 2, "ans')
+    with Journal(target, {"body": 1}) as journal:
+        assert (journal.answers, journal.notes) == ({1: {"labels": ["投诉"]}}, {"batch_id": "b"})
+        journal.add(2, {})
+    with Journal(target, {"body": 1}) as journal:
+        assert list(journal.answers) == [1, 2]
+        journal.remove()
+    assert not path.exists()
+
+
+def test_a_journal_of_another_run_or_another_process_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    with Journal(target, {"body": 1}), pytest.raises(CommandError, match="another command is writing"):
+        Journal(target, {"body": 1}).__enter__()
+    with pytest.raises(CommandError, match="another input or other options"):
+        Journal(target, {"body": 2}).__enter__()
+    (tmp_path / "out.csv.partial").write_bytes(b"theirs\n")
+    with pytest.raises(CommandError, match="not what an interrupted command leaves"):
+        Journal(target, {"body": 2}).__enter__()

@@ -1,0 +1,96 @@
+"""Sheets of Excel's .xlsx, with openpyxl, which is installed with `wanneng[tables]`."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from wanneng.errors import CommandError
+from wanneng.tables.cells import as_text
+
+MAX_ROWS, MAX_CELL_CHARACTERS = 1_048_576, 32_767
+"""Of Excel (https://support.microsoft.com, "Excel specifications and limits")."""
+NATIVE = (bool, int, float, datetime, date, time)
+FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""In XML 1.0."""
+
+
+def is_workbook(content: bytes) -> bool:
+    """Whatever the file is called."""
+    if not content.startswith(b"PK\x03\x04"):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
+def read_sheet(source: Path, content: bytes, sheet: str | None) -> tuple[str, list[list[Any]]]:
+    """The name and the rows of `sheet`, by default of the one that was open last."""
+    openpyxl = _openpyxl()
+    try:
+        with warnings.catch_warnings():
+            # Of what this reads none is lost: styles, charts and the like.
+            warnings.simplefilter("ignore")
+            workbook = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+            if sheet is not None and sheet not in workbook.sheetnames:
+                raise CommandError(f"{source} has no sheet {sheet!r}; its sheets are {workbook.sheetnames}")
+            chosen = workbook[sheet] if sheet is not None else workbook.active
+            chosen.reset_dimensions()
+            records = [_without_tail(row) for row in chosen.iter_rows(values_only=True)]
+    except CommandError:
+        raise
+    except Exception as error:  # noqa: BLE001 - openpyxl raises what its parts do
+        raise CommandError(f"{source} cannot be read as .xlsx: {error or type(error).__name__}") from None
+    while records and not records[-1]:
+        records.pop()
+    return chosen.title, records
+
+
+def check_rows(count: int) -> None:
+    """`CommandError` where a sheet cannot have so many, or cannot be written at all."""
+    _openpyxl()
+    if count > MAX_ROWS:
+        raise CommandError(f"{count} rows; a sheet of Excel has {MAX_ROWS}: choose an --output that ends in .csv")
+
+
+def write_sheet(target: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Every text as a text, whatever it begins with; too long a text is cut to what Excel takes."""
+    openpyxl = _openpyxl()
+    workbook = openpyxl.Workbook(write_only=True)
+    sheet = workbook.create_sheet("wanneng")
+    for row in rows:
+        sheet.append([_cell(openpyxl, sheet, value) for value in row])
+    workbook.save(target)
+
+
+def _cell(openpyxl: Any, sheet: Any, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value if isinstance(value, NATIVE) or value is None else as_text(value)
+    cell = openpyxl.cell.WriteOnlyCell(sheet)
+    # As a string: Excel would compute what begins with "=".
+    cell._value, cell.data_type = FORBIDDEN.sub("\ufffd", value)[:MAX_CELL_CHARACTERS], "s"  # noqa: SLF001
+    return cell
+
+
+def _without_tail(row: Sequence[Any]) -> list[Any]:
+    """Without the empty cells at its end, which may be thousands."""
+    cells = list(row)
+    while cells and cells[-1] is None:
+        cells.pop()
+    return cells
+
+
+def _openpyxl() -> Any:
+    try:
+        import openpyxl  # noqa: PLC0415 - an extra, which the other formats do without
+    except ModuleNotFoundError:
+        raise CommandError("Excel files need openpyxl: pip install 'wanneng[tables]', or save as .csv") from None
+    return openpyxl

@@ -1,0 +1,152 @@
+"""Files become tables: CSV and its like, Excel, JSON lines, and lines of text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wanneng.errors import CommandError
+from wanneng.tables import excel
+from wanneng.tables.cells import as_text
+from wanneng.tables.delimited import NAMES, read_records
+from wanneng.tables.encodings import Decoded, decode, is_malformed
+from wanneng.tables.files import read_bytes, split_lines
+from wanneng.tables.table import Row, Table, choose_column, has_header, unique
+
+Format = Literal["csv", "tsv", "xlsx", "jsonl", "txt"]
+FORMATS: dict[str, Format] = {"csv": "csv", "tsv": "tsv", "xlsx": "xlsx", "jsonl": "jsonl", "txt": "txt"}
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".xlsm": "xlsx"}
+SUFFIXES |= {".jsonl": "jsonl", ".ndjson": "jsonl"}
+OFFICE = {b"\xd0\xcf\x11\xe0": "a file of old Excel or Word", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive"}
+EMPTY = "the text is empty"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user says of the file; None: what it looks like."""
+
+    format: Format | None = None
+    encoding: str | None = None
+    text_column: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+
+
+def read_options(
+    format_: str | None, encoding: str | None, text_column: str | None, header: bool | None, sheet: str | None
+) -> ReadOptions:
+    """As flags give them; `CommandError` for a format that is none."""
+    if format_ is not None and format_ not in FORMATS:
+        raise CommandError(f"--format is {format_!r}; {', '.join(FORMATS)} are known")
+    return ReadOptions(FORMATS[format_] if format_ else None, encoding, text_column, header, sheet)
+
+
+def read_table(source: Path, options: ReadOptions = ReadOptions()) -> Table:
+    """`-` is standard input. `CommandError` says what cannot be read, and how to say what is meant."""
+    content = read_bytes(source)
+    format_ = options.format or SUFFIXES.get(source.suffix.lower(), "txt")
+    if excel.is_workbook(content):
+        format_ = "xlsx"
+    if format_ == "xlsx":
+        sheet, records = excel.read_sheet(source, content, options.sheet)
+        return _table(source, records, options, f"sheet {sheet!r}")
+    for magic, kind in OFFICE.items():
+        if content.startswith(magic):
+            raise CommandError(f"{source} is {kind}; save it as .xlsx or .csv")
+    try:
+        decoded = decode(content, options.encoding)
+    except CommandError as error:
+        raise CommandError(f"{source} cannot be read: {error}") from None
+    if format_ == "jsonl":
+        return _json_lines(source, decoded, options)
+    if format_ == "txt":
+        return _lines(decoded)
+    try:
+        delimiter, csv_records = read_records(decoded.text, "\t" if format_ == "tsv" else None)
+    except CommandError as error:
+        raise CommandError(f"{source} cannot be read: {error}") from None
+    described = f"{decoded.encoding}, separated by {NAMES[delimiter]}"
+    return _table(source, csv_records, options, described, decoded.encoding)
+
+
+def _table(
+    source: Path, records: list[list[Any]], options: ReadOptions, described: str, encoding: str = ""
+) -> Table:
+    texts = [[as_text(cell) for cell in record] for record in records]
+    if not any(any(record) for record in texts):
+        raise CommandError(f"{source} has no rows")
+    header = has_header(texts, options.text_column) if options.header is None else options.header
+    width = max(map(len, texts))
+    given = [name.strip() for name in texts[0]] if header else []
+    columns = unique([*given, *[""] * (width - len(given))])
+    try:
+        column = choose_column(columns, options.text_column, () if header else texts[0])
+    except CommandError as error:
+        raise CommandError(f"{source}: {error}") from None
+    rows = []
+    for number, (record, cells) in enumerate(zip(records, texts, strict=True), 1):
+        if header and number == 1:
+            continue
+        text = cells[column] if column < len(cells) else ""
+        problem = _problem_of(text, encoding) if any(cells) else None
+        rows.append(Row(number, dict(zip(columns, record, strict=False)), text, problem))
+    told = f"the first row is {'the header' if header else 'no header'}; texts are in column {column + 1}"
+    named = f" ({columns[column]})" if header else ""
+    return Table(columns, rows, f"{described}; {told}{named}; {len(rows)} rows", is_spreadsheet=True)
+
+
+def _lines(decoded: Decoded) -> Table:
+    rows = [
+        Row(number, {"text": line}, line, _problem_of(line, decoded.encoding))
+        for number, line in enumerate(split_lines(decoded.text), 1)
+        if line.strip()
+    ]
+    return Table(["text"], rows, f"{decoded.encoding}; {len(rows)} lines of text", is_spreadsheet=False)
+
+
+def _problem_of(text: str, encoding: str) -> str | None:
+    if not text.strip():
+        return EMPTY
+    return f"the text is not {encoding}" if is_malformed(text) else None
+
+
+def _json_lines(source: Path, decoded: Decoded, options: ReadOptions) -> Table:
+    parsed = [
+        (number, *_json_line(line, decoded.encoding))
+        for number, line in enumerate(split_lines(decoded.text), 1)
+        if line.strip()
+    ]
+    columns = list(dict.fromkeys(name for _, cells, _ in parsed for name in cells))
+    if not columns:
+        problem = next((error for _, _, error in parsed if error), "it has no lines")
+        raise CommandError(f"{source} cannot be read as JSON lines: {problem}")
+    try:
+        column = columns[choose_column(columns, options.text_column)]
+    except CommandError as error:
+        raise CommandError(f"{source}: {error}") from None
+    rows = []
+    for number, cells, unreadable in parsed:
+        text = cells.get(column)
+        wrong = _problem_of(text, decoded.encoding) if isinstance(text, str) else f"{column!r} is not a text"
+        rows.append(Row(number, cells, as_text(text), unreadable or wrong))
+    told = f"{decoded.encoding}; texts are in the field {column!r}; {len(rows)} lines of JSON"
+    return Table(columns, rows, told, is_spreadsheet=False)
+
+
+def _json_line(line: str, encoding: str) -> tuple[dict[str, Any], str | None]:
+    """The line's fields, or what is wrong with it. A string alone is the field `text`."""
+    if is_malformed(line):
+        return {}, f"the line is not {encoding}"
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {}, f"the line is not JSON: {error}"
+    if isinstance(value, str):
+        value = {"text": value}
+    if not isinstance(value, dict):
+        return {}, "the line is neither an object nor a string"
+    if any(isinstance(cell, str) and is_malformed(cell) for cell in value.values()):
+        return {}, "the line has characters that are no Unicode (lone surrogates)"
+    return value, None

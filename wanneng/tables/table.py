@@ -1,0 +1,107 @@
+"""A table of texts: its rows, its columns, which of them holds the texts, and whether its first row names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wanneng.errors import CommandError
+
+TEXT_NAME = re.compile(
+    r"text|texts|content|sentence|comment|review|message|feedback|question|body|query"
+    r"|\w{0,6}(文本|内容|评论|评价|留言|反馈|描述|正文|原文|诉求|句子|问题|弹幕)(内容|文本|描述)?",
+    re.IGNORECASE,
+)
+"""What people call the column of the texts."""
+OTHER_NAME = re.compile(
+    r"id|no|label|labels|date|time|name|title|url|score|star|stars|user|source|category"
+    r"|序号|编号|日期|时间|标签|类别|分类|用户|姓名|标题|来源|评分|星级|订单号|\w{1,4}(编号|日期|时间|名称)",
+    re.IGNORECASE,
+)
+"""And other columns."""
+NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?%?")
+ROWS_THAT_TELL = 100
+MAX_CHARACTERS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the file, and its text."""
+
+    number: int
+    """From 1: of the row among the table's, of the line in a file of lines."""
+    cells: Mapping[str, Any]
+    text: str
+    error: str | None = None
+    """Why it has no text that could be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    description: str
+    """What the file was taken for."""
+    is_spreadsheet: bool
+    """Its cells were in a spreadsheet before."""
+
+
+def choose_column(names: Sequence[str], wanted: str | None, samples: Sequence[str] = ()) -> int:
+    """Of the texts: by name or by number, from 1. `CommandError` lists the columns.
+
+    Without `wanted`, the only column, or the one that is called what people call texts.
+    """
+    if wanted is not None:
+        if wanted in names:
+            return names.index(wanted)
+        if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(names):
+            return int(wanted) - 1
+        raise CommandError(f"there is no column {wanted!r}; the columns are {_listed(names, samples)}")
+    if len(names) == 1:
+        return 0
+    called = [position for position, name in enumerate(names) if TEXT_NAME.fullmatch(name.strip())]
+    if called:
+        return called[0]
+    raise CommandError(f"say with --text-column which column holds the texts: {_listed(names, samples)}")
+
+
+def has_header(records: Sequence[Sequence[str]], wanted: str | None) -> bool:
+    """Whether the first row names the columns, as far as the rows tell."""
+    first = [cell.strip() for cell in records[0]]
+    if wanted is not None and wanted in first:
+        return True
+    if len(set(first)) < len(first) or "" in first:
+        return False
+    if any(TEXT_NAME.fullmatch(name) or OTHER_NAME.fullmatch(name) for name in first):
+        return True
+    below = records[1:ROWS_THAT_TELL]
+    columns = [[row[position].strip() for row in below if position < len(row)] for position in range(len(first))]
+    return any(
+        not NUMBER.fullmatch(name) and any(column) and all(NUMBER.fullmatch(cell) for cell in column if cell)
+        for name, column in zip(first, columns, strict=True)
+    )
+
+
+def unique(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """The names, those that are empty or there already with a number behind them."""
+    seen = set(taken)
+    chosen = []
+    for position, name in enumerate(names, 1):
+        candidate, number = name or f"column_{position}", 2
+        while candidate in seen:
+            candidate, number = f"{name or 'column'}_{number}", number + 1
+        seen.add(candidate)
+        chosen.append(candidate)
+    return chosen
+
+
+def _listed(names: Sequence[str], samples: Sequence[str]) -> str:
+    shown = [f"{position} {name!r}" for position, name in enumerate(names, 1)]
+    if samples:
+        cut = [
+            text if len(text) <= MAX_CHARACTERS_SHOWN else text[:MAX_CHARACTERS_SHOWN] + "…" for text in samples
+        ]
+        shown = [f"{position} ({text!r})" for position, text in enumerate(cut, 1)]
+    return ", ".join(shown)

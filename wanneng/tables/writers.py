@@ -1,0 +1,85 @@
+"""A table with its answers beside, as CSV that Excel opens, .xlsx or JSON lines; it appears when it is whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from wanneng.errors import CommandError
+from wanneng.tables import excel
+from wanneng.tables.answers import Answer, AnswerColumns
+from wanneng.tables.cells import as_json, as_text
+from wanneng.tables.table import Row, Table, unique
+
+FORMATS = (".csv", ".tsv", ".xlsx", ".jsonl", ".ndjson")
+FORMULA = re.compile(r"[=+\-@\t\r]")
+"""What a spreadsheet would compute, at the beginning of a cell."""
+
+
+def check_target(target: Path, table: Table) -> None:
+    """`CommandError` for what would only show once all answers are there."""
+    suffix = target.suffix.lower()
+    if suffix not in FORMATS:
+        raise CommandError(f"{target} has none of the endings {', '.join(FORMATS)}, which say how it is written")
+    if not target.parent.is_dir() or target.is_dir():
+        raise CommandError(f"{target} cannot be written: there is no folder {target.parent}, or it is one itself")
+    if suffix == ".xlsx":
+        excel.check_rows(len(table.rows) + 1)
+
+
+def write_table(target: Path, table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> None:
+    """`answers` by the numbers of their rows; `labels` in the order in which they were asked for."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        if target.suffix.lower() in (".jsonl", ".ndjson"):
+            _write_json_lines(partial, table, answers)
+        elif target.suffix.lower() == ".xlsx":
+            excel.write_sheet(partial, _records(table, answers, labels))
+        else:
+            _write_delimited(partial, table, _records(table, answers, labels), target.suffix.lower())
+        partial.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def json_record(row: Row, answer: Answer) -> dict[str, Any]:
+    """The row's cells and its answer's fields, which get other names where the row has theirs."""
+    names = unique(list(answer), list(row.cells))
+    cells = {name: as_json(cell) for name, cell in row.cells.items()}
+    return cells | dict(zip(names, answer.values(), strict=True))
+
+
+def _write_json_lines(target: Path, table: Table, answers: Mapping[int, Answer]) -> None:
+    with target.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+        for row in table.rows:
+            file.write(json.dumps(json_record(row, answers.get(row.number, {})), ensure_ascii=False) + "\n")
+
+
+def _write_delimited(target: Path, table: Table, records: Iterator[list[Any]], suffix: str) -> None:
+    # With a byte order mark: without one, Excel takes UTF-8 for the locale's encoding.
+    with target.open("w", encoding="utf-8-sig", errors="replace", newline="") as file:
+        writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",")
+        for record in records:
+            texts = [as_text(cell) for cell in record]
+            # A spreadsheet's own cells stay as they are; a text that was in none must not become a formula.
+            writer.writerow(texts if table.is_spreadsheet else [_inert(text) for text in texts])
+
+
+def _records(table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> Iterator[list[Any]]:
+    """The header, and each row with its answer."""
+    added = AnswerColumns(answers.values(), labels, table.columns)
+    yield [*table.columns, *added.names]
+    for row in table.rows:
+        cells = (row.cells.get(column) for column in table.columns)
+        yield [*cells, *added.cells(answers.get(row.number, {}))]
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if FORMULA.match(text) else text
