@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env env serve-env lock
+.PHONY: help test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env clients-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -16,7 +16,7 @@ serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 
-test: env engine-env ## run every test; those of engine/ and training/ in their own environment
+test: env engine-env clients-env ## run every test; those of engine/ and training/ in their own environment
 	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster
 	$(ENGINE) -m pytest tests/engine tests/training
 
@@ -134,6 +134,10 @@ docs-env:
 engine-env:
 	@sh requirements/environment.sh .venv-engine requirements/engine.txt
 
+# Uncompiled, for the tests import a fraction of it.
+clients-env:
+	@PIP_COMPILE=0 sh requirements/environment.sh .venv-clients requirements/clients.txt
+
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
@@ -146,3 +150,4 @@ lock: ## choose package versions anew (needs uv)
 	$(COMPILE) pyproject.toml --extra engine --group build --group test -o requirements/engine.txt
 	$(COMPILE) --group sbom -o requirements/sbom.txt
 	$(COMPILE) --group build --group docs -o requirements/docs.txt
+	$(COMPILE) --group build --group clients -o requirements/clients.txt
