@@ -61,6 +61,7 @@ from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.operations import routes_of
 from web.problems import Problems
+from web.root_path import RootPath
 from web.same_user import SameUserTransport, aiohttp_transport
 from web.server import Draining
 from web.tracing import Tracing
@@ -200,8 +201,11 @@ def create_app(
 
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     internal_port = InternalPort(settings.internal_port, INTERNAL_PATHS) if settings.internal_port else None
+    root_path = RootPath(settings.root_path) if settings.root_path else None
+    if root_path is not None and any(route.path.startswith(f"{root_path.prefix}/") for route in routes):
+        raise SettingsError(f"WANNENG_ROOT_PATH is {root_path.prefix}, where the gateway has paths of its own")
     return Middleware(
-        router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext, internal_port
+        router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext, internal_port, root_path
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import structs
+from msgspec import Meta, structs
 
 from web import settings as server_settings
 from web.settings import (
@@ -23,6 +24,9 @@ from web.settings import (
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
 
+RootPath = Annotated[str, Meta(pattern="^(/[A-Za-z0-9._~-]+)+$")]
+
+
 class Settings(ServerSettings, frozen=True, kw_only=True):
     """Each field is the variable `WANNENG_<FIELD>`."""
 
@@ -30,6 +34,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Address of the gateway; on any other than loopback, callers need a key."""
     port: Port = 8080
     """Port of the gateway."""
+    root_path: RootPath = ""
+    """Path under which a proxy serves the gateway, such as `/nlp`, whether or not the proxy removes it; empty:
+    `/`."""
     internal_port: PortOrNone = 0
     """Port for `/metrics` and `/v1/tenants`, which then no other serves; 0: one port for all."""
     triton_url: Text = "http://127.0.0.1:8000"

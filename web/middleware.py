@@ -20,6 +20,7 @@ from stores.errors import ServiceError
 from web.internal_port import InternalPort
 from web.problems import Problems
 from web.request_context import RequestContext
+from web.root_path import RootPath
 from web.server import CLOSE, Draining
 from web.tracing import TRACEPARENT, Tracing
 
@@ -54,6 +55,7 @@ class Middleware:
         problems: Problems,
         context_type: type[RequestContext] = RequestContext,
         internal_port: InternalPort | None = None,
+        root_path: RootPath | None = None,
     ) -> None:
         self.router = router
         self._recorder = recorder
@@ -62,6 +64,7 @@ class Middleware:
         self._problems = problems
         self._context_type = context_type
         self._internal_port = internal_port
+        self._root_path = root_path
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
@@ -71,6 +74,8 @@ class Middleware:
         if scope["type"] != "http":
             await self.router(scope, receive, send)
             return
+        if self._root_path is not None:
+            self._root_path.enter(scope)
         request_id, traceparent = _caller_headers(scope)
         context = scope["context"] = self._context_type(
             request_id or uuid.uuid4().hex, scope["method"], self._route(scope["path"])
@@ -103,6 +108,8 @@ class Middleware:
         try:
             if self._internal_port is not None and not self._internal_port.serves(scope):
                 raise HTTPException(404)
+            if self._root_path is not None:
+                self._root_path.check_end(scope)
             # A path without parameters needs no search through all routes.
             await self._direct.get((scope["method"], scope["path"]), self.router)(scope, receive, send)
             return

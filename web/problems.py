@@ -77,7 +77,7 @@ def _document(status: int, title: str, code: str, detail: str, request: Request)
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": request.scope.get("root_path", "") + request.url.path,
         "code": code,
         "request_id": request.scope["context"].request_id,
     }

@@ -20,7 +20,8 @@ from web.paging import PARAMETERS, page_request
 from web.responses import json_response
 
 SETS, SET = "/v1/label-sets", "/v1/label-sets/{name}"
-ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
+ETAG = re.compile(r'(?:W/)?"([1-9][0-9]{0,8})(?:[-;]{1,2}(?:gzip|br|deflate|zstd))?"')
+"""A proxy that compresses answers makes an ETag weak, or names the encoding in it."""
 IF_MATCH = header("If-Match", "ETag of the version that the writer has read; without it, the set must not exist.")
 ETAG_HEADER = {"ETag": {"description": "Of this version, for `If-Match`.", "schema": {"type": "string"}}}
 EXAMPLE = {"labels": ["投诉", {"label": "咨询", "hypothesis": "用户在咨询问题"}, "建议"], "threshold": 0.3}

@@ -84,7 +84,7 @@ async function request(method, path, body, headers = {}, signal = undefined) {
   const allHeaders = { ...(body ? { "Content-Type": "application/json" } : {}), ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let response;
   try {
-    response = await fetch(path, { method, headers: allHeaders, body: body && JSON.stringify(body), signal });
+    response = await fetch(`.${path}`, { method, headers: allHeaders, body: body && JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new RequestError(translate("unreachable"));

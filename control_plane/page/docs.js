@@ -27,8 +27,8 @@ function operation(method, path, described, schemas) {
 async function render() {
   const section = document.getElementById("operations");
   try {
-    const response = await fetch("/openapi.json");
-    if (!response.ok) throw new Error(`/openapi.json: ${response.status}`);
+    const response = await fetch("openapi.json");
+    if (!response.ok) throw new Error(`openapi.json: ${response.status}`);
     const { paths, components } = await response.json();
     for (const [path, methods] of Object.entries(paths)) {
       for (const [method, described] of Object.entries(methods)) {

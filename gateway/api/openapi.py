@@ -46,7 +46,9 @@ class OpenApiEndpoint:
 
     def describe(self, apis: Apis) -> None:
         """The gateway's operations, this one included."""
-        self._own = document(apis, {**STATUSES, **GATEWAY_STATUSES})
+        root_path = self._settings.root_path
+        servers = {"servers": [{"url": root_path}]} if root_path else {}
+        self._own = document(apis, {**STATUSES, **GATEWAY_STATUSES}) | servers
         self._encoded = msgspec.json.encode(self._own)
 
     async def get(self, call: Call) -> Response:

@@ -41,6 +41,15 @@ async def test_a_put_creates_versions_that_stay() -> None:
         assert [(label_set["name"], label_set["version"]) for label_set in listed] == [("tickets", 2)]
 
 
+@pytest.mark.parametrize("etag", ['W/"1"', '"1-gzip"', 'W/"1-br"', '"1;gzip"', '"1--gzip"'])
+async def test_an_etag_that_a_compressing_proxy_has_changed_is_accepted(etag: str) -> None:
+    """nginx makes it weak, Apache and Jetty name the encoding."""
+    async with local() as client:
+        await put(client)
+        assert (await put(client, etag=etag)).status_code == 200
+        assert_problem(await put(client, etag=etag), 412, "precondition_failed")
+
+
 async def test_special_tokens_are_the_tenants_unless_the_set_says_it() -> None:
     async with local() as client:
         assert (await put(client)).json()["special_tokens"] is None
