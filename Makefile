@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env clients-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env clients-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -16,7 +16,7 @@ serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 
-test: env engine-env clients-env ## run every test; those of engine/ and training/ in their own environment
+test: env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment
 	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster
 	$(ENGINE) -m pytest tests/engine tests/training
 
@@ -115,6 +115,14 @@ docs: docs-env ## build the documentation site in build/site, in English and Chi
 	@! grep -rEl --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' build/site \
 		|| { echo "docs: these pages load something from another host" >&2; exit 1; }
 
+openapi: env ## write clients/openapi.json from the code
+	$(SERVE)/python clients/openapi.py
+
+clients: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+clients: env ## generate the clients in TypeScript and Go from clients/openapi.json, and build them
+	@cd clients/typescript && npm ci --silent --no-audit --no-fund && npm run --silent generate && npm run --silent build
+	@cd clients/go && go generate && go vet ./...
+
 docs-reference: env ## write the tables of docs/configuration.md, in English and Chinese, from the settings
 	$(SERVE)/python docs/reference.py
 
@@ -142,7 +150,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
 	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --group build -o requirements/serve.txt
-	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --extra loadtest --group build --group test --group lint -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --extra loadtest --group build --group languages --group test --group lint -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra gateway -o requirements/gateway.txt
 	$(COMPILE) pyproject.toml --extra loadtest -o requirements/loadtest.txt
 	$(COMPILE) pyproject.toml --extra triton --extra plans -o requirements/triton.txt

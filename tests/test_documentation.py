@@ -134,6 +134,13 @@ def test_the_tables_of_settings_are_what_the_code_says() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def test_the_openapi_document_is_what_the_code_says() -> None:
+    checked = subprocess.run(
+        [sys.executable, "clients/openapi.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_every_error_code_is_documented_with_its_status() -> None:
     documented = {
         CODE.findall(code)[0]: int(status)

@@ -74,6 +74,8 @@ def _precise(schema: Schema, components: dict[str, Schema]) -> Schema:
     precise = {key: _part(value, components) for key, value in schema.items()}
     if "enum" in precise and "type" not in precise:
         precise["type"] = "string"
+    if precise.get("type") == "number":
+        precise["format"] = "double"
     if precise.get("default", ...) is None:
         del precise["default"]
     match precise.get("anyOf"):

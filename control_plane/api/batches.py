@@ -40,7 +40,7 @@ class BatchEndpoints:
                 BatchBody,
                 answers=(BatchAnswer,),
                 parameters=(IDEMPOTENCY_KEY,),
-                errors=(404, 409),
+                errors=(409,),
                 id="createBatch",
             ),
             Operation(

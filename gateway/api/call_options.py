@@ -20,6 +20,7 @@ TIMEOUT = header(
     TIMEOUT_HEADER,
     "Seconds that the caller waits.",
     type="number",
+    format="double",
     minimum=MIN_TIMEOUT_S,
     maximum=MAX_TIMEOUT_S,
 )

@@ -29,6 +29,8 @@ class Body(Struct, forbid_unknown_fields=True):
     size: Size = "s"
     size_or_none: Size | None = None
     title: str = ""
+    share: float = 0.5
+    share_or_none: float | None = None
     count: int | None = None
     """How many; null: as many as there are."""
     when: Annotated[date | None, Meta(description="The day.")] = None
@@ -65,6 +67,8 @@ def test_each_kind_has_a_reference_and_each_struct_a_component() -> None:
         ("size", {"$ref": "#/components/schemas/Size", "default": "s"}),
         ("size_or_none", {"anyOf": [{"$ref": "#/components/schemas/Size"}, {"type": "null"}]}),
         ("title", {"type": "string", "default": ""}),
+        ("share", {"type": "number", "format": "double", "default": 0.5}),
+        ("share_or_none", {"type": ["number", "null"], "format": "double"}),
         ("count", {"type": ["integer", "null"], "description": "How many; null: as many as there are."}),
         ("when", {"type": ["string", "null"], "format": "date", "description": "The day."}),
         ("parts", {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Parts"}]}),
