@@ -40,8 +40,12 @@ class SecurePostgres:
 @contextmanager
 def secure_postgresql_server(folder: Path) -> Iterator[SecurePostgres]:
     with postgresql_server() as server:
-        authority, other = _authority(folder, "authority"), _authority(folder, "other")
-        _certificate(folder, server.data)
+        authority, other = make_authority(folder, "authority"), make_authority(folder, "other")
+        for path, name in zip(make_certificate(folder), ("server.crt", "server.key"), strict=True):
+            shutil.copy(path, server.data / name)
+            (server.data / name).chmod(0o600)
+            if os.geteuid() == 0:
+                shutil.chown(server.data / name, USER)
         _as_superuser(server, f"CREATE ROLE \"{ROLE}\" SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
         with (server.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
             settings.write("ssl = on\n")
@@ -62,7 +66,7 @@ def _as_superuser(server: PostgresServer, statement: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
-def _authority(folder: Path, name: str) -> Path:
+def make_authority(folder: Path, name: str) -> Path:
     certificate = folder / f"{name}.crt"
     _openssl(
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
@@ -71,8 +75,8 @@ def _authority(folder: Path, name: str) -> Path:
     return certificate
 
 
-def _certificate(folder: Path, data: Path) -> None:
-    """A server's, of `authority`, for its address."""
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A server's for 127.0.0.1, of the authority `authority` in `folder`; and its key."""
     request, extension = folder / "server.csr", folder / "server.ext"
     extension.write_text("subjectAltName = IP:127.0.0.1\n", encoding="ascii")
     _openssl(
@@ -84,11 +88,7 @@ def _certificate(folder: Path, data: Path) -> None:
         *("-CAkey", folder / "authority.key", "-CAcreateserial", "-extfile", extension),
         *("-out", folder / "server.crt"),
     )
-    for name in ("server.crt", "server.key"):
-        shutil.copy(folder / name, data / name)
-        (data / name).chmod(0o600)
-        if os.geteuid() == 0:
-            shutil.chown(data / name, USER)
+    return folder / "server.crt", folder / "server.key"
 
 
 def _openssl(*arguments: str | Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.options import err, say, showing
-from wanneng.settings import ServeSettings, load_settings
+from wanneng.settings import ServeSettings, is_proxied, load_settings
 from wanneng.text_io import escape_what_the_locale_lacks
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
@@ -160,9 +161,12 @@ def _say_ready(settings: ServeSettings, key: str | None) -> None:
         say(f"key of the local tenant ({asked}): {key}")
     say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
     header = f" -H 'Authorization: Bearer {key or 'KEY'}'" if settings.keys_needed else ""
+    # For whoever pastes it: curl sends the bytes of the terminal's encoding, through the proxy of the environment.
+    example = EXAMPLE if out.encoding.startswith("utf-8") else json.dumps(json.loads(EXAMPLE))
+    direct = " --noproxy '*'" if is_proxied(settings.url) else ""
     out.print(
-        f"curl -s {settings.url}/v1/classify{header} -H 'Content-Type: application/json' "
-        f"-d {shlex.quote(EXAMPLE)}",
+        f"curl -s{direct} {settings.url}/v1/classify{header} -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(example)}",
         markup=False,
         highlight=False,
         soft_wrap=True,

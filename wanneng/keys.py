@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from wanneng.client.connection import usable_key
 from wanneng.errors import CommandError
 from wanneng.settings import secret
+
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 KeyFile = Annotated[
     Path | None, typer.Option(help="File with the tenant's key; by default WANNENG_KEY has the key itself.")
@@ -34,11 +38,12 @@ def admin_key(file: Path | None) -> str | None:
 
 def _key(file: Path | None, variable: str) -> str | None:
     if file is None:
-        return secret(variable)
+        key = secret(variable)
+        return key and usable_key(key, variable)
     try:
-        key = file.read_text(encoding="utf-8").strip()
+        content = file.read_bytes()
+        # What PowerShell's `>` writes begins with a mark; so may UTF-8.
+        key = content.decode("utf-16" if content.startswith(UTF_16) else "utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"no key: {file} cannot be read ({error})") from None
-    if not key.isascii() or len(key.split()) != 1:
-        raise CommandError(f"no key: {file} must have one key and nothing else")
-    return key
+    return usable_key(key, str(file))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from wanneng.errors import StartError
 
@@ -18,6 +21,7 @@ OTHER_PYTHONS = frozenset({"PYTHONHOME", "PYTHONPATH"})
 """Set for another Python; they would put its packages in place of the installed ones."""
 KEYS, MIN_KEY_CHARACTERS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY"}), 32
 """Chosen at random, and long enough that nobody guesses them."""
+VISIBLE_ASCII = "[!-~]+"
 CONTROL_PLANE_HOST = "127.0.0.1"
 """Callers reach the control plane through the gateway alone."""
 
@@ -144,7 +148,14 @@ def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
 
 def secret(variable: str) -> str | None:
     """A secret of the environment; None: it is not there, or empty."""
-    return os.environ.get(variable) or None
+    return os.environ.get(variable, "").strip() or None
+
+
+def is_proxied(url: str) -> bool:
+    """Whether programs that follow the environment, as curl does, would send a request for `url` to a proxy."""
+    parts = urlsplit(url)
+    proxied = not {parts.scheme, "all"}.isdisjoint(getproxies())
+    return proxied and not proxy_bypass(parts.netloc)
 
 
 def nvidia_release(environment: Mapping[str, str] | None = None) -> str:
@@ -181,15 +192,22 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
 
 
 def _converted(name: str, value: object, kind: str) -> object:
+    # Secrets in files, and files of variables, end in a line end.
+    value = str(value).strip()
     if value == "":
         # An empty address would mean every interface of the machine.
         raise StartError(f"{name} is empty; give a value or leave it out")
     try:
-        converted = _CONVERTERS[kind](str(value))
+        converted = _CONVERTERS[kind](value)
     except (ValueError, KeyError):
         expected = "true or false" if kind == "bool" else "a number"
         raise StartError(f"{name} is {value!r}; {expected} is needed") from None
-    if name in KEYS and len(str(value)) < MIN_KEY_CHARACTERS:
+    if name in KEYS and not re.fullmatch(VISIBLE_ASCII, value):
+        raise StartError(
+            f"{name} has a character that no header can have; letters and digits are needed, as "
+            "`openssl rand -hex 32` makes them"
+        )
+    if name in KEYS and len(value) < MIN_KEY_CHARACTERS:
         raise StartError(
             f"{name} has fewer than {MIN_KEY_CHARACTERS} characters; `openssl rand -hex 32` makes one"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_origin
@@ -18,6 +19,8 @@ DATABASE_URL = "sqlite:///.state/wanneng.db"
 """A file below the working directory."""
 SECRETS = frozenset({"admin_key", "database_url", "redis_url", "internal_key"})
 """Fields that are shown nowhere."""
+KEYS, VISIBLE_ASCII = frozenset({"admin_key", "internal_key"}), "[!-~]+"
+"""Secrets that are sent in a header."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 PortOrNone = Annotated[int, Meta(ge=0, le=65_535)]
@@ -95,6 +98,11 @@ def load_settings(kind: type[_Settings], environment: Mapping[str, str] | None =
         if not text.strip():
             # An empty address would mean every interface of the machine.
             raise SettingsError(f"{variable} is empty; give it a value or unset it")
+        if field.name in KEYS and not re.fullmatch(VISIBLE_ASCII, text.strip()):
+            raise SettingsError(
+                f"{variable} has a character that no header can have; letters and digits are needed, as "
+                "`openssl rand -hex 32` makes them"
+            )
         try:
             values[field.name] = _convert(text.strip(), field.type)
         except msgspec.ValidationError as error:

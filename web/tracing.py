@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+import requests
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -18,6 +20,7 @@ from opentelemetry.trace import NoOpTracer, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from web.request_context import RequestContext
+from web.settings import is_loopback
 
 EXPORT_TIMEOUT_S = 5.0
 SERVER_ERROR = 500
@@ -33,7 +36,11 @@ class Tracing:
         self._tracer: Tracer = NoOpTracer()
         self._provider: TracerProvider | None = None
         if endpoint:
-            exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
+            session = requests.Session()
+            # A collector elsewhere may be behind the proxy of the environment, one of this machine never is.
+            session.trust_env = not is_loopback(urlsplit(endpoint).hostname or "")
+            url = f"{endpoint.rstrip('/')}/v1/traces"
+            exporter = OTLPSpanExporter(url, timeout=EXPORT_TIMEOUT_S, session=session)
         if exporter is not None:
             self._provider = TracerProvider(resource=Resource({"service.name": service}), shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -37,7 +37,7 @@ EXPOSE 8080 8081
 ENTRYPOINT ["python3", "-m"]
 CMD ["gateway"]
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
+    CMD ["python3", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8080/livez', timeout=2)"]
 # Last, so that builds of other commits reuse the layers.
 ARG VERSION=dev
 ARG REVISION=unknown

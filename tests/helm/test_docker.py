@@ -79,5 +79,18 @@ def test_everything_that_an_image_copies_is_in_the_build_context(dockerfile: str
         assert (ROOT / path).exists(), path
 
 
+def test_containers_have_dockers_options_of_a_tmpfs_also_with_podman() -> None:
+    for name, service in SERVICES.items():
+        assert service["tmpfs"] == ["/tmp:noexec,nosuid,nodev"], name
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "gateway.Dockerfile"])
+def test_health_checks_pass_by_a_proxy_of_the_containers_environment(name: str) -> None:
+    """Docker gives its own proxy's variables to each container."""
+    asked = [line for line in lines(DOCKER / name) if "urllib" in line]
+    assert asked
+    assert all("ProxyHandler({})" in line for line in asked)
+
+
 def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()

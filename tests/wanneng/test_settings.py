@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.settings import CHECKOUT, SECRETS, ServeSettings, inherited_environment, load_settings, nvidia_release
+from wanneng.settings import (
+    CHECKOUT,
+    SECRETS,
+    ServeSettings,
+    inherited_environment,
+    is_proxied,
+    load_settings,
+    nvidia_release,
+)
 
 
 def test_a_flag_outranks_the_environment_which_outranks_the_default() -> None:
@@ -75,3 +83,44 @@ def test_a_key_that_could_be_guessed_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(StartError, match=f"{name} has fewer than 32 characters") as error:
         load_settings({}, {name: "k" * 31})
     assert "kkk" not in str(error.value)
+
+
+def test_the_line_end_of_a_secret_is_no_part_of_it() -> None:
+    secret = "s" * 32
+    variables = {
+        "WANNENG_ADMIN_KEY": f"{secret}\r\n",
+        "WANNENG_DATABASE_URL": "postgresql://x/y\n",
+        "WANNENG_PORT": "80\r",
+    }
+    settings = load_settings({}, variables)
+    assert (settings.admin_key, settings.database_url, settings.port) == (secret, "postgresql://x/y", 80)
+
+
+@pytest.mark.parametrize("key", ["…" * 32, "a" * 31 + "é", "two words " * 5])
+def test_a_key_that_no_header_can_have_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(
+        StartError, match="WANNENG_INTERNAL_KEY has a character that no header can have"
+    ) as refusal:
+        load_settings({}, {"WANNENG_INTERNAL_KEY": key})
+    assert key not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxied"),
+    [
+        ({}, False),
+        ({"http_proxy": "http://proxy:3128"}, True),
+        ({"ALL_PROXY": "socks5://proxy"}, True),
+        ({"https_proxy": "http://proxy:3128"}, False),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "localhost,127.0.0.1"}, False),
+    ],
+)
+def test_what_curl_would_send_to_a_proxy(
+    variables: dict[str, str], proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        for variable in (name, name.upper()):
+            monkeypatch.delenv(variable, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert is_proxied("http://127.0.0.1:8080") is proxied

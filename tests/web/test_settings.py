@@ -88,3 +88,15 @@ def test_secrets_are_shown_nowhere() -> None:
     assert SECRET not in shown
     assert "hunter2" not in shown
     assert "port=8080" in shown
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_the_line_end_of_a_secret_is_no_part_of_it(end: str) -> None:
+    assert load_settings(Example, {"WANNENG_INTERNAL_KEY": SECRET + end}).internal_key == SECRET
+
+
+@pytest.mark.parametrize("key", ["…" * 32, "a" * 31 + "é", "two words " * 5, f"{SECRET}\n{SECRET}"])
+def test_a_key_that_no_header_can_have_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(SettingsError, match="WANNENG_INTERNAL_KEY has a character that no header") as refusal:
+        load_settings(Example, {"WANNENG_INTERNAL_KEY": key})
+    assert key not in str(refusal.value)

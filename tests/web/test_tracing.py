@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -63,3 +65,31 @@ async def test_without_a_collector_the_callers_trace_is_logged() -> None:
 async def test_an_invalid_traceparent_does_no_harm(given: bytes) -> None:
     async with control_plane() as client:
         assert (await client.get("/v1/files", headers=[*AS_LOCAL, (b"traceparent", given)])).status_code == 200
+
+
+def test_a_collector_of_this_machine_is_not_behind_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    received = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    collector = HTTPServer(("127.0.0.1", 0), Collector)
+    thread = Thread(target=collector.handle_request)
+    thread.start()
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    tracing = Tracing(f"http://127.0.0.1:{collector.server_port}")
+    with tracing.request(RequestContext("r", "GET"), None):
+        pass
+    tracing.close()
+    thread.join(10)
+    collector.server_close()
+    assert received == ["/v1/traces"]

@@ -53,6 +53,8 @@ MAX_CONCURRENT_CALLS = 4
 class Client:
     """Blocking, for any number of threads. `key` is a tenant's; the admin key where it is for `tenants`.
 
+    `proxy` is that of this client, such as `http://proxy:3128`; none of the environment is used. Certificates are
+    checked with the system's authorities, and those in SSL_CERT_FILE.
     A call waits as `Retry-After` says, `wait_s` in all, and meets other failures `attempts` times.
     """
 
@@ -64,11 +66,19 @@ class Client:
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
         wait_s: float = WAIT_S,
+        proxy: str | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = Transport(
-            url, key, timeout_s=timeout_s, attempts=attempts, wait_s=wait_s, transport=transport, sleep=sleep
+            url,
+            key,
+            timeout_s=timeout_s,
+            attempts=attempts,
+            wait_s=wait_s,
+            proxy=proxy,
+            transport=transport,
+            sleep=sleep,
         )
         self.label_sets = LabelSets(self._transport)
         self.batches = Batches(self._transport)
@@ -152,11 +162,19 @@ class AsyncClient:
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
         wait_s: float = WAIT_S,
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = AsyncTransport(
-            url, key, timeout_s=timeout_s, attempts=attempts, wait_s=wait_s, transport=transport, sleep=sleep
+            url,
+            key,
+            timeout_s=timeout_s,
+            attempts=attempts,
+            wait_s=wait_s,
+            proxy=proxy,
+            transport=transport,
+            sleep=sleep,
         )
         self.label_sets = AsyncLabelSets(self._transport)
         self.batches = AsyncBatches(self._transport)

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
+from wanneng.client.connection import connection_options
 from wanneng.errors import GatewayRefused, RequestError
 
 TIMEOUT_S = 60.0
@@ -86,6 +87,7 @@ class Transport:
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
         wait_s: float = WAIT_S,
+        proxy: str | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -93,10 +95,7 @@ class Transport:
         self._attempts = attempts
         self._wait_s = wait_s
         self.sleep = sleep
-        # No proxy of the environment: a key must not pass through one that nobody named here.
-        self._http = httpx.Client(
-            base_url=url, headers=_authorization(key), timeout=timeout_s, transport=transport, trust_env=False
-        )
+        self._http = httpx.Client(timeout=timeout_s, transport=transport, **connection_options(url, key, proxy))
 
     def send(self, request: Request[T]) -> T:
         """The parsed answer; `GatewayRefused` or `RequestError` once the attempts are used up."""
@@ -136,6 +135,7 @@ class AsyncTransport:
         timeout_s: float = TIMEOUT_S,
         attempts: int = ATTEMPTS,
         wait_s: float = WAIT_S,
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -144,7 +144,7 @@ class AsyncTransport:
         self._wait_s = wait_s
         self.sleep = sleep
         self._http = httpx.AsyncClient(
-            base_url=url, headers=_authorization(key), timeout=timeout_s, transport=transport, trust_env=False
+            timeout=timeout_s, transport=transport, **connection_options(url, key, proxy)
         )
 
     async def send(self, request: Request[T]) -> T:
@@ -255,7 +255,3 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
         return json_object(response)
     except GatewayRefused as error:
         return dict(error.problem)
-
-
-def _authorization(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,0 +1,59 @@
+"""How the client connects: the key's header, which proxy, whose certificates."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from wanneng.errors import RequestError
+
+BLANKS_AROUND = " \t\r\n\ufeff"
+"""No part of a key: what editors, secrets in files and a byte order mark leave around it."""
+
+
+def connection_options(url: str, key: str | None, proxy: str | None) -> dict[str, Any]:
+    """For `httpx.Client` and `httpx.AsyncClient`; `RequestError` for a key that no header can have.
+
+    No proxy of the environment is used: a key must not pass through one that nobody named here. To this machine
+    there is no way through a proxy at all.
+    """
+    parts = urlsplit(url)
+    trusted: ssl.SSLContext | bool = True
+    if parts.scheme == "https":
+        # httpx's own authorities, and those of the system, where a company's may be, or of SSL_CERT_FILE.
+        trusted = httpx.create_ssl_context(trust_env=False)
+        trusted.load_default_certs()
+    return {
+        "base_url": url,
+        "headers": {"Authorization": f"Bearer {usable_key(key)}"} if key else {},
+        "proxy": None if _is_this_machine(parts.hostname or "") else proxy,
+        "verify": trusted,
+        "trust_env": False,
+    }
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def usable_key(key: str, source: str = "the key") -> str:
+    """Without what is around it; `RequestError` in the words of whoever has to mend `source`."""
+    key = key.strip(BLANKS_AROUND)
+    if not key:
+        raise RequestError(f"{source} is empty; it must have one key")
+    for character in key:
+        if character.isspace():
+            raise RequestError(f"{source} has more than one word; it must have one key and nothing else")
+        if not "!" <= character <= "~":
+            raise RequestError(
+                f"{source} has the character {character!r} (U+{ord(character):04X}), which no key has; was it "
+                "shortened or changed when it was copied? Copy all of it"
+            )
+    return key
