@@ -20,12 +20,17 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+SCRIPTS = (
+    *("app", "csv", "files", "form", "history", "many", "page"),
+    *("requests", "result", "rows", "sets", "texts", "upload"),
+)
+"""Modules of the page to try it."""
 FILES = (
     ("/", "index.html", "The page to try it"),
     ("/docs", "docs.html", "This document for people"),
     ("/ui/app.css", "app.css", "Style of both pages"),
-    ("/ui/app.js", "app.js", "Script of the page to try it"),
     ("/ui/docs.js", "docs.js", "Script of the API reference"),
+    *((f"/ui/{name}.js", f"{name}.js", f"Script of the page to try it: {name}") for name in SCRIPTS),
 )
 """Path, file in `FOLDER`, summary."""
 

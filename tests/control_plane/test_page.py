@@ -15,6 +15,7 @@ MEDIA_TYPES = {
     "/ui/app.css": "text/css",
     "/ui/app.js": "text/javascript",
     "/ui/docs.js": "text/javascript",
+    "/ui/upload.js": "text/javascript",
 }
 
 
@@ -41,16 +42,29 @@ def test_every_file_is_served_and_together_they_are_light() -> None:
 def test_a_page_has_nothing_inline_and_refers_to_what_is_served(name: str) -> None:
     html = (FOLDER / name).read_text(encoding="utf-8")
     assert not re.search(r" style=| on\w+=|<script>|<style", html)
-    served = {path for path, _, _ in FILES} | {"/openapi.json"}
-    assert set(re.findall(r'(?:href|src)="(/[^"]*)"', html)) <= served
+    served = {path.removeprefix("/") for path, _, _ in FILES} | {"openapi.json", "data:,", "./"}
+    linked = {address.removeprefix("/") for address in re.findall(r'(?:href|src)="([^"#]+)"', html)}
+    assert linked <= served
+
+
+def test_a_module_imports_what_is_served() -> None:
+    for script in FOLDER.glob("*.js"):
+        imported = re.findall(r'^import .* from "(.*)";$', script.read_text(encoding="utf-8"), re.MULTILINE)
+        assert {f"ui/{name.removeprefix('./')}" for name in imported} <= {
+            path.removeprefix("/") for path, _, _ in FILES
+        }
+
+
+def test_scripts_are_short() -> None:
+    assert max(len(script.read_text(encoding="utf-8").splitlines()) for script in FOLDER.glob("*.js")) <= 200
 
 
 def test_every_text_of_the_page_is_in_both_languages() -> None:
-    script = (FOLDER / "app.js").read_text(encoding="utf-8")
-    texts = script.partition("const TEXTS = {")[2].partition("\n};")[0]
+    texts = (FOLDER / "texts.js").read_text(encoding="utf-8").partition("const TEXTS = {")[2].partition("\n};")[0]
     chinese, english = texts.split("\n  en: {")
     names = [set(re.findall(r"(?:^|[ ,{])(\w+): (?:\"|\()", language)) for language in (chinese, english)]
     used = set(re.findall(r'data-i18n="(\w+)"', (FOLDER / "index.html").read_text(encoding="utf-8")))
+    script = "\n".join(script.read_text(encoding="utf-8") for script in FOLDER.glob("*.js"))
     used |= set(re.findall(r'translate\("(\w+)"\)', script)) - {"codes"}
     assert used - names[0] == set()
     assert used - names[1] == set()

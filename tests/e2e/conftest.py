@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.attacked import Attacked, attacked_server
 from tests.e2e.server import Server, serving
 
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT_MS = 20_000
 # The tests ask for more at once than a slow machine computes in the second that is the default.
 MAX_QUEUE_DELAY_S = "30"
 
@@ -33,6 +45,44 @@ def attacked() -> Iterator[Attacked]:
     """A server that needs no key, and whose secrets are known; each module has its own."""
     with attacked_server() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("Chromium is not installed: apt install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    made = browser.new_context(locale="zh-CN", base_url=server.url, viewport={"width": 1000, "height": 900})
+    made.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: Server) -> Iterator[Page]:
+    """Fails the test when the page logs an error, throws, or asks another host for anything."""
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: None if is_ours(request.url, server) else problems.append(request.url))
+    opened.goto("/")
+    yield opened
+    # A refusal is an error to the console; the tests of refusals look at what the page says of it.
+    assert not [problem for problem in problems if "the server responded with a status of 4" not in problem]
+
+
+def is_ours(url: str, server: Server) -> bool:
+    return url.startswith((server.url, "data:", "blob:"))
 
 
 @pytest.fixture

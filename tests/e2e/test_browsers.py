@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.e2e.attacked import Attacked
-from tests.e2e.test_page import FLAGS
+from tests.e2e.conftest import CHROMIUM_FLAGS
 
 PAGE = b"<!doctype html><title>evil</title>"
 ATTACK = """
@@ -59,7 +59,7 @@ def page() -> Iterator[Page]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed: apt install chromium")
-    flags = [*FLAGS, "--host-resolver-rules=MAP evil.example 127.0.0.1"]
+    flags = [*CHROMIUM_FLAGS, "--host-resolver-rules=MAP evil.example 127.0.0.1"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=flags)
         yield browser.new_page()

@@ -5,66 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.server import ROOT, Server, serving
 
 TEXT = "这个手机质量太差，要求退款"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WAIT_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed: apt install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
-    made = browser.new_context(locale="zh-CN", base_url=server.url, viewport={"width": 1000, "height": 900})
-    made.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: Server) -> Iterator[Page]:
-    """Fails the test when the page logs an error, throws, or asks another host for anything."""
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("request", lambda request: None if is_ours(request.url, server) else problems.append(request.url))
-    opened.goto("/")
-    yield opened
-    # A refusal is an error to the console; the tests of refusals look at what the page says of it.
-    assert not [problem for problem in problems if "the server responded with a status of 4" not in problem]
-
-
-def is_ours(url: str, server: Server) -> bool:
-    return url.startswith((server.url, "data:", "blob:"))
 
 
 def classify(page: Page, text: str = TEXT, labels: str = "投诉,咨询，建议") -> None:
@@ -173,7 +123,8 @@ def test_a_file_of_200_lines_becomes_a_table_to_sort_filter_and_take_away(page: 
     assert set(rows[0]) == {"text", "labels", "scores"}
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
-    assert Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[0] == "text,label,score"
+    header = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[0]
+    assert header == "第 1 列,第 2 列,label,score,投诉,表扬,error"
 
 
 def test_a_label_set_is_saved_listed_and_loaded_again(page: Page) -> None:
