@@ -13,7 +13,7 @@ help: ## list the commands
 serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 	@exec $(SERVE)/wanneng serve
 
-UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/model_repository \
+UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/logs tests/model_repository \
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 
 test: env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from stores.errors import StoreUnavailable
 from stores.factory import sql_stores
 from web import server
 
+log = logging.getLogger("control_plane")
+
 
 def main() -> None:
     """Exit code 1 and one sentence when the command cannot be run."""
@@ -29,13 +32,14 @@ def main() -> None:
     command = parser.parse_args()
     os.umask(server.PRIVATE_UMASK)
     try:
+        server.configure_logging()
         command.run()
     except (SettingsError, DatabaseError, StoreUnavailable) as error:
-        sys.exit(f"control_plane {command.name}: {error}")
+        logging.getLogger(f"control_plane.{command.name}").critical("cannot run: %s", error)
+        sys.exit(1)
 
 
 def serve() -> None:
-    server.configure_logging()
     settings, draining = load_settings(), server.Draining()
     app = create_app(settings, draining=draining)
     asyncio.run(_prepare(settings.database_url, keys_needed=settings.keys_needed))
@@ -43,7 +47,6 @@ def serve() -> None:
 
 
 def work() -> None:
-    server.configure_logging()
     asyncio.run(_work())
 
 
@@ -51,6 +54,7 @@ def migrate_database() -> None:
     settings = load_settings()
     asyncio.run(migrate(settings.database_url))
     asyncio.run(_prepare(settings.database_url, keys_needed=settings.keys_needed))
+    log.info("the database is at the newest revision")
 
 
 def new_key() -> None:
@@ -82,7 +86,9 @@ async def _prepare(database_url: str, *, keys_needed: bool) -> None:
 
 
 async def _work() -> None:
-    process = create_worker(load_worker_settings())
+    settings = load_worker_settings()
+    process = create_worker(settings)
+    log.info("answering batches through %s", settings.gateway_url)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

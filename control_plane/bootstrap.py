@@ -35,6 +35,7 @@ from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports
 from control_plane.worker.gateway_client import Gateway, HttpGateway
 from control_plane.worker.worker import Worker
+from logs.setup import is_text
 from stores.clock import Clock, SystemClock
 from stores.database import Database
 from stores.errors import ServiceError
@@ -66,7 +67,8 @@ def create_app(
 ) -> Middleware:
     """The ASGI application; tests give `stores`, a `clock` and a `log`."""
     stores = stores or sql_stores(Database(settings.database_url))
-    clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
+    clock, draining = clock or SystemClock(), draining or Draining()
+    log = log or AccessLog(text=is_text(settings.log_format))
     tracing, metrics = Tracing(settings.otlp_endpoint, service="wanneng-control-plane"), HttpMetrics(log)
     authenticator = Authenticator(
         stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s, admin_key=settings.admin_key

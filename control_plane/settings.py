@@ -8,9 +8,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from logs.setup import LogFormat
 from web import settings as server_settings
 from web.settings import (
     DATABASE_URL,
+    LOG_FORMAT,
     PREFIX,
     Count,
     Port,
@@ -63,6 +65,7 @@ class _SharedSettings(Struct, frozen=True, kw_only=True):
     """What other processes read as well."""
 
     database_url: Text = DATABASE_URL
+    log_format: LogFormat = LOG_FORMAT
     max_tenant_file_bytes: Count = MAX_TENANT_FILE_BYTES
 
 

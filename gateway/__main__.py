@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -15,18 +16,21 @@ from stores.tenants_file.parser import TenantsFileError
 from stores.tenants_file.stores import TenantsFile
 from web.server import PRIVATE_UMASK, Draining, configure_logging, serve
 
+log = logging.getLogger("gateway")
+
 
 def main() -> None:
     """Exit code 1 and one sentence when it cannot start."""
-    configure_logging()
     os.umask(PRIVATE_UMASK)
     draining = Draining()
     try:
+        configure_logging()
         settings = load_settings()
         app = create_app(settings, draining=draining)
         asyncio.run(_check_stores(settings))
     except (SettingsError, DatabaseError, TenantsFileError, StoreUnavailable) as error:
-        sys.exit(f"gateway: {error}")
+        log.critical("cannot start: %s", error)
+        sys.exit(1)
     serve(app, settings.host, settings.port, draining, settings, settings.internal_port)
 
 

@@ -46,6 +46,7 @@ from gateway.triton.client import TritonClient
 from gateway.triton.discovery import discovery_of
 from gateway.triton.limits import check_limits, engine_limits
 from gateway.triton.load_balancer import LoadBalancer
+from logs.setup import is_text
 from stores.clock import Clock, SystemClock
 from stores.database import Database
 from stores.errors import ServiceError
@@ -93,7 +94,8 @@ def create_app(
 ) -> Middleware:
     """The ASGI application; tests give a `backend` in place of Triton, `stores`, a `clock` and a `log`."""
     stores = stores or open_stores(settings)
-    clock, log, draining = clock or SystemClock(), log or AccessLog(), draining or Draining()
+    clock, draining = clock or SystemClock(), draining or Draining()
+    log = log or AccessLog(text=is_text(settings.log_format))
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
     triton_http = _triton_http(MAX_TRITON_CONNECTIONS, settings)

@@ -13,6 +13,7 @@ PACKAGES = (
     "control_plane",
     "stores",
     "web",
+    "logs",
     "python_backend",
     "engine",
     "training",

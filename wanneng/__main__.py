@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,8 +24,13 @@ from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.options import err, say, showing
+from wanneng.serve.access import LOCAL_KEY_FILE
 from wanneng.settings import ServeSettings, is_proxied, load_settings
+from wanneng.settings import log_format as chosen_log_format
 from wanneng.text_io import escape_what_the_locale_lacks
+
+if TYPE_CHECKING:
+    from wanneng.serve.serve_log import ServeLog
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
 
@@ -78,6 +83,9 @@ def serve(
     start_timeout_s: Annotated[
         float | None, typer.Option(help="Longest time for each process to become ready.")
     ] = None,
+    log_format: Annotated[str | None, typer.Option(help="json, text or auto: text on a terminal.")] = None,
+    log_file_bytes: Annotated[int | None, typer.Option(help="Size at which a log file is rotated.")] = None,
+    log_files: Annotated[int | None, typer.Option(help="Log files of each process.")] = None,
 ) -> None:
     """Run Triton, the gateway, the control plane and its worker on this machine until Ctrl-C.
 
@@ -85,10 +93,14 @@ def serve(
     """
     flags: dict[str, object] = dict(locals())
     # Here and not above: `wanneng classify` must work where the servers' packages are not installed.
+    from logs.setup import STDERR, is_text  # noqa: PLC0415
+    from wanneng.serve.serve_log import ServeLog  # noqa: PLC0415
     from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
 
-    settings = load_settings(flags)
-    asyncio.run(Supervisor(settings, say).run(lambda key: _say_ready(settings, key)))
+    log = ServeLog(say, text=is_text(chosen_log_format(log_format), STDERR))
+    with log.reporting():
+        settings = load_settings(flags)
+        asyncio.run(Supervisor(settings, log).run(lambda key: _say_ready(settings, key, log)))
 
 
 @app.command()
@@ -99,10 +111,16 @@ def triton(
         typer.Option("--trusted-network", help="Let others connect to a Triton with known vulnerabilities."),
     ] = None,
 ) -> None:
-    """Replace this process with tritonserver (container entrypoint); reads the variables of `wanneng serve`."""
-    from wanneng.serve.triton import exec_triton  # noqa: PLC0415
+    """Run Triton alone (container entrypoint) with its log on standard output; reads the variables of `serve`."""
+    from logs.setup import STDERR, is_text  # noqa: PLC0415
+    from wanneng.serve.container import run_triton  # noqa: PLC0415
+    from wanneng.serve.serve_log import ServeLog  # noqa: PLC0415
 
-    exec_triton(load_settings({"trusted_network": trusted_network}), exit_timeout_s)
+    log = ServeLog(say, text=is_text(chosen_log_format(None), STDERR))
+    with log.reporting():
+        settings = load_settings({"trusted_network": trusted_network})
+        code = asyncio.run(run_triton(settings, exit_timeout_s, log))
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -152,15 +170,17 @@ def main() -> None:
         sys.exit(1)
 
 
-def _say_ready(settings: ServeSettings, key: str | None) -> None:
-    """`key`: the local tenant's; None where a file declares the tenants."""
+def _say_ready(settings: ServeSettings, key: str | None, log: ServeLog) -> None:
+    """`key`: the local tenant's, which is printed nowhere; None where a file declares the tenants."""
+    key_file = settings.state_dir / LOCAL_KEY_FILE
     if key is None:
-        say(f"tenants and keys are those of {settings.tenants_file}")
+        log(f"tenants and keys are those of {settings.tenants_file}")
     else:
         asked = "needed" if settings.keys_needed else "not asked for on loopback"
-        say(f"key of the local tenant ({asked}): {key}")
-    say(f"ready at {settings.url} (Ctrl-C stops it); try it:")
-    header = f" -H 'Authorization: Bearer {key or 'KEY'}'" if settings.keys_needed else ""
+        log(f"the key of the local tenant ({asked}) is in {key_file}")
+    log(f"ready at {settings.url} (Ctrl-C stops it); try it:")
+    known = "KEY" if key is None else f"$(cat {shlex.quote(str(key_file))})"
+    header = f' -H "Authorization: Bearer {known}"' if settings.keys_needed else ""
     # For whoever pastes it: curl sends the bytes of the terminal's encoding, through the proxy of the environment.
     example = EXAMPLE if out.encoding.startswith("utf-8") else json.dumps(json.loads(EXAMPLE))
     direct = " --noproxy '*'" if is_proxied(settings.url) else ""

@@ -22,6 +22,9 @@ OTHER_PYTHONS = frozenset({"PYTHONHOME", "PYTHONPATH"})
 KEYS, MIN_KEY_CHARACTERS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY"}), 32
 """Chosen at random, and long enough that nobody guesses them."""
 VISIBLE_ASCII = "[!-~]+"
+LOG_FORMATS = ("auto", "json", "text")
+MINIMUMS = {"log_file_bytes": 10_000, "log_files": 2}
+"""A crash can be read about in the file before the last one."""
 CONTROL_PLANE_HOST = "127.0.0.1"
 """Callers reach the control plane through the gateway alone."""
 
@@ -70,6 +73,13 @@ class ServeSettings:
     """Folder for logs, keys, the database and what Triton loads."""
     start_timeout_s: float = 90.0
     """Longest time for each process to become ready."""
+    log_format: str = "auto"
+    """Format of the logs: `json`, `text` for people, or `auto`: text on a terminal, JSON in files and everywhere
+    else."""
+    log_file_bytes: int = 10_000_000
+    """Size at which a log file is rotated."""
+    log_files: int = 5
+    """Log files of each process, the one that is written to included; older ones are removed."""
 
     @property
     def keys_needed(self) -> bool:
@@ -143,7 +153,23 @@ def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
         if value is not None:
             name = variable if flag is None else f"--{setting.name.replace('_', '-')}"
             values[setting.name] = _converted(name, value, str(setting.type))
+            _check(setting.name, name, values[setting.name])
     return ServeSettings(**values)  # type: ignore[arg-type]
+
+
+def log_format(flag: str | None, environment: Mapping[str, str] | None = None) -> str:
+    """The format in which to say that another setting is bad."""
+    variables = os.environ if environment is None else environment
+    chosen = variables.get(f"{PREFIX}LOG_FORMAT") if flag is None else flag
+    return chosen if chosen in LOG_FORMATS else "auto"
+
+
+def _check(setting: str, name: str, value: object) -> None:
+    if setting == "log_format" and value not in LOG_FORMATS:
+        raise StartError(f"{name} is {value!r}; {', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]} is needed")
+    least = MINIMUMS.get(setting)
+    if least is not None and int(str(value)) < least:
+        raise StartError(f"{name} is {value}; a number from {least} is needed")
 
 
 def secret(variable: str) -> str | None:

@@ -9,6 +9,7 @@ from web.access_log import AccessLog
 from web.request_context import RequestContext
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
+SERVER_ERROR = 500
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _encoder = msgspec.json.Encoder()
@@ -40,7 +41,7 @@ class HttpMetrics:
         )
         requests.inc()
         seconds.observe(context.seconds)
-        self._log.add(_encoder.encode(context))
+        self._log.add(_encoder.encode(context), failed=context.status >= SERVER_ERROR)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

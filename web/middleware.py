@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from logs.setup import FIELDS
 from stores.errors import ServiceError
 from web.internal_port import InternalPort
 from web.problems import Problems
@@ -118,7 +119,8 @@ class Middleware:
         except HTTPException as error:
             problem = self._problems.of_http(Request(scope), error)
         except Exception:
-            log.exception("request %s failed unexpectedly", context.request_id)
+            fields = {"request_id": context.request_id}
+            log.exception("request %s failed unexpectedly", context.request_id, extra={FIELDS: fields})
             problem = self._problems.of_defect(Request(scope))
         if context.status == 0:
             await problem(scope, receive, send)

@@ -19,8 +19,11 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from logs import setup
 from web.http_protocol import ConnectionLimits, bounded_protocol
-from web.settings import ServerSettings
+from web.settings import LogSettings, ServerSettings, load_settings
+
+log = logging.getLogger(__name__)
 
 CLOSE = (b"connection", b"close")
 BACKLOG = 2_048
@@ -65,11 +68,9 @@ class DrainingServer(uvicorn.Server):
 
 
 def configure_logging() -> None:
-    """Plain lines on standard output."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    # What no line shows need not be looked up for each (Python's logging HOWTO, "Optimization").
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    """As `WANNENG_LOG_FORMAT` says; `SettingsError`, which can be logged by then, where it says nothing known."""
+    setup.configure()
+    setup.configure(load_settings(LogSettings).log_format)
 
 
 def serve(
@@ -83,6 +84,8 @@ def serve(
         app,
         host=host,
         port=port,
+        # Its own set-up of Python's logging would be another format.
+        log_config=None,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
@@ -94,10 +97,12 @@ def serve(
         http=bounded_protocol(_limits(settings)),
     )
     ports = (port, internal_port) if internal_port else ()
-    sockets = [uvicorn.Config(app, host=host, port=number).bind_socket() for number in ports]
+    sockets = [uvicorn.Config(app, host=host, port=number, log_config=None).bind_socket() for number in ports]
+    log.info("listening on %s:%d", host, port)
     DrainingServer(config, draining, settings.drain_s).run(sockets or None)
     if draining.failure:
-        sys.exit(draining.failure)
+        log.critical(draining.failure)
+        sys.exit(1)
 
 
 def _limits(settings: ServerSettings) -> ConnectionLimits:

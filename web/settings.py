@@ -12,11 +12,13 @@ from typing import Annotated, Any, TypeVar, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
+from logs.setup import LogFormat
 from stores.label_sets import LabelLimits
 
 PREFIX = "WANNENG_"
 DATABASE_URL = "sqlite:///.state/wanneng.db"
 """A file below the working directory."""
+LOG_FORMAT: LogFormat = "auto"
 SECRETS = frozenset({"admin_key", "database_url", "redis_url", "internal_key"})
 """Fields that are shown nowhere."""
 KEYS, VISIBLE_ASCII = frozenset({"admin_key", "internal_key"}), "[!-~]+"
@@ -36,6 +38,12 @@ Secret = Annotated[str, Meta(min_length=32)]
 
 class SettingsError(Exception):
     """A variable of the environment has a value that cannot be used; the message names it."""
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """What every process reads first, so that it can say what is wrong with the others."""
+
+    log_format: LogFormat = LOG_FORMAT
 
 
 class ServerSettings(LabelLimits, frozen=True, kw_only=True):
@@ -70,6 +78,9 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """Open connections from one address; 0: unlimited, for a gateway behind a proxy."""
     max_unsent_bytes: Count = 64_000_000
     """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
+    log_format: LogFormat = LOG_FORMAT
+    """Format of the log, also of the worker's: `json`, `text` for people, or `auto`: text on a terminal, JSON
+    everywhere else."""
     otlp_endpoint: str = ""
     """OpenTelemetry collector for traces, such as `http://collector:4318`; empty: no tracing."""
 

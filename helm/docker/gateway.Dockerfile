@@ -23,6 +23,7 @@ COPY --from=packages /opt/venv /opt/venv
 COPY LICENSE /opt/wanneng/
 COPY gateway /opt/wanneng/gateway
 COPY control_plane /opt/wanneng/control_plane
+COPY logs /opt/wanneng/logs
 COPY stores /opt/wanneng/stores
 COPY web /opt/wanneng/web
 # Mount point of a volume for SQLite. A new volume inherits the owner.

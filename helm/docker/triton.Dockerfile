@@ -27,6 +27,7 @@ COPY LICENSE /opt/wanneng/
 COPY model_repository /opt/wanneng/model_repository
 COPY python_backend /opt/wanneng/python_backend
 COPY engine /opt/wanneng/engine
+COPY logs /opt/wanneng/logs
 COPY wanneng /opt/wanneng/wanneng
 COPY embedded /opt/wanneng/embedded
 RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng
@@ -35,7 +36,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDO
 WORKDIR /opt/wanneng
 USER 65532:65532
 EXPOSE 8000 8001 8002
-# PID 1 becomes tritonserver, which handles SIGTERM.
+# PID 1 passes SIGTERM on to tritonserver, and its lines as those of every other process.
 ENTRYPOINT ["python3", "-m", "wanneng"]
 CMD ["triton"]
 HEALTHCHECK --interval=15s --timeout=12s --start-period=120s CMD ["python3", "-m", "wanneng.serve.probe"]
@@ -59,6 +60,7 @@ COPY LICENSE /opt/wanneng/
 COPY model_repository /opt/wanneng/model_repository
 COPY python_backend /opt/wanneng/python_backend
 COPY engine /opt/wanneng/engine
+COPY logs /opt/wanneng/logs
 COPY wanneng /opt/wanneng/wanneng
 RUN chmod --recursive a+rX /opt/wanneng
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -17,6 +17,7 @@ SOURCES = (
     "embedded",
     "engine",
     "gateway",
+    "logs",
     "model_repository",
     "python_backend",
     "requirements",

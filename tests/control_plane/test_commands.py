@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -114,10 +115,11 @@ def test_a_command_that_cannot_be_run_says_why_in_one_sentence(
     name: str, variables: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     done = run(name, **{key: value.format(folder=tmp_path) for key, value in variables.items()})
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 1
-    assert line.startswith(f"control_plane {name}: {message}")
-    assert "secret@" not in line
+    assert (done.returncode, done.stderr) == (1, "")
+    entry = json.loads(done.stdout.splitlines()[-1])
+    assert (entry["level"], entry["logger"]) == ("critical", f"control_plane.{name}")
+    assert entry["message"].startswith(f"cannot run: {message}")
+    assert "secret@" not in done.stdout
 
 
 def test_a_new_key_comes_with_the_lines_that_declare_it() -> None:

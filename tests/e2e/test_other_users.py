@@ -54,7 +54,7 @@ def test_the_state_folder_is_its_owners_alone(attacked: Attacked) -> None:
     state = attacked.server.state_dir
     modes = {path: path.lstat().st_mode for path in (state, *state.rglob("*")) if not path.is_symlink()}
     assert {str(path): oct(mode) for path, mode in modes.items() if stat.S_IMODE(mode) & 0o077} == {}
-    assert {"wanneng.db", "admin.key", "local.key", "triton.log"} <= {path.name for path in modes}
+    assert {"wanneng.db", "admin.key", "local.key", "triton.log", "serve.log"} <= {path.name for path in modes}
     for segment in Path("/dev/shm").glob(f"wanneng_{attacked.server.process.pid}_*"):
         assert stat.S_IMODE(segment.stat().st_mode) == 0o600
 

@@ -35,15 +35,16 @@ def ask(server: Server, key: str | None) -> httpx.Response:
 
 
 def started(state: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Server, str]:
-    """A server that asks for keys, and the local tenant's key that it printed."""
+    """A server that asks for keys, and the local tenant's key, whose file it named."""
     monkeypatch.setenv("WANNENG_REQUIRE_KEY", "true")
     server = Server(state, ENGINE)
     server.start()
     printed = server.wait_until_ready()
-    key = re.search(r"key of the local tenant \(needed\): (wn_\w+)", printed)
-    assert key is not None, printed
-    assert f"Authorization: Bearer {key[1]}" in printed.splitlines()[-1]
-    return server, key[1]
+    assert f"the key of the local tenant (needed) is in {state}/local.key" in printed
+    assert f'-H "Authorization: Bearer $(cat {state}/local.key)"' in printed.splitlines()[-1]
+    key = (state / "local.key").read_text(encoding="utf-8").strip()
+    assert key not in printed
+    return server, key
 
 
 def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(

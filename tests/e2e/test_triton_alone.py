@@ -1,7 +1,8 @@
-"""`wanneng triton`, as a pod runs it: Triton as this very process, asked once before it counts as there."""
+"""`wanneng triton`, as a pod runs it: signals and the exit code are Triton's, and its lines are records."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
         "WANNENG_TRITON_HTTP_PORT": str(http),
         "WANNENG_TRITON_GRPC_PORT": str(grpc),
         "WANNENG_TRITON_METRICS_PORT": str(metrics),
+        "TZ": "Asia/Shanghai",
     }
 
 
@@ -48,6 +51,26 @@ def triton(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.P
     process.wait()
 
 
+def records(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_killed_triton_is_recorded(
+    triton: subprocess.Popen[bytes], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As by a kernel that is out of memory; the exit code is what a container runtime expects."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while probe(environment).returncode:
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.2)
+    server = next(pid for pid in descendants(triton.pid) if "bin/tritonserver" in command_line(pid))
+    os.kill(server, signal.SIGKILL)
+    assert triton.wait(timeout=30) == 128 + signal.SIGKILL
+    last = records(tmp_path / "log")[-1]
+    assert (last["level"], last["signal"]) == ("error", "SIGKILL")
+    assert last["message"] == "Triton was ended by SIGKILL, as by a kernel that is out of memory"
+
+
 def probe(environment: dict[str, str], module: str = "probe") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"wanneng.serve.{module}"]
     return subprocess.run(
@@ -55,7 +78,7 @@ def probe(environment: dict[str, str], module: str = "probe") -> subprocess.Comp
     )
 
 
-def test_it_is_triton_itself_and_ends_at_a_signal(
+def test_it_ends_with_triton_at_a_signal_and_every_line_is_a_record(
     triton: subprocess.Popen[bytes], environment: dict[str, str], tmp_path: Path
 ) -> None:
     refused = probe(environment)
@@ -65,9 +88,12 @@ def test_it_is_triton_itself_and_ends_at_a_signal(
     while (answered := probe(environment)).returncode and time.monotonic() < deadline:
         time.sleep(0.2)
     assert answered.returncode == 0, (tmp_path / "log").read_text()
-    assert Path(f"/proc/{triton.pid}/exe").resolve().name == "tritonserver"
     triton.terminate()
     assert triton.wait(timeout=30) == 0
+    entries = records(tmp_path / "log")
+    assert all(entry["time"].endswith("Z") and entry["level"] for entry in entries)
+    assert any("Started HTTPService" in entry["message"] for entry in entries)
+    assert entries[0]["time"][:13] == time.strftime("%Y-%m-%dT%H", time.gmtime()), "UTC, whatever the time zone"
     assert probe(environment, "alive").returncode == 1
 
 

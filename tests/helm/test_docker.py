@@ -64,7 +64,7 @@ def test_only_the_gateway_is_published_and_only_the_control_plane_has_the_admin_
 def test_the_gateway_image_has_the_packages_that_the_planes_import() -> None:
     packages = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     imported = {"gateway", "control_plane"}
-    for package in ("gateway", "control_plane", "stores", "web"):
+    for package in ("gateway", "control_plane", "logs", "stores", "web"):
         for module in (ROOT / package).rglob("*.py"):
             text = module.read_text(encoding="utf-8")
             imported |= set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)) & packages

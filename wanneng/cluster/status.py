@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def pod_problem(pod: Object) -> str | None:
         if waiting.get("reason") in FAILING and not ended:
             return f"{name} cannot start: {waiting['reason']}: {_short(waiting.get('message', ''))}"
         if ended and ended.get("exitCode") and not container.get("ready"):
-            message = _short(ended.get("message", "")) or "it left no message"
+            message = _short(_last_message(ended.get("message", ""))) or "it left no message"
             return f"{name} ended with {ended['exitCode']} ({ended.get('reason', 'no reason')}): {message}"
     if any("running" in container.get("state", {}) for container in status.get("initContainerStatuses", ())):
         return f"{name} waits for its engine, which is not published yet"
@@ -212,6 +213,14 @@ def _scaling_problems(scalers: Sequence[Object]) -> Iterator[str]:
                 yield f"{name} would scale beyond maxReplicas ({max_replicas}): raise it, or accept the queue"
             if condition["type"] == "ScalingActive" and condition["status"] == "False":
                 yield f"{name} cannot be scaled: {_short(condition.get('message', ''))}"
+
+
+def _last_message(log: str) -> str:
+    """The message of the last record where a container's last words are its log; otherwise what is there."""
+    try:
+        return str(json.loads(log.strip().splitlines()[-1])["message"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return log
 
 
 def _short(message: str) -> str:

@@ -1,4 +1,4 @@
-"""One child process: its own group, its log file, a stop with a deadline."""
+"""One child process: its own group, its outputs, a stop with a deadline."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from typing import Any
 
 from wanneng.errors import StartError
+from wanneng.serve.output import Output
 
-TAIL_LINES, TAIL_CHARACTERS = 12, 400
-FAILURE = "UNAVAILABLE"
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a child gets when its parent dies, even by SIGKILL."""
 _libc = ctypes.CDLL(None)
@@ -22,10 +21,10 @@ _libc = ctypes.CDLL(None)
 class Child:
     """A server process and the processes that it starts in turn."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, output: Output) -> None:
         self.name = name
-        self.log = log
         self._process = process
+        self._output = output
 
     @classmethod
     async def start(
@@ -33,7 +32,7 @@ class Child:
         name: str,
         command: Sequence[str],
         environment: Mapping[str, str],
-        log: Path,
+        output: Output,
         before_exec: Callable[[], None] | None = None,
     ) -> Child:
         """`before_exec` is called in the new process."""
@@ -43,23 +42,24 @@ class Child:
             if before_exec is not None:
                 before_exec()
 
-        with log.open("wb") as output:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    env=dict(environment),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    # Its own group: Ctrl-C in the terminal reaches this process alone, which stops the
-                    # servers in their order. Not its own session: Linux shares the CPU among sessions before
-                    # it looks at niceness (sched(7), autogroups).
-                    process_group=0,
-                    preexec_fn=prepare,
-                )
-            except OSError as error:
-                raise StartError(f"{name} cannot be started: {command[0]}: {error.strerror}") from None
-        return cls(name, process, log)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=dict(environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.write_fd,
+                stderr=output.write_fd,
+                # Its own group: Ctrl-C in the terminal reaches this process alone, which stops the servers in
+                # their order. Not its own session: Linux shares the CPU among sessions before it looks at
+                # niceness (sched(7), autogroups).
+                process_group=0,
+                preexec_fn=prepare,
+            )
+        except OSError as error:
+            raise StartError(f"{name} cannot be started: {command[0]}: {error.strerror}") from None
+        finally:
+            output.begin()
+        return cls(name, process, output)
 
     @property
     def pid(self) -> int:
@@ -72,10 +72,15 @@ class Child:
     async def wait(self) -> int:
         return await self._process.wait()
 
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process.returncode is None:
+            self._process.terminate()
+
     async def stop(self, timeout_s: float) -> None:
         """SIGTERM, then after `timeout_s` SIGKILL; whatever is left of its group is killed."""
         if self._process.returncode is None:
-            self._process.terminate()
+            self.terminate()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._process.wait()
@@ -83,17 +88,51 @@ class Child:
                 self._process.kill()
         self.kill_group()
         await self._process.wait()
+        self._output.close()
 
     def kill_group(self) -> None:
         """End what the process left behind, such as Triton's Python stubs."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def last_lines(self) -> str:
-        """The end of the log without frames and tables, but with those rows of Triton's that report a failure."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        relevant = [line for line in lines if line.strip() and (line[0] not in "|+" or FAILURE in line)]
-        return "\n".join(f"    {line[:TAIL_CHARACTERS]}" for line in relevant[-TAIL_LINES:])
+    @property
+    def end(self) -> str:
+        """How it ended, as the beginning of a sentence."""
+        code = self._process.returncode
+        if code is None or code >= 0:
+            return f"{self.name} ended with {code}"
+        hint = ", as by a kernel that is out of memory" if code == -signal.SIGKILL else ""
+        return f"{self.name} was ended by {_signal_name(-code)}{hint}"
+
+    @property
+    def end_fields(self) -> dict[str, Any]:
+        """The same for a log."""
+        code = self._process.returncode
+        return {"signal": _signal_name(-code)} if code is not None and code < 0 else {"exit_code": code}
+
+    @property
+    def log(self) -> str:
+        """Where its lines are kept."""
+        return self._output.kept_in
+
+    def close(self) -> None:
+        """Keep what it wrote last; for one that has ended."""
+        self._output.close()
+
+    def last_lines(self) -> list[str]:
+        return self._output.last_lines()
+
+    def last_words(self) -> str:
+        """The same for a message, with the file that has the others."""
+        lines = "\n".join(f"    {line}" for line in self.last_lines())
+        return f"its last lines ({self.log}):\n{lines}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _die_with_parent() -> None:

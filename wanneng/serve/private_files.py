@@ -1,7 +1,8 @@
-"""Files that only their owner reads: what is created from now on, and what an earlier release left readable."""
+"""The state folder: files that only their owner reads, and one server at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -15,6 +16,8 @@ from wanneng.settings import CHECKOUT
 UMASK = 0o077
 """No bit of a new file or folder is for others; the shared memory of Triton's Python models included."""
 OTHERS = 0o077
+LOCK = "lock"
+"""Held by the server that runs in the folder."""
 
 
 def prepare_state_dir(folder: Path) -> None:
@@ -46,6 +49,25 @@ def prepare_state_dir(folder: Path) -> None:
         mode = stat.S_IMODE(path.lstat().st_mode)
         if mode & OTHERS:
             path.chmod(mode & ~OTHERS)
+
+
+def lock_state_dir(folder: Path) -> None:
+    """Until this process ends; `StartError` where another one has it."""
+    file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(file)
+        raise StartError(
+            f"{folder} is in use by another server, process {other}; stop that one, or give this one a folder of "
+            "its own (--state-dir)"
+        ) from None
+    except OSError:
+        # A file system without locks: the ports alone keep two servers apart.
+        return
+    os.truncate(file, 0)
+    os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
 
 
 def _below(folder: Path) -> Iterator[Path]:

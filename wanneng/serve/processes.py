@@ -26,6 +26,8 @@ class ProcessSpec:
     environment: dict[str, str]
     before_exec: Callable[[], None] | None = None
     """Called in the new process."""
+    trusted: bool = True
+    """Whether it writes records, and nothing that looks like one in a caller's words."""
 
 
 def gateway(settings: ServeSettings, internal_key: str, length_buckets: Sequence[int]) -> ProcessSpec:
@@ -99,5 +101,6 @@ def _spec(
     before_exec: Callable[[], None] | None = None,
 ) -> ProcessSpec:
     environment = {name: value for name, value in inherited_environment().items() if name not in DERIVED}
-    own = {PREFIX + name: value for name, value in variables.items()}
+    # Its outputs are read here, and written in the format that is asked for.
+    own = {PREFIX + name: value for name, value in variables.items()} | {f"{PREFIX}LOG_FORMAT": "json"}
     return ProcessSpec(title, log_name, [sys.executable, "-m", *module], environment | own, before_exec)

@@ -23,15 +23,12 @@ async def wait_until(ready: Probe, child: Child, timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):
             while not await ready():
                 if child.returncode is not None:
-                    raise StartError(
-                        f"{child.name} ended with {child.returncode} before it was ready; its last lines "
-                        f"({child.log}):\n{child.last_lines()}"
-                    )
+                    raise StartError(f"{child.end} before it was ready; {child.last_words()}")
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise StartError(
-            f"{child.name} was not ready within {timeout_s:.0f} s; allow longer with --start-timeout-s; its last "
-            f"lines ({child.log}):\n{child.last_lines()}"
+            f"{child.name} was not ready within {timeout_s:.0f} s; allow longer with --start-timeout-s; "
+            f"{child.last_words()}"
         ) from None
 
 
@@ -42,11 +39,11 @@ async def wait_for_success(child: Child, timeout_s: float) -> None:
             code = await child.wait()
     except TimeoutError:
         raise StartError(
-            f"{child.name} took longer than {timeout_s:.0f} s; allow longer with --start-timeout-s; its last "
-            f"lines ({child.log}):\n{child.last_lines()}"
+            f"{child.name} took longer than {timeout_s:.0f} s; allow longer with --start-timeout-s; "
+            f"{child.last_words()}"
         ) from None
     if code:
-        raise StartError(f"{child.name} failed with {code}; its last lines ({child.log}):\n{child.last_lines()}")
+        raise StartError(f"{child.end}; {child.last_words()}")
 
 
 def answers_ok(http: httpx.AsyncClient, url: str) -> Probe:

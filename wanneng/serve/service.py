@@ -7,19 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from logs.records import ERROR, WARNING
 from wanneng.errors import StartError
 from wanneng.serve.child import Child
+from wanneng.serve.output import file_output
 from wanneng.serve.processes import ProcessSpec
 from wanneng.serve.readiness import Probe, wait_until
+from wanneng.serve.serve_log import Say
 from wanneng.settings import ServeSettings
 
 MAX_ENDS, ENDS_WINDOW_S = 5, 60.0
 """A process that ends more often than this is broken, not unlucky."""
 BROKEN_PAUSE_S = 10.0
 """Before a broken one is started again. It is never given up: what ends it may stop, or be an attack."""
-
-Say = Callable[[str], None]
-"""Prints a line for a person."""
 
 
 class Service:
@@ -45,8 +45,8 @@ class Service:
     async def start(self) -> None:
         """Return when it is ready; `StartError` when it ends before, or is not in time."""
         spec = self._spec()
-        log = self._settings.state_dir / f"{spec.log_name}.log"
-        self._child = await Child.start(spec.title, spec.command, spec.environment, log, spec.before_exec)
+        output = file_output(self._settings, spec.log_name, trusted=spec.trusted)
+        self._child = await Child.start(spec.title, spec.command, spec.environment, output, spec.before_exec)
         if self._ready is not None:
             await wait_until(self._ready, self._child, self._settings.start_timeout_s)
 
@@ -57,15 +57,21 @@ class Service:
             reason = await self.end(self._child)
             self._child.kill_group()
             self.clean_up()
-            if not self._is_broken():
-                self._say(f"{reason}; starting it again")
-            else:
-                self._say(f"{reason}; starting it again in {self._broken_pause_s:.0f} s, see {self._child.log}")
+            broken = self._is_broken()
+            pause = f" in {self._broken_pause_s:.0f} s, see {self._child.log}" if broken else ""
+            self._say(
+                f"{reason}; starting it again{pause}",
+                level=WARNING,
+                **self._child.end_fields,
+                last_lines=self._child.last_lines(),
+            )
+            self._child.close()
+            if broken:
                 await asyncio.sleep(self._broken_pause_s)
             try:
                 await self.start()
             except StartError as error:
-                self._say(str(error))
+                self._say(str(error), level=ERROR)
                 self._child.kill_group()
             else:
                 self._say(f"{self._child.name} is back")
@@ -78,7 +84,8 @@ class Service:
 
     async def end(self, child: Child) -> str:
         """Wait until it ends, or end it where it is past help; why, as the beginning of a sentence."""
-        return f"{child.name} ended with {await child.wait()}"
+        await child.wait()
+        return child.end
 
     def clean_up(self) -> None:
         """Remove what a killed one leaves behind."""

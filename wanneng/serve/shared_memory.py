@@ -31,12 +31,11 @@ class SharedMemory:
         self.prefix = f"wanneng_{os.getpid()}_{secrets.token_hex(4)}_"
         self._lock: int | None = None
 
-    def hold(self, *, over_exec: bool = False) -> None:
-        """Lock it until this process ends or `remove` is called; `over_exec`: for what it becomes, too."""
+    def hold(self) -> None:
+        """Lock it until this process ends or `remove` is called."""
         path = FOLDER / f"{self.prefix}{LOCK}"
         try:
             self._lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY)
-            os.set_inheritable(self._lock, over_exec)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StartError(f"Triton's shared memory cannot be made: {path}: {error.strerror}") from None

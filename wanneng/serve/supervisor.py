@@ -16,10 +16,12 @@ from wanneng.serve import processes
 from wanneng.serve.access import admin_key, local_key
 from wanneng.serve.checks import check_surroundings
 from wanneng.serve.child import Child
+from wanneng.serve.output import file_output, file_sink, log_file
 from wanneng.serve.ports import check_ports
-from wanneng.serve.private_files import prepare_state_dir
+from wanneng.serve.private_files import lock_state_dir, prepare_state_dir
 from wanneng.serve.readiness import answers_ok, wait_for_success
-from wanneng.serve.service import Say, Service
+from wanneng.serve.serve_log import Say, ServeLog
+from wanneng.serve.service import Service
 from wanneng.serve.shared_memory import remove_leftovers
 from wanneng.serve.triton_service import TritonService
 from wanneng.settings import ServeSettings
@@ -56,11 +58,9 @@ class _Services:
 
 
 class Supervisor:
-    """`say` prints a line for a person."""
-
-    def __init__(self, settings: ServeSettings, say: Say) -> None:
+    def __init__(self, settings: ServeSettings, log: ServeLog) -> None:
         self._settings = settings
-        self._say = say
+        self._say = log
 
     async def run(self, on_ready: OnReady) -> None:
         """Serve until SIGINT, SIGTERM or SIGHUP; `StartError` when something cannot be started."""
@@ -68,6 +68,8 @@ class Supervisor:
         check_surroundings()
         check_ports(self._settings)
         prepare_state_dir(self._settings.state_dir)
+        lock_state_dir(self._settings.state_dir)
+        self._say.keep_in(file_sink(log_file(self._settings, "serve")))
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -105,8 +107,8 @@ class Supervisor:
             return
         self._say("starting the control plane")
         spec = processes.migration(self._settings)
-        log = self._settings.state_dir / f"{spec.log_name}.log"
-        migration = await Child.start(spec.title, spec.command, spec.environment, log)
+        output = file_output(self._settings, spec.log_name, trusted=spec.trusted)
+        migration = await Child.start(spec.title, spec.command, spec.environment, output)
         try:
             await wait_for_success(migration, self._settings.start_timeout_s)
         finally:

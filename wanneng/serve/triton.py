@@ -11,14 +11,12 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from wanneng.errors import StartError
-from wanneng.serve.checks import check_executable, check_surroundings
-from wanneng.serve.private_files import prepare_state_dir
+from wanneng.serve.checks import check_executable
 from wanneng.serve.repository import MODELS, MODELS_FOLDER, compose
 from wanneng.serve.seccomp import ignore_fchmod
-from wanneng.serve.shared_memory import SharedMemory, remove_leftovers
+from wanneng.serve.shared_memory import SharedMemory
 from wanneng.settings import PREFIX, ServeSettings, inherited_environment, nvidia_release
 
 CLOSED_APIS = "model-repository,model-config,shared-memory,trace,logging:Closed To Everybody=\n"
@@ -122,17 +120,6 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
         shared_memory,
         buckets,
     )
-
-
-def exec_triton(settings: ServeSettings, exit_timeout_s: int) -> NoReturn:
-    """Replace this process with tritonserver, so that a signal to it reaches Triton itself."""
-    remove_leftovers()
-    check_surroundings()
-    prepare_state_dir(settings.state_dir)
-    server = prepare_triton(settings, exit_timeout_s)
-    server.shared_memory.hold(over_exec=True)
-    server.prepare_process()
-    os.execve(server.command[0], server.command, server.environment)  # noqa: S606 - the command is ours
 
 
 def buckets_of(config_name: str) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ from wanneng.serve.alive import check_stubs, running_stubs
 from wanneng.serve.child import Child
 from wanneng.serve.processes import ProcessSpec
 from wanneng.serve.readiness import answers_ok
-from wanneng.serve.service import Say, Service
+from wanneng.serve.serve_log import Say
+from wanneng.serve.service import Service
 from wanneng.serve.triton import TritonServer, prepare_triton
 from wanneng.settings import ServeSettings
 
@@ -64,7 +65,9 @@ class TritonService(Service):
     def _prepare(self) -> ProcessSpec:
         self._server = server = prepare_triton(self._settings)
         server.shared_memory.hold()
-        return ProcessSpec("Triton", "triton", server.command, server.environment, server.prepare_process)
+        return ProcessSpec(
+            "Triton", "triton", server.command, server.environment, server.prepare_process, trusted=False
+        )
 
     async def _models_are_ready(self) -> bool:
         assert self._server is not None

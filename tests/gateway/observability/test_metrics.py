@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_a_gateway_does_not_start_on_a_broken_tenants_file(tmp_path: Path) -> No
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("gateway: ")
-    assert "tenants[0].id" in done.stderr
-    assert "Traceback" not in done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["message"].startswith("cannot start: ")
+    assert "tenants[0].id" in line
+    assert (done.stderr, "Traceback" in line) == ("", False)

@@ -163,6 +163,22 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
             "p ended with 1 (Error): was not published",
         ),
         (
+            {
+                "containerStatuses": [
+                    {
+                        "state": {
+                            "terminated": {
+                                "exitCode": 1,
+                                "reason": "Error",
+                                "message": '"cut":1}\n{"time":"t","level":"critical","message":"not started"}\n',
+                            }
+                        }
+                    }
+                ]
+            },
+            "p ended with 1 (Error): not started",
+        ),
+        (
             {"initContainerStatuses": [{"state": {"running": {}}}], **NOT_READY},
             "p waits for its engine, which is not published yet",
         ),

@@ -6,11 +6,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from logs.records import INFO
 from wanneng.errors import StartError
 from wanneng.serve.child import Child
+from wanneng.serve.output import Output, file_output
 from wanneng.serve.processes import ProcessSpec
 from wanneng.serve.readiness import wait_for_success, wait_until
 from wanneng.serve.service import MAX_ENDS, Service
@@ -21,6 +24,10 @@ Make = Callable[..., Service]
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
+
+
+def output(folder: Path) -> Output:
+    return file_output(ServeSettings(state_dir=folder), "log", trusted=True)
 
 
 RUNNING = python("import time; time.sleep(60)")
@@ -40,6 +47,11 @@ class Log:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.fields: list[dict[str, Any]] = []
+
+    def say(self, line: str, *, level: str = INFO, **fields: Any) -> None:
+        self.lines.append(line)
+        self.fields.append({"level": level} | fields)
 
     async def until(self, count: int) -> None:
         while len(self.lines) < count:
@@ -62,7 +74,7 @@ async def make(tmp_path: Path, log: Log) -> AsyncIterator[Make]:
         service = Service(
             lambda: ProcessSpec("the control plane", "control-plane", next(starts, last), {}),
             ServeSettings(state_dir=tmp_path, start_timeout_s=5.0),
-            log.lines.append,
+            log.say,
             **options,  # type: ignore[arg-type]
         )
         made.append(service)
@@ -81,6 +93,21 @@ async def test_one_that_ends_is_started_again(make: Make, log: Log) -> None:
     await log.until(2)
     keeping.cancel()
     assert log.lines == ["the control plane ended with 0; starting it again", "the control plane is back"]
+    assert log.fields == [{"level": "warning", "exit_code": 0, "last_lines": []}, {"level": "info"}]
+
+
+async def test_one_that_is_killed_is_recorded_with_its_last_lines(make: Make, log: Log) -> None:
+    """As Triton by a kernel that is out of memory."""
+    killed = python("import os, signal; print('loading', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    service = make(killed, RUNNING, ready=ready)
+    await service.start()
+    keeping = asyncio.create_task(service.keep())
+    await log.until(2)
+    keeping.cancel()
+    assert log.lines[0].startswith(
+        "the control plane was ended by SIGKILL, as by a kernel that is out of memory; "
+    )
+    assert log.fields[0] == {"level": "warning", "signal": "SIGKILL", "last_lines": ["loading"]}
 
 
 async def test_one_that_goes_on_ending_is_tried_now_and_then(make: Make, log: Log) -> None:
@@ -115,7 +142,7 @@ async def test_a_start_that_fails_shows_the_last_lines(make: Make) -> None:
 
 
 async def test_what_is_not_ready_in_time_is_named_with_the_flag(tmp_path: Path) -> None:
-    child = await Child.start("the gateway", RUNNING, {}, tmp_path / "log")
+    child = await Child.start("the gateway", RUNNING, {}, output(tmp_path))
     with pytest.raises(
         StartError, match="the gateway was not ready within 0 s; allow longer with --start-timeout-s"
     ):
@@ -126,7 +153,7 @@ async def test_what_is_not_ready_in_time_is_named_with_the_flag(tmp_path: Path) 
 
 
 async def test_a_migration_that_fails_shows_its_last_lines(tmp_path: Path) -> None:
-    failing = await Child.start("the database migration", FAILING, {}, tmp_path / "log")
-    with pytest.raises(StartError, match=r"the database migration failed with 1[^$]*no database"):
+    failing = await Child.start("the database migration", FAILING, {}, output(tmp_path))
+    with pytest.raises(StartError, match=r"the database migration ended with 1[^$]*no database"):
         await wait_for_success(failing, 10.0)
-    await wait_for_success(await Child.start("it", python("pass"), {}, tmp_path / "log"), 10.0)
+    await wait_for_success(await Child.start("it", python("pass"), {}, output(tmp_path)), 10.0)

@@ -1,0 +1,96 @@
+"""Sets up Python's logging for a process: libraries, warnings and unexpected errors as records on one output."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import traceback
+from types import TracebackType
+from typing import Literal
+
+from logs.records import Record, json_line, record, text_line
+
+LogFormat = Literal["auto", "json", "text"]
+"""`auto`: text where the output is a terminal, JSON everywhere else."""
+STDOUT, STDERR = 1, 2
+QUIET = ("httpx", "httpcore", "alembic")
+"""Libraries whose lines below a warning say nothing that ours do not."""
+FIELDS = "fields"
+"""`log.info(…, extra={FIELDS: {…}})` adds fields to a record."""
+
+
+def is_text(log_format: str, fd: int = STDOUT) -> bool:
+    """Whether the lines on `fd` are for people."""
+    return log_format == "text" or (log_format == "auto" and os.isatty(fd))
+
+
+def configure(log_format: str = "auto", fd: int = STDOUT) -> None:
+    """Log on `fd` from now on, whatever the locale."""
+    install(DescriptorHandler(fd, text=is_text(log_format, fd)))
+
+
+def install(handler: logging.Handler) -> None:
+    """`handler` alone logs everything from now on, also warnings and what would end the process or a thread."""
+    # What no line shows need not be looked up for each (Python's logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # A full disk or a closed pipe ends no request.
+    logging.raiseExceptions = False
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_unexpected
+    threading.excepthook = lambda raised: _log_unexpected(
+        raised.exc_type, raised.exc_value or raised.exc_type(), raised.exc_traceback
+    )
+    # The interpreter itself writes this one, in several lines.
+    faulthandler.enable()
+
+
+class DescriptorHandler(logging.Handler):
+    """Writes each record at once and whole, past the buffer and the encoding of `sys.stdout`."""
+
+    def __init__(self, fd: int, *, text: bool = False) -> None:
+        super().__init__()
+        self._fd = fd
+        self._render = text_line if text else json_line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write(self._fd, f"{self._render(entry_of(record))}\n".encode(errors="backslashreplace"))
+        except OSError:
+            self.handleError(record)
+
+
+def write(fd: int, content: bytes) -> None:
+    """All of it; `OSError` where there is no room or no reader."""
+    written = 0
+    while written < len(content):
+        written += os.write(fd, content[written:])
+
+
+def entry_of(logged: logging.LogRecord) -> Record:
+    """A record of Python's logging as one of ours."""
+    try:
+        message = logged.getMessage()
+    except (TypeError, ValueError, KeyError):
+        # Arguments that do not fit their format must not cost the message.
+        message = f"{logged.msg} {logged.args!r}"
+    more = dict(getattr(logged, FIELDS, {}))
+    if logged.exc_info is not None and logged.exc_info[0] is not None:
+        more["exception"] = "".join(traceback.format_exception(*logged.exc_info)).rstrip("\n")
+    if logged.stack_info:
+        more["stack"] = logged.stack_info
+    return record(logged.created, logged.levelname.lower(), logged.name, message, **more)
+
+
+def _log_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, (KeyboardInterrupt, SystemExit)):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("python").critical(
+        "unexpected error: %s: %s", kind.__name__, error, exc_info=(kind, error, trace)
+    )

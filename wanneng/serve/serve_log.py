@@ -1,0 +1,71 @@
+"""What `wanneng serve` and `wanneng triton` say: to a person, or as records; and kept in a file of its own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+from logs import setup
+from logs.records import CRITICAL, INFO, Record, json_line, record
+from wanneng.errors import CommandError
+from wanneng.serve.output import Sink
+
+LOGGER = "wanneng.serve"
+
+
+class Say(Protocol):
+    def __call__(self, line: str, *, level: str = INFO, **fields: Any) -> None:
+        """`fields` are for the log; whoever sits before the terminal reads `line` alone."""
+        ...
+
+
+class ServeLog:
+    """A `Say`. `print_line` prints for a person; with `text` false, records go to standard error instead.
+
+    Records of Python's logging, as of libraries, come here too.
+    """
+
+    def __init__(self, print_line: Callable[[str], None], *, text: bool) -> None:
+        self.text = text
+        self._print_line = print_line
+        self._sink: Sink | None = None
+        setup.install(_Forward(self._add))
+
+    def keep_in(self, sink: Sink) -> None:
+        """Records go there too from now on."""
+        self._sink = sink
+
+    def __call__(self, line: str, *, level: str = INFO, **fields: Any) -> None:
+        self._add(record(time.time(), level, LOGGER, line, **fields))
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """A `CommandError` of the block is the last record, and ends the process with 1."""
+        try:
+            yield
+        except (CommandError, OSError) as error:
+            self(str(error), level=CRITICAL)
+            sys.exit(1)
+
+    def _add(self, entry: Record) -> None:
+        line = f"{json_line(entry)}\n".encode(errors="backslashreplace")
+        if self._sink is not None:
+            self._sink(line)
+        if self.text:
+            self._print_line("\n".join(filter(None, [entry["message"], entry.get("exception")])))
+        else:
+            with suppress(OSError):
+                setup.write(setup.STDERR, line)
+
+
+class _Forward(logging.Handler):
+    def __init__(self, add: Callable[[Record], None]) -> None:
+        super().__init__()
+        self._add = add
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._add(setup.entry_of(record))
