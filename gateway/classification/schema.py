@@ -21,10 +21,15 @@ class ClassifyBody(Struct, forbid_unknown_fields=True):
     label_set: str | UnsetType = UNSET
     """In place of labels: a label set of the tenant, its newest version (`tickets`) or another (`tickets@3`)."""
     text: str | UnsetType = UNSET
+    """One text, for one `ClassifyAnswer`."""
     texts: list[str] | UnsetType = UNSET
+    """In place of `text`: several, for `ClassifyAnswers`."""
     hypothesis_template: str = "{}"
+    """A sentence with one `{}` for the label."""
     multi_label: bool = False
+    """Score each label on its own."""
     max_tokens: int | None = None
+    """A lower limit for the tokens of text and label together; null: the engine's."""
     entailment: bool = False
     """Tell each label's own probability of entailment as well, which thresholds are compared with."""
     truncate: bool = True
