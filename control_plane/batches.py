@@ -40,13 +40,14 @@ class Batches:
         window: str,
         metadata: Mapping[str, str],
         idempotency_key: str,
+        output_expires_after_s: int | None = None,
     ) -> Batch:
         """A batch of the lines of a file. The same `idempotency_key` again (unless `""`): the same batch again."""
         _validate(endpoint, window, metadata, idempotency_key)
         file = await self._files.get(tenant_id, input_file_id)
-        if file is None or file.purpose != BATCH_PURPOSE:
-            raise InvalidRequest(f"no such file of the purpose {BATCH_PURPOSE!r}", field="input_file_id")
         now = self._clock.now()
+        if file is None or file.has_expired(now) or file.purpose != BATCH_PURPOSE:
+            raise InvalidRequest(f"no such file of the purpose {BATCH_PURPOSE!r}", field="input_file_id")
         batch = Batch(
             f"batch_{secrets.token_hex(12)}",
             tenant_id,
@@ -55,8 +56,9 @@ class Batches:
             now,
             now + timedelta(seconds=WINDOW_S),
             dict(metadata),
+            output_expires_after_s=output_expires_after_s,
         )
-        request = repr((input_file_id, endpoint, window, sorted(metadata.items())))
+        request = repr((input_file_id, endpoint, window, sorted(metadata.items()), output_expires_after_s))
         digest = hashlib.sha256(request.encode()).hexdigest()
         return await self._batches.add(
             batch, idempotency_key or None, digest, BatchBounds(MAX_UNFINISHED, MAX_BATCHES)

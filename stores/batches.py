@@ -45,6 +45,8 @@ class Batch:
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: Sequence[LineError] = ()
+    output_expires_after_s: int | None = None
+    """After their creation, its files cease to exist; None: only the retention ends them."""
 
     def reach(self, status: str, now: datetime) -> Batch:
         return replace(self, status=status, reached_at={**self.reached_at, status: now})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -22,6 +22,19 @@ class File:
     """`batch` for what a tenant uploaded, `batch_output` for a batch's results."""
     bytes: int
     created_at: datetime
+    expires_at: datetime | None = None
+    """When it ceases to exist, but for an unfinished batch that needs it; None: only the retention ends it."""
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+
+Expiry = Callable[[], datetime | None]
+"""When an upload's file expires; asked once all of it has arrived, for the form may say so behind its content."""
+
+
+def never() -> None:
+    """An `Expiry`: only the retention ends the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +51,11 @@ class UploadBounds:
 
 
 class FileStore(Protocol):
-    """Files that are complete; what an upload has written so far is nobody's."""
+    """Files that are complete, expired ones included; what an upload has written so far is nobody's."""
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
+    async def add(
+        self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds, expiry: Expiry = never
+    ) -> File:
         """Keep what `chunks` yield, all or nothing; returns the file with its size.
 
         `file.bytes` are reserved before the first chunk is read, and more as they come. `NotFound` when the tenant
@@ -50,8 +65,8 @@ class FileStore(Protocol):
 
     async def get(self, tenant_id: str, file_id: str) -> File | None: ...
 
-    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
-        """Newest first; after a file's id."""
+    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
+        """Newest first; after a file's id. Without those that have expired by `now`, if it is given."""
         ...
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from control_plane.api.schema import BatchAnswer, BatchBody, BatchErrors, BatchLineError, BatchList, RequestCounts
 from control_plane.batches import ENDPOINT, MAX_IDEMPOTENCY_KEY_CHARACTERS, WINDOW, Batches
+from control_plane.files import check_expiry
 from stores.batches import Batch
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.error_shapes import OPENAI
@@ -78,8 +79,15 @@ class BatchEndpoints:
     async def create(self, call: Call) -> Response:
         body: BatchBody = call.body
         key = call.request.headers.get("Idempotency-Key", "")
+        expiry = body.output_expires_after
         batch = await self._batches.create(
-            call.tenant_id, body.input_file_id, body.endpoint, body.completion_window, body.metadata or {}, key
+            call.tenant_id,
+            body.input_file_id,
+            body.endpoint,
+            body.completion_window,
+            body.metadata or {},
+            key,
+            None if expiry is None else check_expiry(expiry.anchor, expiry.seconds, "output_expires_after"),
         )
         return json_response(_answer(batch))
 

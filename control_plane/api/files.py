@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.schema import Deleted, FileAnswer, FileList
 from control_plane.api.upload_form import MAX_FORM_BYTES, UploadForm
-from control_plane.files import Files
+from control_plane.files import EXPIRY_ANCHOR, MAX_EXPIRY_S, MIN_EXPIRY_S, Files, check_expiry
 from control_plane.settings import Settings
 from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from stores.files import BATCH_PURPOSE, File
@@ -22,11 +22,17 @@ from web.paging import PARAMETERS, list_answer, page_request
 from web.responses import json_response
 
 FILES, FILE = "/v1/files", "/v1/files/{file_id}"
+EXPIRY = "expires_after"
+ANCHOR, SECONDS = f"{EXPIRY}[anchor]", f"{EXPIRY}[seconds]"
+"""Fields of a form, as OpenAI's clients flatten an object."""
+MAX_DIGITS = 9
 FORM: dict[str, Any] = {
     "type": "object",
     "properties": {
         "file": {"type": "string", "format": "binary"},
         "purpose": {"type": "string", "const": BATCH_PURPOSE},
+        ANCHOR: {"type": "string", "const": EXPIRY_ANCHOR},
+        SECONDS: {"type": "integer", "minimum": MIN_EXPIRY_S, "maximum": MAX_EXPIRY_S},
     },
     "required": ["file", "purpose"],
 }
@@ -85,7 +91,13 @@ class FileEndpoints:
                 form = UploadForm(call.request)
                 await form.begin()
                 _check_purpose(form.fields.get("purpose", BATCH_PURPOSE))
-                file = await self._files.add(call.tenant_id, form.filename or "", _content(form), declared_bytes)
+                file = await self._files.add(
+                    call.tenant_id,
+                    form.filename or "",
+                    _content(form),
+                    declared_bytes,
+                    lambda: _expires_after_s(form.fields),
+                )
                 return json_response(_answer(file))
         except TimeoutError:
             raise BodyTooSlow(f"the file did not arrive within {timeout_s:g} s") from None
@@ -116,7 +128,8 @@ class FileEndpoints:
 
 
 def _answer(file: File) -> FileAnswer:
-    return FileAnswer(file.id, file.bytes, int(file.created_at.timestamp()), file.name, file.purpose)
+    expires_at = None if file.expires_at is None else int(file.expires_at.timestamp())
+    return FileAnswer(file.id, file.bytes, int(file.created_at.timestamp()), file.name, file.purpose, expires_at)
 
 
 async def _content(form: UploadForm) -> AsyncIterator[bytes]:
@@ -124,6 +137,18 @@ async def _content(form: UploadForm) -> AsyncIterator[bytes]:
         yield chunk
     # A field may come behind the file.
     _check_purpose(form.fields.get("purpose", ""))
+    _expires_after_s(form.fields)
+
+
+def _expires_after_s(fields: Mapping[str, str]) -> int | None:
+    """None: the form does not say it. `InvalidRequest`."""
+    if not any(name.startswith(EXPIRY) for name in fields):
+        return None
+    unknown = sorted(name for name in fields if name.startswith(EXPIRY) and name not in (ANCHOR, SECONDS))
+    seconds = fields.get(SECONDS, "")
+    if unknown or not (seconds.isascii() and seconds.isdigit() and len(seconds) <= MAX_DIGITS):
+        raise InvalidRequest(f"must be the fields {ANCHOR}={EXPIRY_ANCHOR} and {SECONDS}=3600", field=EXPIRY)
+    return check_expiry(fields.get(ANCHOR, ""), int(seconds), EXPIRY)
 
 
 def _check_purpose(purpose: str) -> None:

@@ -136,13 +136,14 @@ class KeyList(Struct, frozen=True):
 
 
 class FileAnswer(Struct, frozen=True):
-    """A file, as in OpenAI's API; the time is in seconds since 1970."""
+    """A file, as in OpenAI's API; times are in seconds since 1970."""
 
     id: str
     bytes: int
     created_at: int
     filename: str
     purpose: str
+    expires_at: int | None
     object: str = "file"
     status: str = "processed"
 
@@ -157,6 +158,13 @@ class Deleted(Struct, frozen=True):
     deleted: bool = True
 
 
+class ExpiresAfter(Struct, forbid_unknown_fields=True):
+    """When the files of a batch cease to exist: 3600 to 2592000 seconds after they were created."""
+
+    anchor: str
+    seconds: int
+
+
 class BatchBody(Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/batches`."""
 
@@ -164,6 +172,8 @@ class BatchBody(Struct, forbid_unknown_fields=True):
     endpoint: str
     completion_window: str = "24h"
     metadata: dict[str, str] | None = None
+    output_expires_after: ExpiresAfter | None = None
+    """Of the output and the error file; null: as the retention says."""
 
 
 class BatchLineError(Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from control_plane.files import content_of, new_file
+from control_plane.files import content_of, expiry_of, new_file
 from control_plane.worker.gateway_client import Gateway
 from control_plane.worker.lines import LineChecker, request_id_of, split_lines
 from control_plane.worker.recorder import Recorder
@@ -199,7 +199,8 @@ class Worker:
                 continue
             name = f"{batch.id}_{kind}.jsonl"
             file = new_file(batch.tenant_id, name, OUTPUT_PURPOSE, self._clock.now())
-            file = replace(file, id=f"file-{kind}-{batch.id.removeprefix('batch_')}")
+            expires_at = expiry_of(file, batch.output_expires_after_s)
+            file = replace(file, id=f"file-{kind}-{batch.id.removeprefix('batch_')}", expires_at=expires_at)
             await self._queue.write_output(batch, self._name, file, failed=failed)
             batch = replace(batch, error_file_id=file.id) if failed else replace(batch, output_file_id=file.id)
         now = self._clock.now()

@@ -50,6 +50,7 @@ class _Detail(msgspec.Struct):
     output_file_id: str | None
     error_file_id: str | None
     errors: tuple[LineError, ...]
+    output_expires_after_s: int | None = None
 
 
 class SqlBatches:
@@ -258,6 +259,7 @@ def _values(batch: Batch) -> dict[str, Any]:
         batch.output_file_id,
         batch.error_file_id,
         tuple(batch.errors),
+        batch.output_expires_after_s,
     )
     return {
         "input_file_id": batch.input_file_id,
@@ -290,4 +292,5 @@ def _batch(row: Mapping[Any, Any]) -> Batch:
         detail.output_file_id,
         detail.error_file_id,
         detail.errors,
+        detail.output_expires_after_s,
     )

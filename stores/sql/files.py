@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from stores.batches import UNFINISHED
 from stores.database import Database
 from stores.errors import Conflict, NotFound, StoreUnavailable
-from stores.files import BATCH_PURPOSE, File, UploadBounds, rechunk
+from stores.files import BATCH_PURPOSE, Expiry, File, UploadBounds, never, rechunk
 from stores.paging import Page, PageRequest
 from stores.sql.pages import read_page
-from stores.sql.storage import lock_tenant, stored_bytes
-from stores.sql.tables import batches, file_pieces, files
+from stores.sql.storage import NEEDED, lock_tenant, stored_bytes
+from stores.sql.tables import file_pieces, files
 
 COMPLETE = files.c.lease_until.is_(None)
 RECORD = [column for column in files.c if column is not files.c.lease_until]
@@ -30,14 +30,17 @@ class SqlFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
+    async def add(
+        self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds, expiry: Expiry = never
+    ) -> File:
         async with self._database.transaction() as connection:
             await _begin(connection, file, bounds)
         try:
             size = await self._write(file, rechunk(chunks), bounds)
+            expires_at = expiry()
             async with self._database.transaction() as connection:
                 completion = update(files).where(files.c.id == file.id, ~COMPLETE)
-                completion = completion.values(bytes=size, lease_until=None)
+                completion = completion.values(bytes=size, lease_until=None, expires_at=expires_at)
                 if not (await connection.execute(completion)).rowcount:
                     raise Conflict("the upload took too long, or its tenant was deleted")
         except BaseException:
@@ -46,7 +49,7 @@ class SqlFiles:
                 async with self._database.transaction() as connection:
                     await connection.execute(delete(files).where(files.c.id == file.id))
             raise
-        return replace(file, bytes=size)
+        return replace(file, bytes=size, expires_at=expires_at)
 
     async def _write(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> int:
         size, index, reserved = 0, 0, file.bytes
@@ -72,8 +75,10 @@ class SqlFiles:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else File(**row)
 
-    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
+    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
         query = select(*RECORD).where(files.c.tenant_id == tenant_id, COMPLETE)
+        if now is not None:
+            query = query.where(or_(files.c.expires_at.is_(None), files.c.expires_at > now))
         order = (files.c.created_at, files.c.id)
         async with self._database.transaction() as connection:
             rows = await read_page(connection, query, files.c.id, order, request, descending=True)
@@ -87,10 +92,9 @@ class SqlFiles:
         return content
 
     async def remove(self, tenant_id: str, file_id: str) -> None:
-        needed = exists().where(batches.c.input_file_id == file_id, batches.c.status.in_(UNFINISHED))
         existing = and_(files.c.tenant_id == tenant_id, files.c.id == file_id, COMPLETE)
         async with self._database.transaction() as connection:
-            if (await connection.execute(delete(files).where(existing, ~needed))).rowcount:
+            if (await connection.execute(delete(files).where(existing, ~NEEDED))).rowcount:
                 return
             if (await connection.execute(select(files.c.id).where(existing))).first() is None:
                 raise NotFound("no such file")
@@ -98,11 +102,13 @@ class SqlFiles:
 
 
 async def _begin(connection: AsyncConnection, file: File, bounds: UploadBounds) -> None:
-    """Reserve the file's bytes, once uploads that were given up have lost theirs."""
+    """Reserve the file's bytes, once uploads that were given up and expired files have lost theirs."""
     await lock_tenant(connection, file.tenant_id)
     of_tenant = files.c.tenant_id == file.tenant_id
     uploading = and_(of_tenant, files.c.purpose == BATCH_PURPOSE, ~COMPLETE)
-    await connection.execute(delete(files).where(uploading, files.c.lease_until < file.created_at))
+    given_up = and_(uploading, files.c.lease_until < file.created_at)
+    expired = and_(of_tenant, files.c.expires_at <= file.created_at, ~NEEDED)
+    await connection.execute(delete(files).where(or_(given_up, expired)))
     number = select(func.count())
     if (await connection.execute(number.where(of_tenant))).scalar_one() >= bounds.max_files:
         raise Conflict(f"the tenant has {bounds.max_files} files; delete one first")

@@ -1,4 +1,4 @@
-"""Deletes files and batches past their retention, and uploads that were given up."""
+"""Deletes files and batches past their retention, files that have expired, and uploads that were given up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
-from sqlalchemy import and_, exists, or_
+from sqlalchemy import and_, or_
 
 from stores.batches import UNFINISHED
 from stores.clock import Clock
@@ -14,6 +14,7 @@ from stores.database import Database
 from stores.errors import StoreUnavailable
 from stores.files import BATCH_PURPOSE
 from stores.sql.deletion import delete_in_parts
+from stores.sql.storage import NEEDED
 from stores.sql.tables import batches, files
 
 EVERY_S = 3_600.0
@@ -35,9 +36,10 @@ class Retention:
             await asyncio.sleep(EVERY_S)
 
     async def sweep(self) -> None:
-        oldest = self._clock.now() - timedelta(days=self._retention_days)
-        needed = exists().where(batches.c.input_file_id == files.c.id, batches.c.status.in_(UNFINISHED))
+        now = self._clock.now()
+        oldest = now - timedelta(days=self._retention_days)
         done = and_(batches.c.created_at < oldest, batches.c.status.not_in(UNFINISHED))
-        given_up = and_(files.c.purpose == BATCH_PURPOSE, files.c.lease_until < self._clock.now())
+        given_up = and_(files.c.purpose == BATCH_PURPOSE, files.c.lease_until < now)
+        ended = or_(files.c.created_at < oldest, files.c.expires_at <= now)
         await delete_in_parts(self._database, batches, done)
-        await delete_in_parts(self._database, files, or_(and_(files.c.created_at < oldest, ~needed), given_up))
+        await delete_in_parts(self._database, files, or_(and_(ended, ~NEEDED), given_up))

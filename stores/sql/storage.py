@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, case, func, select, update
+from sqlalchemy import and_, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.batches import UNFINISHED
 from stores.errors import NotFound
 from stores.files import OUTPUT_PURPOSE
 from stores.sql.tables import batches, files, tenants
+
+NEEDED = exists().where(batches.c.input_file_id == files.c.id, batches.c.status.in_(UNFINISHED))
+"""Of a file: a batch still has to read it."""
 
 
 async def lock_tenant(connection: AsyncConnection, tenant_id: str) -> None:

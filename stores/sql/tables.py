@@ -105,6 +105,8 @@ files = Table(
     Column("created_at", UtcTime, nullable=False),
     # Null: it is complete. Otherwise whoever writes it must be done by then.
     Column("lease_until", UtcTime),
+    # Null: only the retention ends it.
+    Column("expires_at", UtcTime),
     Index("files_of_tenant_by_time", "tenant_id", "created_at", "id"),
 )
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from stores.batches import Batch, BatchBounds
 from stores.errors import NotAvailable
-from stores.files import File, UploadBounds
+from stores.files import Expiry, File, UploadBounds, never
 from stores.paging import Page, PageRequest
 from stores.usage import DailyUsage
 
@@ -18,13 +18,15 @@ REASON = "tenants are declared in WANNENG_TENANTS_FILE here: change that file, o
 class NoFiles:
     """A `FileStore` that refuses everything."""
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
+    async def add(
+        self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds, expiry: Expiry = never
+    ) -> File:
         refuse()
 
     async def get(self, tenant_id: str, file_id: str) -> File | None:
         refuse()
 
-    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
+    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
         refuse()
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

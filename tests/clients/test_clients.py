@@ -117,7 +117,9 @@ def test_litellm_reranks_as_each_of_its_providers(server: Server, call: Callable
             assert answer["tokens"] == tokens(server, *((text, QUERY) for text in DOCUMENTS)), provider
 
 
-def test_openais_client_moderates_and_finds_models(server: Server, call: Callable[[str], dict[str, Any]]) -> None:
+def test_openais_client_moderates_finds_models_and_runs_batches(
+    server: Server, call: Callable[[str], dict[str, Any]]
+) -> None:
     answers = call("openai")
     assert answers["model"] | {"created": 0} == {
         "id": "wanneng-embedded",
@@ -139,6 +141,9 @@ def test_openais_client_moderates_and_finds_models(server: Server, call: Callabl
     assert moderated["usage"]["prompt_tokens"] == moderated["usage"]["total_tokens"] == tokens(server, *pairs)
     scored = dict(zip(LABELS, (each["score"] for each in answers["scored"]["data"]), strict=True))
     assert scored == approx(entailments(server, DOCUMENTS[0], LABELS))
+    assert answers["expiry_s"] == [3_600, 7_200]
+    result = json.loads(answers["results"])["response"]["body"]
+    assert dict(zip(result["labels"], result["scores"], strict=True)) == approx(scores(server, DOCUMENTS[0]))
     assert answers["unknown"] == ["not_found", "invalid_request_error", "no such label set"]
     assert answers["refused"][0] == "invalid_request"
     assert answers["refused"][1].endswith("[1]")

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane_app import control_plane, new_caller
+from tests.fakes.stores import Memory
 from tests.problems import assert_problem
 
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/classify", "body": {"text": "x", "labels": "y"}}
@@ -67,6 +69,76 @@ async def test_an_upload_that_is_not_possible_is_refused() -> None:
         assert_problem(await client.post("/v1/files", content=b"x"), 401, "unauthorized")
         assert (await upload(client, key, b"x" * 1_000)).status_code == 200
         assert_problem(await upload(client, key, b"x" * 1_000), 409, "conflict")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_a_file_expires_when_its_tenant_has_said_so(behind: bool) -> None:
+    """As the form of OpenAI's clients says it, before the file, or of their documentation, behind it."""
+    fields: list[tuple[str, Any]] = [
+        ("purpose", (None, "batch")),
+        ("expires_after[anchor]", (None, "created_at")),
+        ("expires_after[seconds]", (None, "3600")),
+    ]
+    file_field = ("file", ("a.jsonl", CONTENT))
+    form = [file_field, *fields] if behind else [*fields, file_field]
+    clock = FakeClock()
+    async with control_plane(clock=clock) as client:
+        key = await new_caller(client)
+        lasting = (await upload(client, key)).json()
+        file = (await client.post("/v1/files", files=form, headers=key)).json()
+        assert (file["expires_at"], lasting["expires_at"]) == (file["created_at"] + 3_600, None)
+        path = f"/v1/files/{file['id']}"
+        clock.advance(3_599)
+        assert (await client.get(path, headers=key)).json() == file
+        clock.advance(1)
+        for answer in (
+            await client.get(path, headers=key),
+            await client.get(path + "/content", headers=key),
+            await client.delete(path, headers=key),
+        ):
+            assert_problem(answer, 404, "not_found")
+        assert (await client.get("/v1/files", headers=key)).json()["data"] == [lasting]
+        refused = assert_problem(await create(client, key, file["id"]), 422, "invalid_request")
+        assert refused["field"] == "input_file_id"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"expires_after": "3600"},
+        {"expires_after[seconds]": "3600"},
+        {"expires_after[anchor]": "created_at"},
+        {"expires_after[anchor]": "last_active_at", "expires_after[seconds]": "3600"},
+        {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3599"},
+        {"expires_after[anchor]": "created_at", "expires_after[seconds]": "2592001"},
+        {"expires_after[anchor]": "created_at", "expires_after[seconds]": "x"},
+        {"expires_after[anchor]": "created_at", "expires_after[seconds]": "9" * 5_000},
+        {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600", "expires_after[days]": "1"},
+    ],
+)
+async def test_an_expiry_that_is_not_possible_is_refused_and_leaves_nothing(fields: dict[str, str]) -> None:
+    memory = Memory()
+    async with control_plane(memory) as client:
+        key = await new_caller(client)
+        form = {"file": ("a.jsonl", CONTENT)}
+        answer = await client.post("/v1/files", files=form, data={"purpose": "batch"} | fields, headers=key)
+        assert assert_problem(answer, 422, "invalid_request")["field"].startswith("expires_after")
+    assert (memory.files, memory.uploads) == ({}, {})
+
+
+async def test_a_batch_says_when_its_files_expire() -> None:
+    memory, expiry = Memory(), {"anchor": "created_at", "seconds": 7_200}
+    async with control_plane(memory) as client:
+        key = await new_caller(client)
+        file_id = (await upload(client, key)).json()["id"]
+        batch = (await create(client, key, file_id, output_expires_after=expiry)).json()
+        assert memory.batches[batch["id"]].output_expires_after_s == 7_200
+        once = key | {"Idempotency-Key": "k"}
+        assert (await create(client, once, file_id, output_expires_after=expiry)).status_code == 200
+        assert_problem(await create(client, once, file_id), 422, "invalid_request")
+        for wrong in ({"seconds": 3_599}, {"seconds": 2_592_001}, {"anchor": "now"}, {"days": 1}):
+            answer = await create(client, key, file_id, output_expires_after=expiry | wrong)
+            assert "expires_after" in assert_problem(answer, 422, "invalid_request")["detail"]
 
 
 async def test_a_batch_is_created_listed_and_cancelled() -> None:

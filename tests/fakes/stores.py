@@ -24,7 +24,7 @@ from stores.batches import (
 )
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, StoreUnavailable
 from stores.factory import Stores
-from stores.files import CHUNK_BYTES, File, UploadBounds, rechunk
+from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Tenant
@@ -71,6 +71,10 @@ class Memory:
     def check_tenant(self, tenant_id: str) -> None:
         if tenant_id not in self.tenants:
             raise NotFound("no such tenant")
+
+    def needs(self, file_id: str) -> bool:
+        """Whether an unfinished batch has to read it."""
+        return any(b.input_file_id == file_id and b.status in UNFINISHED for b in self.batches.values())
 
     def stored_bytes(self, tenant_id: str) -> int:
         """Of files, uploads under way and results of unfinished batches."""
@@ -238,9 +242,15 @@ class FakeLabelSets:
 class FakeFiles:
     memory: Memory
 
-    async def add(self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds) -> File:
+    async def add(
+        self, file: File, chunks: AsyncIterator[bytes], bounds: UploadBounds, expiry: Expiry = never
+    ) -> File:
         self.memory.check()
         self.memory.check_tenant(file.tenant_id)
+        for known, _ in list(self.memory.files.values()):
+            expired = known.tenant_id == file.tenant_id and known.has_expired(file.created_at)
+            if expired and not self.memory.needs(known.id):
+                del self.memory.files[known.id]
         uploads = self.memory.uploads
         for given_up in [upload_id for upload_id, (_, end) in uploads.items() if end < file.created_at]:
             del uploads[given_up]
@@ -265,7 +275,7 @@ class FakeFiles:
                     uploads[file.id] = (replace(file, bytes=size), bounds.ends_at)
         finally:
             uploads.pop(file.id, None)
-        stored = replace(file, bytes=size)
+        stored = replace(file, bytes=size, expires_at=expiry())
         self.memory.files[file.id] = (stored, kept)
         return stored
 
@@ -280,9 +290,10 @@ class FakeFiles:
         file, _ = self.memory.files.get(file_id, (None, ()))
         return file if file is not None and file.tenant_id == tenant_id else None
 
-    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
+    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
         self.memory.check()
         files = [file for file, _ in self.memory.files.values() if file.tenant_id == tenant_id]
+        files = [file for file in files if now is None or not file.has_expired(now)]
         files.sort(key=lambda file: (file.created_at, file.id), reverse=True)
         return page_of(files, request, lambda file: file.id)
 
@@ -294,7 +305,7 @@ class FakeFiles:
     async def remove(self, tenant_id: str, file_id: str) -> None:
         if await self.get(tenant_id, file_id) is None:
             raise NotFound("no such file")
-        if any(b.input_file_id == file_id and b.status in UNFINISHED for b in self.memory.batches.values()):
+        if self.memory.needs(file_id):
             raise Conflict("an unfinished batch needs the file; cancel the batch first")
         del self.memory.files[file_id]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import insert, select
@@ -50,6 +51,51 @@ async def test_what_is_past_its_retention_goes_unless_it_is_needed(
     assert kept_files == {"file-waiting"} | ({"file-done", "file-alone"} if kept else set())
     assert kept_batches == {"waiting"} | ({"done"} if kept else set())
     assert (await stores.files.chunk("file-done", 0) is not None) is kept
+    await stores.close()
+
+
+def _time(expires_at: datetime | None) -> datetime | None:
+    return expires_at
+
+
+async def test_a_file_that_has_expired_is_not_listed_and_goes_unless_it_is_needed(
+    database_url: str, acme: Tenant
+) -> None:
+    clock = FakeClock()
+    await migrate(database_url)
+    database = Database(database_url)
+    stores = sql_stores(database)
+    await stores.tenants.add(acme)
+    ends = clock.now() + timedelta(hours=1)
+    for name, expires_at in (("needed", ends), ("alone", ends), ("lasting", None)):
+        file = File(f"file-{name}", "t_1", "a", BATCH_PURPOSE, 0, clock.now())
+        kept = await stores.files.add(file, chunks_of(b"x", 1), bounds(clock), partial(_time, expires_at))
+        assert kept == await stores.files.get("t_1", file.id)
+    batch = Batch("waiting", "t_1", "file-needed", VALIDATING, clock.now(), ends, output_expires_after_s=3_600)
+    await stores.batches.add(batch, None, "d", BatchBounds(9, 9))
+    assert await stores.batches.get("t_1", "waiting") == batch
+    for seconds, listed in ((3_599, 3), (1, 1)):
+        clock.advance(seconds)
+        assert len((await stores.files.page("t_1", PageRequest(9), clock.now())).items) == listed
+    await Retention(database, clock, RETENTION_DAYS).sweep()
+    left = {file.id for file in (await stores.files.page("t_1", PageRequest(9))).items}
+    assert left == {"file-needed", "file-lasting"}
+    await stores.close()
+
+
+async def test_an_expired_file_makes_room_for_an_upload(database_url: str, acme: Tenant) -> None:
+    clock = FakeClock()
+    await migrate(database_url)
+    stores = sql_stores(Database(database_url))
+    await stores.tenants.add(acme)
+    ends = clock.now() + timedelta(hours=1)
+    file = File("file-1", "t_1", "a", BATCH_PURPOSE, 0, clock.now())
+    await stores.files.add(file, chunks_of(b"x" * 900, 900), bounds(clock), lambda: ends)
+    clock.advance(3_600)
+    await stores.files.add(
+        replace(file, id="file-2", created_at=clock.now()), chunks_of(b"x" * 900, 900), bounds(clock)
+    )
+    assert await stores.files.get("t_1", "file-1") is None
     await stores.close()
 
 

@@ -114,10 +114,12 @@ class Shop:
             upload_timeout_s=300,
         )
 
-    async def add_batch(self, lines: list[Any], tenant_id: str = "t_1") -> Batch:
+    async def add_batch(
+        self, lines: list[Any], tenant_id: str = "t_1", output_expires_after_s: int | None = None
+    ) -> Batch:
         content = b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
         file = await self.files.add(tenant_id, "in.jsonl", chunks_of(content, 100_000))
-        return await self.batches.create(tenant_id, file.id, ENDPOINT, WINDOW, {}, "")
+        return await self.batches.create(tenant_id, file.id, ENDPOINT, WINDOW, {}, "", output_expires_after_s)
 
     def status(self, batch: Batch) -> str:
         return self.memory.batches[batch.id].status
@@ -514,6 +516,28 @@ async def test_a_batch_whose_file_no_longer_exists_fails_and_says_so() -> None:
     assert await shop.worker().serve_one()
     done = await shop.now(batch)
     assert (done.status, [error.code for error in done.errors]) == (FAILED, ["not_found"])
+
+
+async def test_the_files_of_a_batch_expire_as_it_says() -> None:
+    shop = Shop()
+    batch = await shop.add_batch([line(0), line(1, text=None)], output_expires_after_s=3_600)
+    assert await shop.worker().serve_one()
+    done = await shop.now(batch)
+    for file_id in (done.output_file_id, done.error_file_id):
+        assert file_id is not None
+        file = await shop.files.get("t_1", file_id)
+        assert file.expires_at == file.created_at + timedelta(seconds=3_600)
+    input_file = await shop.files.get("t_1", batch.input_file_id)
+    assert input_file.expires_at is None
+
+
+async def test_a_batch_whose_file_expires_meanwhile_is_answered() -> None:
+    shop = Shop()
+    batch = await shop.add_batch([line(0)])
+    file, chunks = shop.memory.files[batch.input_file_id]
+    shop.memory.files[file.id] = (replace(file, expires_at=shop.clock.now()), chunks)
+    assert await shop.worker().serve_one()
+    assert shop.status(batch) == COMPLETED
 
 
 async def test_a_batch_whose_files_were_being_written_ends_with_whole_files() -> None:
