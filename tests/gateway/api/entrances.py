@@ -83,24 +83,6 @@ def _arguments(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, s
     return _json(arguments | ({} if truncate else {"truncate": False}))
 
 
-def _documents(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
-    return _json({"query": HYPOTHESIS, "documents": list(texts)} | ({} if truncate else {"truncate": False}))
-
-
-def _scores(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
-    pairs = {"documents": list(texts), "queries": [HYPOTHESIS] * len(texts)}
-    return _json(pairs | ({} if truncate else {"truncate": False}))
-
-
-def _inputs(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
-    return _json({"input": list(texts), "labels": LABELS} | ({} if truncate else {"truncate": False}))
-
-
-def _infers(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
-    options = {"candidate_labels": LABELS} | ({} if truncate else {"truncate": False})
-    return _json({"model": "zero_shot", "args": [list(texts)]} | options)
-
-
 def _kserve(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
     (text,) = texts
     inputs = [
@@ -158,14 +140,6 @@ def _message(document: dict[str, Any]) -> object:
     return document["message"]
 
 
-def _error_message(document: dict[str, Any]) -> object:
-    return document["error"]["message"]
-
-
-def _message(document: dict[str, Any]) -> object:
-    return document["message"]
-
-
 KSERVE = "/v2/models/zero_shot"
 # One of `/v2` has the version in its path, which the metadata names.
 ENTRANCES = (
@@ -176,16 +150,10 @@ ENTRANCES = (
     Entrance("`/rerank`", "/rerank", _rerank, 1, _told_in_headers, _error),
     Entrance("`/v1/rerank`", "/v1/rerank", _documents, 1, _told_in_headers, _error_message),
     Entrance("`/v2/rerank`", "/v2/rerank", _documents, 1, _told_in_headers, _message),
-    Entrance("`/score`", "/score", _score, 1, _told_in_headers, _error_message),
+    Entrance("`/score`, `/v1/score`", "/score", _score, 1, _told_in_headers, _error_message),
     Entrance("`/classify`", "/classify", _inputs, 2, _told_in_headers, _error_message),
     Entrance("`/v1/moderations`", "/v1/moderations", _inputs, 2, _told_in_headers, _error_message),
     Entrance("`/v1/flexible/infers`", "/v1/flexible/infers", _arguments, 2, _told_in_headers, _error_message),
-    Entrance("`/v1/rerank`", "/v1/rerank", _documents, 1, _told_in_headers, _error_message),
-    Entrance("`/v2/rerank`", "/v2/rerank", _documents, 1, _told_in_headers, _message),
-    Entrance("`/score`, `/v1/score`", "/score", _scores, 1, _told_in_headers, _error_message),
-    Entrance("`/classify`", "/classify", _inputs, 2, _told_in_headers, _error_message),
-    Entrance("`/v1/moderations`", "/v1/moderations", _inputs, 2, _told_in_headers, _error_message),
-    Entrance("`/v1/flexible/infers`", "/v1/flexible/infers", _infers, 2, _told_in_headers, _detail),
     Entrance("`/v2` JSON", f"{KSERVE}/infer", _kserve, 2, _told_in_parameters, _error, 1),
     Entrance("`/v2` binary", f"{KSERVE}/versions/1/infer", _kserve_binary, 2, _told_in_parameters, _error, 1),
 )
