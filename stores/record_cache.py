@@ -69,8 +69,9 @@ class RecordCache(Generic[_Key, _Record]):
 
     async def get(self, key: _Key) -> _Record:
         """The record, at most `ttl_s` old unless the store is unavailable."""
-        entry = self._entries.get(key)
-        if entry is None:
+        try:
+            entry = self._entries[key]
+        except KeyError:
             return await asyncio.shield(self._start(key, in_background=False).task)
         now = self._clock.now()
         age_s = (now - entry.loaded_at).total_seconds()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from stores.paging import Page, PageRequest
 from stores.special_tokens import MODEL, SpecialTokens
 
@@ -20,8 +22,7 @@ LOCAL_TENANT_ID = "local"
 """The tenant of this machine, as which a caller without a key is served on loopback."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True):
     """Limits of one tenant; None: the gateway's default."""
 
     requests_per_minute: int | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from stores.api_keys import key_id_of, matches
 from stores.clock import Clock
@@ -21,8 +22,7 @@ TENANT_HEADER = "X-Wanneng-Tenant"
 """With the internal key: the tenant that a request is for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks: a tenant, and what its key allows."""
 
     tenant_id: str

@@ -19,6 +19,8 @@ from stores.errors import (
     NotJson,
     UnsupportedMediaType,
 )
+from web.headers import header_value
+from web.http_protocol import WHOLE_BODY
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
@@ -35,37 +37,43 @@ _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 async def read_body(request: Request, settings: ServerSettings) -> bytes:
     """The whole body; `BodyTooLarge` as soon as that is known, `BodyTooSlow` when it does not arrive in time."""
     max_bytes = settings.max_body_bytes
-    declared = request.headers.get("Content-Length", "0")
+    declared = header_value(request, b"content-length") or "0"
     if declared.isdigit() and int(declared) > max_bytes:
         raise BodyTooLarge(f"the body has {declared} bytes, at most {max_bytes} are allowed")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(settings.body_timeout_s):
-            more = True
-            while more:
-                message = await request.receive()
-                if message["type"] == DISCONNECT:
-                    raise ClientDisconnected
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > max_bytes:
-                    raise BodyTooLarge(f"the body has more than {max_bytes} bytes")
-    except TimeoutError:
-        raise BodyTooSlow(f"the body did not arrive within {settings.body_timeout_s:g} s") from None
-    return await _decompress(bytes(body), request, max_bytes)
+    if WHOLE_BODY in request.scope:
+        # Nothing is waited for, and a timeout costs as much as a look into the cache.
+        body = await _receive(request, max_bytes)
+    else:
+        try:
+            async with asyncio.timeout(settings.body_timeout_s):
+                body = await _receive(request, max_bytes)
+        except TimeoutError:
+            raise BodyTooSlow(f"the body did not arrive within {settings.body_timeout_s:g} s") from None
+    encoding = content_encoding(request)
+    return body if encoding is None else await _decompress(body, encoding, max_bytes)
+
+
+async def _receive(request: Request, max_bytes: int) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == DISCONNECT:
+            raise ClientDisconnected
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > max_bytes:
+            raise BodyTooLarge(f"the body has more than {max_bytes} bytes")
+    return bytes(body)
 
 
 def content_encoding(request: Request) -> str | None:
     """How the body is encoded, in lower case; None: it is not."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = (header_value(request, b"content-encoding") or "").strip().lower()
     return None if encoding in {"", "identity"} else encoding
 
 
-async def _decompress(body: bytes, request: Request, max_bytes: int) -> bytes:
-    """The content of a body that is compressed as its headers say, which has `max_bytes` as well."""
-    encoding = content_encoding(request)
-    if encoding is None:
-        return body
+async def _decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The content of a body that is compressed, which has at most `max_bytes` as well."""
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise UnsupportedMediaType("of Content-Encoding, only gzip and deflate are understood")
     stream = zlib.decompressobj(ANY_HEADER)

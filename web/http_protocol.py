@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+WHOLE_BODY = "wanneng.whole_body"
+"""In the scope of a request whose body has come: whoever reads it does not wait."""
 FEED_BYTES = 16_384
 """The parser is fed no more at a time, so that a bound is noticed soon after it was passed."""
 MAX_PIPELINED = 32
@@ -58,6 +60,34 @@ class Connections:
         return True
 
 
+class Output:
+    """Writes the head of an answer together with its body: each write is a system call, and a packet."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._held = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+            self._transport.write(data)
+        else:
+            # What follows in the same step goes with it; a body that comes later does not hold the head back.
+            self._held = data
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """A subclass with `shared` is made for each server (`bounded_protocol`)."""
 
@@ -69,9 +99,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._silent_bytes = 0
-        """Fed since the parser last had something to tell: the size of an unfinished token."""
+        """Of a body, fed since the parser last had something to tell: the size of an unfinished token."""
         self._discarded_bytes = 0
-        self._trailers = 0
         self._header_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0
@@ -80,6 +109,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._output = Output(self.loop, transport)
         if not self.shared.make_room(self._address):
             transport.abort()
             return
@@ -119,57 +149,42 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._header_timer = self.loop.call_later(self._limits.header_timeout_s, self._header_timed_out)
 
     def _feed(self, data: bytes) -> None:
-        self._silent_bytes += len(data)
         if self._in_head:
             self._head_bytes += len(data)
-        elif self.cycle is not None and self.cycle.response_complete and self.cycle.more_body:
-            self._discarded_bytes += len(data)
-        try:
-            super().data_received(data)
-        finally:
-            if self._rejection is None and not self.transport.is_closing():
-                self._check_bytes()
+        else:
+            self._silent_bytes += len(data)
+            if self.cycle.response_complete and self.cycle.more_body:
+                self._discarded_bytes += len(data)
+        super().data_received(data)
+        if not self.transport.is_closing():
+            self._check_fed()
 
-    def _check_bytes(self) -> None:
-        if (self._in_head and self._head_bytes > self._limits.max_header_bytes) or (
-            self._silent_bytes > self._limits.max_header_bytes
-        ):
+    def _check_fed(self) -> None:
+        max_bytes = self._limits.max_header_bytes
+        if (self._in_head and self._head_bytes > max_bytes) or self._silent_bytes > max_bytes:
             self._reject(431, "The headers are too large.")
+        elif self.headers is not None and len(self.headers) > self._limits.max_headers:
+            self._reject(431, "There are too many headers.")
         elif self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
 
     # Parser callbacks.
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._silent_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._silent_bytes = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._silent_bytes = 0
-        if not self._in_head:
-            # A trailer (RFC 9110, section 6.5): never a header, and nothing here asks for one.
-            self._trailers += 1
-            if self._trailers > self._limits.max_headers:
-                self._refuse(431, "There are too many trailers.")
-            return
-        super().on_header(name, value)
+    def on_headers_complete(self) -> None:
         if len(self.headers) > self._limits.max_headers:
             self._refuse(431, "There are too many headers.")
-
-    def on_headers_complete(self) -> None:
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        hosts = [name for name, _ in self.headers].count(b"host")
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):
             self._refuse(400, "Exactly one Host header is needed.")
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "Too many pipelined requests.")
         self._in_head = False
-        self._head_bytes = self._silent_bytes = self._discarded_bytes = self._trailers = 0
+        self._head_bytes = self._silent_bytes = self._discarded_bytes = 0
         self._cancel_header_timer()
         self.shared.idle.pop(self, None)
         super().on_headers_complete()
+        self.cycle.transport = self._output  # type: ignore[assignment]
+        # Trailers (RFC 9110, section 6.5) come here as well: never headers, and nothing here asks for one.
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._silent_bytes = 0
@@ -184,9 +199,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = True
         self._head_bytes = self._silent_bytes = 0
+        self.scope[WHOLE_BODY] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._output.flush()
         super().on_response_complete()
         if not self.pipeline and self._in_head and not self.transport.is_closing():
             self._become_idle()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Protocol
@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from logs.setup import FIELDS
 from stores.errors import ServiceError
+from web.headers import headers_of
 from web.internal_port import InternalPort
 from web.problems import Problems
 from web.request_context import RequestContext
@@ -79,7 +80,10 @@ class Middleware:
             self._root_path.enter(scope)
         request_id, traceparent = _caller_headers(scope)
         context = scope["context"] = self._context_type(
-            request_id or uuid.uuid4().hex, scope["method"], self._route(scope["path"])
+            # No secret, so it need not be as random as one.
+            request_id or f"{random.getrandbits(128):032x}",
+            scope["method"],
+            self._route(scope["path"]),
         )
         began = time.monotonic()
 
@@ -88,8 +92,7 @@ class Middleware:
                 context.status = message["status"]
                 headers = message["headers"]
                 headers.append((REQUEST_ID, context.request_id.encode()))
-                for name, value in context.response_headers().items():
-                    headers.append((name.lower().encode(), value.encode()))
+                headers += context.response_headers()
                 if self._draining.begun:
                     headers.append(CLOSE)
             await send(message)
@@ -135,10 +138,7 @@ class Middleware:
 
 def _caller_headers(scope: Scope) -> tuple[str | None, bytes | None]:
     """The caller's own request id, unless it could forge a line of the log; and its `traceparent`."""
-    request_id, traceparent = None, None
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID and _ACCEPTED_ID.fullmatch(value):
-            request_id = str(value, "ascii")
-        elif name == TRACEPARENT:
-            traceparent = value
-    return request_id, traceparent
+    headers = headers_of(scope)
+    request_id = headers.get(REQUEST_ID)
+    accepted = request_id is not None and _ACCEPTED_ID.fullmatch(request_id)
+    return accepted[0].decode() if accepted else None, headers.get(TRACEPARENT)

@@ -19,9 +19,9 @@ class RequestContext(Struct):
     trace_id: str | None = None
     """OpenTelemetry's; None where the caller named none and nothing is recorded."""
 
-    def response_headers(self) -> dict[str, str]:
+    def response_headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of every answer, a refusal included."""
-        return {}
+        return []
 
     def span_attributes(self) -> dict[str, str | int | None]:
         return {

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from gateway.classification.options import CallOptions
 from stores.errors import InvalidRequest
 from web.bodies import DISCONNECT
+from web.headers import header_value
 from web.openapi import header
 
 TIMEOUT_HEADER = "X-Request-Timeout"
@@ -29,12 +30,12 @@ FRESH = header("Cache-Control", "`no-cache`: compute every pair anew.")
 
 def call_options(request: Request) -> CallOptions:
     """`InvalidRequest` for a timeout out of bounds. The body has been read before."""
-    fresh = "no-cache" in request.headers.get("Cache-Control", "")
+    fresh = "no-cache" in (header_value(request, b"cache-control") or "")
     return CallOptions(fresh, _timeout_s(request), partial(_wait_for_disconnect, request))
 
 
 def _timeout_s(request: Request) -> float | None:
-    value = request.headers.get(TIMEOUT_HEADER)
+    value = header_value(request, TIMEOUT_HEADER.lower().encode())
     if value is None:
         return None
     try:

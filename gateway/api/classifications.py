@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from gateway.api.call_options import call_options
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
@@ -19,46 +19,57 @@ BATCH_ROUTE = "batch"
 """Of batch lines: nobody waits for them, so they count neither as latency nor as errors of `/v1/classify`."""
 
 
+_Answer = TypeVar("_Answer")
+
+
 class Classifications:
     def __init__(self, service: ClassificationService) -> None:
         self._service = service
 
     async def classify(self, call: Call, body: ClassifyBody) -> Outcome:
-        with self._reported(call) as context:
-            outcome = await self._service.classify(body, call.caller, call_options(call.request))
-            context.labels = len(outcome.request.names)
-            context.truncated_texts = sum(result.truncated for result in outcome.results)
-            _report(context, outcome.values)
+        outcome = await self._ask(
+            call, lambda: self._service.classify(body, call.caller, call_options(call.request))
+        )
+        context = _context(call)
+        context.labels = len(outcome.request.names)
+        context.truncated_texts = sum(result.truncated for result in outcome.results)
+        _report(context, outcome.values)
         return outcome
 
     async def pair_logits(
         self, call: Call, pairs: Sequence[tuple[str, str]], field: str, *, truncate: bool = True
     ) -> PairOutcome:
-        with self._reported(call) as context:
-            options = call_options(call.request)
-            outcome = await self._service.pair_logits(pairs, field, call.caller, options, truncate=truncate)
-            context.truncated_texts = sum(result.truncated for result in outcome.results)
-            _report(context, outcome.values)
+        outcome = await self._ask(
+            call,
+            lambda: self._service.pair_logits(
+                pairs, field, call.caller, call_options(call.request), truncate=truncate
+            ),
+        )
+        context = _context(call)
+        context.truncated_texts = sum(result.truncated for result in outcome.results)
+        _report(context, outcome.values)
         return outcome
 
     async def count_tokens(self, call: Call, body: TokenizeBody) -> TokenizeAnswer:
-        with self._reported(call):
-            return await self._service.count_tokens(body, call.caller)
+        return await self._ask(call, lambda: self._service.count_tokens(body, call.caller))
 
-    @contextmanager
-    def _reported(self, call: Call) -> Iterator[GatewayContext]:
+    async def _ask(self, call: Call, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """What is left of the quota is told with every answer, a refusal included."""
-        context = call.context
-        assert isinstance(context, GatewayContext)
+        context = _context(call)
         if call.caller.low_priority:
             context.route = BATCH_ROUTE
         try:
-            yield context
+            return await ask()
         except ServiceError as error:
             context.pairs_refused = getattr(error, "pairs_refused", 0)
             raise
         finally:
             context.quota = self._service.quota_status(call.caller)
+
+
+def _context(call: Call) -> GatewayContext:
+    assert isinstance(call.context, GatewayContext)
+    return call.context
 
 
 def _report(context: GatewayContext, values: PairValues) -> None:

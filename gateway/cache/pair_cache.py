@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,10 @@ the shares of unknown tokens in the text and in the label.
 Logits and not scores, which depend on the other labels; and what the model did not see, which a cached answer
 tells too.
 """
+DIGEST_BYTES = 16
+"""Of SHA-256: two of 2^64 texts of one tenant would share a digest."""
+MAX_DIGESTS = 4_096
+"""Remembered, of labels, and of what precedes the text."""
 _VALUE = struct.Struct("<3f3i2f")
 PairLogitValues = tuple[float, float, float]
 PairTokens = tuple[int, int, int]
@@ -34,18 +39,11 @@ class PairCache(Protocol):
 def pair_keys(
     tenant_id: str, engine_id: str, template: str, max_tokens: int | None, text: str, labels: Sequence[str]
 ) -> list[bytes]:
-    """SHA-256 over the tenant and all that decides a pair's logits.
-
-    Every field is preceded by its length, so that no two lists of fields have one encoding.
-    """
-    fields = (tenant_id, engine_id, template, str(max_tokens or 0), text)
-    common = hashlib.sha256(b"".join(map(_with_length, fields)))
-    keys = []
-    for label in labels:
-        key = common.copy()
-        key.update(_with_length(label))
-        keys.append(key.digest())
-    return keys
+    """Two digests: of the tenant and all that decides the logits of a text's pairs, and of the label."""
+    of_text = _digest_before_text(tenant_id, engine_id, template, max_tokens).copy()
+    of_text.update(_encoded(text))
+    text_digest = of_text.digest()[:DIGEST_BYTES]
+    return [text_digest + _label_digest(label) for label in labels]
 
 
 def pack(logits: NDArray[np.float32], tokens: NDArray[np.int32], unknown: NDArray[np.float32]) -> list[bytes]:
@@ -62,6 +60,17 @@ def unpack(values: Sequence[bytes]) -> tuple[list[PairLogitValues], list[PairTok
     return [pair[:3] for pair in pairs], [pair[3:6] for pair in pairs], [pair[6:] for pair in pairs]
 
 
-def _with_length(field: str) -> bytes:
-    encoded = field.encode("utf-8", "surrogatepass")
-    return len(encoded).to_bytes(8, "little") + encoded
+@lru_cache(MAX_DIGESTS)
+def _digest_before_text(tenant_id: str, engine_id: str, template: str, max_tokens: int | None) -> hashlib._Hash:
+    """Every field is preceded by its length, so that no two lists of fields have one encoding."""
+    fields = map(_encoded, (tenant_id, engine_id, template, str(max_tokens or 0)))
+    return hashlib.sha256(b"".join(len(field).to_bytes(8, "little") + field for field in fields))
+
+
+@lru_cache(MAX_DIGESTS)
+def _label_digest(label: str) -> bytes:
+    return hashlib.sha256(_encoded(label)).digest()[:DIGEST_BYTES]
+
+
+def _encoded(field: str) -> bytes:
+    return field.encode("utf-8", "surrogatepass")

@@ -77,14 +77,21 @@ class GatewayMetrics(HttpMetrics):
     def record(self, context: RequestContext) -> None:
         super().record(context)
         assert isinstance(context, GatewayContext)
+        computed, cached = context.pairs_computed, context.pairs_cached
+        self._add(self._computed, computed)
+        self._add(self._cached, cached)
+        self._add(self._refused, context.pairs_refused)
+        self._add(self._truncated, context.truncated_texts)
         if context.tenant_id is not None:
-            self._pairs_of(context.tenant_id).inc(context.pairs_computed + context.pairs_cached)
-        self._computed.inc(context.pairs_computed)
-        self._cached.inc(context.pairs_cached)
-        self._refused.inc(context.pairs_refused)
-        self._truncated.inc(context.truncated_texts)
+            self._add(self._pairs_of(context.tenant_id), computed + cached)
         if context.triton_s:
             self._triton_seconds.observe(context.triton_s)
+
+    @staticmethod
+    def _add(counter: Counter, count: int) -> None:
+        # Most counts are 0, and a counter takes a lock for those too.
+        if count:
+            counter.inc(count)
 
     def _pairs_of(self, tenant_id: str) -> Counter:
         series = self._tenant_series.get(tenant_id)

@@ -26,15 +26,15 @@ class GatewayContext(RequestContext):
     key_ignored: bool = False
     """Whether an unknown key was given where none is needed; the answer says whose request it was."""
 
-    def response_headers(self) -> dict[str, str]:
+    def response_headers(self) -> list[tuple[bytes, bytes]]:
         """With what is left of the quota of pairs (draft-ietf-httpapi-ratelimit-headers-10), unless unlimited."""
-        headers, quota = {TENANT_HEADER: LOCAL_TENANT_ID} if self.key_ignored else {}, self.quota
-        if quota is None:
-            return headers
-        return headers | {
-            "RateLimit-Policy": f'"pairs";q={quota.limit};w={WINDOW_S:.0f}',
-            "RateLimit": f'"pairs";r={quota.remaining};t={quota.full_in_s}',
-        }
+        headers = []
+        if self.key_ignored:
+            headers.append((TENANT_HEADER.lower().encode(), LOCAL_TENANT_ID.encode()))
+        if (quota := self.quota) is not None:
+            headers.append((b"ratelimit-policy", b'"pairs";q=%d;w=%d' % (quota.limit, WINDOW_S)))
+            headers.append((b"ratelimit", b'"pairs";r=%d;t=%d' % (quota.remaining, quota.full_in_s)))
+        return headers
 
     def span_attributes(self) -> dict[str, str | int | None]:
         return super().span_attributes() | {

@@ -6,11 +6,14 @@ from starlette.requests import Request
 
 from gateway.tenancy.local_callers import LocalCallers
 from stores.clock import Clock
-from stores.errors import NotFound, Unauthorized
+from stores.errors import NotFound, TooManyFailures, Unauthorized
 from stores.record_cache import RecordCache
 from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, SCOPES, Tenant, TenantStore
 from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
 from web.failure_limit import FailureLimit
+from web.headers import header_value
+
+AUTHORIZATION, TENANT = b"authorization", TENANT_HEADER.lower().encode()
 
 
 class GatewayAuthentication:
@@ -37,8 +40,8 @@ class GatewayAuthentication:
         self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
 
     async def caller_of(self, request: Request) -> Caller:
-        tenant_id = request.headers.get(TENANT_HEADER)
-        authorization = request.headers.get("Authorization")
+        tenant_id = header_value(request, TENANT)
+        authorization = header_value(request, AUTHORIZATION)
         if tenant_id is None or authorization is None or not self._internal_key:
             return await self.tenant_of(request)
         if not is_internal_key(authorization, self._internal_key):
@@ -52,7 +55,7 @@ class GatewayAuthentication:
 
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
-        authorization = request.headers.get("Authorization")
+        authorization = header_value(request, AUTHORIZATION)
         caller = None if authorization is None else await self._find(authorization, request)
         if caller is not None:
             return caller
@@ -83,9 +86,13 @@ class GatewayAuthentication:
 
     async def _find(self, authorization: str, request: Request) -> Caller | None:
         """The caller who has the key; None where nobody has, and none is needed."""
-        if self._local is None and not self._keys.remembers(authorization):
+        if self._local is None:
             # Before the store is asked: a stranger's guesses cost it nothing.
-            self._failures.check(address_of(request))
+            try:
+                self._failures.check(address_of(request))
+            except TooManyFailures:
+                if not self._keys.remembers(authorization):
+                    raise
         try:
             caller = await self._keys.find(authorization)
         except Unauthorized:
@@ -106,4 +113,5 @@ class GatewayAuthentication:
 
 
 def address_of(request: Request) -> str:
-    return request.client.host if request.client is not None else ""
+    client = request.scope.get("client")
+    return client[0] if client else ""

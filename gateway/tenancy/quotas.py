@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cachetools import LRUCache
+from msgspec import Struct
 
 from gateway.errors import QuotaExceeded
 from gateway.tenancy.shared_bucket import SharedBucket, SharedQuotas
@@ -55,8 +55,7 @@ class Bucket:
         self._level, self._at = min(float(self.per_minute), self.level(now) + amount), now
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaStatus:
+class QuotaStatus(Struct, frozen=True):
     """What is left of a quota of pairs, for the headers of an answer."""
 
     limit: int
@@ -157,7 +156,8 @@ class Quotas:
 
     async def open_charge(self, tenant_id: str, quota: Quota, pairs: int) -> Charge:
         """Charge one request, and begin the charge of its pairs; `QuotaExceeded` after too many requests."""
-        await self.lease(tenant_id, "requests", quota.requests_per_minute, 1)
+        if self.shared:
+            await self.lease(tenant_id, "requests", quota.requests_per_minute, 1)
         self.take(tenant_id, "requests", quota.requests_per_minute, 1)
         return Charge(self, tenant_id, quota, pairs)
 

@@ -216,4 +216,6 @@ class LoadBalancer:
         return min(first, second, key=lambda replica: replica.load)
 
     def _draw(self, replicas: Sequence[Replica]) -> Replica:
+        if len(replicas) == 1:
+            return replicas[0]
         return self._rng.choices(replicas, [replica.address.weight for replica in replicas])[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import astuple
 from datetime import UTC, datetime
 
 import msgspec
@@ -89,7 +88,7 @@ class TenantsFileContent:
         _check(declared.id not in self.tenants, f"{path}.id", "used twice")
         _check(declared.status in (ACTIVE, SUSPENDED), f"{path}.status", f"must be {ACTIVE} or {SUSPENDED}")
         quota = Quota(**structs.asdict(declared.quota))
-        values = astuple(quota)
+        values = structs.astuple(quota)
         _check(all(value is None or value > 0 for value in values), f"{path}.quota", "must be more than 0")
         name = declared.name or declared.id
         self.tenants[declared.id] = Tenant(

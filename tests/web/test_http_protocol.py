@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import pytest
 import uvicorn
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
-from web.http_protocol import BoundedHttpProtocol, ConnectionLimits, bounded_protocol
+from web.http_protocol import WHOLE_BODY, BoundedHttpProtocol, ConnectionLimits, Output, bounded_protocol
 
 LIMITS = ConnectionLimits(
     max_header_bytes=65_536,
@@ -301,3 +302,82 @@ async def test_pipelined_requests_are_answered_up_to_a_bound() -> None:
         reader, writer = await connect()
         await send_all(writer, REQUEST * 5_000)
         await ends(reader)
+
+
+class Transport:
+    """Keeps what is written in each system call."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_head_and_body_of_an_answer_are_one_write() -> None:
+    transport = Transport()
+    output = Output(asyncio.get_running_loop(), cast("asyncio.Transport", transport))
+    output.write(b"head,")
+    output.write(b"body")
+    assert transport.written == [b"head,body"]
+    output.write(b"alone")
+    await asyncio.sleep(0)
+    assert transport.written == [b"head,body", b"alone"]
+    output.write(b"last")
+    output.close()
+    assert (transport.written[2:], transport.closed) == ([b"last"], True)
+
+
+async def test_a_head_does_not_wait_for_its_body() -> None:
+    class Streaming(App):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+            await self.hold.wait()
+            await send({"type": "http.response.body", "body": b"late"})
+
+    app = Streaming()
+    app.hold.clear()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            app.hold.set()
+            assert await reader.readexactly(4) == b"late"
+
+
+async def test_a_body_that_has_come_is_marked() -> None:
+    """Whoever reads it needs no timeout."""
+    app = App()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+        writer.write(head + b"h")
+        while not app.scopes:
+            await asyncio.sleep(0.01)
+        assert WHOLE_BODY not in app.scopes[0]
+        writer.write(b"i")
+        assert await status(reader) == 200
+        writer.write(head + b"hi")
+        assert await status(reader) == 200
+    assert WHOLE_BODY in app.scopes[1]
+    assert app.bodies == [b"hi", b"hi"]
+
+
+async def test_trailers_have_a_bound_of_their_own() -> None:
+    async with serving(App(), LIMITS) as (connect, _):
+        reader, writer = await connect()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        writer.write(head + b"t: v\r\n" * LIMITS.max_headers + b"\r\n")
+        assert await status(reader) == 200
+        reader, writer = await connect()
+        await send_all(writer, head + b"t: v\r\n" * (LIMITS.max_headers + 2))
+        assert await status(reader) == 0

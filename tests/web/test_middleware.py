@@ -26,8 +26,8 @@ class Context(RequestContext):
 
     remaining: int | None = None
 
-    def response_headers(self) -> dict[str, str]:
-        return {"X-Remaining": str(self.remaining)}
+    def response_headers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"x-remaining", str(self.remaining).encode())]
 
 
 class Recorder:
