@@ -27,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Classify files in the background, 
 out = Console()
 
 LOCAL_URL = ServeSettings().url
-BATCH_ID = "batch_id"
+BATCH_ID, ID_CHARACTERS = "batch_id", 30
 OF_A_REQUEST = frozenset({"pairs", "model", "model_version", "request_id", "label_set", "usage"})
 """Fields of an answer."""
 _Url = Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")]
@@ -65,7 +65,10 @@ def run(
     )
     table = read_table(source, read_options(file_format, encoding, text_column, header, sheet))
     say(f"{source}: {table.description}")
-    with table_run(table, output, body, "batch") as started, showing("waiting", len(started.pending)) as shown:
+    with (
+        table_run(source, table, output, body, "batch") as started,
+        showing("waiting", len(started.pending)) as shown,
+    ):
         with _client(url, key_file) as client:
             if started.pending:
                 batch = client.batches.wait(
@@ -81,7 +84,12 @@ def run(
 def list_(url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None:
     """List the batches, newest first."""
     with _client(url, key_file) as client:
-        grid = Grid("id", "status", "lines", "completed", "failed", "source", box=None, pad_edge=False)
+        grid = Grid(box=None, pad_edge=False)
+        for column in ("id", "status", "lines", "completed", "failed", "source"):
+            # Whole, however narrow the terminal is: ids are there to be copied.
+            grid.add_column(
+                column, no_wrap=column != "source", min_width=ID_CHARACTERS if column == "id" else None
+            )
         for batch in client.batches.list():
             counts = (str(count) for count in (batch.total, batch.completed, batch.failed))
             grid.add_row(batch.id, batch.status, *counts, batch.metadata.get("source", ""))

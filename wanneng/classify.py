@@ -25,6 +25,8 @@ from wanneng.tables.table import Table
 from wanneng.tables.writers import json_record
 
 BAR_CELLS = 32
+BAR, PLAIN_BAR = ("█", "░"), ("#", "-")
+"""The second for locales that lack the first, such as GBK."""
 WAIT_S = 3_600.0
 """Of a file: nobody waits at the screen."""
 out = Console()
@@ -89,7 +91,7 @@ def classify(
         if output is None:
             refused = print_answers(client, table, asked, shown)
         else:
-            with table_run(table, output, body, "classify") as run:
+            with table_run(input_, table, output, body, "classify") as run:
                 answer_rows(client, run, asked, shown)
                 refused = run.finish()
     if refused:
@@ -119,14 +121,23 @@ def print_answers(client: Client, table: Table, body: dict[str, Any], shown: Sho
 
 def print_bars(console: Console, answer: dict[str, Any]) -> None:
     """One bar a label, best first."""
+    full, empty = BAR if _can_print(console, "".join(BAR)) else PLAIN_BAR
     grid = Grid.grid(padding=(0, 1))
     for label, score in zip(answer["labels"], answer["scores"], strict=True):
         filled_cells = round(score * BAR_CELLS)
-        bar = Text("█" * filled_cells, style="cyan") + Text("░" * (BAR_CELLS - filled_cells), style="dim")
+        bar = Text(full * filled_cells, style="cyan") + Text(empty * (BAR_CELLS - filled_cells), style="dim")
         grid.add_row(Text(label), bar, f"{score:.3f}")
     console.print(grid)
     if answer["truncated"]:
         console.print("The text was cut to fit the model's token limit.", style="yellow")
+
+
+def _can_print(console: Console, characters: str) -> bool:
+    try:
+        characters.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _classify_one(client: Client, text: str, body: dict[str, Any], *, fresh: bool) -> dict[str, Any]:

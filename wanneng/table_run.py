@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from wanneng.errors import CommandError
 from wanneng.options import label_order, say
 from wanneng.tables.answers import Answer
 from wanneng.tables.journal import Journal
@@ -49,9 +50,11 @@ class TableRun:
 
 
 @contextmanager
-def table_run(table: Table, target: Path, body: Mapping[str, Any], kind: str) -> Iterator[TableRun]:
+def table_run(source: Path, table: Table, target: Path, body: Mapping[str, Any], kind: str) -> Iterator[TableRun]:
     """Of `kind`, such as `classify`; `CommandError` where the output could not be written."""
     check_target(target, table)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise CommandError(f"{target} is the input; choose another --output")
     with Journal(target, {"kind": kind, "body": body, "texts": _digest(table.rows)}) as journal:
         try:
             yield TableRun(table, target, body, journal)

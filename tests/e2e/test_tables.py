@@ -243,6 +243,14 @@ def test_a_bad_line_of_a_batch_is_its_own_error(server: Server) -> None:
     assert {name for name, error in results.items() if error is None} == {"mark", "0", "1"}
 
 
+def test_the_input_is_not_overwritten(server: Server, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\n好\n", encoding="utf-8")
+    done = wanneng("classify", "--input", source, "--output", source, "--labels", "投诉", url=server.url)
+    assert (done.returncode, source.read_text(encoding="utf-8")) == (1, "text\n好\n")
+    assert "is the input; choose another --output" in done.stderr
+
+
 def test_a_table_of_a_label_set_says_what_is_none_of_these(server: Server, tmp_path: Path) -> None:
     address = f"{server.url}/v1/label-sets/table-set"
     httpx.put(address, json={"labels": ["投诉", "咨询"], "threshold": 0.999}, trust_env=False).raise_for_status()
