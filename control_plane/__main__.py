@@ -34,8 +34,11 @@ def main() -> None:
     try:
         server.configure_logging()
         command.run()
-    except (SettingsError, DatabaseError, StoreUnavailable) as error:
+    except (SettingsError, DatabaseError) as error:
         logging.getLogger(f"control_plane.{command.name}").critical("cannot run: %s", error)
+        sys.exit(1)
+    except StoreUnavailable as error:
+        logging.getLogger(f"control_plane.{command.name}").critical("cannot run: %s", error.detail)
         sys.exit(1)
 
 

@@ -28,8 +28,11 @@ def main() -> None:
         settings = load_settings()
         app = create_app(settings, draining=draining)
         asyncio.run(_check_stores(settings))
-    except (SettingsError, DatabaseError, TenantsFileError, StoreUnavailable) as error:
+    except (SettingsError, DatabaseError, TenantsFileError) as error:
         log.critical("cannot start: %s", error)
+        sys.exit(1)
+    except StoreUnavailable as error:
+        log.critical("cannot start: %s", error.detail)
         sys.exit(1)
     serve(app, settings.host, settings.port, draining, settings, settings.internal_port)
 

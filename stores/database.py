@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,14 +14,18 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from stores.database_causes import cause_of
 from stores.errors import InvalidRequest, StoreUnavailable
-from stores.postgresql import connect_arguments
+from stores.postgresql import connect_arguments, place_of
+
+log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE, POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
@@ -29,6 +35,12 @@ OTHERS = 0o077
 """The bits of everybody but the owner."""
 TIMEOUT_S = 5.0
 """Longest wait for a connection, for SQLite's lock, and for an answer of PostgreSQL."""
+REPORT_INTERVAL_S = 60.0
+FAILURES = (
+    *(StatementError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError),
+    *(OSError, TimeoutError, OverflowError, UnicodeError),
+)
+"""What a call may raise; SQLAlchemy wraps no error of a connection that is not made yet."""
 DATA_EXCEPTION = "22"
 """The class of SQLSTATE for values that cannot be kept (PostgreSQL, appendix A)."""
 
@@ -43,6 +55,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine = _open(url)
+        self._place = _place(url)
+        self._reported, self._reported_at = "", 0.0
+        """The sentence that was logged last; empty while the database answers."""
 
     @property
     def is_local(self) -> bool:
@@ -53,20 +68,25 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Committed at the end of the block, undone when it raises.
 
-        `StoreUnavailable` when nobody answers, which may pass; `InvalidRequest` for a text or a number that the
-        database cannot keep, which will not.
+        `StoreUnavailable` with the cause when the database is, which is logged too; `InvalidRequest` for a text or
+        a number that it cannot keep. Other errors are this release's own.
         """
         try:
             async with self._engine.begin() as connection:
                 yield connection
         except IntegrityError:
             raise
-        except (StatementError, PoolTimeoutError, OSError, TimeoutError, OverflowError, UnicodeError) as error:
+        except FAILURES as error:
             if _is_bad_data(error):
                 raise InvalidRequest("a text or a number that the database cannot keep") from None
-            # SQLite says what is wrong with its file or its disk; an address or a password is not among it.
-            reason = f"the database: {_reason(error)}" if self.is_local else "the database does not answer"
-            raise StoreUnavailable(reason) from None
+            cause = cause_of(error)
+            if cause is None:
+                raise
+            unavailable = cause.error(self._place, error)
+            self._report(unavailable)
+            raise unavailable from None
+        else:
+            self._report(None)
 
     async def prepare(self) -> None:
         """SQLite: migrate, as one process owns the file. PostgreSQL: `DatabaseError` unless it is migrated."""
@@ -78,12 +98,29 @@ class Database:
         """`DatabaseError` unless the database is at the revision that this code knows."""
         async with self.transaction() as connection:
             revision = await connection.run_sync(_revision)
-        newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        scripts = ScriptDirectory(str(MIGRATIONS))
+        newest = scripts.get_current_head()
+        if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
+            raise DatabaseError(
+                f"the database is at revision {revision}, which this release does not know, as it needs {newest}: "
+                "a newer release has migrated it; run that one, or restore a backup"
+            )
         if revision != newest:
             raise DatabaseError(
                 f"the database is at revision {revision or 'none'}, this release needs {newest}: "
                 "run `python -m control_plane migrate` once"
             )
+
+    def _report(self, failure: StoreUnavailable | None) -> None:
+        """Log a cause when it is new, and once a minute; and when it has gone."""
+        now, sentence = time.monotonic(), "" if failure is None else str(failure)
+        if sentence == self._reported and (not sentence or now - self._reported_at < REPORT_INTERVAL_S):
+            return
+        if failure is None:
+            log.warning("the database can be used again")
+        else:
+            log.error("%s", failure.detail)
+        self._reported, self._reported_at = sentence, now
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -95,8 +132,14 @@ async def migrate(url: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)
-    except (DBAPIError, OSError, TimeoutError) as error:
-        raise DatabaseError(f"the database cannot be migrated: {_reason(error)}") from None
+    except CommandError as error:
+        # Of alembic, for a revision that it does not find.
+        raise DatabaseError(f"the database cannot be migrated: {error}; a newer release has done so") from None
+    except FAILURES as error:
+        cause = cause_of(error)
+        if cause is None:
+            raise
+        raise DatabaseError(f"the database cannot be migrated: {cause.error(_place(url), error).detail}") from None
     finally:
         await engine.dispose()
 
@@ -179,10 +222,9 @@ def _prepare_sqlite(connection: object, _record: object) -> None:
     cursor.close()
 
 
-def _reason(error: Exception) -> str:
-    """The driver's words, which name no URL, without SQLAlchemy's around them."""
-    cause = getattr(error, "orig", None) or error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+def _place(url: str) -> str:
+    """Where it is, without user and password."""
+    return place_of(url) if _driver(url) == POSTGRESQL else str(make_url(url).database)
 
 
 def run_migration(url: str) -> None:

@@ -13,7 +13,8 @@ ServiceError
 ├── Conflict                the state of the resource does not allow it
 ├── PreconditionFailed      somebody else wrote since the writer read
 ├── NotAvailable            this deployment is not set up for it
-├── StoreUnavailable        the database does not answer
+├── StoreUnavailable        the database does not answer, or not now
+│   └── StoreUnusable       it answers, but cannot be used until its operator has done something
 └── ClientDisconnected      nobody waits for the answer any more
 
 The gateway adds its own (`gateway/errors.py`).
@@ -92,8 +93,19 @@ class NotAvailable(ServiceError):
 
 
 class StoreUnavailable(ServiceError):
+    """The message is for callers; `detail` is for the operator, with the place and the driver's words."""
+
     code = "store_unavailable"
-    retry_after_s = 1
+    retry_after_s: int | None = 1
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence)
+        self.detail = detail or sentence
+
+
+class StoreUnusable(StoreUnavailable):
+    code = "store_unusable"
+    retry_after_s = None
 
 
 class ClientDisconnected(ServiceError):

@@ -55,6 +55,12 @@ def connect_arguments(url: str, timeout_s: float) -> dict[str, Any]:
     }
 
 
+def place_of(url: str) -> str:
+    """Host, port and database, for a message."""
+    match = URL.fullmatch(url)
+    return match["place"] if match is not None else ""
+
+
 def _dsn(url: str) -> str:
     match = URL.fullmatch(url)
     if match is None:

@@ -34,6 +34,7 @@ STATUSES: Statuses = {
     errors.PreconditionFailed: (412, "Precondition failed"),
     errors.NotAvailable: (501, "Not available in this deployment"),
     errors.StoreUnavailable: (503, "The database is not available"),
+    errors.StoreUnusable: (503, "The database cannot be used"),
     # nginx's number; nobody receives it.
     errors.ClientDisconnected: (499, "The client disconnected"),
 }

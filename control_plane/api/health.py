@@ -16,6 +16,8 @@ async def readiness(tenants: TenantStore) -> str | None:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await tenants.get(LOCAL_TENANT_ID)
-    except (StoreUnavailable, TimeoutError):
+    except StoreUnavailable as error:
+        return str(error)
+    except TimeoutError:
         return "the database does not answer"
     return None

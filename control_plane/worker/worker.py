@@ -138,8 +138,8 @@ class Worker:
                 self._resume_at[batch.id] = turn.resume_at
         except* LeaseLost:
             log.warning("another worker has taken %s over, or it was deleted", batch.id)
-        except* StoreUnavailable:
-            log.warning("the database does not answer; %s goes on later", batch.id)
+        except* StoreUnavailable as errors:
+            log.warning("%s; %s goes on later", errors.exceptions[0], batch.id)
             await self._sleep(STORE_WAIT_S)
         except* NotFound:
             log.info("%s no longer exists, or its tenant does not", batch.id)

@@ -67,6 +67,7 @@ def test_a_field_is_named_only_where_there_is_one() -> None:
     ("error", "status", "headers"),
     [
         (errors.StoreUnavailable("x"), 503, {"retry-after": "1"}),
+        (errors.StoreUnusable("x"), 503, {}),
         (errors.Unauthorized(), 401, {"www-authenticate": 'Bearer realm="wanneng"'}),
         (errors.NotJson("x"), 400, {}),
         (errors.BodyTooLarge("x"), 413, {}),
