@@ -28,7 +28,7 @@ out = Console()
 
 LOCAL_URL = ServeSettings().url
 BATCH_ID, ID_CHARACTERS = "batch_id", 30
-OF_A_REQUEST = frozenset({"pairs", "model", "model_version", "request_id", "label_set", "usage"})
+OF_A_REQUEST = frozenset({"pairs", "model", "request_id", "label_set", "usage"})
 """Fields of an answer."""
 _Url = Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")]
 _Id = Annotated[str, typer.Argument(help="Id of the batch.")]

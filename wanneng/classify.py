@@ -130,6 +130,15 @@ def print_bars(console: Console, answer: dict[str, Any]) -> None:
     console.print(grid)
     if answer["truncated"]:
         console.print("The text was cut to fit the model's token limit.", style="yellow")
+    if "unknown_share" in answer:
+        console.print(
+            f"The model does not know {answer['unknown_share']:.0%} of the text's tokens.", style="yellow"
+        )
+    if "unknown_labels" in answer:
+        labels = ", ".join(answer["unknown_labels"])
+        console.print(
+            f"The model does not know all tokens of these labels: {labels}.", style="yellow", markup=False
+        )
 
 
 def _can_print(console: Console, characters: str) -> bool:

@@ -27,7 +27,12 @@ export function drawResult(answer, ms) {
     item.append(name, track, score);
     return item;
   }));
-  const notices = [none && translate("none"), answer.truncated && translate("wasCut")(answer.cut)].filter(Boolean);
+  const notices = [
+    none && translate("none"),
+    answer.truncated && translate("wasCut")(answer.cut),
+    answer.unknown_share && translate("unknownText")(percent(answer.unknown_share)),
+    answer.unknown_labels && translate("unknownLabels")(answer.unknown_labels.join("、")),
+  ].filter(Boolean);
   $("notice").textContent = notices.join(" ");
   $("notice").hidden = !notices.length;
   $("facts").textContent = translate("facts")(ms, answer.pairs, answer.model);

@@ -63,7 +63,7 @@ class Classification:
     error: RequestError | None = None
     """Why this text of a stream was refused; None: it was not."""
     answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """All that the gateway says of this text."""
+    """All that the gateway says of this text, and by which version of the model."""
 
     @property
     def best(self) -> str:
@@ -148,7 +148,7 @@ def _classification(text: str, result: dict[str, Any], model_version: str) -> Cl
         model_version,
         None if entailment is None else tuple(entailment),
         result.get("unknown_share", 0.0),
-        answer=result,
+        answer=result | {"model_version": model_version},
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.gateway.api.entrances import ENTRANCES, Entrance
+from tests.gateway.api.lines import CELLS, NAMES
 from tests.gateway.api.promises import PROMISES, Promise
 
-DOCS = Path(__file__).parents[3] / "docs"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
 PAGES = {"en": DOCS / "api.md", "zh": DOCS / "zh/api.md"}
 BEGIN, END = "<!-- promises -->\n", "<!-- end of promises -->\n"
 ONE_TEXT = ("a request has one text", "一个请求只有一条文本")
@@ -26,8 +28,10 @@ def is_checked(promise: Promise, entrance: Entrance) -> bool:
 def table(language: str) -> str:
     chinese = language == "zh"
     lines = [
-        " | ".join(["", TITLE[language], *(entrance.name for entrance in ENTRANCES), ""]).strip(),
-        "| --- " * (len(ENTRANCES) + 1) + "|",
+        " | ".join(
+            ["", TITLE[language], *(entrance.name for entrance in ENTRANCES), *NAMES[language], ""]
+        ).strip(),
+        "| --- " * (len(ENTRANCES) + len(NAMES[language]) + 1) + "|",
     ]
     for promise in PROMISES:
         cells = [promise.chinese if chinese else promise.english]
@@ -35,6 +39,7 @@ def table(language: str) -> str:
             "✓" if is_checked(promise, entrance) else EXCEPTIONS[promise.english, entrance.name][chinese]
             for entrance in ENTRANCES
         ]
+        cells += ["✓" if isinstance(cell, str) else cell[chinese] for cell in CELLS[promise.english]]
         lines.append(" | ".join(["", *cells, ""]).strip())
     return "\n".join(lines) + "\n"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.gateway.api.entrances import ENTRANCES, Entrance
+from tests.gateway.api.lines import CELLS
 from tests.gateway.api.promises import PROMISES, Promise
-from tests.gateway.api.promises_table import EXCEPTIONS, PAGES, is_checked, table, written_table
+from tests.gateway.api.promises_table import EXCEPTIONS, PAGES, ROOT, is_checked, table, written_table
 
 CHECKED = [(promise, entrance) for promise in PROMISES for entrance in ENTRANCES if is_checked(promise, entrance)]
 
@@ -21,6 +22,13 @@ async def test_the_promise_is_kept(promise: Promise, entrance: Entrance) -> None
 def test_every_exception_is_about_a_promise_and_an_entrance() -> None:
     names = {(promise.english, entrance.name) for promise in PROMISES for entrance in ENTRANCES}
     assert EXCEPTIONS.keys() <= names
+
+
+def test_what_is_proved_elsewhere_has_its_test() -> None:
+    tests = {cell for cells in CELLS.values() for cell in cells if isinstance(cell, str)}
+    for path, _, name in (test.partition("::") for test in tests):
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path} has no {name}"
+    assert CELLS.keys() == {promise.english for promise in PROMISES}
 
 
 @pytest.mark.parametrize("language", PAGES)
