@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme engine-env clients-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme aiperf engine-env clients-env aiperf-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -17,7 +17,7 @@ UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest t
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 
 test: env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment
-	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster
+	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster --ignore=tests/aiperf
 	$(ENGINE) -m pytest tests/engine tests/training
 
 test-unit: env ## run the tests that need no Triton, database, Redis or browser, and report branch coverage
@@ -45,6 +45,9 @@ GATEWAY ?= http://127.0.0.1:8080
 loadtest: env ## load-test a running `wanneng serve` with LOAD=small, middle or large; exit code 1 over budget
 	$(SERVE)/locust --locustfile loadtest/locustfile.py --headless --users 1 --only-summary --host $(GATEWAY) \
 		--load $(LOAD) --shape $(SHAPE) --duration-s $(SECONDS_OF_LOAD)
+
+aiperf: env aiperf-env ## drive reranking with NVIDIA's AIPerf, which is 840 MB
+	$(SERVE)/python -m pytest tests/aiperf
 
 faults: env ## inject faults under load and report what clients see
 	$(SERVE)/python -m pytest -q tests/e2e/test_faults.py tests/e2e/test_faults_beside.py tests/e2e/test_overload.py
@@ -146,6 +149,9 @@ engine-env:
 clients-env:
 	@PIP_COMPILE=0 sh requirements/environment.sh .venv-clients requirements/clients.txt
 
+aiperf-env:
+	@PIP_COMPILE=0 sh requirements/environment.sh .venv-aiperf requirements/aiperf.txt
+
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
@@ -159,3 +165,4 @@ lock: ## choose package versions anew (needs uv)
 	$(COMPILE) --group sbom -o requirements/sbom.txt
 	$(COMPILE) --group build --group docs -o requirements/docs.txt
 	$(COMPILE) --group build --group clients -o requirements/clients.txt
+	$(COMPILE) --group build --group aiperf -o requirements/aiperf.txt
