@@ -10,24 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 
 from wanneng import options as given
 from wanneng.client import Batch, BatchResult, Client
 from wanneng.errors import CommandError, RequestError
 from wanneng.keys import KeyFile, tenant_key
-from wanneng.options import Shown, say, showing
+from wanneng.options import Shown, say, showing, table_console
 from wanneng.settings import ServeSettings
 from wanneng.table_run import TableRun, table_run
 from wanneng.tables.readers import read_options, read_table
 from wanneng.tables.table import Row
 
 app = typer.Typer(no_args_is_help=True, help="Classify files in the background, at low priority.")
-out = Console()
 
 LOCAL_URL = ServeSettings().url
-BATCH_ID, ID_CHARACTERS = "batch_id", 30
+BATCH_ID = "batch_id"
 OF_A_REQUEST = frozenset({"pairs", "model", "request_id", "label_set", "usage"})
 """Fields of an answer."""
 _Url = Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")]
@@ -84,16 +82,11 @@ def run(
 def list_(url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None:
     """List the batches, newest first."""
     with _client(url, key_file) as client:
-        grid = Grid(box=None, pad_edge=False)
-        for column in ("id", "status", "lines", "completed", "failed", "source"):
-            # Whole, however narrow the terminal is: ids are there to be copied.
-            grid.add_column(
-                column, no_wrap=column != "source", min_width=ID_CHARACTERS if column == "id" else None
-            )
+        grid = Grid("id", "status", "lines", "completed", "failed", "source", box=None, pad_edge=False)
         for batch in client.batches.list():
             counts = (str(count) for count in (batch.total, batch.completed, batch.failed))
             grid.add_row(batch.id, batch.status, *counts, batch.metadata.get("source", ""))
-        out.print(grid)
+        table_console().print(grid)
 
 
 @app.command()

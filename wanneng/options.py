@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from wanneng.errors import CommandError
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 SHOWN_PAUSE_S = 1.0
+PIPE_CHARACTERS = 500
 T = TypeVar("T")
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -91,6 +93,11 @@ def label_order(body: dict[str, Any]) -> list[str]:
     """The labels as they were given, one by one."""
     labels = body.get("labels", [])
     return [label.strip() for label in re.split("[,，]", labels)] if isinstance(labels, str) else labels
+
+
+def table_console() -> Console:
+    """As wide as the terminal; wide enough for whole ids where a program reads the output."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_CHARACTERS)
 
 
 def say(line: str) -> None:

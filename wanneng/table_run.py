@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wanneng.errors import CommandError
+from wanneng.errors import CommandError, RequestError
 from wanneng.options import label_order, say
 from wanneng.tables.answers import Answer
 from wanneng.tables.journal import Journal
@@ -58,7 +58,7 @@ def table_run(source: Path, table: Table, target: Path, body: Mapping[str, Any],
     with Journal(target, {"kind": kind, "body": body, "texts": _digest(table.rows)}) as journal:
         try:
             yield TableRun(table, target, body, journal)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RequestError):
             say(f"{journal.path} keeps {len(journal.answers)} answers; the same command goes on with the others")
             raise
 

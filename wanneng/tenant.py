@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from wanneng.client import Client
@@ -17,10 +16,10 @@ from wanneng.client.tenants import Tenants
 from wanneng.errors import CommandError
 from wanneng.keys import AdminKeyFile, admin_key
 from wanneng.local_server import local_admin_key
+from wanneng.options import table_console
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="Manage tenants and their keys.")
-out = Console()
 
 LOCAL_URL = ServeSettings().url
 LOCAL_ADMIN_KEY = ServeSettings().state_dir / "admin.key"
@@ -174,7 +173,7 @@ def _print_table(rows: Iterable[object], columns: tuple[str, ...]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(getattr(row, column)) for column in columns))
-    out.print(table)
+    table_console().print(table)
 
 
 def _cell(value: object) -> str:

@@ -58,7 +58,9 @@ def test_tenants_and_their_keys_last_over_a_restart_and_a_kill(
         key = wanneng(server, "key", "acme")
         assert ask(server, key).status_code == 200
         wanneng(server, "quota", "acme", "--pairs-per-minute", "1234")
-        assert "1234" in wanneng(server, "list")
+        listed = wanneng(server, "list")
+        assert "1234" in listed
+        assert "…" not in listed, "a program reads whole ids"
         label_set = {"labels": ["投诉", "咨询"]}
         headers = {"Authorization": f"Bearer {key}"}
         made = httpx.put(f"{server.url}/v1/label-sets/tickets", json=label_set, headers=headers, trust_env=False)

@@ -48,6 +48,10 @@ def test_tabs_and_semicolons_separate_too(tmp_path: Path, name: str, delimiter: 
     assert texts(table) == [f"物流快, 包装好{n}" for n in range(5)]
 
 
+def test_a_carriage_return_alone_ends_a_record_outside_of_quotes(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "t.csv", 'id,text\r1,"甲\r乙"\r2,丙\r')) == ["甲\r乙", "丙"]
+
+
 def test_a_first_line_may_tell_the_delimiter(tmp_path: Path) -> None:
     assert texts(read(tmp_path, "t.csv", "sep=;\r\nid;text\r\n1;a,b\r\n")) == ["a,b"]
 
