@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from gateway.api.call_options import call_options
+from gateway.classification.pairs import Source
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.service import ClassificationService
 from gateway.classification.work import Outcome, PairOutcome, PairValues
@@ -37,12 +38,19 @@ class Classifications:
         return outcome
 
     async def pair_logits(
-        self, call: Call, pairs: Sequence[tuple[str, str]], field: str, *, truncate: bool = True
+        self,
+        call: Call,
+        pairs: Sequence[tuple[str, str]],
+        field: str,
+        *,
+        truncate: bool = True,
+        hypothesis_field: str = "",
     ) -> PairOutcome:
+        source = Source(field, hypothesis=hypothesis_field)
         outcome = await self._ask(
             call,
             lambda: self._service.pair_logits(
-                pairs, field, call.caller, call_options(call.request), truncate=truncate
+                pairs, source, call.caller, call_options(call.request), truncate=truncate
             ),
         )
         context = _context(call)

@@ -31,6 +31,8 @@ class Source(Struct, frozen=True):
     """Empty: a label stands beside its text."""
     positions: tuple[int, ...] | None = None
     """Of each row's first text in that list; None: their order is the rows'."""
+    hypothesis: str = ""
+    """Of the one hypothesis that all texts share; empty: there are several."""
 
     def of_text(self, row: int) -> str:
         return (
@@ -42,6 +44,8 @@ class Source(Struct, frozen=True):
     def named(self, error: NothingToRead, row: int, labels: Sequence[int]) -> NothingToRead:
         """With the caller's own name of what a call to Triton with these of the row's labels calls otherwise."""
         indices = [labels[index] for index in error.labels if index < len(labels)]
+        if indices and self.hypothesis:
+            return NothingToRead(field=self.hypothesis)
         if not indices or not self.labels:
             return NothingToRead(field=self.of_text(row))
         return NothingToRead(field=f"{self.labels}[{indices[0]}]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from gateway.classification.pairs import PairList, Row, Source
 from gateway.classification.schema import ClassifyBody, TokenizeBody
@@ -74,31 +74,37 @@ def validate(
 def validate_pairs(
     pairs: Sequence[tuple[str, str]],
     settings: Settings,
-    field: str,
+    source: Source,
     special_tokens: SpecialTokens = MODEL,
     *,
     truncate: bool = True,
 ) -> tuple[Sequence[tuple[str, str]], PairList]:
-    """Unrelated pairs of a text and a hypothesis, from the field `field`; equal texts share a row.
+    """Unrelated pairs of a text and a hypothesis, from the fields of `source`; equal texts share a row.
 
     Also the pairs in their order, as they are in these rows: the tenant's `special_tokens` may be text.
     """
+    field = source.texts
     if not 1 <= len(pairs) <= settings.max_texts:
         raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field=field)
     for position, (text, hypothesis) in enumerate(pairs):
         _check_text(text, settings, f"{field}[{position}]")
-        _check_label(hypothesis, settings, f"{field}[{position}]")
+        _check_label(hypothesis, settings, source.hypothesis or f"{field}[{position}]")
     if special_tokens == TEXT:
         texts, hypotheses = zip(*pairs, strict=True)
         texts = _as_text(texts, settings.max_text_characters, field)
-        pairs = list(zip(texts, _as_text(hypotheses, settings.max_label_characters, field), strict=True))
+        pairs = list(
+            zip(
+                texts, _as_text(hypotheses, settings.max_label_characters, source.hypothesis or field), strict=True
+            )
+        )
     hypotheses_of: dict[str, dict[str, None]] = {}
     positions: dict[str, int] = {}
     for position, (text, hypothesis) in enumerate(pairs):
         hypotheses_of.setdefault(text, {})[hypothesis] = None
         positions.setdefault(text, position)
     rows = tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items())
-    return pairs, PairList(rows, PLACEHOLDER, None, Source(field, "", tuple(positions.values())), truncate)
+    source = structs.replace(source, positions=tuple(positions.values()))
+    return pairs, PairList(rows, PLACEHOLDER, None, source, truncate)
 
 
 def is_text_alone(body: TokenizeBody) -> bool:

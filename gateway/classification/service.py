@@ -22,6 +22,7 @@ from gateway.classification.pairs import (
     Part,
     PlannedCall,
     RowValues,
+    Source,
     join_flights,
     plan_calls,
     plan_joins,
@@ -97,14 +98,14 @@ class ClassificationService:
     async def pair_logits(
         self,
         pairs: Sequence[tuple[str, str]],
-        field: str,
+        source: Source,
         caller: Caller,
         options: CallOptions = DEFAULT_OPTIONS,
         *,
         truncate: bool = True,
     ) -> PairOutcome:
-        """The logits of unrelated pairs, which came in `field`, in order; equal pairs are computed once."""
-        asked, pair_list = validate_pairs(pairs, self._settings, field, caller.special_tokens, truncate=truncate)
+        """The logits of unrelated pairs, which came from `source`, in order; equal pairs are computed once."""
+        asked, pair_list = validate_pairs(pairs, self._settings, source, caller.special_tokens, truncate=truncate)
         values = await self._values_by_deadline(pair_list, caller, options)
         results_of = values.pair_results()
         results = [results_of[pair] for pair in asked]

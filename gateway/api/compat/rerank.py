@@ -189,7 +189,9 @@ class RerankEndpoints:
     ) -> PairOutcome:
         hypothesis = text_of(query, "query")
         pairs = [(text_of(document, f"{name}[{n}]"), hypothesis) for n, document in enumerate(documents)]
-        return await self._classifications.pair_logits(call, pairs, name, truncate=truncate)
+        return await self._classifications.pair_logits(
+            call, pairs, name, truncate=truncate, hypothesis_field="query"
+        )
 
 
 def _operation(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import convert
 
-from gateway.classification.pairs import Row
+from gateway.classification.pairs import Row, Source
 from gateway.classification.request import split_labels, validate, validate_pairs
 from gateway.classification.schema import ClassifyBody
 from gateway.settings import Settings
@@ -98,15 +98,15 @@ def test_a_good_body_becomes_a_request() -> None:
 
 
 def test_pairs_with_equal_texts_share_a_row_and_equal_pairs_are_one() -> None:
-    _, pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS, "inputs")
+    _, pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS, Source("inputs"))
     assert (pairs.rows, pairs.template, pairs.max_tokens) == ((Row("a", ("x", "y")), Row("b", ("x",))), "{}", None)
-    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS, "inputs")[1]) == 1
+    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS, Source("inputs"))[1]) == 1
 
 
 def test_pairs_come_back_as_they_are_asked() -> None:
     given = [("[", "x"), ("b", "[x"), ("[", "x")]
-    assert validate_pairs(given, LIMITS, "inputs")[0] == given
-    asked, pairs = validate_pairs(given, LIMITS, "inputs", "text")
+    assert validate_pairs(given, LIMITS, Source("inputs"))[0] == given
+    asked, pairs = validate_pairs(given, LIMITS, Source("inputs"), "text")
     assert asked == [("[ ", "x"), ("b", "[ x"), ("[ ", "x")]
     assert pairs.rows == (Row("[ ", ("x",)), Row("b", ("[ x",)))
 
@@ -129,9 +129,9 @@ def test_where_special_tokens_are_text_a_bracket_counts_twice(fields: dict[str, 
 
 @pytest.mark.parametrize("pair", [("[" * 26, "x"), ("a", "[" * 6)])
 def test_so_it_does_in_pairs(pair: tuple[str, str]) -> None:
-    validate_pairs([pair], LIMITS, "inputs")
+    validate_pairs([pair], LIMITS, Source("inputs"))
     with pytest.raises(InvalidRequest, match=r"each \[ counts twice") as refusal:
-        validate_pairs([pair], LIMITS, "inputs", "text")
+        validate_pairs([pair], LIMITS, Source("inputs"), "text")
     assert refusal.value.field == "inputs"
 
 
@@ -148,5 +148,5 @@ def test_so_it_does_in_pairs(pair: tuple[str, str]) -> None:
 )
 def test_pairs_have_the_bounds_of_texts_and_labels(pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        validate_pairs(pairs, LIMITS, "inputs")
+        validate_pairs(pairs, LIMITS, Source("inputs"))
     assert refusal.value.field == field

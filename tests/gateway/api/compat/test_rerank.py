@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.backend import INVISIBLE
 from tests.fakes.gateway import gateway
 from tests.problems import assert_problem
 
@@ -73,6 +74,8 @@ async def test_documents_come_back_unless_they_are_not_wanted() -> None:
         ("/v1/rerank", {"documents": [{"title": "a"}]}, "documents[0]"),
         ("/v1/rerank", {"query": {"image": "x"}}, "query.image"),
         ("/v1/rerank", {"documents": ["a", " "]}, "documents[1]"),
+        ("/v1/rerank", {"query": " "}, "query"),
+        ("/v2/rerank", {"query": "长" * 1_025}, "query"),
         ("/v1/rerank", {"documents": []}, "documents"),
     ],
 )
@@ -129,6 +132,12 @@ async def test_truncation_is_told_or_refused() -> None:
             assert answer["meta"]["warnings"] == ["documents[1] and the query have more tokens than the limit"]
         refused = await client.post("/v1/rerank", json=body | {"truncate": False})
         assert assert_problem(refused, 422, "invalid_request")["field"] == "documents[1]"
+
+
+async def test_a_query_without_a_token_is_refused_by_its_name() -> None:
+    async with gateway() as client:
+        refused = await client.post("/v1/rerank", json=BODY | {"query": INVISIBLE})
+    assert assert_problem(refused, 422, "nothing_to_read")["field"] == "query"
 
 
 async def test_a_body_has_texts_or_documents() -> None:
