@@ -2,8 +2,18 @@
 
 CommandError            one sentence that names the thing, the cause and the way out
 ├── StartError          a server could not be started, or died
-└── RequestError        no answer from the gateway, or one that cannot be read
-    └── GatewayRefused  the gateway refused; `code` says why
+└── RequestError                no answer from the gateway, or one that cannot be read
+    ├── InvalidAddress          what is given as the gateway's address is none
+    ├── NoConnection            nothing was sent
+    │   ├── NameNotResolved     the host name is not known
+    │   ├── ConnectionRefused   nobody listens there
+    │   ├── ConnectTimedOut     nobody says anything there
+    │   ├── TlsFailed           a certificate that is not trusted, or no TLS
+    │   └── ProxyFailed         the proxy cannot be reached, or does not let the request through
+    ├── AnswerTimedOut          sent, and not answered in time
+    ├── ConnectionBroken        the connection ended before the answer did
+    ├── NotAGateway             somebody else answered: another server, a proxy, a redirection
+    └── GatewayRefused          the gateway refused; `code` says why
 """
 
 from __future__ import annotations
@@ -22,6 +32,48 @@ class StartError(CommandError):
 
 class RequestError(CommandError):
     pass
+
+
+class InvalidAddress(RequestError):
+    pass
+
+
+class NoConnection(RequestError):
+    pass
+
+
+class NameNotResolved(NoConnection):
+    pass
+
+
+class ConnectionRefused(NoConnection):
+    pass
+
+
+class ConnectTimedOut(NoConnection):
+    pass
+
+
+class TlsFailed(NoConnection):
+    pass
+
+
+class ProxyFailed(NoConnection):
+    pass
+
+
+class AnswerTimedOut(RequestError):
+    pass
+
+
+class ConnectionBroken(RequestError):
+    pass
+
+
+class NotAGateway(RequestError):
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class GatewayRefused(RequestError):

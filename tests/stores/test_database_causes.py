@@ -205,6 +205,8 @@ async def test_an_error_of_this_release_is_none_of_the_database(database_url: st
     await database.close()
 
 
+# aiosqlite ends the thread of a connection that failed a moment after the loop is gone.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_files_of_sqlite_that_cannot_be_used(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"not a database" * 1_000)
@@ -229,6 +231,8 @@ def test_a_full_sqlite() -> None:
     )
 
 
+# aiosqlite ends the thread of a connection that failed a moment after the loop is gone.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_an_sqlite_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stores.database.TIMEOUT_S", 0.1)
     url = f"sqlite:///{tmp_path}/busy.db"

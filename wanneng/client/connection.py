@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from wanneng.client.failures import check_address
 from wanneng.errors import RequestError
 
 BLANKS_AROUND = " \t\r\n\ufeff"
@@ -21,6 +22,7 @@ def connection_options(url: str, key: str | None, proxy: str | None) -> dict[str
     No proxy of the environment is used: a key must not pass through one that nobody named here. To this machine
     there is no way through a proxy at all.
     """
+    check_address(url)
     parts = urlsplit(url)
     trusted: ssl.SSLContext | bool = True
     if parts.scheme == "https":

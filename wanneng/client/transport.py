@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 from wanneng.client.connection import connection_options
-from wanneng.errors import GatewayRefused, RequestError
+from wanneng.client.failures import no_answer, not_a_gateway
+from wanneng.errors import GatewayRefused, NotAGateway, RequestError
 
 TIMEOUT_S = 60.0
 ATTEMPTS = 5
@@ -21,6 +22,8 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 NEVER_CARRIED_OUT = frozenset({"overloaded", "quota_exceeded"})
 """Codes of refusals that come before any work."""
+UNTIL_SOMEBODY_ACTS = frozenset({"store_unusable"})
+"""Codes of refusals that no later attempt mends."""
 WAIT_S = 600.0
 """As long as one call waits in all where `Retry-After` says how long."""
 FIRST_PAUSE_S = 0.25
@@ -95,7 +98,9 @@ class Transport:
         self._attempts = attempts
         self._wait_s = wait_s
         self.sleep = sleep
-        self._http = httpx.Client(timeout=timeout_s, transport=transport, **connection_options(url, key, proxy))
+        options = connection_options(url, key, proxy)
+        self._proxy: str | None = options["proxy"]
+        self._http = httpx.Client(timeout=timeout_s, transport=transport, **options)
 
     def send(self, request: Request[T]) -> T:
         """The parsed answer; `GatewayRefused` or `RequestError` once the attempts are used up."""
@@ -109,7 +114,7 @@ class Transport:
                 raise RequestError(f"the request cannot be written as UTF-8: {error.reason}") from None
             pause_s = retries.pause_s(outcome)
             if pause_s is None:
-                return _parsed(outcome, request, self._url)
+                return _parsed(outcome, request, self._url, self._proxy)
             self.sleep(pause_s)
 
     def each(self, listing: Listing[T]) -> Iterator[T]:
@@ -143,9 +148,9 @@ class AsyncTransport:
         self._attempts = attempts
         self._wait_s = wait_s
         self.sleep = sleep
-        self._http = httpx.AsyncClient(
-            timeout=timeout_s, transport=transport, **connection_options(url, key, proxy)
-        )
+        options = connection_options(url, key, proxy)
+        self._proxy: str | None = options["proxy"]
+        self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport, **options)
 
     async def send(self, request: Request[T]) -> T:
         """As `Transport.send`."""
@@ -159,7 +164,7 @@ class AsyncTransport:
                 raise RequestError(f"the request cannot be written as UTF-8: {error.reason}") from None
             pause_s = retries.pause_s(outcome)
             if pause_s is None:
-                return _parsed(outcome, request, self._url)
+                return _parsed(outcome, request, self._url, self._proxy)
             await self.sleep(pause_s)
 
     async def each(self, listing: Listing[T]) -> AsyncIterator[T]:
@@ -213,7 +218,9 @@ class Retries:
         if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS and retry_after_s(outcome) is None:
             # The request asks for more than the quota ever holds: no waiting will help.
             return False
-        return not self._changes or _problem(outcome).get("code") in NEVER_CARRIED_OUT
+        if _code(outcome) in UNTIL_SOMEBODY_ACTS:
+            return False
+        return not self._changes or _code(outcome) in NEVER_CARRIED_OUT
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -223,14 +230,14 @@ def retry_after_s(response: httpx.Response) -> float | None:
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON object; `GatewayRefused` for anything else."""
+    """The answer's JSON object; `NotAGateway` for anything else."""
     try:
         answer = response.json()
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        detail = f"{response.url} answered {response.status_code} without a JSON object"
-        raise GatewayRefused(response.status_code, {"detail": detail})
+        kind = response.headers.get("Content-Type", "no type").partition(";")[0]
+        raise not_a_gateway(response, f"it has no JSON object, but {kind}")
     return answer
 
 
@@ -238,20 +245,28 @@ def nothing(response: httpx.Response) -> None:
     """Of an answer without a body."""
 
 
-def _parsed(outcome: Outcome, request: Request[T], url: str) -> T:
+def _parsed(outcome: Outcome, request: Request[T], url: str, proxy: str | None) -> T:
     if isinstance(outcome, httpx.TransportError):
-        hint = "; start it with `wanneng serve`" if isinstance(outcome, httpx.ConnectError) else ""
-        raise RequestError(f"nobody answers at {url} ({type(outcome).__name__}){hint}") from outcome
+        raise no_answer(outcome, url, proxy) from outcome
     if not outcome.is_success:
         raise GatewayRefused(outcome.status_code, _problem(outcome), retry_after_s(outcome))
     try:
         return request.parse(outcome)
     except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"the answer of {url}{request.path} cannot be read: {error!r}") from error
+        raise not_a_gateway(outcome, f"its JSON lacks what was asked for ({error!r})") from error
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:
+    """`NotAGateway` where the refusal has no code, as every one of a gateway's has."""
+    problem = json_object(response)
+    if "code" not in problem:
+        raise not_a_gateway(response, "its JSON has no `code`")
+    return problem
+
+
+def _code(response: httpx.Response) -> object:
+    """Of a refusal, whoever refuses."""
     try:
-        return json_object(response)
-    except GatewayRefused as error:
-        return dict(error.problem)
+        return _problem(response)["code"]
+    except NotAGateway:
+        return None
