@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
@@ -136,6 +137,7 @@ async def find_label_set(store: LabelSetStore, tenant_id: str, reference: str) -
     return await store.get(tenant_id, name, int(version or latest)) if exists else None
 
 
+@lru_cache(4_096)
 def normalized(label: str) -> str:
     """A label without what readers do not see: blanks around it and repeated ones, and full-width letters."""
     return " ".join(label.translate(HALF_WIDTH).split())

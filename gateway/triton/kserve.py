@@ -1,4 +1,4 @@
-"""The KServe v2 protocol with binary tensors, as codec of both sides: bytes in, bytes out.
+"""The KServe v2 protocol with binary tensors, as Triton's client: bytes in, bytes out.
 
 Format: a JSON header, then the tensors' bytes one after another
 (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md).
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -21,13 +19,6 @@ from numpy.typing import NDArray
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 Values = Sequence[str] | NDArray[Any]
-MAX_DIMENSIONS, MAX_VALUES, MAX_INPUTS = 8, 10_000, 16
-"""Of a tensor in a request: bounds before work, far above what a model here takes."""
-MAX_CONTAINERS = 20_000
-"""Lists and objects of a request's JSON; brackets in texts count as well. Building a million takes a second."""
-_Shape = Annotated[
-    list[Annotated[int, msgspec.Meta(ge=0, le=MAX_VALUES)]], msgspec.Meta(max_length=MAX_DIMENSIONS)
-]
 _DATATYPES = {"INT32": np.int32, "FP32": np.float32}
 _NAMES = {np.dtype(kind): name for name, kind in _DATATYPES.items()}
 
@@ -36,7 +27,7 @@ class ProtocolError(Exception):
     """The bytes are not what the protocol says."""
 
 
-class _Parameters(msgspec.Struct):
+class Parameters(msgspec.Struct):
     binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
@@ -44,57 +35,13 @@ class _Output(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    parameters: _Parameters
+    parameters: Parameters
 
 
 class _Answer(msgspec.Struct):
     outputs: list[_Output]
 
 
-class _Input(msgspec.Struct):
-    name: str
-    datatype: str
-    shape: _Shape
-    data: Any = None
-    parameters: _Parameters = msgspec.field(default_factory=_Parameters)
-
-
-class _RequestedOutputParameters(msgspec.Struct):
-    binary_data: bool | None = None
-
-
-class _RequestedOutput(msgspec.Struct):
-    name: str
-    parameters: _RequestedOutputParameters = msgspec.field(default_factory=_RequestedOutputParameters)
-
-
-class _InferParameters(msgspec.Struct):
-    binary_data_output: bool = False
-    truncate: bool = True
-
-
-class _Infer(msgspec.Struct):
-    inputs: Annotated[list[_Input], msgspec.Meta(max_length=MAX_INPUTS)]
-    outputs: Annotated[list[_RequestedOutput], msgspec.Meta(max_length=MAX_INPUTS)] = []
-    id: str = ""
-    parameters: _InferParameters = msgspec.field(default_factory=_InferParameters)
-
-
-class InferRequest(msgspec.Struct, frozen=True):
-    """A decoded inference request."""
-
-    inputs: dict[str, list[Any]]
-    """Strings, numbers or booleans by input, flattened."""
-    outputs: dict[str, bool]
-    """Requested outputs, and whether in binary; empty: all."""
-    binary: bool
-    """Of outputs that do not say."""
-    id: str
-    truncate: bool
-    """The parameter of that name: whether texts beyond the token limit are truncated, or refused."""
-
-
-_infer_decoder = msgspec.json.Decoder(_Infer)
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
@@ -108,7 +55,7 @@ def encode_request(
     """
     described, blobs = [], []
     for name, values in inputs.items():
-        description, blob = _tensor(name, values)
+        description, blob = encode_tensor(name, values)
         described.append(description | {"parameters": {"binary_data_size": len(blob)}})
         blobs.append(blob)
     requested = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
@@ -137,7 +84,7 @@ def decode_response(header_length: int, body: bytes) -> dict[str, Values]:
             blob = body[start : start + size]
             start += size
             if output.datatype == "BYTES":
-                outputs[output.name] = _unpack_strings(blob)
+                outputs[output.name] = unpack_strings(blob, math.prod(output.shape))
             else:
                 kind = _DATATYPES[output.datatype]
                 outputs[output.name] = np.frombuffer(blob, dtype=kind).reshape(output.shape)
@@ -146,109 +93,11 @@ def decode_response(header_length: int, body: bytes) -> dict[str, Values]:
     return outputs
 
 
-def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
-    """A request as `tritonclient.http` or anyone else sends it; `ProtocolError` otherwise.
-
-    Data stands in the JSON, or in binary after it, where `header_length` says how long the JSON is.
-    """
-    try:
-        start = len(body) if header_length is None else int(header_length)
-        if not 0 <= start <= len(body):
-            raise ProtocolError(f"{HEADER_LENGTH} is {start}, but the body has {len(body)} bytes")
-        header = body[:start]
-        _check_counts(header)
-        request = _infer_decoder.decode(header.removeprefix(BOM_UTF8))
-        inputs: dict[str, list[Any]] = {}
-        for tensor in request.inputs:
-            size, count = tensor.parameters.binary_data_size, math.prod(tensor.shape)
-            if count > MAX_VALUES:
-                raise ProtocolError(f"input {tensor.name[:100]!r} has more than {MAX_VALUES} values")
-            if size is None:
-                inputs[tensor.name] = _flat(tensor.data, count)
-            else:
-                if start + size > len(body):
-                    raise ProtocolError(f"input {tensor.name[:100]!r} lacks its {size} bytes")
-                inputs[tensor.name] = _from_binary(tensor.datatype, body[start : start + size], count)
-                start += size
-            if len(inputs[tensor.name]) != count:
-                raise ProtocolError(f"input {tensor.name[:100]!r} has another size than its shape says")
-    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError, struct.error) as error:
-        raise ProtocolError(f"the request cannot be read: {type(error).__name__}") from None
-    binary = request.parameters.binary_data_output
-    outputs = {}
-    for output in request.outputs:
-        choice = output.parameters.binary_data
-        outputs[output.name] = binary if choice is None else choice
-    return InferRequest(inputs, outputs, binary, request.id, request.parameters.truncate)
-
-
-def _check_counts(header: bytes) -> None:
-    """`ProtocolError` for more than any request needs: counting is cheap, decoding all of it is not."""
-    if header.count(b"[") + header.count(b"{") > MAX_CONTAINERS:
-        raise ProtocolError(f"the request has more than {MAX_CONTAINERS} lists and objects")
-    if header.count(b",") > MAX_INPUTS * MAX_VALUES:
-        raise ProtocolError(f"the request has more than {MAX_INPUTS * MAX_VALUES} values")
-
-
-def encode_answer(
-    model: str,
-    version: str,
-    request: InferRequest,
-    outputs: Mapping[str, Values],
-    parameters: Mapping[str, str | int | bool],
-) -> tuple[int | None, bytes]:
-    """Length of the JSON (None: there is nothing after it) and the body; `ProtocolError` for an unknown output."""
-    unknown = sorted(request.outputs.keys() - outputs.keys())
-    if unknown:
-        raise ProtocolError(f"the model has no output {unknown[0][:100]!r}")
-    described: list[dict[str, Any]] = []
-    blobs = []
-    for name, values in outputs.items():
-        if request.outputs and name not in request.outputs:
-            continue
-        description, blob = _tensor(name, values)
-        if request.outputs.get(name, request.binary):
-            blobs.append(blob)
-            description["parameters"] = {"binary_data_size": len(blob)}
-        else:
-            description["data"] = values.tolist() if isinstance(values, np.ndarray) else list(values)
-        described.append(description)
-    answer = {"model_name": model, "model_version": version, "parameters": parameters, "outputs": described}
-    header = msgspec.json.encode(answer | ({"id": request.id} if request.id else {}))
-    return (len(header), b"".join([header, *blobs])) if blobs else (None, header)
-
-
-def _tensor(name: str, values: Values) -> tuple[dict[str, Any], bytes]:
+def encode_tensor(name: str, values: Values) -> tuple[dict[str, Any], bytes]:
     """What the JSON says of a tensor, and its bytes."""
     if isinstance(values, np.ndarray):
         return {"name": name, "datatype": _NAMES[values.dtype], "shape": list(values.shape)}, values.tobytes()
     return {"name": name, "datatype": "BYTES", "shape": [len(values)]}, _pack_strings(values)
-
-
-def _flat(data: Any, max_values: int) -> list[Any]:
-    """Values of a JSON tensor, which may be nested as its shape is; `ValueError` for more than `max_values`."""
-    if not isinstance(data, list):
-        raise ValueError("not a list")
-    values: list[Any] = data
-    for _ in range(MAX_DIMENSIONS):
-        if len(values) > max_values:
-            break
-        if not any(isinstance(item, list) for item in values):
-            return values
-        values = list(
-            islice(chain.from_iterable(i if isinstance(i, list) else (i,) for i in values), max_values + 1)
-        )
-    raise ValueError("more values than the shape says, or nested too deeply")
-
-
-def _from_binary(datatype: str, blob: bytes, max_values: int) -> list[Any]:
-    if datatype == "BYTES":
-        return _unpack_strings(blob, max_values)
-    kind = np.dtype({"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype])
-    if len(blob) > max_values * kind.itemsize:
-        raise ValueError("more values than the shape says")
-    values: list[Any] = np.frombuffer(blob, dtype=kind).tolist()
-    return values
 
 
 def _pack_strings(values: Sequence[str]) -> bytes:
@@ -259,7 +108,7 @@ def _pack_strings(values: Sequence[str]) -> bytes:
     return bytes(packed)
 
 
-def _unpack_strings(blob: bytes, max_values: int = MAX_VALUES) -> list[str]:
+def unpack_strings(blob: bytes, max_values: int) -> list[str]:
     values: list[str] = []
     start = 0
     while start < len(blob):

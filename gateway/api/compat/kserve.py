@@ -13,10 +13,11 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
+from gateway.api.compat.kserve_codec import decode_infer, encode_answer
 from gateway.api.compat.told import headers_of
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.work import Outcome
-from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_infer, encode_answer
+from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest, NotFound
 from stores.tenants import CLASSIFY
@@ -58,7 +59,7 @@ INFER_SCHEMA: dict[str, Any] = {
         }
     ],
 }
-"""KServe v2 as JSON; binary tensors may follow it (gateway/triton/kserve.py)."""
+"""KServe v2 as JSON; binary tensors may follow it (kserve_codec.py)."""
 
 
 class ServerMetadata(Struct, frozen=True):
@@ -90,7 +91,7 @@ class OutputTensor(Struct, frozen=True):
 
 
 class InferAnswer(Struct, frozen=True):
-    """What gateway/triton/kserve.py encodes."""
+    """What kserve_codec.py encodes."""
 
     model_name: str
     model_version: str
