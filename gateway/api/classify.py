@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 from starlette.responses import Response
 
 from gateway.api.call_options import FRESH, TIMEOUT
@@ -77,18 +77,11 @@ def classify_answer(outcome: Outcome, request_id: str) -> ClassifyAnswer | Class
         )
     (result,) = outcome.results
     return ClassifyAnswer(
-        result.labels,
-        result.scores,
-        result.truncated,
-        pairs,
-        outcome.usage,
-        engine.name,
-        engine.id,
-        request_id,
-        result.cut,
-        result.none_of_these,
-        result.entailment,
-        result.unknown_share,
-        result.unknown_labels,
-        label_set,
+        *structs.astuple(result),
+        pairs=pairs,
+        usage=outcome.usage,
+        model=engine.name,
+        model_version=engine.id,
+        request_id=request_id,
+        label_set=label_set,
     )

@@ -87,8 +87,8 @@ def validate_pairs(
     if not 1 <= len(pairs) <= settings.max_texts:
         raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field=field)
     for position, (text, hypothesis) in enumerate(pairs):
-        _check_text(text, settings, f"{field}[{position}]")
-        _check_label(hypothesis, settings, source.hypothesis or f"{field}[{position}]")
+        _check(text, settings.max_text_characters, f"{field}[{position}]")
+        _check(hypothesis, settings.max_label_characters, source.hypothesis or f"{field}[{position}]")
     if special_tokens == TEXT:
         texts, hypotheses = zip(*pairs, strict=True)
         texts = _as_text(texts, settings.max_text_characters, field)
@@ -192,13 +192,13 @@ def _texts(body: ClassifyBody, settings: Settings) -> tuple[str, ...]:
     if (body.text is UNSET) == (body.texts is UNSET):
         raise InvalidRequest("give either text or texts", field="text")
     if isinstance(body.text, str):
-        _check_text(body.text, settings, "text")
+        _check(body.text, settings.max_text_characters, "text")
         return (body.text,)
     assert isinstance(body.texts, list)
     if not 1 <= len(body.texts) <= settings.max_texts:
         raise InvalidRequest(f"{len(body.texts)} texts; 1 to {settings.max_texts} are allowed", field="texts")
     for position, text in enumerate(body.texts):
-        _check_text(text, settings, f"texts[{position}]")
+        _check(text, settings.max_text_characters, f"texts[{position}]")
     return tuple(body.texts)
 
 
@@ -217,7 +217,7 @@ def _labels(given: str | list[str], settings: Settings) -> tuple[str, ...]:
         )
     seen: set[str] = set()
     for position, label in enumerate(labels):
-        _check_label(label, settings, f"labels[{position}]")
+        _check(label, settings.max_label_characters, f"labels[{position}]")
         spelling = normalized(label)
         if spelling in seen:
             raise InvalidRequest("duplicate label", field=f"labels[{position}]")
@@ -225,16 +225,11 @@ def _labels(given: str | list[str], settings: Settings) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _check_text(text: str, settings: Settings, field: str) -> None:
-    if not text.strip():
+def _check(value: str, max_characters: int, field: str) -> None:
+    """`InvalidRequest` for a text or a label that is empty or too long."""
+    if not value.strip():
         raise InvalidRequest("empty", field=field)
-    _check_length(text, settings.max_text_characters, field)
-
-
-def _check_label(label: str, settings: Settings, field: str) -> None:
-    if not label.strip():
-        raise InvalidRequest("empty", field=field)
-    _check_length(label, settings.max_label_characters, field)
+    _check_length(value, max_characters, field)
 
 
 def _check_length(value: str, max_characters: int, field: str) -> None:

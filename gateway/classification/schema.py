@@ -98,22 +98,14 @@ class Usage(Struct, frozen=True):
     """How many of them were not computed for this answer."""
 
 
-class ClassifyAnswer(Struct, frozen=True):
+class ClassifyAnswer(TextResult, frozen=True, kw_only=True):
     """The answer for `text`."""
 
-    labels: list[str]
-    scores: list[float]
-    truncated: bool
     pairs: PairCounts
     usage: Usage
     model: str
     model_version: str
     request_id: str
-    cut: Truncation | UnsetType = UNSET
-    none_of_these: bool | UnsetType = UNSET
-    entailment: list[float] | UnsetType = UNSET
-    unknown_share: float | UnsetType = UNSET
-    unknown_labels: list[str] | UnsetType = UNSET
     label_set: str | UnsetType = UNSET
 
 
