@@ -1,7 +1,8 @@
 """Throughput of one gateway process on cached pairs, compared with a bare echo server in the same run.
 
 `make bench-gateway`, with `wanneng serve --require-key` running and `wrk` installed. Authentication, quotas,
-metrics and the access log are on. Cores are shared with the client, so the ratio says more than the rate.
+metrics and the access log are on. Cores are shared with the client, so ratios say more than rates, and CPU a
+request more than both.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 
 BODY = {"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}
 ECHO_PORT = 8099
@@ -45,23 +47,27 @@ def main() -> None:
     options = parser.parse_args()
     key = (options.state_dir / "local.key").read_text(encoding="utf-8").strip()
     _set_quota(options.url, (options.state_dir / "admin.key").read_text(encoding="utf-8").strip())
-    rates, echo_rates = [], []
+    rounds, echo_rounds = [], []
     echo_server = subprocess.Popen([sys.executable, "-c", ECHO % ECHO_PORT])
     try:
         _wrk(options.url, key, 1, 0)
         time.sleep(1)
         for _ in range(ROUNDS):
-            rates.append(_wrk(options.url, key, ROUND_S, 0)[0])
-            echo_rates.append(_wrk(f"http://127.0.0.1:{ECHO_PORT}", key, ROUND_S, 0)[0])
+            rounds.append(_round(options.url, key))
+            echo_rounds.append(_round(f"http://127.0.0.1:{ECHO_PORT}", key))
     finally:
         echo_server.terminate()
         echo_server.wait()
-    rate, echo_rate = max(rates), max(echo_rates)
+    rate, echo_rate = (max(rate for rate, _ in measured) for measured in (rounds, echo_rounds))
+    cpu_us, echo_cpu_us = (min(cpu_us for _, cpu_us in measured) for measured in (rounds, echo_rounds))
     half_rate, half_p99_ms = _wrk(options.url, key, ROUND_S, max(1, round(1_000 * CONNECTIONS / (rate / 2))))
     results = {
         "cached_per_s": round(rate),
         "echo_per_s": round(echo_rate),
         "cached_to_echo": round(rate / echo_rate, 2),
+        "cached_cpu_us": round(cpu_us),
+        "echo_cpu_us": round(echo_cpu_us),
+        "echo_to_cached_cpu": round(echo_cpu_us / cpu_us, 2),
         "half_per_s": round(half_rate),
         "half_p99_ms": half_p99_ms,
     }
@@ -74,6 +80,20 @@ def _set_quota(url: str, admin_key: str) -> None:
     quota = {"requests_per_minute": 1_000_000_000, "pairs_per_minute": 1_000_000_000}
     headers = {"Authorization": f"Bearer {admin_key}"}
     httpx.put(f"{url}/v1/tenants/local/quota", json=quota, headers=headers, trust_env=False).raise_for_status()
+
+
+def _round(url: str, key: str) -> tuple[float, float]:
+    """Requests a second, and microseconds of the server's CPU that each took."""
+    server = _listener(httpx.URL(url).port)
+    before = server.cpu_times()
+    rate, _ = _wrk(url, key, ROUND_S, 0)
+    after = server.cpu_times()
+    return rate, (after.user + after.system - before.user - before.system) * 1e6 / (rate * ROUND_S)
+
+
+def _listener(port: int | None) -> psutil.Process:
+    sockets = [socket for socket in psutil.net_connections("tcp") if socket.status == psutil.CONN_LISTEN]
+    return psutil.Process(next(socket.pid for socket in sockets if socket.laddr and socket.laddr.port == port))
 
 
 def _wrk(url: str, key: str, seconds: int, delay_ms: int) -> tuple[float, float]:
