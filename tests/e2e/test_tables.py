@@ -151,7 +151,7 @@ def test_what_excel_saves_comes_back_with_the_answers_beside(
     with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as file:
         records = list(csv.reader(file))
     assert [record[:3] for record in records] == EXCEL
-    assert records[0][3:] == ["best_label", "best_score", "投诉", "咨询", "truncated", "error"]
+    assert records[0][3:] == ["best_label", "best_score", "投诉", "咨询", "truncated", "model_version", "error"]
     alone = [server.classify(text=row[1], labels=["投诉", "咨询"]).json() for row in EXCEL[1:]]
     assert [record[3] for record in records[1:]] == [answer["labels"][0] for answer in alone]
     scores = [float(score) for record in records[1:] for score in record[5:7]]
