@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure golden snapshot engine train images images-gpu chart-readme aiperf engine-env clients-env aiperf-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -16,9 +16,9 @@ serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/logs tests/model_repository \
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 
-test: env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment
-	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster --ignore=tests/aiperf
+test: programs env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment
 	$(ENGINE) -m pytest tests/engine tests/training
+	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster --ignore=tests/aiperf
 
 test-unit: env ## run the tests that need no Triton, database, Redis or browser, and report branch coverage
 	$(SERVE)/python -m pytest -q -m "not service" --cov --cov-report=term:skip-covered $(UNIT_TESTS)
@@ -60,6 +60,10 @@ attack: env ## attack a server and compare what a neighbour notices; about eight
 
 overload: env ## measure latency at ten times the capacity, and fairness between tenants; about four minutes
 	$(SERVE)/python -m benchmarks.overload
+
+surroundings: programs env ## try paths, locales, mounts, limits, poolers and proxies that other machines have; about ten minutes
+	$(SERVE)/python -m pytest -q -m "whole or not whole" --verdicts benchmarks/results/surroundings.json \
+		tests/e2e/test_surroundings.py tests/e2e/test_behind_proxies.py tests/e2e/test_checkouts.py
 
 MINUTES ?= 20
 soak: env ## load a server of its own for MINUTES=20 and look for resources that grow
@@ -132,6 +136,9 @@ docs-reference: env ## write the tables of docs/configuration.md, in English and
 docs-promises: env ## check every promise at every entrance, and write the table of docs/api.md
 	$(SERVE)/python -m pytest -q tests/gateway/api/test_promises.py -k test_the_promise_is_kept
 	$(SERVE)/python -m tests.gateway.api.promises_table
+
+programs:
+	@WITHOUT=$(WITHOUT) sh requirements/programs.sh
 
 serve-env:
 	@sh requirements/environment.sh .venv requirements/serve.txt

@@ -60,7 +60,7 @@ if printf '#!/bin/sh\n' 2>/dev/null >"$probe" && chmod +x "$probe"; then
     [ -x "$probe" ] || runs=
     rm -f "$probe"
     [ "$runs" ] || fail "$PWD is mounted noexec, so no program can run there: move the checkout, or remount it with
-  mount -o remount,exec $(stat -c %m .)"
+  mount -o remount,exec $(findmnt --noheadings --output TARGET --target .)"
 fi
 
 stamp="$folder/.lock-$(cksum <"$lock" | cut -d' ' -f1)"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -24,8 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("service")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where every part must be there (`WANNENG_NO_SKIPS`), a skipped test fails the run."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """The last line says what was not run; with `WANNENG_NO_SKIPS`, where every part must be there, that fails."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("WANNENG_NO_SKIPS") and reporter is not None and reporter.stats.get("skipped"):
+    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
+    if os.environ.get("WANNENG_NO_SKIPS") and skipped:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    yield
+    if skipped:
+        reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+        told = "; ".join(f"{number} × {reason}" for reason, number in reasons.most_common())
+        reporter.write_line(f"{len(skipped)} of {session.testscollected} tests were not run: {told}")
+    elif reporter is not None:
+        reporter.write_line(f"{session.testscollected} tests were collected, and all of them were run")

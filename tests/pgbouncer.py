@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -21,21 +22,36 @@ PREPARED_STATEMENTS = (1, 21)
 """The first version that keeps named statements in transaction mode."""
 
 
-def version(program: str) -> tuple[int, ...]:
-    printed = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+def program() -> str | None:
+    return shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def version() -> tuple[int, int]:
+    """Of the one that is installed; 0.0 for none."""
+    path = program()
+    printed = (
+        subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout if path else ""
+    )
     match = re.search(r"PgBouncer (\d+)\.(\d+)", printed)
-    assert match is not None, printed
-    return int(match[1]), int(match[2])
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def installed() -> str:
+    """Its version, for people."""
+    return ".".join(map(str, version()))
+
+
+def statements_kept() -> list[int]:
+    """The values of `max_prepared_statements` that can be tried; 0 is what older ones do."""
+    return [0, 200] if version() >= PREPARED_STATEMENTS else [0]
 
 
 @contextmanager
 def running_pgbouncer(server: PostgresServer, *, max_prepared_statements: int = 0) -> Iterator[str]:
     """The URL of its databases, which are those of `server`; two connections for all of its clients."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
+    path = program()
+    if path is None:
         pytest.skip("PgBouncer is not installed: apt install pgbouncer")
-    if max_prepared_statements and version(program) < PREPARED_STATEMENTS:
-        pytest.skip(f"PgBouncer {'.'.join(map(str, version(program)))} keeps no prepared statements")
     folder = Path(tempfile.mkdtemp(prefix="wanneng-pgbouncer-", dir="/tmp"))  # which another user may enter
     folder.chmod(0o755)
     (port,) = free_ports(1)
@@ -48,7 +64,7 @@ def running_pgbouncer(server: PostgresServer, *, max_prepared_statements: int = 
         "default_pool_size": 2,
         "logfile": folder / "log",
     }
-    if version(program) >= PREPARED_STATEMENTS:
+    if version() >= PREPARED_STATEMENTS:
         settings["max_prepared_statements"] = max_prepared_statements
     lines = [f"{name} = {value}" for name, value in settings.items()]
     # `any` needs the user of the connection to the server.
@@ -57,7 +73,7 @@ def running_pgbouncer(server: PostgresServer, *, max_prepared_statements: int = 
     config.write_text("\n".join(["[databases]", f"* = {place}", "[pgbouncer]", *lines, ""]), encoding="utf-8")
     (folder / "log").touch()
     (folder / "log").chmod(0o666)
-    process = subprocess.Popen(as_user(program, config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(as_user(path, config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process, folder / "log")
         yield f"postgresql://postgres@127.0.0.1:{port}"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -91,16 +93,31 @@ def verdict(record_property: Callable[[str, object], None]) -> Callable[[str, st
     return lambda what, measured: record_property("verdict", f"{what}: {measured}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--verdicts", type=Path, help="file for the promises that were tested, as JSON")
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """The promises that were tested with figures, kept and broken."""
-    lines = [
-        f"{'kept  ' if outcome == 'passed' else 'BROKEN'} {value}"
+    verdicts = [
+        (outcome == "passed", value)
         for outcome in ("passed", "failed")
         for report in terminalreporter.getreports(outcome)
-        for name, value in report.user_properties
-        if name == "verdict" and report.when == "call"
+        for value in _verdicts(report)
     ]
-    if lines:
+    if verdicts:
         terminalreporter.section("promises")
-        for line in lines:
-            terminalreporter.write_line(line)
+        for kept, value in verdicts:
+            terminalreporter.write_line(f"{'kept  ' if kept else 'BROKEN'} {value}")
+    file = terminalreporter.config.getoption("--verdicts", None)
+    if file is not None:
+        stored = [{"kept": kept, "verdict": value} for kept, value in verdicts]
+        file.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _verdicts(report: pytest.TestReport) -> list[str]:
+    """A test that failed before it could say anything is named."""
+    if report.when != "call":
+        return []
+    said = [str(value) for name, value in report.user_properties if name == "verdict"]
+    return said or ([report.nodeid.rpartition("::")[2]] if report.failed else [])

