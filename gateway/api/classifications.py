@@ -9,7 +9,7 @@ from gateway.api.call_options import call_options
 from gateway.classification.pairs import Source
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.service import ClassificationService
-from gateway.classification.work import Outcome, PairOutcome, PairValues
+from gateway.classification.work import Outcome, PairOutcome
 from gateway.observability.request_context import GatewayContext
 from stores.errors import ServiceError
 from web.operations import Call
@@ -31,10 +31,8 @@ class Classifications:
         outcome = await self._ask(
             call, lambda: self._service.classify(body, call.caller, call_options(call.request))
         )
-        context = _context(call)
-        context.labels = len(outcome.request.names)
-        context.truncated_texts = sum(result.truncated for result in outcome.results)
-        _report(context, outcome.values)
+        _context(call).labels = len(outcome.request.names)
+        _report(call, outcome)
         return outcome
 
     async def pair_logits(
@@ -53,9 +51,7 @@ class Classifications:
                 pairs, source, call.caller, call_options(call.request), truncate=truncate
             ),
         )
-        context = _context(call)
-        context.truncated_texts = sum(result.truncated for result in outcome.results)
-        _report(context, outcome.values)
+        _report(call, outcome)
         return outcome
 
     async def count_tokens(self, call: Call, body: TokenizeBody) -> TokenizeAnswer:
@@ -80,7 +76,9 @@ def _context(call: Call) -> GatewayContext:
     return call.context
 
 
-def _report(context: GatewayContext, values: PairValues) -> None:
+def _report(call: Call, outcome: Outcome | PairOutcome) -> None:
+    context, values = _context(call), outcome.values
     context.texts = len(values.rows)
+    context.truncated_texts = sum(result.truncated for result in outcome.results)
     context.pairs_computed, context.pairs_cached = values.computed, values.cached
     context.triton_s, context.engine_id = values.triton_s, values.engine.id

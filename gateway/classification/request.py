@@ -113,14 +113,8 @@ def is_text_alone(body: TokenizeBody) -> bool:
 
 def body_to_tokenize(body: TokenizeBody) -> ClassifyBody:
     """As if its text were to be classified; a text alone stands with a label that is of no interest."""
-    return ClassifyBody(
-        [ANY_LABEL] if is_text_alone(body) else body.labels,
-        body.label_set,
-        body.text,
-        hypothesis_template=body.hypothesis_template,
-        max_tokens=body.max_tokens,
-        special_tokens=body.special_tokens,
-    )
+    labels = [ANY_LABEL] if is_text_alone(body) else body.labels
+    return ClassifyBody(**(structs.asdict(body) | {"labels": labels}))
 
 
 def split_labels(labels: str) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.triton.length_buckets import SPECIAL_TOKENS
+
 ASCII_CHARACTERS_PER_TOKEN = 4
 """Of English words; other scripts have about a token for each character."""
-SPECIAL_TOKENS = 3
-"""`[CLS]`, and `[SEP]` twice."""
 MIN_PAIR_TOKENS = 32
 """A pair costs the engine at least as much as one of so many tokens, however short it is."""
-
-
 ENCODED_PER_TOKEN = 16
 """Tokens of a text that the tokenizer encodes in the time in which the engine computes one."""
 

@@ -47,16 +47,8 @@ class GatewayMetrics(HttpMetrics):
         self._refused = Counter("wanneng_pairs_refused", "Pairs beyond a bound in flight.", registry=registry)
         gauges = [
             ("wanneng_pairs_in_flight", "Pairs admitted and not answered.", lambda: queue.pairs_in_flight),
-            (
-                "wanneng_pairs_at_triton",
-                "Pairs at Triton; the others are queued here.",
-                lambda: queue.pairs_at_triton,
-            ),
-            (
-                "wanneng_tokens_in_flight",
-                "Estimated tokens admitted, not answered.",
-                lambda: queue.tokens_in_flight,
-            ),
+            ("wanneng_pairs_at_triton", "Pairs at Triton; the others wait.", lambda: queue.pairs_at_triton),
+            ("wanneng_tokens_in_flight", "Estimated tokens admitted.", lambda: queue.tokens_in_flight),
             ("wanneng_tokens_at_triton", "Estimated tokens at Triton.", lambda: queue.tokens_at_triton),
             ("wanneng_ready", "1 when requests can be answered.", lambda: load_balancer.ready),
             ("wanneng_cache_pairs", "Pairs in the cache of this process.", lambda: cache.entries),

@@ -24,15 +24,25 @@ CLASSIFICATIONS: list[tuple[str, Any]] = [
     ("/hf/pipeline", HUGGING_FACE),
     ("/predict", {"inputs": [["a", "b"], ["c", "b"]]}),
     ("/rerank", {"query": "b", "texts": ["a", "c"]}),
+    ("/rerank", {"query": "b", "documents": ["a", "c"]}),
+    ("/v1/rerank", {"query": "b", "documents": ["a", "c"]}),
+    ("/v2/rerank", {"query": "b", "documents": ["a", "c"]}),
+    ("/score", {"text_1": "a", "text_2": ["b", "c"]}),
+    ("/v1/score", {"text_1": "a", "text_2": ["b", "c"]}),
+    ("/classify", {"input": TEXT, "labels": LABELS}),
+    ("/v1/moderations", {"input": TEXT, "labels": LABELS}),
+    ("/v1/flexible/infers", {"args": [TEXT, LABELS]}),
     ("/v2/models/zero_shot/infer", KSERVE),
     ("/v2/models/zero_shot/versions/1/infer", KSERVE),
 ]
 """Of two pairs each."""
+READS = ("/v1/models", "/v1/models/x")
 ANYBODYS = {
     "/livez",
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/v1/cluster/auth",
     "/v2",
     "/v2/health/live",
     "/v2/health/ready",
@@ -65,8 +75,14 @@ def test_no_other_path_is_open_to_anybody() -> None:
     """An endpoint that nobody put on one of the lists fails here."""
     routes = gateway_app().router.routes
     own = {route.path for route in routes if type(route.app).__module__ == "web.operations"}  # type: ignore[attr-defined]
-    tested = {path for path, _ in CLASSIFICATIONS} | {"/v1/tokenize"}
-    assert {path.format(model="zero_shot", version="1") for path in own - ANYBODYS} == tested
+    tested = {path for path, _ in CLASSIFICATIONS} | {"/v1/tokenize", *READS}
+    assert {path.format(model="zero_shot", version="1", model_id="x") for path in own - ANYBODYS} == tested
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_the_list_of_models_needs_a_key_too(path: str) -> None:
+    async with gateway(memory=Memory(), require_key=True) as client:
+        assert_problem(await client.get(path), 401, "unauthorized")
 
 
 async def test_a_refused_key_is_a_401_problem_that_says_how_to_give_one() -> None:
