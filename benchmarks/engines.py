@@ -175,7 +175,7 @@ def _onnx(engine: Path) -> Classify:
 
     runner = OnnxEngine(engine)
     # No cache of hypotheses, as in the pipeline.
-    encoder = PairEncoder(load_tokenizer(engine), max_tokens=512, cached_hypotheses=0)
+    encoder = PairEncoder(load_tokenizer(engine), truncation="longest_first", token_types=2, cached_hypotheses=0)
 
     def classify(labels: Sequence[str]) -> object:
         rows = encoder.encode(TEXT, labels, 512)
@@ -188,11 +188,14 @@ def _onnx(engine: Path) -> Classify:
 def _torch_fp16(work: Path) -> tuple[Classify, Callable[[], int]]:
     import torch  # noqa: PLC0415
 
-    from engine.snapshot import network_of, read_snapshot  # noqa: PLC0415
+    from engine.network import network_of  # noqa: PLC0415
+    from engine.snapshot import read_snapshot  # noqa: PLC0415
     from python_backend.tokenization import PairEncoder, load_tokenizer  # noqa: PLC0415
 
     network = network_of(read_snapshot(work / "snapshot")).half().cuda()
-    encoder = PairEncoder(load_tokenizer(work / "snapshot"), max_tokens=512, cached_hypotheses=0)
+    encoder = PairEncoder(
+        load_tokenizer(work / "fp32"), truncation="longest_first", token_types=2, cached_hypotheses=0
+    )
 
     def classify(labels: Sequence[str]) -> object:
         rows = encoder.encode(TEXT, labels, 512)

@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
     embedded = ROOT / "embedded"
-    encoder = PairEncoder(load_tokenizer(embedded), max_tokens=512, cached_hypotheses=1_000)
+    encoder = PairEncoder(
+        load_tokenizer(embedded), truncation="longest_first", token_types=2, cached_hypotheses=1_000
+    )
     with tempfile.TemporaryDirectory() as folder:
         restore_snapshot(embedded, Path(folder) / "snapshot")
         build_engine(

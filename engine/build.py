@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertForSequenceClassification
+from transformers import PreTrainedModel
 
-from engine.derive import CONFIG_FILES, MODEL_FILE, rewrite
+from engine.contract import Contract, Told, contract_of
+from engine.derive import MODEL_FILE, rewrite, verify_folder
 from engine.errors import SnapshotError
 from engine.graph.export import OPSET, export_onnx
 from engine.graph.w8 import quantize_dequantize, read_weights, store_weights_in_8_bits
-from engine.manifest import WeightsSource, digest_of, file_sha256, read_manifest, write_manifest
+from engine.manifest import TOKENIZER_FILE, WeightsSource, digest_of, files_sha256, read_manifest, write_manifest
+from engine.network import arrays_of, network_of
 from engine.publish import publishing
 from engine.recipe import Recipe
-from engine.reference import encode_samples, make_reference
-from engine.samples import TextSample, builtin_samples
-from engine.snapshot import (
-    WEIGHTS_FILE,
-    Snapshot,
-    arrays_of,
-    lower_case,
-    network_of,
-    read_snapshot,
-    write_snapshot,
-)
+from engine.reference import make_reference
+from engine.samples import TextSample, builtin_samples, reference_cases
+from engine.snapshot import STRUCTBERT, Snapshot, read_snapshot, write_snapshot
+from engine.staging import staged
+from engine.tokenizer import added_tokens_of, count_tokens_of, load_pretrained, served_tokenizer
 from engine.verification import compare
-from engine.verification.onnx_target import OnnxTarget
-from engine.verification.reference import CALIBRATION_FILE, TokenRow, save_rows
+from engine.verification.reference import CALIBRATION_FILE, Case, TokenRow, save_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
+from engine.verification.served_engine import encode_cases
 
 DISK_FACTOR = 3
 """Disk space for a build, as a multiple of the snapshot's weights: the export, its rewrite, and a margin."""
@@ -47,70 +43,86 @@ def build_engine(
     *,
     name: str,
     samples: Sequence[TextSample] | None = None,
+    told: Told | None = None,
     log: Log = lambda _line: None,
 ) -> compare.Report:
     """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
 
-    `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8. Unless the
-    engine's logits equal PyTorch's within the tolerance of its precision, nothing is published and
-    `VerificationError` is raised.
+    `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8; `told` is
+    what the snapshot does not say. Unless the engine answers as the model's own pipeline does, within the
+    tolerance of its precision, nothing is published and `VerificationError` is raised.
     """
+    told = told or Told()
     log(f"reading {source}")
-    snapshot = read_snapshot(source)
+    snapshot = read_snapshot(source, told.logits)
     network = network_of(snapshot)
-    with publishing(target, needed_bytes=DISK_FACTOR * (source / WEIGHTS_FILE).stat().st_size) as work:
-        for file in CONFIG_FILES:
-            if (source / file).exists():
-                shutil.copyfile(source / file, work / file)
-        log("running PyTorch for the reference")
-        weights_sha256 = digest_of(arrays_of(network))
-        reference = make_reference(snapshot, network, builtin_samples("reference"), weights_sha256)
+    needed_bytes = DISK_FACTOR * sum(file.stat().st_size for file in snapshot.weight_files)
+    with publishing(target, needed_bytes=needed_bytes) as work:
+        with staged(source, snapshot) as folder:
+            pretrained = load_pretrained(folder, snapshot)
+            tokenizer = served_tokenizer(pretrained, snapshot)
+            contract = contract_of(folder, snapshot, network, pretrained, told)
+            log("asking the model's own pipeline for the reference")
+            cases = reference_cases(added_tokens_of(pretrained), count_tokens_of(pretrained), contract.max_tokens)
+            reference = make_reference(folder, snapshot, network, pretrained, contract, cases)
+        tokenizer.save(str(work / TOKENIZER_FILE), pretty=False)
+        (work / "config.json").write_text(_as_json(snapshot.config), encoding="utf-8")
         reference.save(work / REFERENCE_FILE)
+        origin = WeightsSource(name, files_sha256(snapshot.weight_files))
+
+        def describe(identity_sha256: str, **details: Any) -> None:
+            write_manifest(
+                work,
+                recipe,
+                origin,
+                contract=asdict(contract),
+                weights_sha256=reference.weights_sha256,
+                identity_sha256=identity_sha256,
+                details={"opset": OPSET, **details},
+            )
+
         log(f"building {recipe}")
+        # Calibration encodes through the engine's folder, so it must be one already.
+        describe(reference.weights_sha256)
         calibration: list[TokenRow] = []
         if recipe.is_source or recipe.precision == "int8":
-            calibration = [
-                row for rows in encode_samples(snapshot, samples or builtin_samples("calibration")) for row in rows
-            ]
-        details = _write_model(work / MODEL_FILE, snapshot, network, recipe, calibration)
+            texts = samples or builtin_samples("calibration")
+            calibration = encode_cases(work, [Case(sample.text, sample.labels) for sample in texts])
+        details = _write_model(work / MODEL_FILE, snapshot, network, contract, recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)
-        origin = WeightsSource(name, file_sha256(source / WEIGHTS_FILE))
-        write_manifest(
-            work,
-            recipe,
-            origin,
-            config=snapshot.config,
-            weights_sha256=weights_sha256,
-            identity_sha256=details.pop("identity_sha256", weights_sha256),
-            details={"opset": OPSET, **details},
-        )
+        describe(details.pop("identity_sha256", reference.weights_sha256), **details)
         log("comparing the engine with the reference")
-        logits = OnnxTarget(work / MODEL_FILE).logits(reference.rows)
-        return compare.require_agreement(
-            work, reference, logits, name=name, precision=recipe.precision, tolerance=recipe.tolerance
-        )
+        return verify_folder(work, reference, recipe, name)
 
 
 def restore_snapshot(engine: Path, target: Path) -> None:
     """Write the ModelScope snapshot with the weights of the `w8` engine in the folder `engine` to `target`."""
-    precision = read_manifest(engine).get("precision")
-    if precision != "w8":
+    manifest = read_manifest(engine)
+    precision, architecture = manifest.get("precision"), manifest.get("architecture")
+    if (precision, architecture) != ("w8", STRUCTBERT):
         raise SnapshotError(
-            f"{engine} is a {precision} engine; only a w8 engine keeps the weights of its snapshot"
+            f"{engine} is a {precision} engine of {architecture}; "
+            "only a w8 engine of structbert keeps the weights of its snapshot"
         )
     config = json.loads((engine / "config.json").read_text(encoding="utf-8"))
     weights = {name: torch.from_numpy(value.copy()) for name, value in read_weights(engine / MODEL_FILE).items()}
-    vocabulary = (engine / "vocab.txt").read_text(encoding="utf-8")
+    tokenizer = json.loads((engine / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    tokens = {number: token for token, number in tokenizer["model"]["vocab"].items()}
+    vocabulary = [tokens[number] for number in range(len(tokens))]
+    lower_case = any(part["type"] == "Lowercase" for part in tokenizer["normalizer"]["normalizers"])
+    added = {t["content"]: t["id"] for t in tokenizer["added_tokens"] if t["id"] >= len(vocabulary)}
+    text = "\n".join(vocabulary) + "\n"
     needed_bytes = DISK_FACTOR * sum(value.nbytes for value in weights.values())
     with publishing(target, needed_bytes=needed_bytes) as work:
-        write_snapshot(Snapshot(config, weights, vocabulary, lower_case(engine)), work)
+        write_snapshot(Snapshot(config, weights, text, lower_case, added_tokens=added), work)
 
 
 def _write_model(
     path: Path,
     snapshot: Snapshot,
-    network: BertForSequenceClassification,
+    network: PreTrainedModel,
+    contract: Contract,
     recipe: Recipe,
     calibration: Sequence[TokenRow],
 ) -> dict[str, Any]:
@@ -121,7 +133,11 @@ def _write_model(
         weights = quantize_dequantize(weights)
         network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()}, strict=False)
         details["identity_sha256"] = digest_of(weights)
-    export_onnx(network, path)
+    export_onnx(network, path, snapshot.logits)
     if recipe.precision == "w8":
         store_weights_in_8_bits(path, weights, path)
-    return details | rewrite(path, snapshot.config, recipe, calibration)
+    return details | rewrite(path, snapshot.config, asdict(contract), recipe, calibration)
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,27 @@ from engine.errors import SnapshotError
 from engine.graph.fusion import convert_to_fp16, fuse
 from engine.graph.int8 import quantize
 from engine.graph.ragged_inputs import add_ragged_inputs
-from engine.manifest import WeightsSource, digest_of, read_manifest, write_manifest
+from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
 from engine.publish import publishing
 from engine.recipe import Recipe
 from engine.verification import compare
-from engine.verification.onnx_target import OnnxTarget
-from engine.verification.reference import CALIBRATION_FILE, TokenRow, load_reference, load_rows, pad_rows
+from engine.verification.reference import (
+    CALIBRATION_FILE,
+    Reference,
+    TokenRow,
+    load_reference,
+    load_rows,
+    pad_rows,
+)
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
+from engine.verification.served_engine import ServedEngine
 
 MODEL_FILE = "model.onnx"
-CONFIG_FILES = ("config.json", "configuration.json", "tokenizer_config.json", "vocab.txt")
+CONFIG_FILES = ("config.json", TOKENIZER_FILE)
 DISK_FACTOR = 3
 """Disk space for a build, as a multiple of the source's graph: a copy, its rewrite, and a margin."""
+FUSED_ARCHITECTURES = ("structbert", "bert", "ernie", "roberta", "xlm-roberta")
+"""Those whose attention ONNX Runtime's optimizer recognizes, which INT8 needs."""
 ROWS_PER_CALIBRATION_RUN = 2
 """A calibration run keeps all activations in memory: 0.25 GB at base size and 512 tokens."""
 
@@ -53,27 +62,31 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         calibration = load_rows(source / CALIBRATION_FILE) if recipe.precision == "int8" else []
         log(f"building {recipe}")
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-        details = rewrite(work / MODEL_FILE, config, recipe, calibration)
+        contract = contract_in(source_manifest)
+        details = rewrite(work / MODEL_FILE, config, contract, recipe, calibration)
         write_manifest(
             work,
             recipe,
             WeightsSource(source_manifest["name"], source_manifest["source_sha256"]),
-            config=config,
+            contract=contract,
             weights_sha256=source_manifest["weights_sha256"],
             identity_sha256=details.pop("identity_sha256", source_manifest["weights_sha256"]),
             details={"opset": source_manifest["opset"], **details},
         )
         log("comparing the engine with the reference")
-        reference = load_reference(work / REFERENCE_FILE)
-        logits = OnnxTarget(work / MODEL_FILE).logits(reference.rows)
-        return compare.require_agreement(
-            work,
-            reference,
-            logits,
-            name=source_manifest["name"],
-            precision=recipe.precision,
-            tolerance=recipe.tolerance,
-        )
+        return verify_folder(work, load_reference(work / REFERENCE_FILE), recipe, source_manifest["name"])
+
+
+def verify_folder(folder: Path, reference: Reference, recipe: Recipe, name: str) -> compare.Report:
+    """Ask the engine in `folder` in process; `VerificationError` beyond the tolerance of the recipe."""
+    report = compare.compare(
+        reference,
+        ServedEngine(folder).answers(reference.cases),
+        target=name,
+        precision=recipe.precision,
+        tolerance=recipe.tolerance,
+    )
+    return compare.require_agreement(folder, report)
 
 
 def read_source(folder: Path) -> dict[str, Any]:
@@ -88,13 +101,26 @@ def read_source(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def rewrite(path: Path, config: dict[str, Any], recipe: Recipe, calibration: Sequence[TokenRow]) -> dict[str, Any]:
+def rewrite(
+    path: Path,
+    config: Mapping[str, Any],
+    contract: Mapping[str, Any],
+    recipe: Recipe,
+    calibration: Sequence[TokenRow],
+) -> dict[str, Any]:
     """Give the exported graph at `path` the precision and the inputs of `recipe`, in place.
 
-    Returns further entries for the manifest: for INT8 `identity_sha256`, over weights and scales, and
-    `products_in_fp32`, the products that were not quantized.
+    `config` is the network's `config.json`. Returns further entries for the manifest: for INT8 `identity_sha256`,
+    over weights and scales, and `products_in_fp32`, the products that were not quantized. `SnapshotError` for INT8
+    of an architecture without it.
     """
     details: dict[str, Any] = {}
+    fused = contract["architecture"] in FUSED_ARCHITECTURES
+    if recipe.precision == "int8" and not fused:
+        raise SnapshotError(
+            f"there is no int8 for {contract['architecture']}, only for {', '.join(FUSED_ARCHITECTURES)}: "
+            "build fp32"
+        )
     if recipe.precision == "int8":
         quantized = quantize(fuse(path, config), list(_calibration_inputs(calibration)))
         onnx.save(quantized.graph, path)
@@ -104,11 +130,14 @@ def rewrite(path: Path, config: dict[str, Any], recipe: Recipe, calibration: Seq
             "products_in_fp32": list(quantized.fp32_products),
         }
     if recipe.precision == "fp16":
-        onnx.save(convert_to_fp16(fuse(path, config)), path)
+        onnx.save(convert_to_fp16(fuse(path, config) if fused else onnx.load(path)), path)
     if recipe.ragged:
         graph = onnx.load(path)
         ragged = add_ragged_inputs(
-            graph, vocabulary=config["vocab_size"], max_tokens=config["max_position_embeddings"]
+            graph,
+            vocabulary=contract["vocabulary"],
+            token_types=contract["token_types"],
+            max_tokens=contract["max_tokens"],
         )
         onnx.save(ragged, path)
     return details

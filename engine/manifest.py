@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,17 @@ from engine.errors import SnapshotError
 from engine.recipe import Recipe
 
 FILE_NAME = "engine.json"
+TOKENIZER_FILE = "tokenizer.json"
+CONTRACT_FIELDS = (
+    "architecture",
+    "logits",
+    "max_tokens",
+    "vocabulary",
+    "token_types",
+    "truncation",
+    "default_template",
+    "languages",
+)
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tensorrt")
 """Packages whose versions the manifest records."""
 
@@ -28,7 +39,7 @@ class WeightsSource:
     name: str
     """The model name in answers."""
     sha256: str
-    """Of the file `pytorch_model.bin`."""
+    """Of the files with the weights."""
 
 
 def write_manifest(
@@ -36,27 +47,29 @@ def write_manifest(
     recipe: Recipe,
     source: WeightsSource,
     *,
-    config: Mapping[str, Any],
+    contract: Mapping[str, Any],
     weights_sha256: str,
     identity_sha256: str,
     details: Mapping[str, Any],
 ) -> None:
     """Write `engine.json` into `folder`.
 
-    `config` is the network's `config.json`; `weights_sha256` covers the FP32 weights, `identity_sha256` all
-    numbers that answers depend on, for INT8 the scales too; `details` are further entries.
+    `contract` has the entries of `engine.contract.Contract`; `weights_sha256` covers the FP32 weights,
+    `identity_sha256` all numbers of the graph, for INT8 the scales too; `details` are further entries. The id is
+    made of the latter, the tokenizer in `folder` and the contract.
     """
+    identity = hashlib.sha256(identity_sha256.encode())
+    identity.update((folder / TOKENIZER_FILE).read_bytes())
+    identity.update(json.dumps(contract, sort_keys=True).encode())
     manifest = {
         "name": source.name,
-        "engine_id": f"{identity_sha256[:16]}-{recipe.precision}",
+        "engine_id": f"{identity.hexdigest()[:16]}-{recipe.precision}",
         "weights_sha256": weights_sha256,
         "source_sha256": source.sha256,
         "target": recipe.target,
         "precision": recipe.precision,
         "front": recipe.front,
-        "max_tokens": config["max_position_embeddings"],
-        "vocabulary": config["vocab_size"],
-        "label_order": ["entailment", "neutral", "contradiction"],
+        **contract,
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         **details,
     }
@@ -85,10 +98,21 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def contract_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a manifest that describe the model."""
+    missing = [name for name in CONTRACT_FIELDS if name not in manifest]
+    if missing:
+        raise SnapshotError(f"{FILE_NAME} lacks {', '.join(missing)}; build the engine again")
+    return {name: manifest[name] for name in CONTRACT_FIELDS}
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """SHA-256 of files, as hexadecimal digits: of the only one, or of the digests of all."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _version(package: str) -> str | None:

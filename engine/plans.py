@@ -7,26 +7,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from engine.derive import MODEL_FILE, read_source
 from engine.graph.fusion import convert_to_fp16
 from engine.manifest import FILE_NAME as MANIFEST_FILE
-from engine.manifest import WeightsSource, write_manifest
+from engine.manifest import WeightsSource, contract_in, write_manifest
 from engine.publish import publishing
 from engine.recipe import INPUTS, MAX_PAIRS, Recipe, plan_path
 from engine.verification import compare
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
-from engine.verification.reference import TokenRow, load_reference
+from engine.verification.reference import Answer, Case, load_reference
 
 DISK_FACTOR = 8
 """Disk space for a build, as a multiple of the ONNX file: five FP16 plans, the rewritten graph, and a margin."""
 
 Log = Callable[[str], None]
-RunPlans = Callable[[Path, Sequence[TokenRow]], NDArray[np.float32]]
-"""Serves the plans in a folder with Triton and returns the logits `[n, 3]` of the rows."""
+RunPlans = Callable[[Path, Sequence[Case]], list[Answer]]
+"""Serves the plans in a folder with Triton and returns its answers."""
 
 
 class PlanBuilder(Protocol):
@@ -74,10 +72,7 @@ def build_plans(
             work,
             recipe,
             WeightsSource(source_manifest["name"], source_manifest["source_sha256"]),
-            config={
-                "max_position_embeddings": source_manifest["max_tokens"],
-                "vocab_size": source_manifest["vocabulary"],
-            },
+            contract=contract_in(source_manifest),
             weights_sha256=source_manifest["weights_sha256"],
             identity_sha256=source_manifest["weights_sha256"],
             details={
@@ -88,15 +83,14 @@ def build_plans(
             },
         )
         log("comparing the plans, served by Triton, with the reference")
-        logits = run_plans(work, reference.rows)
-        return compare.require_agreement(
-            work,
+        report = compare.compare(
             reference,
-            logits,
-            name=source_manifest["name"],
+            run_plans(work, reference.cases),
+            target=source_manifest["name"],
             precision=recipe.precision,
             tolerance=recipe.tolerance,
         )
+        return compare.require_agreement(work, report)
 
 
 def _buckets(max_tokens: int) -> dict[int, int]:

@@ -21,7 +21,15 @@ has not been measured.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """Inputs of every engine, in this order: `[n, s]` int64, or flat if they are ragged."""
 OUTPUT = "logits"
-"""Output of every engine, `[n, 3]` float32: entailment, neutral, contradiction."""
+"""Output of every engine, `[n, 3]` float32, in `LABEL_ORDER`."""
+LABEL_ORDER = ("entailment", "neutral", "contradiction")
+ABSENT_LOGITS = {"neutral": -10_000.0, "contradiction": 0.0}
+"""Constants for logits that a model lacks: no probability for a missing neutral, and for one logit its sigmoid.
+
+The first is finite and fits FP16.
+"""
+MAX_TOKENS = 512
+"""Of a pair, at most: the longest length bucket, and what bounds the memory of a batch."""
 MAX_PAIRS = {32: 256, 64: 128, 128: 64, 256: 64, 512: 64}
 """Length buckets in tokens, and their maximum pairs per batch: 8,192 tokens, but at least a request's 64 pairs."""
 

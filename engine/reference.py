@@ -1,75 +1,72 @@
-"""Makes references: tokenizes samples as ModelScope does, and runs PyTorch for their FP32 logits."""
+"""Makes references: the cases that an engine must answer as the model's own pipeline does."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
+import importlib.metadata
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from transformers import BertForSequenceClassification, BertTokenizer
-from transformers.utils import logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from engine.contract import Contract, Told, contract_of
 from engine.errors import BuildError
 from engine.manifest import digest_of
-from engine.samples import TextSample
-from engine.snapshot import Snapshot, arrays_of, network_of, read_snapshot
-from engine.verification.reference import Reference, TokenRow, pad_rows
+from engine.network import arrays_of, network_of
+from engine.oracle import ModelScopeOracle, Oracle, TransformersOracle
+from engine.samples import TextSample, reference_cases
+from engine.snapshot import Snapshot, read_snapshot
+from engine.staging import staged
+from engine.tokenizer import added_tokens_of, count_tokens_of, load_pretrained
+from engine.verification.reference import Case, Reference
 
 
 def make_reference(
-    snapshot: Snapshot, network: BertForSequenceClassification, samples: Sequence[TextSample], weights_sha256: str
+    folder: Path,
+    snapshot: Snapshot,
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    contract: Contract,
+    cases: Sequence[Case],
 ) -> Reference:
-    """The rows of the samples, truncated as ModelScope truncates them, and the logits of each row run by itself.
+    """The answers of the model's own pipeline to the cases; `folder` is the staged snapshot."""
+    weights_sha256 = digest_of(arrays_of(network))
+    oracle: Oracle
+    if snapshot.is_structbert:
+        oracle, package = ModelScopeOracle(folder, contract.max_tokens), "modelscope"
+    else:
+        oracle, package = TransformersOracle(snapshot, network, tokenizer, contract.max_tokens), "transformers"
+    with warnings.catch_warnings():
+        # The pipelines use what their own libraries have deprecated.
+        warnings.simplefilter("ignore")
+        answers = [
+            oracle.answer(replace(case, template=case.template or contract.default_template)) for case in cases
+        ]
+    return Reference(cases, answers, f"{package} {importlib.metadata.version(package)}", weights_sha256)
 
-    `weights_sha256`: digest of the network's weights, recorded in the reference.
+
+def write_reference(
+    source: Path, samples: Sequence[TextSample] | None, target: Path, told: Told | None = None
+) -> int:
+    """Write the reference of the snapshot `source` to the file `target`; return its pair count.
+
+    `samples`: by default those that every build is verified with.
     """
-    rows, texts, logits = [], [], []
-    for text, (sample, sample_rows) in enumerate(zip(samples, encode_samples(snapshot, samples), strict=True)):
-        for row in sample_rows:
-            rows.append(row)
-            texts.append(text)
-            logits.append(_logits(network, row))
-        assert len(sample_rows) == len(sample.labels)
-    return Reference(rows, np.array(texts), np.concatenate(logits), weights_sha256)
-
-
-def encode_samples(snapshot: Snapshot, samples: Sequence[TextSample]) -> Iterator[list[TokenRow]]:
-    """The token rows of each sample, one per label, truncated longest first to the model's maximum."""
-    logging.set_verbosity_error()  # The tokenizer warns of every truncated pair.
-    with tempfile.TemporaryDirectory() as folder:
-        vocabulary = Path(folder) / "vocab.txt"
-        vocabulary.write_text(snapshot.vocabulary, encoding="utf-8")
-        tokenizer = BertTokenizer(str(vocabulary), do_lower_case=snapshot.lower_case)
-    for sample in samples:
-        rows = []
-        for label in sample.labels:
-            encoded = tokenizer(
-                sample.text,
-                label,
-                truncation="longest_first",
-                max_length=snapshot.config["max_position_embeddings"],
-            )
-            rows.append(TokenRow(np.array(encoded["input_ids"]), np.array(encoded["token_type_ids"])))
-        yield rows
-
-
-def _logits(network: BertForSequenceClassification, row: TokenRow) -> NDArray[np.float32]:
-    tensors = {name: torch.from_numpy(values) for name, values in pad_rows([row]).items()}
-    with torch.inference_mode():
-        logits: NDArray[np.float32] = network(**tensors).logits.numpy()
-    return logits
-
-
-def write_reference(source: Path, samples: Sequence[TextSample], target: Path) -> int:
-    """Write the reference of the snapshot `source` for `samples` to the file `target`; return its pair count."""
-    snapshot = read_snapshot(source)
+    told = told or Told()
+    snapshot = read_snapshot(source, told.logits)
     network = network_of(snapshot)
-    reference = make_reference(snapshot, network, samples, digest_of(arrays_of(network)))
+    with staged(source, snapshot) as folder:
+        tokenizer = load_pretrained(folder, snapshot)
+        contract = contract_of(folder, snapshot, network, tokenizer, told)
+        cases = (
+            reference_cases(added_tokens_of(tokenizer), count_tokens_of(tokenizer), contract.max_tokens)
+            if samples is None
+            else [Case(sample.text, sample.labels) for sample in samples]
+        )
+        reference = make_reference(folder, snapshot, network, tokenizer, contract, cases)
     try:
         reference.save(target)
     except OSError as error:
         raise BuildError(f"{target} cannot be written: {error.strerror}") from None
-    return len(reference.rows)
+    return reference.pairs

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 import json
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BuildError
+from engine.verification.reference import Case
 
+LONG_TEXT_CHARACTERS = 2_000
+LONG_LABEL_SHARE = 0.6
+"""Of a pair's longest, in tokens: less than all of it, which transformers refuses."""
+MAX_ADDED_TOKENS = 40
+TEMPLATES = ("", "{}", "", "这是关于{}的", "This text is about {}!")
+"""Of the reference's cases, in turn; an empty one is the engine's default."""
 BUILTIN_FILE = Path(__file__).parent / "samples.json"
 
 
@@ -30,6 +39,55 @@ def builtin_samples(part: str) -> list[TextSample]:
         TextSample("。".join(texts[start : start + count] * repeat), short[start].labels)
         for start, count, repeat in ((0, 6, 1), (6, 6, 2), (3, 12, 1), (1, 14, 4))
     ]
+
+
+def reference_cases(
+    added_tokens: Collection[str], count_tokens: Callable[[str], int], max_tokens: int
+) -> list[Case]:
+    """The cases that every build is verified with, for templates, several labels and one, and both kinds of score.
+
+    Texts are the samples of this package, those that break tokenizers, and some made of the tokenizer's own
+    `added_tokens`. `count_tokens`: of a text without special tokens; `max_tokens`: of a pair. Labels of more than
+    half a pair tell the ways of truncating apart.
+    """
+    content = json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))
+    samples = builtin_samples("reference")
+    labels = [label for sample in samples for label in sample.labels]
+    hard = [*content["hard"], "".join(content["hard"]) * 4, (samples[0].text * 2_000)[:LONG_TEXT_CHARACTERS]]
+    hard += list(_with_tokens(added_tokens))
+    samples += [
+        TextSample(
+            text, tuple(dict.fromkeys((labels[3 * index % len(labels)], labels[(5 * index + 1) % len(labels)])))
+        )
+        for index, text in enumerate(hard)
+    ]
+    longest = hard[len(content["hard"]) + 1]
+    long_labels = tuple(
+        _of_tokens(longest[skipped:], LONG_LABEL_SHARE * max_tokens + skipped, count_tokens) for skipped in (0, 1)
+    )
+    return [Case(longest, long_labels)] + [
+        Case(
+            sample.text,
+            sample.labels[: 1 if index % 7 == 6 else len(sample.labels)],
+            TEMPLATES[index % len(TEMPLATES)],
+            multi_label=index % 4 == 3,
+        )
+        for index, sample in enumerate(samples)
+    ]
+
+
+def _of_tokens(text: str, tokens: float, count_tokens: Callable[[str], int]) -> str:
+    """The shortest beginning of `text` with at least `tokens` tokens."""
+    ends = range(len(text))
+    return text[: bisect.bisect_left(ends, tokens, key=lambda end: count_tokens(text[:end]))]
+
+
+def _with_tokens(tokens: Collection[str]) -> Iterator[str]:
+    """Texts with the tokens inside words, beside each other, and in other letter cases."""
+    for token in sorted(tokens, key=lambda token: (len(token), token))[:MAX_ADDED_TOKENS]:
+        yield f"我们说{token}是这样的，{token}{token}。{token} a{token}b {token}"
+        if token.lower() != token.upper():
+            yield f"{token.upper()} {token.lower()} {token.title()}和{token.swapcase()}"
 
 
 def read_samples(path: Path) -> list[TextSample]:

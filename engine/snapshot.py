@@ -1,87 +1,134 @@
-"""Reads and writes ModelScope snapshots of StructBERT zero-shot classifiers."""
+"""Reads snapshots of pair scorers, of ModelScope and of transformers, and writes ModelScope's of StructBERT."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification
 
 from engine.errors import SnapshotError
+from engine.recipe import LABEL_ORDER
+from engine.weights import read_weights
 
 TASK = "zero-shot-classification"
-MODEL_TYPE = "structbert"
+STRUCTBERT = "structbert"
 PREPROCESSOR = "zero-shot-cls-tokenizer"
-LABELS = 3
-LABEL_ORDER = ["entailment", "neutral", "contradiction"]
+VOCABULARY_FILE = "vocab.txt"
 WEIGHTS_FILE = "pytorch_model.bin"
 PREFIXES = ("bert.", "encoder.")
-"""Key prefixes of the backbone's weights; with the second, `config.json` has `base_model_prefix: encoder`."""
+"""Key prefixes of a StructBERT's backbone; with the second, `config.json` has `base_model_prefix: encoder`."""
+BYTE_ORDER_MARK = "\ufeff"
+ARCHITECTURES = (
+    STRUCTBERT,
+    "bert",
+    "ernie",
+    "megatron-bert",
+    "roberta",
+    "xlm-roberta",
+    "deberta-v2",
+    "modernbert",
+)
+"""Values of `model_type` that are read; each has a test that compares answers with the model's own pipeline."""
+ENTAILMENT, NEUTRAL, CONTRADICTION = LABEL_ORDER
+LABEL_PREFIXES = {
+    "entail": ENTAILMENT,
+    "neutral": NEUTRAL,
+    "contradict": CONTRADICTION,
+    "not_entail": CONTRADICTION,
+    "not entail": CONTRADICTION,
+    "non_entail": CONTRADICTION,
+    "non-entail": CONTRADICTION,
+}
+"""Beginnings of the names in `id2label`, in lower case, and what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The content of a snapshot's folder; keys of the backbone's weights begin with `bert.`."""
+    """The content of a snapshot's folder."""
 
     config: dict[str, Any]
     weights: dict[str, Tensor]
-    vocabulary: str
-    """The content of `vocab.txt`."""
-    lower_case: bool
+    """Float32; keys of a StructBERT's backbone begin with `bert.`."""
+    vocabulary: str = ""
+    """The content of `vocab.txt` where there is one, without a byte order mark."""
+    lower_case: bool = True
+    """Of a tokenizer that is written; a snapshot that is read has its tokenizer's own files."""
+    architecture: str = STRUCTBERT
+    """One of `ARCHITECTURES`."""
+    logits: tuple[str, ...] = LABEL_ORDER
+    """What each row of the classifier stands for."""
+    weight_files: tuple[Path, ...] = ()
+    weights_are_plain: bool = True
+    """Whether ModelScope and transformers read the files as they are."""
+    added_tokens: dict[str, int] = field(default_factory=dict)
+    """Of a snapshot that is written: tokens behind the vocabulary, with their ids."""
+
+    @property
+    def is_structbert(self) -> bool:
+        return self.architecture == STRUCTBERT
 
 
-def read_snapshot(folder: Path) -> Snapshot:
-    """Read and validate a snapshot's folder; `SnapshotError` names what is missing or of another kind."""
-    configuration = _read_json(folder / "configuration.json")
-    _expect(folder / "configuration.json", "task", configuration.get("task"), TASK)
-    model_type = configuration.get("model", {}).get("type")
-    _expect(folder / "configuration.json", "model.type", model_type, MODEL_TYPE)
-    config = _read_json(folder / "config.json")
-    weights_path = folder / WEIGHTS_FILE
-    try:
-        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8")
-        state = torch.load(weights_path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise SnapshotError(f"{error.filename} is missing") from None
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds of errors for an invalid file
-        raise SnapshotError(f"{weights_path} cannot be read: {error}") from None
-    weights = {_under_bert(key): value for key, value in state.items()}
-    labels = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0
-    _expect(weights_path, "labels (rows of classifier.weight)", labels, LABELS)
-    _check_label_order(folder / "config.json", config)
-    _check_limits(folder, config, vocabulary)
-    return Snapshot(config, weights, vocabulary, lower_case(folder))
+def read_snapshot(folder: Path, logits: Sequence[str] | None = None) -> Snapshot:
+    """Read and validate a snapshot's folder; `SnapshotError` names what is missing or of another kind.
+
+    `logits`: what each row of the classifier stands for, where `id2label` does not say it.
+    """
+    config = _config(folder)
+    architecture = _architecture(folder, config)
+    _check_limits(folder, config)
+    weights = read_weights(folder)
+    tensors = weights.tensors
+    if architecture == STRUCTBERT:
+        tensors = {_under_bert(key): value for key, value in tensors.items()}
+        rows = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
+        if logits is not None and tuple(logits) != LABEL_ORDER:
+            raise SnapshotError(f"a StructBERT's logits are {', '.join(LABEL_ORDER)}, in ModelScope's pipeline")
+        _expect(weights.files[0], "labels (rows of classifier.weight)", rows, len(LABEL_ORDER))
+        order = _structbert_order(folder / "config.json", config)
+    else:
+        order = tuple(logits) if logits is not None else _named_order(folder / "config.json", config)
+        _check_order(folder / "config.json", order, len(_id2label(config)))
+    return Snapshot(
+        config=config,
+        weights=tensors,
+        vocabulary=_vocabulary(folder, config, needed=architecture == STRUCTBERT),
+        lower_case=lower_case(folder),
+        architecture=architecture,
+        logits=order,
+        weight_files=weights.files,
+        weights_are_plain=weights.is_plain,
+    )
 
 
 def write_snapshot(snapshot: Snapshot, folder: Path, *, prefix: str = "bert.") -> None:
     """Write a folder that ModelScope's zero-shot pipeline can load; keys of the backbone begin with `prefix`."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = snapshot.config | {"model_type": MODEL_TYPE, "num_labels": LABELS}
-    config["id2label"] = {"0": "entailment", "1": "neutral", "2": "contradiction"}
-    config["label2id"] = {"entailment": 0, "neutral": 1, "contradiction": 2}
+    config = snapshot.config | {"model_type": STRUCTBERT} | label_maps(LABEL_ORDER)
     if prefix != "bert.":
         config["base_model_prefix"] = prefix.removesuffix(".")
     configuration = {
         "framework": "pytorch",
         "task": TASK,
-        "model": {"type": MODEL_TYPE},
+        "model": {"type": STRUCTBERT},
         "preprocessor": {"type": PREPROCESSOR},
         "pipeline": {"type": TASK},
     }
-    for name, content in (
-        ("config.json", config),
-        ("configuration.json", configuration),
-        ("tokenizer_config.json", {"do_lower_case": snapshot.lower_case}),
-    ):
+    files: dict[str, object] = {
+        "config.json": config,
+        "configuration.json": configuration,
+        "tokenizer_config.json": {"do_lower_case": snapshot.lower_case},
+    }
+    if snapshot.added_tokens:
+        files["added_tokens.json"] = snapshot.added_tokens
+    for name, content in files.items():
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / "vocab.txt").write_text(snapshot.vocabulary, encoding="utf-8")
+    (folder / VOCABULARY_FILE).write_text(snapshot.vocabulary, encoding="utf-8")
     weights = {
         prefix + key.removeprefix("bert.") if key.startswith("bert.") else key: value
         for key, value in snapshot.weights.items()
@@ -89,62 +136,101 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, prefix: str = "bert.") -
     torch.save(weights, folder / WEIGHTS_FILE)
 
 
+def label_maps(order: Sequence[str]) -> dict[str, Any]:
+    """The entries of `config.json` that name the rows of the classifier."""
+    return {
+        "num_labels": len(order),
+        "id2label": {str(index): name for index, name in enumerate(order)},
+        "label2id": {name: index for index, name in enumerate(order)},
+    }
+
+
 def lower_case(folder: Path) -> bool:
-    """Whether the tokenizer of a snapshot or an engine lower-cases, which is BERT's default."""
+    """Whether the BERT tokenizer of a snapshot lower-cases, which is its default."""
     path = folder / "tokenizer_config.json"
     return bool(_read_json(path).get("do_lower_case", True)) if path.exists() else True
 
 
-def network_of(snapshot: Snapshot) -> BertForSequenceClassification:
-    """The network with the snapshot's weights, in evaluation mode.
-
-    `SnapshotError` names every weight that is missing or has another shape.
-    """
-    network = BertForSequenceClassification(_bert_config(snapshot.config))
-    expected = network.state_dict()
-    faults = [f"{key} is missing" for key in expected if key not in snapshot.weights]
-    faults += [
-        f"{key} has shape {list(snapshot.weights[key].shape)}, expected {list(value.shape)}"
-        for key, value in expected.items()
-        if key in snapshot.weights and snapshot.weights[key].shape != value.shape
-    ]
-    if faults:
-        raise SnapshotError("; ".join(faults))
-    network.load_state_dict({key: snapshot.weights[key] for key in expected})
-    return network.eval()
+def _config(folder: Path) -> dict[str, Any]:
+    return _read_json(folder / "config.json")
 
 
-def arrays_of(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
-    """Copies of the network's floating-point weights by name, float32; integer buffers are left out."""
-    return {
-        key: value.detach().numpy().copy()
-        for key, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
-
-
-def _bert_config(config: dict[str, Any]) -> BertConfig:
-    options = {k: v for k, v in config.items() if k not in ("model_type", "id2label", "label2id")}
-    return BertConfig(**(options | {"num_labels": LABELS}), attn_implementation="eager")
+def _architecture(folder: Path, config: dict[str, Any]) -> str:
+    path = folder / "configuration.json"
+    configuration = _read_json(path) if path.exists() else {}
+    section = configuration.get("model")
+    declared = section.get("type") if isinstance(section, dict) else None
+    if STRUCTBERT not in (declared, config.get("model_type")):
+        architecture = config.get("model_type")
+        if architecture not in ARCHITECTURES:
+            raise SnapshotError(
+                f"{folder / 'config.json'}: model_type is {architecture!r}; there are {', '.join(ARCHITECTURES)}"
+            )
+        if config.get("is_decoder"):
+            raise SnapshotError(f"{folder / 'config.json'}: is_decoder is set; pair scorers are encoders")
+        return str(architecture)
+    if not configuration:
+        raise SnapshotError(f"{path} is missing")
+    _expect(path, "task", configuration.get("task"), TASK)
+    _expect(path, "model.type", declared, STRUCTBERT)
+    return STRUCTBERT
 
 
 def _under_bert(key: str) -> str:
+    for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
+        key = key.replace(old, new)
     for prefix in PREFIXES:
         if key.startswith(prefix):
             return "bert." + key.removeprefix(prefix)
     return key
 
 
-def _check_label_order(path: Path, config: dict[str, Any]) -> None:
+def _structbert_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
     """Label names must be in ModelScope's order, unless they are placeholders such as `LABEL_0`."""
     names = config.get("id2label")
-    if not isinstance(names, dict) or all(str(name).startswith("LABEL_") for name in names.values()):
-        return
-    order = [str(names.get(str(index))).lower() for index in range(LABELS)]
-    _expect(path, "id2label", order, LABEL_ORDER)
+    if isinstance(names, dict) and not all(str(name).startswith("LABEL_") for name in names.values()):
+        order = [str(names.get(str(index))).lower() for index in range(len(LABEL_ORDER))]
+        _expect(path, "id2label", order, list(LABEL_ORDER))
+    return LABEL_ORDER
 
 
-def _check_limits(folder: Path, config: dict[str, Any], vocabulary: str) -> None:
+def _id2label(config: dict[str, Any]) -> list[str]:
+    """Names of the classifier's rows; transformers has two where `config.json` does not say."""
+    names = config.get("id2label")
+    if isinstance(names, dict) and names:
+        return [str(names.get(str(index), "")) for index in range(len(names))]
+    count = config.get("num_labels", 2)
+    return [f"LABEL_{index}" for index in range(count if isinstance(count, int) else 2)]
+
+
+def _named_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    names = _id2label(config)
+    if len(names) == 1:
+        return (ENTAILMENT,)
+    order = []
+    for name in names:
+        meaning = next((m for prefix, m in LABEL_PREFIXES.items() if name.lower().startswith(prefix)), None)
+        if meaning is None:
+            raise SnapshotError(
+                f"{path}: id2label is {names}, which does not say which is entailment; "
+                f"tell the order with --logits, such as --logits {','.join(LABEL_ORDER)}"
+            )
+        order.append(meaning)
+    return tuple(order)
+
+
+def _check_order(path: Path, order: tuple[str, ...], rows: int) -> None:
+    known = set(order) <= set(LABEL_ORDER) and len(set(order)) == len(order)
+    if not known or ENTAILMENT not in order or (len(order) > 1 and CONTRADICTION not in order):
+        raise SnapshotError(
+            f"{path}: logits are {', '.join(order)}; they must be entailment alone, "
+            "entailment and contradiction, or these and neutral"
+        )
+    if len(order) != rows:
+        raise SnapshotError(f"{path}: the model has {rows} labels, --logits names {len(order)}")
+
+
+def _check_limits(folder: Path, config: dict[str, Any]) -> None:
     for name in (
         "vocab_size",
         "hidden_size",
@@ -156,9 +242,22 @@ def _check_limits(folder: Path, config: dict[str, Any], vocabulary: str) -> None
             raise SnapshotError(
                 f"{folder / 'config.json'}: {name} is {config.get(name)!r}, it must be a whole number"
             )
+
+
+def _vocabulary(folder: Path, config: dict[str, Any], *, needed: bool) -> str:
+    path = folder / VOCABULARY_FILE
+    if not path.exists():
+        if needed:
+            raise SnapshotError(f"{path} is missing")
+        return ""
+    try:
+        vocabulary = path.read_text(encoding="utf-8").removeprefix(BYTE_ORDER_MARK)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SnapshotError(f"{path} cannot be read: {error}") from None
     tokens = len(vocabulary.removesuffix("\n").split("\n"))
     if tokens > config["vocab_size"]:
-        raise SnapshotError(f"{folder / 'vocab.txt'} has {tokens} tokens, the model has {config['vocab_size']}")
+        raise SnapshotError(f"{path} has {tokens} tokens, the model has {config['vocab_size']}")
+    return vocabulary
 
 
 def _expect(path: Path, name: str, actual: object, expected: object) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from python_backend.errors import InvalidInput
 
 PLACEHOLDER = "{}"
-DEFAULT_TEMPLATE = PLACEHOLDER
-"""ModelScope's default: the label itself is the hypothesis."""
 MAX_LABEL_CHARACTERS = 1_024
 MAX_TEMPLATE_CHARACTERS = 1_024
 

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from python_backend.errors import EngineError
+from python_backend.truncation import TRUNCATIONS
 
 FILE_NAME = "engine.json"
 MODEL_FILE = "model.onnx"
-LABEL_ORDER = ["entailment", "neutral", "contradiction"]
+LABEL_ORDER = ("entailment", "neutral", "contradiction")
+"""The columns of every engine's logits. One that the model itself lacks is a constant of the graph."""
+MAX_DEFAULT_TEMPLATE_BYTES = 128
+VERSIONED_PRECISIONS = ("int8",)
+"""Precisions whose logits differ between versions of the runtime: by up to 0.1 for INT8 in ONNX Runtime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +24,43 @@ class Manifest:
 
     name: str
     engine_id: str
-    """Hash of the weights, and the precision: two engines with the same id give the same answers."""
+    """Hash of all that decides an answer, and the precision: engines with the same id give the same answers."""
+    precision: str
     max_tokens: int
     """Longest pair that the model takes, in tokens, special tokens included."""
     vocabulary: int
     """Size of the vocabulary in tokens; ids are below it."""
+    logits: tuple[str, ...]
+    """Which of `LABEL_ORDER` the model itself computes: all three, two, or entailment alone."""
+    default_template: str
+    """Hypothesis template of requests that have none."""
+    token_types: int
+    """Token types that the model tells apart: 2, or 1 where it takes none."""
+    truncation: str
+    """How a pair is truncated, one of `truncation.TRUNCATIONS`."""
+    architecture: str
+    """The model's own `model_type`, such as `structbert`."""
+    languages: tuple[str, ...]
+    """Languages that the model is for, as its builder told; none where it did not."""
+
+    def served_id(self, runtime: str) -> str:
+        """The id under `runtime`, such as `onnxruntime-1.31.1`: part of it where it decides the numbers."""
+        return f"{self.engine_id}-{runtime}" if self.precision in VERSIONED_PRECISIONS else self.engine_id
+
+    def contract(self, engine_id: str) -> str:
+        """What callers may know of the model, as JSON."""
+        fields = {
+            "id": engine_id,
+            "name": self.name,
+            "architecture": self.architecture,
+            "precision": self.precision,
+            "logits": self.logits,
+            "max_tokens": self.max_tokens,
+            "default_template": self.default_template,
+            "truncation": self.truncation,
+            "languages": self.languages,
+        }
+        return json.dumps(fields, ensure_ascii=False)
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -36,13 +73,31 @@ def load_manifest(folder: Path) -> Manifest:
     except ValueError as error:
         raise EngineError(f"{path} is not JSON: {error}") from None
     try:
-        if content["label_order"] != LABEL_ORDER:
-            raise EngineError(f"{path}: label_order is {content['label_order']}, expected {LABEL_ORDER}")
-        return Manifest(
-            str(content["name"]),
-            str(content["engine_id"]),
-            int(content["max_tokens"]),
-            int(content["vocabulary"]),
+        manifest = Manifest(
+            name=str(content["name"]),
+            engine_id=str(content["engine_id"]),
+            precision=str(content["precision"]),
+            max_tokens=int(content["max_tokens"]),
+            vocabulary=int(content["vocabulary"]),
+            logits=tuple(map(str, content["logits"])),
+            default_template=str(content["default_template"]),
+            token_types=int(content["token_types"]),
+            truncation=str(content["truncation"]),
+            architecture=str(content["architecture"]),
+            languages=tuple(map(str, content["languages"])),
         )
-    except (KeyError, TypeError) as error:
-        raise EngineError(f"{path}: {error} is missing or has the wrong type") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"{path}: {error} is missing or has the wrong type; build the engine again") from None
+    if "entailment" not in manifest.logits or not set(manifest.logits) <= set(LABEL_ORDER):
+        raise EngineError(f"{path}: logits is {list(manifest.logits)}, expected some of {list(LABEL_ORDER)}")
+    template = manifest.default_template
+    if template.count("{}") != 1 or len(template.encode()) > MAX_DEFAULT_TEMPLATE_BYTES:
+        raise EngineError(
+            f"{path}: default_template is {template!r}; it needs exactly one {{}}, in at most "
+            f"{MAX_DEFAULT_TEMPLATE_BYTES} bytes"
+        )
+    if manifest.token_types not in (1, 2):
+        raise EngineError(f"{path}: token_types is {manifest.token_types}, expected 1 or 2")
+    if manifest.truncation not in TRUNCATIONS:
+        raise EngineError(f"{path}: truncation is {manifest.truncation!r}, expected {', '.join(TRUNCATIONS)}")
+    return manifest

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from engine.snapshot import Snapshot, network_of, read_snapshot, write_snapshot
+from engine.network import network_of
+from engine.snapshot import Snapshot, read_snapshot, write_snapshot
 from training.calibration import TaskScores, apply_temperature, best_temperature
 from training.data.batches import LengthSortedTask, TokenBatcher
 from training.data.corpus import Corpus, LabelledText, SentencePair

@@ -14,14 +14,23 @@ from rich.console import Console
 from wanneng.errors import CommandError
 
 if TYPE_CHECKING:
+    from engine.contract import Told
     from engine.recipe import Recipe
 
-app = typer.Typer(no_args_is_help=True, help="Build engines from StructBERT snapshots, and verify them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Build engines from StructBERT and other NLI models, and verify them."
+)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 SOURCE = typer.Argument(help="The folder of a ModelScope snapshot, or a ModelScope id to download.")
 BUILD_SOURCE = typer.Argument(help="As for `reference`; or the folder of an fp32 engine, which needs no torch.")
 
+LOGITS = typer.Option(
+    help="What the model's labels mean, where id2label does not say: entailment,neutral,contradiction in order."
+)
+TEMPLATE = typer.Option(help="Hypothesis template of requests without one; by default the model's pipeline's.")
+MAX_TOKENS = typer.Option(help="Longest pair in tokens; by default what the model takes, at most 512.")
+LANGUAGES = typer.Option(help="Languages that the model is for, such as zh,en; shown in /v1/models.")
 TOLERANCE = typer.Option(help="Largest difference of a logit from PyTorch's; by default the precision's own.")
 
 
@@ -48,23 +57,30 @@ def build(
     hardware_compatible: Annotated[
         bool, typer.Option(help="TensorRT plans for every GPU from Ampere on; somewhat slower.")
     ] = False,
+    logits: Annotated[str | None, LOGITS] = None,
+    template: Annotated[str | None, TEMPLATE] = None,
+    max_tokens: Annotated[int | None, MAX_TOKENS] = None,
+    languages: Annotated[str | None, LANGUAGES] = None,
     if_missing: Annotated[
         bool, typer.Option("--if-missing", help="Do nothing if an engine of these weights is published there.")
     ] = False,
 ) -> None:
-    """Build an engine, compare it with PyTorch, and publish it only if it agrees."""
+    """Build an engine, compare its answers with the model's own pipeline, and publish it only if they agree."""
     with _needing("engine.txt"):
         from engine.recipe import choose_recipe  # noqa: PLC0415
         from engine.samples import read_samples  # noqa: PLC0415
 
         recipe = choose_recipe(target, precision, ragged, tolerance)
+        told = (logits, template, max_tokens, languages)
+        if _is_engine(source) and any(value is not None for value in told):
+            raise CommandError(f"{source} is an engine, and knows its model: these options are for a snapshot")
         if if_missing and _is_engine(str(output)):
             _check_same(Path(source), output, recipe)
             return
         calibration = read_samples(samples) if samples is not None else None
         model_name = name or Path(source).resolve().name
         if recipe.target == "tensorrt":
-            _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, recipe)
+            _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, told, recipe)
             return
         if _is_engine(source):
             from engine.derive import derive_engine  # noqa: PLC0415
@@ -81,7 +97,9 @@ def build(
         # Imported last: torch takes seconds.
         from engine.build import build_engine  # noqa: PLC0415
 
-        report = build_engine(folder, output, recipe, name=model_name, samples=calibration, log=_say)
+        report = build_engine(
+            folder, output, recipe, name=model_name, samples=calibration, told=_told(*told), log=_say
+        )
         _say(report.sentence())
         _say(f"published {output}; `wanneng serve --engine {output}` serves it")
 
@@ -89,26 +107,30 @@ def build(
 @app.command()
 def reference(
     source: Annotated[str, SOURCE],
-    output: Annotated[Path, typer.Option(help="The .npz file to write.")],
+    output: Annotated[Path, typer.Option(help="The .json file to write.")],
     samples: Annotated[
         Path | None, typer.Option(help="JSON lines of text and labels; by default built-in ones.")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a ModelScope id.")] = None,
+    logits: Annotated[str | None, LOGITS] = None,
+    template: Annotated[str | None, TEMPLATE] = None,
+    max_tokens: Annotated[int | None, MAX_TOKENS] = None,
 ) -> None:
-    """Write inputs and PyTorch's FP32 logits for them."""
+    """Write texts and labels with the answers of the model's own pipeline."""
     with _needing("engine.txt"):
         from engine.reference import write_reference  # noqa: PLC0415
-        from engine.samples import builtin_samples, read_samples  # noqa: PLC0415
+        from engine.samples import read_samples  # noqa: PLC0415
         from engine.source import snapshot_folder  # noqa: PLC0415
 
-        texts = builtin_samples("reference") if samples is None else read_samples(samples)
-        pairs = write_reference(snapshot_folder(source, revision), texts, output)
-        _say(f"{output}: {pairs} pairs of {len(texts)} texts")
+        texts = None if samples is None else read_samples(samples)
+        told = _told(logits, template, max_tokens)
+        pairs = write_reference(snapshot_folder(source, revision), texts, output, told)
+        _say(f"{output}: {pairs} pairs")
 
 
 @app.command()
 def verify(
-    engine: Annotated[str, typer.Argument(help="An engine's folder, an ONNX file, or Triton's gRPC address.")],
+    engine: Annotated[str, typer.Argument(help="An engine's folder, or Triton's gRPC address.")],
     reference: Annotated[
         Path | None, typer.Option(help="From `wanneng engine reference`; an engine's folder has its own.")
     ] = None,
@@ -118,7 +140,7 @@ def verify(
     tolerance: Annotated[float | None, TOLERANCE] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to this file as JSON.")] = None,
 ) -> None:
-    """Compare an engine with a reference; exit code 1 beyond the precision's tolerance."""
+    """Compare the answers of an engine with a reference; exit code 1 beyond the precision's tolerance."""
     with _needing("serve.txt"):
         from engine.verification.verdict import verify as verify_target  # noqa: PLC0415
 
@@ -165,6 +187,7 @@ def _build_plans(
     revision: str | None,
     timing_cache: Path | None,
     hardware_compatible: bool,
+    told: tuple[str | None, str | None, int | None, str | None],
     recipe: Recipe,
 ) -> None:
     """Plans from a padded fp32 engine, which is built first when the source is a snapshot."""
@@ -174,14 +197,15 @@ def _build_plans(
     from engine.verification.local_triton import ask_plans  # noqa: PLC0415
 
     builder = TensorRt(timing_cache, hardware_compatible=hardware_compatible)
-    with tempfile.TemporaryDirectory(prefix="wanneng-engine-") as folder:
+    with tempfile.TemporaryDirectory(prefix="wanneng-engine-") as work:
         onnx = Path(source)
         if not _is_engine(source):
             from engine.build import build_engine  # noqa: PLC0415
             from engine.source import snapshot_folder  # noqa: PLC0415
 
-            onnx = Path(folder) / "onnx"
-            build_engine(snapshot_folder(source, revision), onnx, choose_recipe(), name=name, log=_say)
+            onnx = Path(work) / "onnx"
+            folder = snapshot_folder(source, revision)
+            build_engine(folder, onnx, choose_recipe(), name=name, told=_told(*told), log=_say)
         report = build_plans(onnx, output, recipe, builder, ask_plans, log=_say)
     _say(report.sentence())
 
@@ -199,6 +223,16 @@ def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
             "put a new model into a new folder, and build into another one"
         )
     _say(f"{output} is there already, and was verified when it was built: {published.get('engine_id')}")
+
+
+def _told(logits: str | None, template: str | None, max_tokens: int | None, languages: str | None = None) -> Told:
+    from engine.contract import Told  # noqa: PLC0415
+
+    return Told(_names(logits), template, max_tokens, _names(languages) or ())
+
+
+def _names(listed: str | None) -> tuple[str, ...] | None:
+    return None if listed is None else tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def _is_engine(source: str) -> bool:

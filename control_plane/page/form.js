@@ -32,7 +32,7 @@ export function options() {
   $("label").value = "";
   if (!state.labels.length) throw new RequestError(translate("needLabels"));
   const { max_tokens, special_tokens } = state.set ?? {};
-  const shown = { labels: state.labels, hypothesis_template: $("template").value || "{}", multi_label: $("multi").checked };
+  const shown = { labels: state.labels, hypothesis_template: $("template").value || undefined, multi_label: $("multi").checked };
   return { ...shown, max_tokens: max_tokens ?? undefined, special_tokens: special_tokens ?? undefined, entailment: true };
 }
 
@@ -55,7 +55,7 @@ export const countNoMore = () => clearTimeout(counting);
 async function count() {
   const text = $("text").value;
   if (!text.trim()) return void ($("counter").textContent = "");
-  const body = { text, hypothesis_template: $("template").value || "{}" };
+  const body = { text, hypothesis_template: $("template").value || undefined };
   if (state.labels.length) body.labels = state.labels;
   try {
     const counted = await request("POST", "/v1/tokenize", body);

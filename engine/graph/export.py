@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 import torch
-from transformers import BertForSequenceClassification
+from onnx import TensorProto, helper
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from engine.recipe import INPUTS, OUTPUT
+from engine.recipe import ABSENT_LOGITS, INPUTS, LABEL_ORDER, OUTPUT
 
 OPSET = 18
 """ONNX operator set of every exported graph."""
 
 
-class _LogitsOnly(torch.nn.Module):
-    """Adapts the network to the exporter: takes tensors in the order of `INPUTS`, returns a tensor."""
+class _PairScorer(torch.nn.Module):
+    """Gives every network the same inputs, `INPUTS`, and the same output, logits in `LABEL_ORDER`."""
 
-    def __init__(self, network: BertForSequenceClassification) -> None:
+    def __init__(self, network: PreTrainedModel, order: Sequence[str]) -> None:
         super().__init__()
         self.network = network
+        self._order = tuple(order)
+        self._takes_types = "token_type_ids" in inspect.signature(network.forward).parameters
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> torch.Tensor:
-        logits: torch.Tensor = self.network(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).logits
-        return logits
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        types = {"token_type_ids": token_type_ids} if self._takes_types else {}
+        logits: Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask, **types).logits
+        if self._order == LABEL_ORDER:
+            return logits
+        columns = [
+            logits[:, self._order.index(name)]
+            if name in self._order
+            else torch.full_like(logits[:, 0], ABSENT_LOGITS[name])
+            for name in LABEL_ORDER
+        ]
+        return torch.stack(columns, dim=1)
 
 
-def export_onnx(network: BertForSequenceClassification, path: Path) -> None:
-    """Write `network` to `path` in FP32: inputs `[n, s]` int64 (`INPUTS`), output `logits` `[n, 3]` float32."""
+def export_onnx(network: PreTrainedModel, path: Path, order: Sequence[str] = LABEL_ORDER) -> None:
+    """Write `network` to `path` in FP32: inputs `[n, s]` int64 (`INPUTS`), output `logits` `[n, 3]` float32.
+
+    `order`: what each row of the network's classifier stands for. A graph that takes no token types has the input
+    all the same.
+    """
     ids = torch.ones((2, 16), dtype=torch.int64)
     example = (ids, torch.ones_like(ids), torch.zeros_like(ids))
     with warnings.catch_warnings(), torch.inference_mode():
@@ -40,7 +55,7 @@ def export_onnx(network: BertForSequenceClassification, path: Path) -> None:
         # recognizes the patterns of its graphs.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _LogitsOnly(network.eval()),
+            _PairScorer(network, order).eval(),
             example,
             str(path),
             input_names=list(INPUTS),
@@ -49,4 +64,12 @@ def export_onnx(network: BertForSequenceClassification, path: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
-    onnx.checker.check_model(onnx.load(path))
+    graph = onnx.load(path)
+    present = {value.name for value in graph.graph.input}
+    missing = [name for name in INPUTS if name not in present]
+    if missing:
+        graph.graph.input.extend(
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["pairs", "tokens"]) for name in missing
+        )
+        onnx.save(graph, path)
+    onnx.checker.check_model(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ FP32_OPERATORS = ("LayerNormalization",)
 """Sums squares over the hidden size, for which FP16 is too coarse; the fused operators accumulate in FP32."""
 
 
-def fuse(path: Path, config: dict[str, Any]) -> onnx.ModelProto:
+def fuse(path: Path, config: Mapping[str, Any]) -> onnx.ModelProto:
     """The graph at `path` with ONNX Runtime's `Attention`, `SkipLayerNormalization` and `BiasGelu`.
 
     Attention that is quantized or runs on CUDA needs them. An FP32 graph for CPUs is left as it is: the fusions

@@ -16,12 +16,14 @@ PADDED = "padded_"
 """Prefix of the padded tensors that the graph computes from its ragged inputs."""
 
 
-def add_ragged_inputs(graph: onnx.ModelProto, *, vocabulary: int, max_tokens: int) -> onnx.ModelProto:
+def add_ragged_inputs(
+    graph: onnx.ModelProto, *, vocabulary: int, token_types: int, max_tokens: int
+) -> onnx.ModelProto:
     """Replace the inputs `[n, s]` by flat ones, `[sum of lengths]` int64, and `item_shape`, `[n, 1]` int32.
 
-    Ids are clipped to the vocabulary, masks and token types to 0 and 1, and rows are truncated to `max_tokens`, so
-    that an invalid request cannot fail the others of its batch. (A request whose inputs differ in shape still
-    shifts the rows after it: only `expand` may feed the engine.)
+    Ids are clipped to the vocabulary, masks to 0 and 1, token types to the `token_types` that the model has, and
+    rows are truncated to `max_tokens`, so that an invalid request cannot fail the others of its batch. (A request
+    whose inputs differ in shape still shifts the rows after it: only `expand` may feed the engine.)
     """
     body = graph.graph
     for node in body.node:
@@ -29,7 +31,7 @@ def add_ragged_inputs(graph: onnx.ModelProto, *, vocabulary: int, max_tokens: in
             if name in INPUTS:
                 node.input[index] = PADDED + name
     nodes = list(body.node)
-    max_values = {"input_ids": vocabulary - 1, "attention_mask": 1, "token_type_ids": 1}
+    max_values = {"input_ids": vocabulary - 1, "attention_mask": 1, "token_type_ids": token_types - 1}
     del body.node[:], body.input[:]
     body.input.extend(helper.make_tensor_value_info(name, TensorProto.INT64, ["cells"]) for name in INPUTS)
     body.input.append(helper.make_tensor_value_info(ITEM_SHAPE, TensorProto.INT32, ["pairs", 1]))

@@ -1,19 +1,22 @@
-"""Compares the logits of an engine with those of the reference."""
+"""Compares the answers of an engine with those of the model's own pipeline."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import VerificationError
-from engine.verification.reference import Reference
+from engine.verification.reference import Answer, Case, Reference
 
 REPORT_FILE = "verification.json"
-ENTAILMENT = 0
+TEXT_CHARACTERS = 40
+"""Of a text that a report names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Tolerance:
     """Largest accepted difference between an engine of a precision and the reference."""
 
     max_logit_difference: float
+    """Of a logit, and of a score as well, which differs by less than its logits."""
     decided_agreement: float
     """Minimum share of decided texts whose best label is that of the reference."""
 
@@ -37,22 +41,25 @@ fp16 0.003, int8 0.07 to 0.2 with 0.3 to 0.7% of the best labels changed on 1,20
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Result of a comparison; differences are absolute, in logits."""
+    """Result of a comparison; differences are absolute."""
 
     target: str
     precision: str
     texts: int
     pairs: int
+    other_tokens: int
+    """Texts with a pair whose token ids differ from those of the model's own tokenizer; none may."""
     max_logit_difference: float
     mean_logit_difference: float
+    max_score_difference: float
     top1_agreement: float
     """Share of all texts whose best label is that of the reference; near-ties count, so it is only reported."""
     decided_texts: int
     """Texts whose best label leads the second by more than the tolerance in the reference."""
     decided_agreement: float
     """Top-1 agreement over the decided texts; 1 if there are none."""
-    worst_pair: int
-    """Index, in the reference, of the pair with the largest difference."""
+    worst_text: str
+    """The one whose tokens differ or, if all are equal, with the largest difference; its beginning."""
     tolerance: Tolerance
     passed: bool
 
@@ -65,66 +72,108 @@ class Report:
 
     def sentence(self) -> str:
         """The result for people, on one line."""
+        tokens = f"other tokens than the model's own tokenizer in {self.other_tokens} texts, "
+        failed = "passed" if self.passed else f"FAILED, first for {self.worst_text!r}"
         return (
-            f"{self.target} ({self.precision}): max |Δlogit| {self.max_logit_difference:.2g} "
+            f"{self.target} ({self.precision}): {tokens if self.other_tokens else ''}"
+            f"max |Δlogit| {self.max_logit_difference:.2g}, |Δscore| {self.max_score_difference:.2g} "
             f"(at most {self.tolerance.max_logit_difference:g}), top-1 agreement {self.decided_agreement:.3f} "
             f"(at least {self.tolerance.decided_agreement:g}) over {self.decided_texts} decided texts, "
             f"{self.top1_agreement:.3f} over all {self.texts}: "
-            f"{'passed' if self.passed else 'FAILED'}"
+            f"{failed}"
         )
 
 
 def compare(
-    reference: Reference, logits: NDArray[np.float32], *, target: str, precision: str, tolerance: Tolerance
+    reference: Reference, answers: Sequence[Answer], *, target: str, precision: str, tolerance: Tolerance
 ) -> Report:
-    """Compare `logits` (`[n, 3]`, in the order of the reference's rows) with the reference; NaN never passes.
+    """Compare `answers`, one for each case of the reference, with its own; NaN never passes.
 
-    `target` names what was run.
+    Token ids must be equal; logits, scores and the best labels within the tolerance. `target` names what was run.
     """
-    differences = np.abs(logits - reference.logits)
-    # JSON has no NaN and no infinity.
-    differences[~np.isfinite(differences)] = np.finfo(np.float32).max
-    agreed, agreed_if_decided = [], []
-    for text in np.unique(reference.texts):
-        entailment = logits[reference.texts == text, ENTAILMENT]
-        expected = reference.logits[reference.texts == text, ENTAILMENT]
-        agreed.append(bool(np.argmax(entailment) == np.argmax(expected)))
-        best, *others = sorted(expected, reverse=True)
-        if not others or best - others[0] > tolerance.max_logit_difference:
-            agreed_if_decided.append(agreed[-1])
-    max_difference = float(differences.max())
-    decided_agreement = float(np.mean(agreed_if_decided)) if agreed_if_decided else 1.0
+    compared = [
+        _compare(case, expected, answer, tolerance)
+        for case, expected, answer in zip(reference.cases, reference.answers, answers, strict=True)
+    ]
+    other_tokens = [c for c in compared if not c.same_tokens]
+    worst = (
+        other_tokens[0]
+        if other_tokens
+        else max(compared, key=lambda c: max(c.logit_difference, c.score_difference))
+    )
+    decided = [c for c in compared if c.is_decided]
+    logit_difference = max(c.logit_difference for c in compared)
+    score_difference = max(c.score_difference for c in compared)
+    agreement = float(np.mean([c.same_best for c in decided])) if decided else 1.0
     return Report(
         target=target,
         precision=precision,
-        texts=len(agreed),
-        pairs=len(logits),
-        max_logit_difference=max_difference,
-        mean_logit_difference=float(differences.mean()),
-        top1_agreement=float(np.mean(agreed)),
-        decided_texts=len(agreed_if_decided),
-        decided_agreement=decided_agreement,
-        worst_pair=int(differences.max(axis=1).argmax()),
+        texts=len(compared),
+        pairs=reference.pairs,
+        other_tokens=len(other_tokens),
+        max_logit_difference=logit_difference,
+        mean_logit_difference=float(np.mean([c.mean_difference for c in compared])),
+        max_score_difference=score_difference,
+        top1_agreement=float(np.mean([c.same_best for c in compared])),
+        decided_texts=len(decided),
+        decided_agreement=agreement,
+        worst_text=worst.text,
         tolerance=tolerance,
-        passed=max_difference <= tolerance.max_logit_difference
-        and decided_agreement >= tolerance.decided_agreement,
+        passed=not other_tokens
+        and max(logit_difference, score_difference) <= tolerance.max_logit_difference
+        and agreement >= tolerance.decided_agreement,
     )
 
 
-def require_agreement(
-    folder: Path,
-    reference: Reference,
-    logits: NDArray[np.float32],
-    *,
-    name: str,
-    precision: str,
-    tolerance: Tolerance,
-) -> Report:
-    """Compare, write the report to `folder`, and raise `VerificationError` if the comparison failed.
+@dataclass(frozen=True, slots=True)
+class _ComparedText:
+    text: str
+    same_tokens: bool
+    same_best: bool
+    is_decided: bool
+    logit_difference: float
+    mean_difference: float
+    score_difference: float
 
-    `name` is the name of the engine; the other arguments are those of `compare`.
-    """
-    report = compare(reference, logits, target=name, precision=precision, tolerance=tolerance)
+
+def _compare(case: Case, expected: Answer, answer: Answer, tolerance: Tolerance) -> _ComparedText:
+    logit_differences = _differences(answer.logits, expected.logits)
+    scores = dict(zip(answer.labels, answer.scores, strict=True))
+    expected_scores = dict(zip(expected.labels, expected.scores, strict=True))
+    score_differences = _differences(
+        np.array([scores.get(label, np.nan) for label in case.labels]),
+        np.array([expected_scores[label] for label in case.labels]),
+    )
+    best = _best_values(expected, case)
+    return _ComparedText(
+        text=case.text[:TEXT_CHARACTERS],
+        same_tokens=answer.ids == expected.ids,
+        same_best=answer.labels[0] == expected.labels[0],
+        is_decided=len(best) == 1 or best[0] - best[1] > tolerance.max_logit_difference,
+        logit_difference=float(logit_differences.max()),
+        mean_difference=float(logit_differences.mean()),
+        score_difference=float(score_differences.max()),
+    )
+
+
+def _best_values(expected: Answer, case: Case) -> list[float]:
+    """What ranks the labels, best first: entailment, less contradiction where each label is scored by itself."""
+    entailment, contradiction = expected.logits[:, 0], expected.logits[:, 2]
+    values = entailment - contradiction if case.multi_label else entailment
+    return sorted(map(float, values), reverse=True)
+
+
+def _differences(values: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:
+    if values.shape != expected.shape:
+        return np.full(expected.shape, np.finfo(np.float32).max)
+    differences: NDArray[Any] = np.abs(values - expected)
+    # JSON has no NaN and no infinity.
+    differences[~np.isfinite(differences)] = np.finfo(np.float32).max
+    return differences
+
+
+def require_agreement(folder: Path, report: Report) -> Report:
+    """Write the report to `folder`, and raise `VerificationError` if the comparison failed."""
     report.save(folder / REPORT_FILE)
     if not report.passed:
         raise VerificationError(f"{report.sentence()}; nothing was published")

@@ -1,4 +1,4 @@
-"""Runs rows through a Triton server that is started for them, to verify TensorRT plans on their GPU."""
+"""Asks a Triton server that is started for it, to verify TensorRT plans on their GPU."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.errors import TargetError
-from engine.verification.reference import TokenRow
-from engine.verification.triton_target import TritonTarget
+from engine.verification.reference import Answer, Case
+from engine.verification.triton_target import EXPAND, LOGITS_ENSEMBLE, TritonTarget
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
+CHECKOUT = Path(__file__).parents[2]
+REPOSITORY = CHECKOUT / "model_repository"
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.5
@@ -27,19 +25,21 @@ LOG_LINES = 15
 
 def ask_local_triton(
     models: Path,
-    rows: Sequence[TokenRow],
+    engine: Path,
+    cases: Sequence[Case],
     *,
     command: Sequence[str] = ("tritonserver",),
     environment: Mapping[str, str] | None = None,
-) -> NDArray[np.float32]:
-    """Logits `[n, 3]` of `rows` from a Triton server on the model repository `models`, stopped afterwards.
+) -> list[Answer]:
+    """Answers of a Triton server on the model repository `models`, stopped afterwards.
 
-    `command` starts Triton, in `environment`. `TargetError`, with the last lines of Triton's log, if it does not
-    start within `START_TIMEOUT_S` or fails.
+    `engine` is the folder of the engine; `command` starts Triton, in `environment`. `TargetError`, with the last
+    lines of Triton's log, if it does not start within `START_TIMEOUT_S` or fails.
     """
     if shutil.which(command[0]) is None:
         raise TargetError(f"{command[0]} is not installed here; plans are verified inside NVIDIA's Triton image")
     port = _free_port()
+    variables = [f"WANNENG_ENGINE={engine.resolve()}", f"PYTHONPATH={CHECKOUT}"]
     options = [
         f"--model-repository={models}",
         f"--grpc-port={port}",
@@ -49,12 +49,15 @@ def ask_local_triton(
     ]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         server = subprocess.Popen(
-            [*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment and dict(environment)
+            ["env", *variables, *command, *options],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment and dict(environment),
         )
         try:
             client = _connect(server, f"127.0.0.1:{port}")
             try:
-                return client.logits(rows)
+                return client.answers(cases)
             finally:
                 client.close()
         except TargetError as error:
@@ -67,13 +70,13 @@ def ask_local_triton(
 
 def ask_plans(
     engine: Path,
-    rows: Sequence[TokenRow],
+    cases: Sequence[Case],
     *,
     config_name: str = "tensorrt-a100",
     command: Sequence[str] = ("tritonserver",),
     environment: Mapping[str, str] | None = None,
-) -> NDArray[np.float32]:
-    """Logits `[n, 3]` of `rows` from the plans in the folder `engine`, served with the configs of this checkout.
+) -> list[Answer]:
+    """Answers with the plans in the folder `engine`, served with the configs and ensembles of this checkout.
 
     `config_name`: which of the configs of each bucket; `command` and `environment` as for `ask_local_triton`.
     """
@@ -84,7 +87,10 @@ def ask_plans(
             config = REPOSITORY / model.name / "configs" / f"{config_name}.pbtxt"
             shutil.copyfile(config, model / "config.pbtxt")
             (model / "1").symlink_to(version)
-        return ask_local_triton(Path(models), rows, command=command, environment=environment)
+            ensemble = model.name.replace("structbert", LOGITS_ENSEMBLE)
+            (Path(models) / ensemble).symlink_to(REPOSITORY / ensemble)
+        (Path(models) / EXPAND).symlink_to(REPOSITORY / EXPAND)
+        return ask_local_triton(Path(models), engine, cases, command=command, environment=environment)
 
 
 def _connect(server: subprocess.Popen[bytes], address: str) -> TritonTarget:

@@ -1,11 +1,11 @@
-"""References: token rows with the FP32 logits that PyTorch computed for them, in an `.npz` file."""
+"""Cases with the answers of the model's own pipeline, in a JSON file; and token rows for calibration."""
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,92 @@ from numpy.typing import NDArray
 
 from engine.errors import TargetError
 
-FILE_NAME = "reference.npz"
+FILE_NAME = "reference.json"
 CALIBRATION_FILE = "calibration.npz"
 """Rows in the folder of an fp32 engine for the calibration of an INT8 engine built from it."""
-COMMANDS = {CALIBRATION_FILE: "build --precision fp32"}
-"""Command of `wanneng engine` that writes a file; `reference` for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request."""
+
+    text: str
+    labels: tuple[str, ...]
+    template: str = ""
+    """Empty: the engine's default."""
+    multi_label: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered to a case."""
+
+    labels: tuple[str, ...]
+    """Best first."""
+    scores: tuple[float, ...]
+    """In the order of `labels`."""
+    ids: tuple[tuple[int, ...], ...]
+    """Token ids of each pair, in the order of the case's labels, without padding."""
+    logits: NDArray[np.float32]
+    """`[labels, 3]` float32, in the order of the case's labels: entailment, neutral, contradiction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Cases, and the answers of the model's own pipeline."""
+
+    cases: Sequence[Case]
+    answers: Sequence[Answer]
+    pipeline: str
+    """What answered, such as `modelscope 1.40.2`."""
+    weights_sha256: str
+    """Digest of the weights that answered."""
+
+    @property
+    def pairs(self) -> int:
+        return sum(len(case.labels) for case in self.cases)
+
+    def save(self, path: Path) -> None:
+        """Write the reference, one case on each line."""
+        lines = [
+            json.dumps(
+                asdict(case)
+                | {
+                    "ranked_labels": answer.labels,
+                    "scores": [round(score, 9) for score in answer.scores],
+                    "ids": answer.ids,
+                    "logits": [[round(float(value), 7) for value in row] for row in answer.logits],
+                },
+                ensure_ascii=False,
+            )
+            for case, answer in zip(self.cases, self.answers, strict=True)
+        ]
+        head = json.dumps({"pipeline": self.pipeline, "weights_sha256": self.weights_sha256})
+        text = f'{head.removesuffix("}")}, "cases": [\n' + ",\n".join(lines) + "\n]}\n"
+        path.write_text(text, encoding="utf-8")
+
+
+def load_reference(path: Path) -> Reference:
+    """Read a file of `Reference.save`; `TargetError` if it is missing or of another kind."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cases, answers = [], []
+        for item in content["cases"]:
+            labels = tuple(map(str, item["labels"]))
+            logits = np.array(item["logits"], dtype=np.float32).reshape(len(labels), 3)
+            cases.append(Case(str(item["text"]), labels, str(item["template"]), bool(item["multi_label"])))
+            ids = tuple(tuple(map(int, row)) for row in item["ids"])
+            answer = Answer(tuple(item["ranked_labels"]), tuple(map(float, item["scores"])), ids, logits)
+            if sorted(answer.labels) != sorted(labels) or len(answer.scores) != len(labels) != len(ids):
+                raise ValueError("a case has another number of labels than its answer")
+            answers.append(answer)
+        if not cases:
+            raise ValueError("it has no cases")
+        return Reference(cases, answers, str(content["pipeline"]), str(content["weights_sha256"]))
+    except FileNotFoundError:
+        raise TargetError(f"{path} is missing: `wanneng engine reference` writes it") from None
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise TargetError(f"{path} is not a file of `wanneng engine reference`: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,84 +107,40 @@ class TokenRow:
     """The tokens of a pair, without padding."""
 
     ids: NDArray[np.int64]
-    """`[s]` int64: ids of `[CLS] text [SEP] hypothesis [SEP]`."""
+    """`[s]` int64."""
     types: NDArray[np.int64]
-    """`[s]` int64, token types: 0 for the text, 1 for the hypothesis."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Rows, ordered by their texts, and PyTorch's logits of each."""
-
-    rows: Sequence[TokenRow]
-    texts: NDArray[np.int64]
-    """`[n]` int64: number of the row's text; the rows of a text are its labels."""
-    logits: NDArray[np.float32]
-    """`[n, 3]` float32: entailment, neutral, contradiction."""
-    weights_sha256: str
-    """Digest of the weights that PyTorch ran."""
-
-    def save(self, path: Path) -> None:
-        """Write the reference to an `.npz` file."""
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                **_concatenate_rows(self.rows),
-                texts=self.texts,
-                logits=self.logits,
-                weights_sha256=np.array(self.weights_sha256),
-            )
-
-
-def load_reference(path: Path) -> Reference:
-    """Read a file of `Reference.save`; `TargetError` if it is missing or of another kind."""
-    with _open_arrays(path) as arrays:
-        rows = _split_rows(arrays)
-        return Reference(rows, arrays["texts"], arrays["logits"], str(arrays["weights_sha256"]))
+    """`[s]` int64, token types."""
 
 
 def save_rows(rows: Sequence[TokenRow], path: Path) -> None:
-    """Write rows without logits, such as those for INT8 calibration, to an `.npz` file."""
+    """Write rows for INT8 calibration to an `.npz` file."""
     with path.open("wb") as file:
-        np.savez_compressed(file, **_concatenate_rows(rows))
+        np.savez_compressed(
+            file,
+            ids=np.concatenate([row.ids for row in rows]),
+            types=np.concatenate([row.types for row in rows]),
+            lengths=np.array([len(row.ids) for row in rows], dtype=np.int64),
+        )
 
 
 def load_rows(path: Path) -> list[TokenRow]:
     """Read a file of `save_rows`; `TargetError` if it is missing or of another kind."""
-    with _open_arrays(path) as arrays:
-        return _split_rows(arrays)
-
-
-@contextmanager
-def _open_arrays(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
-    command = f"`wanneng engine {COMMANDS.get(path.name, 'reference')}`"
+    command = "`wanneng engine build --precision fp32`"
     try:
         # Opened here, because numpy does not close a file that is not an archive of its own.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            yield arrays
+            ends = np.cumsum(arrays["lengths"])[:-1]
+            ids, types = np.split(arrays["ids"], ends), np.split(arrays["types"], ends)
+            return [TokenRow(*pair) for pair in zip(ids, types, strict=True)]
     except FileNotFoundError:
         raise TargetError(f"{path} is missing: {command} writes it") from None
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise TargetError(f"{path} is not a file of {command}: {error}") from None
 
 
-def _concatenate_rows(rows: Sequence[TokenRow]) -> dict[str, NDArray[np.int64]]:
-    return {
-        "ids": np.concatenate([row.ids for row in rows]),
-        "types": np.concatenate([row.types for row in rows]),
-        "lengths": np.array([len(row.ids) for row in rows], dtype=np.int64),
-    }
-
-
-def _split_rows(arrays: Mapping[str, NDArray[Any]]) -> list[TokenRow]:
-    ends = np.cumsum(arrays["lengths"])[:-1]
-    ids, types = np.split(arrays["ids"], ends), np.split(arrays["types"], ends)
-    return [TokenRow(*pair) for pair in zip(ids, types, strict=True)]
-
-
-def pad_rows(rows: Sequence[TokenRow], tokens: int | None = None) -> dict[str, NDArray[np.int64]]:
-    """An engine's padded inputs, `[n, s]` int64, for `rows`; `s` is `tokens`, by default the longest row."""
-    shape = (len(rows), tokens or max(len(row.ids) for row in rows))
+def pad_rows(rows: Sequence[TokenRow]) -> dict[str, NDArray[Any]]:
+    """An engine's padded inputs, `[n, s]` int64, for `rows`."""
+    shape = (len(rows), max(len(row.ids) for row in rows))
     arrays = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
     for index, row in enumerate(rows):
         arrays["input_ids"][index, : len(row.ids)] = row.ids

@@ -1,4 +1,4 @@
-"""Verifies a target that a user names: an engine's folder, an ONNX file or a running Triton."""
+"""Verifies a target that a user names: an engine's folder or a running Triton."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from engine.errors import TargetError
 from engine.verification.compare import TOLERANCES, Report, compare, tolerance_of
-from engine.verification.onnx_target import OnnxTarget
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.reference import Reference, load_reference
+from engine.verification.served_engine import ServedEngine
 from engine.verification.triton_target import TritonTarget
 
 MANIFEST_FILE = "engine.json"
@@ -29,15 +29,15 @@ def verify(
         raise TargetError(f"--precision {precision} does not exist; choose {', '.join(TOLERANCES)}")
     loaded_reference = _reference(path, reference)
     tolerance = tolerance_of(precision, max_logit_difference)
-    if path.exists():
-        logits = OnnxTarget(path).logits(loaded_reference.rows)
+    if path.is_dir():
+        answers = ServedEngine(path).answers(loaded_reference.cases)
     else:
         server = TritonTarget(target)
         try:
-            logits = server.logits(loaded_reference.rows)
+            answers = server.answers(loaded_reference.cases)
         finally:
             server.close()
-    return compare(loaded_reference, logits, target=target, precision=precision, tolerance=tolerance)
+    return compare(loaded_reference, answers, target=target, precision=precision, tolerance=tolerance)
 
 
 def _reference(path: Path, file: Path | None) -> Reference:

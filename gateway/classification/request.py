@@ -16,6 +16,8 @@ from stores.special_tokens import MODEL, TEXT, SpecialTokens, as_text
 OTHER_SEPARATORS = frozenset("、;；|\n\t")
 """What people put between labels by mistake."""
 ANY_LABEL = "?"
+DEFAULT_TEMPLATE = ""
+"""The engine's, which Triton puts in its place."""
 
 
 class ClassificationRequest(Struct, frozen=True):
@@ -55,15 +57,18 @@ def validate(
         raise InvalidRequest("give either labels or label_set", field="labels")
     assert isinstance(body.labels, str | list)
     labels = _labels(body.labels, settings)
-    if body.hypothesis_template.count(PLACEHOLDER) != 1:
-        raise InvalidRequest("needs exactly one {}, where the label goes", field="hypothesis_template")
-    _check_length(body.hypothesis_template, settings.max_template_characters, "hypothesis_template")
+    template = DEFAULT_TEMPLATE
+    if body.hypothesis_template is not None:
+        template = body.hypothesis_template
+        if template.count(PLACEHOLDER) != 1:
+            raise InvalidRequest("needs exactly one {}, where the label goes", field="hypothesis_template")
+        _check_length(template, settings.max_template_characters, "hypothesis_template")
     if body.max_tokens is not None and not settings.min_tokens <= body.max_tokens <= settings.max_tokens:
         raise InvalidRequest(
             f"{body.max_tokens} is outside {settings.min_tokens} to {settings.max_tokens}", field="max_tokens"
         )
     return ClassificationRequest(
-        _pairs(body, texts, labels, body.hypothesis_template, body.max_tokens, settings, special_tokens),
+        _pairs(body, texts, labels, template, body.max_tokens, settings, special_tokens),
         labels,
         body.multi_label,
         body.text is not UNSET,
@@ -129,7 +134,7 @@ def _with_label_set(
     settings: Settings,
     special_tokens: SpecialTokens,
 ) -> ClassificationRequest:
-    for name, default in (("hypothesis_template", PLACEHOLDER), ("multi_label", False), ("max_tokens", None)):
+    for name, default in (("hypothesis_template", None), ("multi_label", False), ("max_tokens", None)):
         if getattr(body, name) != default:
             raise InvalidRequest("the label set determines it; leave it out", field=name)
     content = label_set.content

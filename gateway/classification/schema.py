@@ -24,8 +24,8 @@ class ClassifyBody(Struct, forbid_unknown_fields=True):
     """One text, for one `ClassifyAnswer`."""
     texts: list[str] | UnsetType = UNSET
     """In place of `text`: several, for `ClassifyAnswers`."""
-    hypothesis_template: str = "{}"
-    """A sentence with one `{}` for the label."""
+    hypothesis_template: str | None = None
+    """A sentence with one `{}` for the label; null: the engine's default, which is `{}` for StructBERT."""
     multi_label: bool = False
     """Score each label on its own."""
     max_tokens: int | None = None
@@ -44,7 +44,8 @@ class TokenizeBody(Struct, forbid_unknown_fields=True):
     text: str
     labels: Labels | UnsetType = UNSET
     label_set: str | UnsetType = UNSET
-    hypothesis_template: str = "{}"
+    hypothesis_template: str | None = None
+    """With `{}` for the label; null: the engine's default, which is `{}` for StructBERT."""
     max_tokens: int | None = None
     special_tokens: SpecialTokens | None = None
 

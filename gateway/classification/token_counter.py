@@ -11,7 +11,7 @@ from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estima
 from gateway.errors import DeadlineExceeded, NothingToRead
 from gateway.scheduling.fair_queue import FairQueue, Load
 from gateway.triton.backend import InferenceCall, TokenCounts
-from gateway.triton.length_buckets import token_upper_bound
+from gateway.triton.length_buckets import may_exceed
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest
 from web.authentication import Caller
@@ -47,8 +47,7 @@ class TokenCounter:
     async def refuse_truncation(self, pairs: PairList, max_tokens: int, caller: Caller, deadline: float) -> None:
         """`InvalidRequest` where the limit of `max_tokens` would cut a pair; short pairs are not counted."""
         for index, row in enumerate(pairs.rows):
-            # A limit beyond the bound says whether the pairs may reach it.
-            if token_upper_bound(row.text, row.labels, pairs.template, max_tokens + 1) <= max_tokens:
+            if not may_exceed(row.text, row.labels, pairs.template, max_tokens):
                 continue
             for start in range(0, len(row.labels), self._max_pairs_per_call):
                 counts = await self._call(pairs, index, start, caller, deadline)

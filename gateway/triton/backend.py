@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -51,6 +51,8 @@ class Engine:
     """What answers call the model."""
     limits: EngineLimits | None = None
     """Where they were asked for."""
+    contract: Mapping[str, object] = field(default_factory=dict)
+    """Where they were asked for: what the manifest tells of the model, such as its logits and longest pair."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ MODEL = "zero_shot_logits"
 EXPAND = "expand"
 ENGINE_OUTPUTS = ("engine_id", "engine_name")
 LIMITS_OUTPUT = "limits"
+CONTRACT_OUTPUT = "contract"
 COUNT_OUTPUTS = ("tokens", "unknown", "text_tokens", "token_limit")
 ALL_OUTPUTS = ()
 """Of an ensemble: in a roll-out, a replica of another version may lack one that is named here."""
@@ -100,12 +101,14 @@ class TritonClient:
     async def engine(self, timeout_s: float) -> Engine:
         call = _probe_call(timeout_s)
         prober = TritonClient(self._probe_http, self._url)
-        outputs = await prober._infer(EXPAND, _inputs(call), (*ENGINE_OUTPUTS, LIMITS_OUTPUT), call)
+        outputs = await prober._infer(EXPAND, _inputs(call), ALL_OUTPUTS, call)
         try:
             limits = EngineLimits(*np.asarray(outputs[LIMITS_OUTPUT]).tolist())
-        except (KeyError, TypeError):
+            told = outputs.get(CONTRACT_OUTPUT)
+            contract = {} if told is None else msgspec.json.decode(str(told[0]), type=dict[str, object])
+        except (KeyError, TypeError, msgspec.MsgspecError):
             raise TritonFailed("Triton's answer names no limits") from None
-        return replace(_engine(outputs), limits=limits)
+        return replace(_engine(outputs), limits=limits, contract=contract)
 
     async def probe(self, timeout_s: float) -> Engine:
         prober = TritonClient(self._probe_http, self._url, self._buckets, self._tracing)

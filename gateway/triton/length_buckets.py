@@ -7,25 +7,46 @@ from collections.abc import Sequence
 
 SPECIAL_TOKENS = 3
 """`[CLS]`, and `[SEP]` twice."""
+MAX_ADDED_TOKENS = 8
+"""Special tokens of a pair, and marks of the beginning of a text, of any tokenizer."""
+MAX_DEFAULT_TEMPLATE_BYTES = 128
+"""Of an engine's default template, which stands in its manifest."""
 
 
 def token_upper_bound(text: str, labels: Sequence[str], template: str, limit: int) -> int:
-    """No pair of `text` and a label in `template`, truncated to `limit`, has more tokens; needs no vocabulary.
+    """No pair of `text` and a label in `template`, truncated to `limit`, has more tokens of WordPiece.
 
-    WordPiece makes at most one token of a character, after accents and Hangul syllables are decomposed (NFD).
-    A tokenizer that breaks this rule costs a second call: `expand` refuses, and the next bucket is tried.
+    It makes at most one token of a character, after accents and Hangul syllables are decomposed (NFD). Another
+    tokenizer, or an engine's long default template, costs a second call: `expand` refuses, and the next bucket is
+    tried.
     """
     if len(text) >= limit:
         # NFD makes nothing shorter, and takes time for a long text.
         return limit
-    hypothesis = _pieces(template) - len("{}") + max(map(_pieces, labels))
+    hypothesis = _pieces(template or "{}") - len("{}") + max(map(_pieces, labels))
     pieces = _pieces(text) + hypothesis + SPECIAL_TOKENS
     return min(pieces, limit)
+
+
+def may_exceed(text: str, labels: Sequence[str], template: str, limit: int) -> bool:
+    """Whether a pair may have more than `limit` tokens of any tokenizer: none makes more than one of a byte."""
+    if len(text) >= limit:
+        return True
+    words = _most_bytes(template) if template else MAX_DEFAULT_TEMPLATE_BYTES
+    pieces = _most_bytes(text) + words + max(map(_most_bytes, labels)) + MAX_ADDED_TOKENS
+    return pieces > limit
 
 
 def buckets_for(buckets: Sequence[int], tokens: int) -> Sequence[int]:
     """The buckets to try, in turn: the shortest that holds `tokens`, then longer ones; at least the longest."""
     return [bucket for bucket in buckets if bucket >= tokens] or buckets[-1:]
+
+
+def _most_bytes(text: str) -> int:
+    """In UTF-8, of the longest normal form."""
+    return (
+        len(text) if text.isascii() else len(unicodedata.normalize("NFKD", text).encode("utf-8", "surrogatepass"))
+    )
 
 
 def _pieces(text: str) -> int:

@@ -8,9 +8,9 @@ import numpy as np
 
 from python_backend.errors import InvalidInput, InvalidTokenLimit
 from python_backend.hypotheses import (
-    DEFAULT_TEMPLATE,
     MAX_LABEL_CHARACTERS,
     MAX_TEMPLATE_CHARACTERS,
+    PLACEHOLDER,
     check_labels,
     hypotheses,
 )
@@ -36,9 +36,11 @@ class ExpandModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = load_settings()
         self._manifest = load_manifest(settings.engine_folder)
+        self._engine_id = self._manifest.served_id(settings.engine_runtime)
         self._encoder = PairEncoder(
             load_tokenizer(settings.engine_folder),
-            max_tokens=self._manifest.max_tokens,
+            truncation=self._manifest.truncation,
+            token_types=self._manifest.token_types,
             cached_hypotheses=CACHED_HYPOTHESES,
         )
 
@@ -57,7 +59,7 @@ class ExpandModel:
         max_tokens = tensors.number(request, tensors.MAX_TOKENS, 0) or limit
         if not MIN_TOKENS <= max_tokens <= limit:
             raise InvalidTokenLimit(f"{max_tokens} tokens, this engine takes {MIN_TOKENS} to {limit}")
-        template = tensors.string(request, tensors.TEMPLATE, DEFAULT_TEMPLATE)
+        template = tensors.string(request, tensors.TEMPLATE, "") or self._manifest.default_template
         pad_to = tensors.number(request, tensors.PAD_TO, 0)
         if pad_to and not MIN_TOKENS <= pad_to <= MAX_PAD_TO:
             raise InvalidInput(f"pad_to: {pad_to}, it must be {MIN_TOKENS} to {MAX_PAD_TO}")
@@ -65,7 +67,7 @@ class ExpandModel:
             text,
             hypotheses(labels, template),
             max_tokens,
-            labels=None if template == DEFAULT_TEMPLATE else labels,
+            labels=None if template == PLACEHOLDER else labels,
             pad_to=pad_to or None,
         )
         return [
@@ -75,6 +77,7 @@ class ExpandModel:
             tensors.output(tensors.TEXT_TOKENS, np.array([rows.text_tokens], dtype=np.int32)),
             tensors.output(tensors.TOKEN_LIMIT, np.array([max_tokens], dtype=np.int32)),
             tensors.output(tensors.LIMITS, np.array(LIMITS, dtype=np.int32)),
-            tensors.string_output(tensors.ENGINE_ID, [self._manifest.engine_id]),
+            tensors.string_output(tensors.ENGINE_ID, [self._engine_id]),
             tensors.string_output(tensors.ENGINE_NAME, [self._manifest.name]),
+            tensors.string_output(tensors.CONTRACT, [self._manifest.contract(self._engine_id)]),
         ]

@@ -37,7 +37,7 @@ class StructBertModel:
     def _valid_rows(self, request: Any) -> Rows | InvalidInput:
         rows = {name: tensors.array(request, name) for name in tensors.ENGINE_INPUTS}
         try:
-            check_rows(rows, max_tokens=self._manifest.max_tokens, vocabulary=self._manifest.vocabulary)
+            check_rows(rows, self._manifest)
         except InvalidInput as error:
             return error
         return rows

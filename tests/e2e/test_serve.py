@@ -170,7 +170,7 @@ def test_a_taken_port_is_named_with_the_flag_that_moves_it(index: int, flag: str
     assert flag in printed
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "vocab.txt", "engine.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "engine.json"])
 def test_a_missing_engine_file_is_named(name: str, tmp_path: Path) -> None:
     engine = tmp_path / "engine"
     shutil.copytree(GOLDEN_ENGINE, engine)

@@ -10,7 +10,8 @@ import onnxruntime as ort
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from engine.snapshot import Snapshot, network_of, read_snapshot
+from engine.network import network_of
+from engine.snapshot import Snapshot, read_snapshot
 
 CONFIG = {
     "vocab_size": 40,

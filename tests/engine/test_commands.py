@@ -45,7 +45,7 @@ def test_a_built_engine_is_verified_with_another_reference(source: Path, tmp_pat
     built = wanneng("build", source, "--precision", "int8", "--output", tmp_path / "engine")
     assert built.returncode == 0, built.stderr
     assert "published" in last_line(built)
-    other_reference = tmp_path / "other.npz"
+    other_reference = tmp_path / "other.json"
     samples = tmp_path / "samples.jsonl"
     samples.write_text('\ufeff{"text": "一丁\u2028丂", "labels": ["七", "丄"]}\n', encoding="utf-8")
     assert wanneng("reference", source, "--samples", samples, "--output", other_reference).returncode == 0
@@ -70,14 +70,18 @@ def test_verify_fails_beyond_the_tolerance(source: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("verify", "nowhere.onnx", "--reference", "embedded/reference.npz"), "neither a file nor the address"),
-        (("verify", "127.0.0.1:1", "--reference", "embedded/reference.npz"), "no Triton answers at 127.0.0.1:1"),
+        (
+            ("verify", "nowhere", "--reference", "embedded/reference.json"),
+            "neither an engine's folder nor an address",
+        ),
+        (("verify", "127.0.0.1:1", "--reference", "embedded/reference.json"), "no Triton answers at 127.0.0.1:1"),
         (("verify", "127.0.0.1:1"), "--reference FILE is needed"),
-        (("verify", "embedded", "--reference", "embedded/vocab.txt"), "is not a file of"),
-        (("verify", "embedded", "--reference", "none.npz"), "none.npz is missing"),
+        (("verify", "embedded", "--reference", "embedded/config.json"), "is not a file of"),
+        (("verify", "embedded", "--reference", "none.json"), "none.json is missing"),
         (("build", "no folder", "--output", "x"), "neither a folder nor a ModelScope id"),
         (("build", "embedded", "--target", "tpu", "--output", "x"), "--target tpu"),
         (("build", "embedded", "--samples", "README.md", "--output", "x"), "README.md, line 1"),
+        (("build", "embedded", "--logits", "entailment", "--output", "x"), "is an engine, and knows its model"),
         (("build", "embedded", "--target", "tensorrt", "--output", "x"), "TensorRT is not installed here"),
     ],
 )

@@ -24,5 +24,5 @@ def test_the_script_reproduces_the_committed_answers(tmp_path: Path) -> None:
             assert dict(zip(answer["labels"], answer["scores"], strict=True)) == pytest.approx(
                 dict(zip(expected["labels"], expected["scores"], strict=True)), abs=1e-5
             )
-        for file in ("vocab.txt", "config.json"):
+        for file in ("tokenizer.json", "config.json"):
             assert (tmp_path / name / file).read_bytes() == (ROOT / "tests/golden" / name / file).read_bytes()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
@@ -15,8 +15,8 @@ from engine.errors import BuildError, SnapshotError, VerificationError
 from engine.plans import build_plans
 from engine.recipe import MAX_PAIRS, choose_recipe
 from engine.snapshot import write_snapshot
-from engine.verification.onnx_target import OnnxTarget
-from engine.verification.reference import TokenRow
+from engine.verification.reference import Answer, Case
+from engine.verification.served_engine import ServedEngine
 from tests.engine.snapshots import random_snapshot
 from tests.fakes.plan_builder import FakePlanBuilder
 
@@ -32,9 +32,9 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "fp32"
 
 
-def run_onnx(folder: Path, rows: Sequence[TokenRow]) -> np.ndarray:
+def run_onnx(folder: Path, cases: Sequence[Case]) -> list[Answer]:
     """Runs the FP16 graph in ONNX Runtime, in place of the plans in Triton."""
-    return OnnxTarget(folder / "model.onnx").logits(rows)
+    return ServedEngine(folder).answers(cases)
 
 
 def log(_line: str) -> None:
@@ -69,11 +69,11 @@ def test_the_graph_for_tensorrt_is_fp16_without_fused_operators(fp32: Path, tmp_
 
 
 def test_plans_that_differ_from_the_reference_are_not_published(fp32: Path, tmp_path: Path) -> None:
-    def run_reversed(folder: Path, rows: Sequence[TokenRow]) -> np.ndarray:
-        return run_onnx(folder, rows)[::-1]
+    def run_wrong(folder: Path, cases: Sequence[Case]) -> list[Answer]:
+        return [replace(answer, logits=-answer.logits) for answer in run_onnx(folder, cases)]
 
     with pytest.raises(VerificationError, match="nothing was published"):
-        build_plans(fp32, tmp_path / "plans", FP16, FakePlanBuilder(), run_reversed, log=log)
+        build_plans(fp32, tmp_path / "plans", FP16, FakePlanBuilder(), run_wrong, log=log)
     assert list(tmp_path.iterdir()) == []
 
 

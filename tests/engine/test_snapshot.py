@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine.build import build_engine
 from engine.errors import SnapshotError
-from engine.snapshot import network_of, read_snapshot, write_snapshot
+from engine.network import network_of
+from engine.recipe import choose_recipe
+from engine.snapshot import read_snapshot, write_snapshot
+from engine.staging import staged
+from engine.tokenizer import load_pretrained, served_tokenizer
 from tests.engine.snapshots import random_snapshot
+from tests.engine.zoo import split_safetensors
 
 
 @pytest.fixture
@@ -93,3 +100,134 @@ def test_a_config_without_its_sizes_is_refused(folder: Path) -> None:
     change(folder / "config.json", hidden_size="wide")
     with pytest.raises(SnapshotError, match=r"hidden_size is 'wide', it must be a whole number"):
         read_snapshot(folder)
+
+
+@pytest.mark.parametrize("encode", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n")])
+def test_a_byte_order_mark_and_other_line_ends_are_no_part_of_the_vocabulary(
+    encode: Callable[[str], str], folder: Path, tmp_path: Path
+) -> None:
+    """With a byte order mark ModelScope gives `[PAD]` an id that the model lacks, and fails."""
+    expected = tokens_of(folder)
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8")
+    (folder / "vocab.txt").write_bytes(encode(vocabulary).encode())
+    assert tokens_of(folder) == expected
+
+
+def tokens_of(folder: Path) -> dict[str, int]:
+    snapshot = read_snapshot(folder)
+    with staged(folder, snapshot) as stage:
+        return dict(served_tokenizer(load_pretrained(stage, snapshot), snapshot).get_vocab())
+
+
+def test_an_added_token_that_the_model_lacks_is_refused(folder: Path) -> None:
+    (folder / "added_tokens.json").write_text('{"退换货": 40}', encoding="utf-8")
+    with pytest.raises(SnapshotError, match=r"'退换货' has id 40, but the model has 40 tokens"):
+        tokens_of(folder)
+
+
+def test_the_special_tokens_of_a_snapshot_are_its_own(folder: Path) -> None:
+    """As `special_tokens_map.json` names them."""
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8")
+    (folder / "vocab.txt").write_text(vocabulary.replace("[SEP]", "<sep>"), encoding="utf-8")
+    (folder / "special_tokens_map.json").write_text('{"sep_token": "<sep>"}', encoding="utf-8")
+    snapshot = read_snapshot(folder)
+    with staged(folder, snapshot) as stage:
+        tokenizer = served_tokenizer(load_pretrained(stage, snapshot), snapshot)
+    assert tokenizer.encode("一", "丁").tokens == ["[CLS]", "一", "<sep>", "丁", "<sep>"]
+
+
+def save(folder: Path, content: object) -> None:
+    torch.save(content, folder / "pytorch_model.bin")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(torch.load(folder / "pytorch_model.bin", weights_only=True))
+
+
+def without_a_part(folder: Path) -> None:
+    split_safetensors(folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+
+
+def without_a_weight_in_parts(folder: Path) -> None:
+    stored = weights(folder)
+    del stored["bert.pooler.dense.bias"]
+    save(folder, stored)
+    split_safetensors(folder)
+
+
+def as_transformers(**changes: object) -> Callable[[Path], None]:
+    """Makes a snapshot of transformers of it, with these entries of `config.json`."""
+
+    def apply(folder: Path) -> None:
+        (folder / "configuration.json").unlink()
+        change(folder / "config.json", **changes)
+
+    return apply
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty file": (lambda f: (f / "pytorch_model.bin").write_bytes(b""), r"pytorch_model\.bin cannot be read"),
+    "truncated safetensors": (
+        lambda f: (f / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}"),
+        r"model\.safetensors cannot be read",
+    ),
+    "missing part": (without_a_part, r"model-00002-of-00002\.safetensors is missing, which .*index\.json lists"),
+    "missing weight in parts": (without_a_weight_in_parts, r"bert\.pooler\.dense\.bias is missing"),
+    "index that is none": (
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": 3}', encoding="utf-8"),
+        r"index\.json is not an index of weights",
+    ),
+    "index that leaves the folder": (
+        lambda f: (f / "model.safetensors.index.json").write_text(
+            '{"weight_map": {"a": "../other"}}', encoding="utf-8"
+        ),
+        "names parts that are not files beside it",
+    ),
+    "no weights": (lambda f: save(f, {"epoch": 3}), "contains no weights"),
+    "a list": (lambda f: save(f, [1, 2]), "holds a list, not weights by name"),
+    "not finite": (
+        lambda f: save(f, weights(f) | {"classifier.bias": torch.tensor([float("nan")] * 3)}),
+        r"classifier\.bias has values that are not finite numbers",
+    ),
+    "vocabulary in another encoding": (
+        lambda f: (f / "vocab.txt").write_bytes("质量".encode("gbk")),
+        r"vocab\.txt cannot be read",
+    ),
+    "vocabulary without special tokens": (
+        lambda f: (f / "vocab.txt").write_text("一\n丁\n", encoding="utf-8"),
+        "has id 40, but the model has 40|lacks",
+    ),
+    "unknown architecture": (
+        as_transformers(model_type="gpt2"),
+        "model_type is 'gpt2'; there are structbert, bert",
+    ),
+    "labels without a meaning": (
+        as_transformers(model_type="bert", id2label={"0": "A", "1": "B", "2": "C"}),
+        r"which does not say which is entailment; tell the order with --logits",
+    ),
+    "no entailment": (
+        as_transformers(model_type="bert", id2label={"0": "neutral", "1": "contradiction"}),
+        "they must be entailment alone",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_snapshot_is_refused_by_name_and_nothing_is_written(kind: str, folder: Path) -> None:
+    damage, message = BROKEN[kind]
+    damage(folder)
+    before = sorted(folder.parent.iterdir())
+    with pytest.raises(SnapshotError, match=message) as raised:
+        build_engine(folder, folder.parent / "engine", choose_recipe(), name="broken")
+    assert "\n" not in str(raised.value)
+    assert sorted(folder.parent.iterdir()) == before
+
+
+def test_the_order_of_logits_can_be_told(folder: Path) -> None:
+    (folder / "configuration.json").unlink()
+    change(folder / "config.json", model_type="bert", id2label={"0": "A", "1": "B", "2": "C"})
+    told = ("contradiction", "neutral", "entailment")
+    assert read_snapshot(folder, told).logits == told
+    with pytest.raises(SnapshotError, match="the model has 3 labels, --logits names 1"):
+        read_snapshot(folder, ("entailment",))

@@ -71,7 +71,7 @@ class FakeBackend:
         if self.failure is not None:
             raise self.failure
         limit = call.max_tokens or 512
-        lengths = [len(call.text) + len(call.template.replace("{}", label)) + 3 for label in call.labels]
+        lengths = [len(call.text) + len((call.template or "{}").replace("{}", label)) + 3 for label in call.labels]
         pairs = np.array([[min(n, limit), max(0, n - limit), 0] for n in lengths], dtype=np.int32)
         return TokenCounts(limit, len(call.text), pairs, _unknown(call))
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from engine import recipe
+from engine.manifest import CONTRACT_FIELDS
 from engine.recipe import MAX_PAIRS, plan_path
 from engine.verification import triton_target
 from gateway.settings import Settings
 from gateway.triton import client as gateway_client
-from python_backend import hypotheses, manifest
+from gateway.triton import length_buckets
+from python_backend import hypotheses, manifest, tokenization
 from python_backend.errors import InvalidTokenLimit, NothingToRead, PairTooLong
 from stores.label_sets import PLACEHOLDER as LABEL_SET_PLACEHOLDER
 
@@ -93,6 +97,7 @@ def test_the_gateway_and_expand_have_the_same_limits() -> None:
     assert limits.max_label_characters == hypotheses.MAX_LABEL_CHARACTERS
     assert limits.max_template_characters == hypotheses.MAX_TEMPLATE_CHARACTERS
     assert LABEL_SET_PLACEHOLDER == hypotheses.PLACEHOLDER
+    assert length_buckets.MAX_DEFAULT_TEMPLATE_BYTES == manifest.MAX_DEFAULT_TEMPLATE_BYTES
 
 
 def test_every_tensor_of_the_configs_is_named_in_the_code() -> None:
@@ -105,8 +110,9 @@ def test_the_builder_and_the_server_agree_on_the_format_of_an_engine_folder() ->
     assert f'MODEL_FILE = "{manifest.MODEL_FILE}"' in (ROOT / "engine/derive.py").read_text(encoding="utf-8")
     text = (ROOT / "engine/manifest.py").read_text(encoding="utf-8")
     assert f'FILE_NAME = "{manifest.FILE_NAME}"' in text
-    assert '"label_order": ["entailment", "neutral", "contradiction"]' in text
-    assert manifest.LABEL_ORDER == ["entailment", "neutral", "contradiction"]
+    assert recipe.LABEL_ORDER == manifest.LABEL_ORDER == ("entailment", "neutral", "contradiction")
+    assert f'TOKENIZER_FILE = "{tokenization.FILE_NAME}"' in text
+    assert set(CONTRACT_FIELDS) <= {field.name for field in fields(manifest.Manifest)}
 
 
 BUCKETS = {bucket: REPOSITORY / f"structbert_s{bucket}" for bucket in (32, 64, 128, 256, 512)}

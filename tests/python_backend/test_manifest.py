@@ -7,7 +7,19 @@ from python_backend.errors import EngineError
 from python_backend.manifest import LABEL_ORDER, load_manifest
 from python_backend.settings import load_settings
 
-VALID = {"name": "n", "engine_id": "i", "max_tokens": 512, "vocabulary": 9, "label_order": LABEL_ORDER}
+VALID = {
+    "name": "n",
+    "engine_id": "i",
+    "precision": "fp32",
+    "architecture": "bert",
+    "logits": LABEL_ORDER,
+    "max_tokens": 512,
+    "vocabulary": 9,
+    "token_types": 2,
+    "truncation": "only_first",
+    "default_template": "This is {}.",
+    "languages": ["zh"],
+}
 
 
 def write(folder: Path, content: object) -> Path:
@@ -21,11 +33,29 @@ def test_a_valid_manifest_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{}, [], VALID | {"label_order": LABEL_ORDER[::-1]}, {k: v for k, v in VALID.items() if k != "name"}],
+    [
+        {},
+        [],
+        VALID | {"logits": ["neutral"]},
+        VALID | {"logits": ["entailment", "other"]},
+        VALID | {"token_types": 3},
+        VALID | {"truncation": "middle"},
+        VALID | {"default_template": "no place for the label"},
+        {k: v for k, v in VALID.items() if k != "name"},
+    ],
 )
 def test_an_invalid_manifest_is_named(tmp_path: Path, content: object) -> None:
     with pytest.raises(EngineError, match=r"engine\.json"):
         load_manifest(write(tmp_path, content))
+
+
+def test_the_runtime_belongs_to_the_id_of_an_int8_engine(tmp_path: Path) -> None:
+    """Its numbers differ between versions of ONNX Runtime; those of the other precisions do not."""
+    fp32 = load_manifest(write(tmp_path, VALID))
+    int8 = load_manifest(write(tmp_path, VALID | {"precision": "int8", "engine_id": "i-int8"}))
+    assert fp32.served_id("onnxruntime-1.31.1") == "i"
+    assert int8.served_id("onnxruntime-1.31.1") == "i-int8-onnxruntime-1.31.1"
+    assert int8.served_id("onnxruntime-1.24.3") == "i-int8-onnxruntime-1.24.3"
 
 
 def test_a_folder_without_a_manifest_is_not_an_engine_folder(tmp_path: Path) -> None:

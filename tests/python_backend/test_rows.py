@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from python_backend.errors import InvalidInput
+from python_backend.manifest import LABEL_ORDER, Manifest
 from python_backend.rows import Rows, check_rows
+
+
+def taking(max_tokens: int = 4, token_types: int = 2) -> Manifest:
+    """An engine with a vocabulary of 10 tokens."""
+    return Manifest("n", "i", "fp32", max_tokens, 10, LABEL_ORDER, "{}", token_types, "longest_first", "bert", ())
 
 
 def valid_rows() -> Rows:
@@ -11,15 +17,14 @@ def valid_rows() -> Rows:
 
 
 def test_valid_rows_pass() -> None:
-    check_rows(valid_rows(), max_tokens=4, vocabulary=10)
+    check_rows(valid_rows(), taking())
 
 
 def test_padding_may_be_wider_than_the_model() -> None:
     """As in the bucket of 512 tokens, for a model that takes fewer."""
     check_rows(
         {name: np.pad(values, ((0, 0), (0, 9))) for name, values in valid_rows().items()},
-        max_tokens=4,
-        vocabulary=10,
+        taking(),
     )
 
 
@@ -38,13 +43,21 @@ def test_a_row_that_would_fail_its_batch_is_refused(name: str, index: tuple[int,
     rows = valid_rows()
     rows[name][index] = value
     with pytest.raises(InvalidInput, match=name):
-        check_rows(rows, max_tokens=4, vocabulary=10)
+        check_rows(rows, taking())
 
 
 def test_unequal_shapes_and_overlong_rows_are_refused() -> None:
     rows = valid_rows()
     with pytest.raises(InvalidInput, match="a row has 4 tokens, at most 3"):
-        check_rows(rows, max_tokens=3, vocabulary=10)
+        check_rows(rows, taking(3))
     rows["attention_mask"] = rows["attention_mask"][:1]
     with pytest.raises(InvalidInput, match="shapes differ"):
-        check_rows(rows, max_tokens=4, vocabulary=10)
+        check_rows(rows, taking())
+
+
+def test_a_model_without_token_types_takes_zeros_only() -> None:
+    rows = valid_rows()
+    check_rows(rows, taking(token_types=1))
+    rows["token_type_ids"][0, 1] = 1
+    with pytest.raises(InvalidInput, match=r"every value must be 0$"):
+        check_rows(rows, taking(token_types=1))

@@ -2,15 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from python_backend.errors import EngineError, NothingToRead, PairTooLong
-from python_backend.tokenization import PairEncoder, load_tokenizer
+from python_backend.tokenization import PairEncoder, PairLayout, load_tokenizer, pair_layout
 
 ENGINE = Path(__file__).parents[1] / "golden/small"
 
 
-def encoder(max_tokens: int = 512, cached: int = 10) -> PairEncoder:
-    return PairEncoder(load_tokenizer(ENGINE), max_tokens=max_tokens, cached_hypotheses=cached)
+def encoder(cached: int = 10, truncation: str = "longest_first", token_types: int = 2) -> PairEncoder:
+    return PairEncoder(
+        load_tokenizer(ENGINE), truncation=truncation, token_types=token_types, cached_hypotheses=cached
+    )
 
 
 def test_rows_equal_those_of_encoding_each_pair_by_itself() -> None:
@@ -52,15 +55,25 @@ def test_the_cache_evicts_the_least_recently_used_hypothesis() -> None:
     assert cache().misses == 4
 
 
-def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"vocab\.txt is missing"):
+def test_a_missing_or_invalid_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"tokenizer\.json is missing"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(EngineError, match=r"tokenizer\.json cannot be read"):
         load_tokenizer(tmp_path)
 
 
-def test_a_vocabulary_without_special_tokens_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n手\n", encoding="utf-8")
-    with pytest.raises(EngineError, match=r"\[CLS\], \[SEP\], \[MASK\]"):
-        load_tokenizer(tmp_path)
+def test_the_layout_of_a_pair_is_that_of_the_tokenizers_post_processor() -> None:
+    tokenizer = load_tokenizer(ENGINE)
+    assert pair_layout(tokenizer) == PairLayout((2,), (3,), (3,), (0,), 0, 1)
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    assert pair_layout(tokenizer) == PairLayout((2,), (3, 3), (3,), (0, 0), 0, 0)
+
+
+def test_a_model_without_token_types_gets_zeros() -> None:
+    assert not encoder(token_types=1).encode("手机", ["投诉"], 512).token_type_ids.any()
 
 
 def test_rows_are_int64_as_the_engine_takes_them() -> None:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.snapshot import network_of, read_snapshot, write_snapshot
+from engine.network import network_of
+from engine.snapshot import read_snapshot, write_snapshot
 from tests.engine.snapshots import random_snapshot
 
 ROOT = Path(__file__).parents[2]

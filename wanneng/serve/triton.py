@@ -140,7 +140,7 @@ def _ensembles(buckets: tuple[int, ...]) -> list[str]:
 
 
 def _check_engine(folder: Path) -> None:
-    for name in ("engine.json", "model.onnx", "vocab.txt"):
+    for name in ("engine.json", "model.onnx", "tokenizer.json"):
         if not (folder / name).is_file():
             raise StartError(f"the engine file {folder / name} is missing; --engine names another engine")
 
@@ -197,12 +197,24 @@ def _check_network(settings: ServeSettings, release: str) -> None:
         )
 
 
+def _engine_runtime(config_name: str, server: _Installation) -> str:
+    """What runs the engine, such as `onnxruntime-1.24.3`, which is part of the id of an INT8 engine."""
+    config = next(MODELS.glob(f"structbert*/configs/{config_name}.pbtxt")).read_text(encoding="utf-8")
+    backend = re.findall(r'^(?:backend|platform): "(\w+)"', config, re.MULTILINE)[0]
+    if backend == "python":
+        return f"onnxruntime-{importlib.metadata.version('onnxruntime')}"
+    libraries = sorted((server.backends / backend).glob(f"lib{backend}.so.*"))
+    version = libraries[-1].name.partition(".so.")[2] if libraries else server.release
+    return f"{backend}-{version or 'unknown'}"
+
+
 def _environment(settings: ServeSettings, server: _Installation) -> dict[str, str]:
-    """Of our own variables only the two that the Python models read."""
+    """Of our own variables only those that the Python models read."""
     inherited = inherited_environment()
     environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
     environment[f"{PREFIX}ENGINE"] = f"./{ENGINE_LINK}"
     environment[f"{PREFIX}ENGINE_THREADS"] = str(settings.engine_threads)
+    environment[f"{PREFIX}ENGINE_RUNTIME"] = _engine_runtime(settings.model_config_name, server)
     library_path = environment.get("LD_LIBRARY_PATH", "")
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [library_path])])
     # The stub finds its packages through the first `python3` of PATH.

@@ -33,7 +33,7 @@ class InferBody(Struct):
     args: list[Texts] = []
     sequences: Texts | None = None
     candidate_labels: Texts | None = None
-    hypothesis_template: str = "{}"
+    hypothesis_template: str | None = None
     multi_label: bool = False
     truncate: bool = True
     """`false`: refuse texts beyond the token limit."""

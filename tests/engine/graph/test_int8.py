@@ -13,7 +13,8 @@ import torch
 from engine.graph.export import export_onnx
 from engine.graph.fusion import fuse
 from engine.graph.int8 import Range, quantize
-from engine.snapshot import Snapshot, network_of
+from engine.network import network_of
+from engine.snapshot import Snapshot
 from tests.engine.snapshots import as_batch, random_rows, random_snapshot
 
 WIDER = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 3}

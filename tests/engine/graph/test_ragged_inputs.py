@@ -10,7 +10,7 @@ import pytest
 
 from engine.graph.export import export_onnx
 from engine.graph.ragged_inputs import add_ragged_inputs
-from engine.snapshot import network_of
+from engine.network import network_of
 from python_backend.engine import OnnxEngine, run_requests
 from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
 
@@ -20,7 +20,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A graph with padded inputs, and the same graph with ragged ones."""
     folder = tmp_path_factory.mktemp("ragged")
     export_onnx(network_of(random_snapshot()), folder / "padded.onnx")
-    ragged = add_ragged_inputs(onnx.load(folder / "padded.onnx"), vocabulary=40, max_tokens=64)
+    ragged = add_ragged_inputs(onnx.load(folder / "padded.onnx"), vocabulary=40, token_types=2, max_tokens=64)
     onnx.save(ragged, folder / "ragged.onnx")
     return folder / "padded.onnx", folder / "ragged.onnx"
 

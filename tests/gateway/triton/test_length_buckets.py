@@ -1,15 +1,16 @@
+import unicodedata
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.triton.length_buckets import buckets_for, token_upper_bound
+from gateway.triton.length_buckets import buckets_for, may_exceed, token_upper_bound
 from python_backend.errors import NothingToRead
 from python_backend.hypotheses import hypotheses
 from python_backend.tokenization import PairEncoder, load_tokenizer
 
 EMBEDDED = Path(__file__).parents[3] / "embedded"
-ENCODER = PairEncoder(load_tokenizer(EMBEDDED), max_tokens=512, cached_hypotheses=100)
+ENCODER = PairEncoder(load_tokenizer(EMBEDDED), truncation="longest_first", token_types=2, cached_hypotheses=100)
 TEXTS = st.text(min_size=1, max_size=60) | st.text(alphabet="각힣İŉǖẞﬃ한국語ok[SEP]5 ", min_size=1, max_size=60)
 
 
@@ -23,6 +24,20 @@ def test_no_pair_of_the_real_tokenizer_is_longer_than_the_bound(
     except NothingToRead:
         return
     assert rows.input_ids.shape[1] <= token_upper_bound(text, labels, template, 512)
+
+
+@given(TEXTS, TEXTS, st.sampled_from(["{}", "这是关于{}的"]), st.integers(20, 200))
+def test_no_byte_level_tokenizer_makes_more_tokens_than_may_be(
+    text: str, label: str, template: str, limit: int
+) -> None:
+    """A token of each byte is the most that any makes."""
+    tokens = len(unicodedata.normalize("NFKC", text + template.replace("{}", label)).encode()) + 4
+    assert tokens <= limit or may_exceed(text, [label], template, limit)
+
+
+def test_a_default_template_may_be_long() -> None:
+    assert not may_exceed("text", ["label"], "{}", 64)
+    assert may_exceed("text", ["label"], "", 64)
 
 
 def test_the_bound_is_exact_for_chinese() -> None:

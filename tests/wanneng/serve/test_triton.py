@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from wanneng.errors import StartError
@@ -82,4 +83,8 @@ def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
         monkeypatch.setenv(f"WANNENG_{name}", "1")
     environment = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path, engine_threads=3)).environment
     own = {name: value for name, value in environment.items() if name.startswith("WANNENG_")}
-    assert own == {"WANNENG_ENGINE": "./engine", "WANNENG_ENGINE_THREADS": "3"}
+    assert own == {
+        "WANNENG_ENGINE": "./engine",
+        "WANNENG_ENGINE_THREADS": "3",
+        "WANNENG_ENGINE_RUNTIME": f"onnxruntime-{onnxruntime.__version__}",
+    }

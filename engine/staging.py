@@ -1,0 +1,46 @@
+"""Gives ModelScope and transformers a folder that they can read, whatever of the snapshot's they could not."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE, Snapshot, label_maps
+
+
+@contextmanager
+def staged(source: Path, snapshot: Snapshot) -> Iterator[Path]:
+    """A temporary folder of links to the files of the snapshot `source`.
+
+    Written anew are: the vocabulary, without a byte order mark; `config.json` with the names of the labels;
+    and weights that transformers would silently replace by random ones, because their names have another prefix.
+    """
+    with tempfile.TemporaryDirectory(prefix="wanneng-snapshot-") as name:
+        folder = Path(name)
+        written = {"config.json"}
+        config = label_maps(snapshot.logits) | snapshot.config
+        if snapshot.is_structbert:
+            config |= label_maps(snapshot.logits)
+        config.pop("torch_dtype", None)
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        if snapshot.vocabulary:
+            (folder / VOCABULARY_FILE).write_text(snapshot.vocabulary, encoding="utf-8")
+            written.add(VOCABULARY_FILE)
+        if not snapshot.weights_are_plain and snapshot.is_structbert:
+            prefix = str(snapshot.config.get("base_model_prefix", "bert")) + "."
+            weights = {
+                prefix + key.removeprefix("bert.") if key.startswith("bert.") else key: value
+                for key, value in snapshot.weights.items()
+            }
+            torch.save(weights, folder / WEIGHTS_FILE)
+            written |= {path.name for path in snapshot.weight_files} | {WEIGHTS_FILE}
+            written |= {path.name for path in source.glob("*.index.json")}
+        for file in source.iterdir():
+            if file.is_file() and file.name not in written:
+                (folder / file.name).symlink_to(file.resolve())
+        yield folder

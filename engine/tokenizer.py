@@ -1,0 +1,159 @@
+"""Makes the `tokenizer.json` of an engine from the tokenizer that the model's own pipeline uses."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import NFC, NFD, BertNormalizer, Lowercase, Normalizer, StripAccents
+from tokenizers.normalizers import Sequence as NormalizerSequence
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer, BertTokenizer, BertTokenizerFast, PreTrainedTokenizerBase
+
+from engine.errors import SnapshotError
+from engine.snapshot import Snapshot
+
+MAX_CHARACTERS_PER_WORD = 100
+"""Longer words become `[UNK]`, as in BERT's WordPiece tokenizer."""
+
+
+def load_pretrained(folder: Path, snapshot: Snapshot) -> PreTrainedTokenizerBase:
+    """The tokenizer that the model's pipeline uses; ModelScope's of StructBERT is slow unless `use_fast` is set.
+
+    `folder`: a staged snapshot. `SnapshotError` if there is none, or only one that needs other packages.
+    """
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    if snapshot.is_structbert:
+        kind: Any = BertTokenizerFast if uses_fast(folder) else BertTokenizer
+    else:
+        kind = AutoTokenizer
+    try:
+        tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(str(folder))
+    except Exception as error:  # noqa: BLE001 - the tokenizers raise many kinds of errors for invalid files
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SnapshotError(f"the tokenizer cannot be read: {reason}") from None
+    if not snapshot.is_structbert and not tokenizer.is_fast:
+        raise SnapshotError("tokenizer.json is missing, and cannot be made from the other files of the tokenizer")
+    return tokenizer
+
+
+def uses_fast(folder: Path) -> bool:
+    """Whether `tokenizer_config.json` asks ModelScope for the fast tokenizer."""
+    path = folder / "tokenizer_config.json"
+    if not path.exists():
+        return False
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")).get("use_fast"))
+    except (ValueError, AttributeError) as error:
+        raise SnapshotError(f"{path.name} is not a JSON object: {error}") from None
+
+
+def served_tokenizer(pretrained: PreTrainedTokenizerBase, snapshot: Snapshot) -> Tokenizer:
+    """For serving, with the ids of `pretrained`; `SnapshotError` names a token that the model lacks."""
+    if isinstance(pretrained, BertTokenizer):
+        tokenizer = _wordpiece(pretrained, snapshot.config["vocab_size"])
+    else:
+        tokenizer = Tokenizer.from_str(pretrained.backend_tokenizer.to_str())
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+    for token, number in tokenizer.get_vocab(with_added_tokens=True).items():
+        if number >= snapshot.config["vocab_size"]:
+            raise SnapshotError(
+                f"the tokenizer's {token!r} has id {number}, "
+                f"but the model has {snapshot.config['vocab_size']} tokens"
+            )
+    return tokenizer
+
+
+def added_tokens_of(pretrained: PreTrainedTokenizerBase) -> list[str]:
+    """The tokens that the tokenizer finds in a text before it splits it."""
+    return [token.content for token in pretrained.added_tokens_decoder.values()]
+
+
+def count_tokens_of(pretrained: PreTrainedTokenizerBase) -> Callable[[str], int]:
+    """Counts the tokens of a text, special tokens not included."""
+    return lambda text: len(pretrained(text, add_special_tokens=False, truncation=False)["input_ids"])
+
+
+def _wordpiece(slow: BertTokenizer, vocabulary_size: int) -> Tokenizer:
+    """A fast tokenizer with the results of the slow one.
+
+    The slow one applies NFC before it splits at white space and lower-cases, which `BertNormalizer` does not.
+    """
+    if not slow.do_basic_tokenize:
+        raise SnapshotError("tokenizer_config.json: do_basic_tokenize is false, which is not supported")
+    basic = slow.basic_tokenizer
+    if basic.never_split - set(slow.all_special_tokens):
+        raise SnapshotError("tokenizer_config.json: never_split is not supported; use added_tokens.json")
+    strip_accents = basic.do_lower_case if basic.strip_accents is None else basic.strip_accents
+    normalizers: list[Normalizer] = [
+        BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=bool(basic.tokenize_chinese_chars),
+            strip_accents=False,
+            lowercase=False,
+        ),
+        NFC(),
+    ]
+    if basic.do_lower_case:
+        normalizers.append(Lowercase())
+    if strip_accents:
+        normalizers += [NFD(), StripAccents()]
+    vocabulary = dict(slow.vocab)
+    missing = [token for token in (slow.unk_token, slow.cls_token, slow.sep_token) if token not in vocabulary]
+    if missing:
+        raise SnapshotError(f"vocab.txt lacks {', '.join(missing)}")
+    # The library numbers added tokens by the size of the vocabulary, so it gets tokens in place of missing ones:
+    # of lines that occur twice, and of numbers below the first added token. No text has a NUL when it is split.
+    added = [number for number in slow.added_tokens_decoder if vocabulary_size > number > max(vocabulary.values())]
+    end = min(added, default=max(vocabulary.values()) + 1)
+    vocabulary |= {f"\0{number}": number for number in set(range(end)) - set(vocabulary.values())}
+    tokenizer = Tokenizer(
+        WordPiece(vocabulary, unk_token=slow.unk_token, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
+    )
+    tokenizer.normalizer = NormalizerSequence(normalizers)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    cls, sep = slow.cls_token, slow.sep_token
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{cls} $A {sep}",
+        pair=f"{cls} $A {sep} $B:1 {sep}:1",
+        special_tokens=[(cls, vocabulary[cls]), (sep, vocabulary[sep])],
+    )
+    _add_tokens(tokenizer, slow, vocabulary_size)
+    return tokenizer
+
+
+def _add_tokens(tokenizer: Tokenizer, slow: BertTokenizer, vocabulary_size: int) -> None:
+    """The tokens that are found in a text before it is split, in the order of their ids."""
+    special = set(slow.all_special_tokens)
+    for number, token in sorted(slow.added_tokens_decoder.items()):
+        if number >= vocabulary_size and token.content in special:
+            # Absent from the vocabulary, such as `[MASK]`: the slow tokenizer makes one up that the model lacks.
+            continue
+        # The slow tokenizer lower-cases a text before it looks for tokens, but no text that is one already.
+        any_case = (
+            slow.do_lower_case
+            and not token.special
+            and token.content == token.content.lower() != token.content.upper()
+            and tokenizer.normalizer.normalize_str(token.content).replace(" ", "") == token.content
+        )
+        added = AddedToken(
+            token.content,
+            single_word=token.single_word,
+            lstrip=token.lstrip,
+            rstrip=token.rstrip,
+            normalized=any_case,
+            special=token.special,
+        )
+        (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([added])
+        if tokenizer.token_to_id(token.content) != number:
+            raise SnapshotError(
+                f"added_tokens.json: {token.content!r} has id {number}, expected "
+                f"{tokenizer.token_to_id(token.content)}: added tokens follow one another without gaps"
+            )

@@ -1,0 +1,107 @@
+"""Reads the weights of a snapshot, in whichever files and under whichever names they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from engine.errors import SnapshotError
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""Transformers, and so ModelScope, prefers the first; each may be split, with an index beside it."""
+INDEX_SUFFIX = ".index.json"
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Keys under which training programs store the weights beside an optimizer's state."""
+WRAPPER = "module."
+"""Prefix of the names in a network that was wrapped for several GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The tensors of a snapshot, float32, by name."""
+
+    tensors: dict[str, Tensor]
+    files: tuple[Path, ...]
+    is_plain: bool
+    """Whether transformers reads the files as they are: nothing was nested, and no name had a wrapper's prefix."""
+
+
+def read_weights(folder: Path) -> Weights:
+    """Read all weights of a snapshot's folder; `SnapshotError` names the file and what is wrong with it."""
+    files = weight_files(folder)
+    stored: dict[str, object] = {}
+    for file in files:
+        stored |= _load(file)
+    tensors: Mapping[str, object] = stored
+    for key in NESTED:
+        inner = stored.get(key)
+        if isinstance(inner, Mapping):
+            tensors = inner
+            break
+    named = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    if not named:
+        raise SnapshotError(f"{files[0]} contains no weights")
+    is_plain = tensors is stored
+    while all(name.startswith(WRAPPER) for name in named):
+        named, is_plain = {name.removeprefix(WRAPPER): value for name, value in named.items()}, False
+    weights = {name: _as_float32(files[0], name, value) for name, value in named.items()}
+    return Weights(weights, files, is_plain)
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that hold the weights: one, or the parts that an index lists."""
+    for name in FILES:
+        if (folder / name).exists():
+            return (folder / name,)
+        index = folder / f"{name}{INDEX_SUFFIX}"
+        if index.exists():
+            return _parts(index)
+    raise SnapshotError(
+        f"{folder / FILES[1]} is missing, and so is {FILES[0]}: weights are read from one of them, "
+        f"or from parts that {FILES[1]}{INDEX_SUFFIX} or {FILES[0]}{INDEX_SUFFIX} lists"
+    )
+
+
+def _parts(index: Path) -> tuple[Path, ...]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SnapshotError(f"{index} is not an index of weights: {error}") from None
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise SnapshotError(f"{index} names parts that are not files beside it")
+    missing = [name for name in names if not (index.parent / name).exists()]
+    if missing:
+        raise SnapshotError(f"{index.parent / missing[0]} is missing, which {index.name} lists")
+    return tuple(index.parent / name for name in names)
+
+
+def _load(file: Path) -> dict[str, object]:
+    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError) as error:
+        raise SnapshotError(f"{file} cannot be read: {error}") from None
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds of errors for an invalid file
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SnapshotError(f"{file} cannot be read: {reason}") from None
+    if not isinstance(content, Mapping):
+        raise SnapshotError(f"{file} holds a {type(content).__name__}, not weights by name")
+    return dict(content)
+
+
+def _as_float32(file: Path, name: str, value: Tensor) -> Tensor:
+    if value.is_complex() or value.is_quantized or (not value.dtype.is_signed and value.dtype != torch.bool):
+        raise SnapshotError(f"{file}: {name} is {value.dtype}; weights must be floating-point numbers")
+    if not value.is_floating_point():
+        return value
+    if not torch.isfinite(value).all():
+        raise SnapshotError(f"{file}: {name} has values that are not finite numbers")
+    return value.to(torch.float32)
