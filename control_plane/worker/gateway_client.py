@@ -21,6 +21,7 @@ import httpx
 import msgspec
 
 from control_plane.batches import ENDPOINT
+from web.connection_causes import connection_cause
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 90.0
@@ -111,7 +112,7 @@ class HttpGateway:
         except (httpx.RequestError, aiohttp.ClientError) as error:
             # aiohttp's own are what its transport for httpx does not translate, such as a malformed response.
             kind = NoAnswer if isinstance(error.__cause__, NEVER_SENT) else ConnectionBroke
-            raise kind(f"{self._url} does not answer") from None
+            raise kind(f"{self._url} does not answer: {connection_cause(error)}") from None
 
 
 async def _read(response: httpx.Response) -> bytes:

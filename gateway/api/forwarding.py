@@ -21,6 +21,7 @@ from gateway.tenancy.authentication import GatewayAuthentication, address_of
 from stores.errors import BodyTooSlow, ClientDisconnected, InvalidRequest, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
+from web.connection_causes import connection_cause
 from web.error_shapes import OPENAI
 from web.failure_limit import subscriber_of
 from web.problems import ERROR_SHAPE
@@ -178,8 +179,11 @@ class Forwarding:
         )
         try:
             response = await self._http.send(upstream, stream=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
-            raise ControlPlaneUnavailable("the control plane does not answer; it may be starting") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            cause = connection_cause(error)
+            raise ControlPlaneUnavailable(
+                f"the control plane does not answer, {cause}; it may be starting"
+            ) from None
         except httpx.TransportError:
             raise ControlPlaneUnavailable("the control plane ended the connection, or took too long") from None
         try:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.redis.causes import cause_of
+
 BREAK_S = 1.0
 """How long Redis is not asked after a failure; then one call finds out whether it is back."""
 MAX_CONNECTIONS = 32
@@ -35,6 +37,8 @@ class RedisConnection:
         self.up = True
         """Whether the last call was answered."""
         self.failures = 0
+        self._cause = ""
+        """Why it cannot be used, as it was logged."""
 
     async def call(self, command: Callable[[Redis], Awaitable[_Answer]], *, probe: bool = False) -> _Answer | None:
         """What `command` returns; None when Redis is away, slow or answers nonsense, or was so a moment ago.
@@ -49,15 +53,17 @@ class RedisConnection:
             async with asyncio.timeout(self._timeout_s):
                 answer = await command(self._redis)
         except (RedisError, OSError, TimeoutError, TypeError, ValueError) as error:
-            if self.up:
-                log.warning("Redis does not answer (%s); going on without it", type(error).__name__)
+            cause = cause_of(error)
+            if cause != self._cause:
+                self._cause = cause
+                log.warning("%s; going on without it", cause)
             self.failures += 1
             self.up = False
             self._asked_again_at = self._now() + BREAK_S
             return None
         if not self.up:
             log.warning("Redis answers again")
-            self.up = True
+            self.up, self._cause = True, ""
         return answer
 
     async def close(self) -> None:

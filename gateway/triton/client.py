@@ -24,6 +24,7 @@ from gateway.triton.backend import HIGHEST_PRIORITY, Engine, EngineLimits, Infer
 from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 from gateway.triton.length_buckets import buckets_for, token_upper_bound
 from stores.errors import InvalidRequest, ServiceError
+from web.connection_causes import connection_cause
 from web.tracing import Tracing
 
 MODEL = "zero_shot_logits"
@@ -129,9 +130,10 @@ class TritonClient:
                 )
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None
-        except (httpx.TransportError, aiohttp.ClientError):
+        except (httpx.TransportError, aiohttp.ClientError) as error:
             # The transport does not translate every error of aiohttp, such as that for an unreadable answer.
-            raise TritonUnavailable("Triton does not answer; it may be starting") from None
+            cause = connection_cause(error)
+            raise TritonUnavailable(f"Triton does not answer, {cause}; it may be starting") from None
         if response.status_code != httpx.codes.OK:
             raise _error_of(response, call)
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import urllib3
@@ -19,7 +20,26 @@ INTERNAL_PORT = 8090
 """Of a gateway: its metrics."""
 MAX_LOG_BYTES = 8_000_000
 """Of one container: logs are merged in memory."""
-TOO_MANY_REQUESTS, FORBIDDEN, NOT_FOUND = 429, 403, 404
+TOO_MANY_REQUESTS, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 429, 401, 403, 404
+
+WAYS_OUT = {
+    UNAUTHORIZED: "; the kubeconfig's credentials are not accepted: log in again",
+    FORBIDDEN: "; docs/kubernetes.md has the role that it needs",
+    NOT_FOUND: "; is that a Kubernetes API server, and is the name right?",
+}
+CAUSES = (
+    (
+        urllib3.exceptions.NameResolutionError,
+        "its host name cannot be resolved; is `server` of the kubeconfig right?",
+    ),
+    (urllib3.exceptions.ProxyError, "the proxy of the kubeconfig or of HTTPS_PROXY does not lead there"),
+    (urllib3.exceptions.SSLError, "its certificate is not trusted, or it speaks no TLS; check the kubeconfig"),
+    # Also a ConnectTimeoutError.
+    (urllib3.exceptions.NewConnectionError, "connection refused; is the cluster running?"),
+    (urllib3.exceptions.ConnectTimeoutError, "no connection in time; does a firewall let it through?"),
+    (urllib3.exceptions.ReadTimeoutError, f"not within {TIMEOUT_S} s; try again"),
+)
+"""By the first type that fits."""
 
 Object = dict[str, Any]
 
@@ -101,9 +121,10 @@ class KubernetesCluster:
     def evict(self, pod: str) -> None:
         body = {"metadata": {"name": pod, "namespace": self.namespace}}
         try:
-            self._core.create_namespaced_pod_eviction(
-                pod, self.namespace, client.V1Eviction(**body), _request_timeout=TIMEOUT_S
-            )
+            with _answering():
+                self._core.create_namespaced_pod_eviction(
+                    pod, self.namespace, client.V1Eviction(**body), _request_timeout=TIMEOUT_S
+                )
         except ApiException as error:
             if error.status == TOO_MANY_REQUESTS:
                 raise Refused(f"a disruption budget does not let {pod} go at present") from None
@@ -112,7 +133,8 @@ class KubernetesCluster:
 
     def cordon(self, node: str) -> None:
         try:
-            self._core.patch_node(node, {"spec": {"unschedulable": True}}, _request_timeout=TIMEOUT_S)
+            with _answering():
+                self._core.patch_node(node, {"spec": {"unschedulable": True}}, _request_timeout=TIMEOUT_S)
         except ApiException as error:
             raise CommandError(f"{node} cannot be cordoned: {_reason(error)}") from None
 
@@ -140,13 +162,27 @@ def _items(call: Callable[..., Any], what: str, *arguments: object, **options: o
 def _body(call: Callable[..., Any], what: str, *arguments: object, **options: object) -> bytes:
     """The answer as it came: the client's own types know less than the API server says."""
     try:
-        answer = call(*arguments, **options, _preload_content=False, _request_timeout=TIMEOUT_S)
-        return bytes(answer.data)
+        with _answering():
+            answer = call(*arguments, **options, _preload_content=False, _request_timeout=TIMEOUT_S)
+            return bytes(answer.data)
     except ApiException as error:
-        more = "; docs/kubernetes.md has the role that it needs" if error.status == FORBIDDEN else ""
-        raise CommandError(f"{what} cannot be read: {_reason(error)}{more}") from None
+        raise CommandError(f"{what} cannot be read: {_reason(error)}{WAYS_OUT.get(error.status, '')}") from error
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """`CommandError` with the cause where the API server does not answer."""
+    try:
+        yield
     except urllib3.exceptions.HTTPError as error:
-        raise CommandError(f"the API server does not answer: {type(error).__name__}") from None
+        # What the last of several attempts met.
+        met = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+        cause = next(
+            (words for kind, words in CAUSES if isinstance(met, kind)), "the connection was lost; try again"
+        )
+        raise CommandError(
+            f"no answer of the API server {client.Configuration.get_default_copy().host}: {cause}"
+        ) from error
 
 
 def _reason(error: ApiException) -> str:
