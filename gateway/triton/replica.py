@@ -51,7 +51,10 @@ class Replica:
             log.info("the engine at %s changed from %s to %s", self.url, self.engine.id, engine.id)
         if self.engine is None:
             log.info("%s answers, with engine %s", self.url, engine.id)
-        self.engine, self.heard_at, self.failures, self.suspect = engine, now, 0, False
+        if self.engine is None or self.engine.id != engine.id or engine.contract:
+            # An answer with logits does not repeat the contract, which a health check was told.
+            self.engine = engine
+        self.heard_at, self.failures, self.suspect = now, 0, False
 
     def eject(self, reason: ServiceError) -> None:
         """No work until a health check succeeds."""

@@ -78,7 +78,9 @@ class FakeBackend:
     async def engine(self, timeout_s: float) -> Engine:
         if self.failure is not None:
             raise self.failure
-        return Engine(self.engine_ids[len(self.calls) % len(self.engine_ids)], "fake")
+        return Engine(
+            self.engine_ids[len(self.calls) % len(self.engine_ids)], "fake", contract={"max_tokens": 512}
+        )
 
     async def probe(self, timeout_s: float) -> Engine:
         await self._wait()

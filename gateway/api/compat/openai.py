@@ -42,6 +42,8 @@ class Model(Struct, frozen=True):
     """In seconds since 1970: of a label set's version; 0: not known."""
     object: str = "model"
     owned_by: str = OWNER
+    contract: dict[str, Any] | UnsetType = UNSET
+    """What the engine tells of the model: architecture, logits, `max_tokens`, default template, languages, id."""
 
 
 class ModelList(Struct, frozen=True):
@@ -137,7 +139,9 @@ class OpenAIEndpoints:
         engine = self._load_balancer.choose_engine()
         if engine is None:
             raise TritonUnavailable("no Triton has answered yet; try again")
-        return [Model(engine.name, "flexible"), Model(CLASSIFIER, "flexible"), Model(RERANKER, "rerank")]
+        contract = dict(engine.contract) or UNSET
+        kinds = ((engine.name, "flexible"), (CLASSIFIER, "flexible"), (RERANKER, "rerank"))
+        return [Model(name, kind, contract=contract) for name, kind in kinds]
 
     async def moderate(self, call: Call) -> Response:
         body: ModerationBody = call.body

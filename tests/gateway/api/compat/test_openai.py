@@ -44,6 +44,7 @@ async def test_the_models_are_ours_and_each_label_set_is_one() -> None:
             ("rerank", "rerank"),
         ]
         for model in listed["data"]:
+            assert model["contract"] == {"max_tokens": 512}
             assert (await client.get(f"/v1/models/{model['id']}")).json() == model
         for reference in ("tickets", "tickets@1"):
             found = (await client.get(f"/v1/models/{reference}")).json()
