@@ -122,13 +122,14 @@ async def answers(client: httpx.AsyncClient, bodies: list[dict[str, Any]]) -> li
     return given
 
 
-def rows(ids: list[list[int]]) -> list[grpc.InferInput]:
+def rows(ids: list[list[int]], **changed: list[list[int]]) -> list[grpc.InferInput]:
     values = np.array(ids, dtype=np.int64)
     tensors = {
         "input_ids": values,
         "attention_mask": np.ones_like(values),
         "token_type_ids": np.zeros_like(values),
     }
+    tensors |= {name: np.array(other, dtype=np.int64).reshape(len(other), -1) for name, other in changed.items()}
     inputs = []
     for name, tensor in tensors.items():
         inputs.append(grpc.InferInput(name, list(tensor.shape), "INT64"))
@@ -136,24 +137,41 @@ def rows(ids: list[list[int]]) -> list[grpc.InferInput]:
     return inputs
 
 
-async def test_a_bad_request_fails_alone_in_its_batch(server: Server) -> None:
-    """Bad and good rows are sent to `structbert` at once, so that they share executions."""
+BAD_ROWS: list[dict[str, Any]] = [
+    {"ids": [[2, 10_000_000, 3]]},
+    {"ids": [[2, -1, 3]]},
+    {"ids": [[5] * 600]},
+    {"ids": [[2, 9, 3]], "attention_mask": [[1, 1]]},
+    {"ids": [[2, 9, 3]], "token_type_ids": [[0, 0, 0, 1]]},
+    {"ids": [[2, 9, 3]], "token_type_ids": [[0, 2, 0]]},
+    {"ids": [[2, 9, 3]], "attention_mask": [[0, 0, 0]]},
+    {"ids": [[]]},
+    {"ids": [[2, 9, 3]] * 65},
+]
+"""Unknown ids, too many tokens, unequal shapes, unknown token types, no tokens, more rows than a batch."""
 
-    def ask(ids: list[list[int]]) -> Any:
+
+@pytest.mark.parametrize(("name", "model"), [("server", "structbert"), ("padded_server", "structbert_s32")])
+async def test_a_bad_request_fails_alone_in_its_batch(
+    name: str, model: str, request: pytest.FixtureRequest
+) -> None:
+    """Bad and good rows are sent to the engine's model at once, so that they share executions."""
+    server: Server = request.getfixturevalue(name)
+
+    def ask(**given: Any) -> Any:
         with grpc.InferenceServerClient(server.triton_grpc) as client:
-            return client.infer("structbert", rows(ids)).as_numpy("logits")
+            return client.infer(model, rows(**given)).as_numpy("logits")
 
-    good = [[[2, 9 + i, 20, 3] * (1 + i % 5)] for i in range(24)]
-    alone = [ask(ids) for ids in good]
-    bad = [[[2, 10_000_000, 3]], [[2, -1, 3]], [[5] * 600]]
-    calls = [asyncio.to_thread(ask, ids) for pair in zip(good, bad * 8, strict=True) for ids in pair]
+    # In a bucket all rows have one length.
+    good = [{"ids": [[2, 9 + i, 20, 3] * (1 + i % 5 if model == "structbert" else 8)]} for i in range(27)]
+    alone = [ask(**given) for given in good]
+    calls = [asyncio.to_thread(ask, **given) for pair in zip(good, BAD_ROWS * 3, strict=True) for given in pair]
     results = await asyncio.gather(*calls, return_exceptions=True)
     for expected, got in zip(alone, results[0::2], strict=True):
         assert not isinstance(got, BaseException)
         np.testing.assert_allclose(got, expected, atol=1e-4)
-    for refusal in results[1::2]:
-        assert isinstance(refusal, grpc.InferenceServerException)
-        assert "input_ids" in str(refusal)
+    for refusal, given in zip(results[1::2], BAD_ROWS * 3, strict=True):
+        assert isinstance(refusal, grpc.InferenceServerException), given
         assert "Traceback" not in str(refusal)
 
 
