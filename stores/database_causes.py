@@ -61,9 +61,7 @@ SCHEMA = Cause(
 )
 READ_ONLY = Cause(StoreUnusable, "the database is read-only", f"{URL} must lead to a server that takes changes")
 FULL = Cause(StoreUnusable, "the disk of the database is full", "make room for it")
-DENIED = Cause(
-    StoreUnusable, "the database denies this server a right", "grant its user the tables and the schema"
-)
+DENIED = Cause(StoreUnusable, "the database user lacks a permission", "grant its user the tables and the schema")
 FAILED = Cause(StoreUnavailable, "the database reports an error of its own", "its log says more")
 
 SQLSTATES: Mapping[str, Cause] = {
@@ -87,7 +85,7 @@ SQLSTATES: Mapping[str, Cause] = {
     "53100": FULL,
     "53300": Cause(
         StoreUnavailable,
-        "the database has no connection left",
+        "the database accepts no more connections",
         "raise its max_connections, or put a pooler before it",
     ),
     "53": Cause(StoreUnavailable, "the database lacks memory or another resource", "its log says more"),

@@ -155,9 +155,9 @@ async def test_a_user_without_rights(
     name = url.rpartition("/")[2]
     await as_admin(url, f"CREATE ROLE role_{name} LOGIN")
     mine = url.replace("postgres@", f"role_{name}@")
-    check(await failure(mine), StoreUnusable, "the database denies this server a right", "42501")
+    check(await failure(mine), StoreUnusable, "the database user lacks a permission", "42501")
     await as_admin(url, f"ALTER ROLE role_{name} CONNECTION LIMIT 0")
-    check(await failure(mine), StoreUnavailable, "the database has no connection left", "53300")
+    check(await failure(mine), StoreUnavailable, "the database accepts no more connections", "53300")
 
 
 async def test_a_server_that_stops_in_the_middle(own_postgresql: PostgresServer) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 Cell = str | tuple[str, str]
 """The id of a test; or the reason, in English and Chinese."""
 AS_CLASSIFY = ("as `/v1/classify`", "同 `/v1/classify`")
-SIXTEEN = ("sends 16 at a time", "每次发送 16 条")
-PLAIN = ("sends none", "不压缩")
+SIXTEEN = ("16 texts per request", "每个请求 16 条")
+PLAIN = ("not compressed", "不压缩")
 
 WORKER = "tests/control_plane/worker/test_worker.py"
 TABLES, PAGE, PAGE_FILES = "tests/e2e/test_tables.py", "tests/e2e/test_page.py", "tests/e2e/test_page_files.py"
@@ -21,64 +21,68 @@ PAGE_READ = "tests/e2e/test_read_lines.py::test_the_page_tells_it_below_the_bars
 EXCEL = f"{TABLES}::test_what_excel_saves_comes_back_with_the_answers_beside"
 COMMAND_LINE = "tests/e2e/test_command_line.py"
 
-NAMES = {"en": ("batches", "command line", "page"), "zh": ("批处理", "命令行", "网页")}
+NAMES = {"en": ("batches", "command line", "page"), "zh": ("批量任务", "命令行", "网页")}
 CELLS: dict[str, tuple[Cell, Cell, Cell]] = {
     "keys and scopes": (
         "tests/control_plane/test_batch_scopes.py::test_files_and_batches_need_a_scope_of_their_own",
         "tests/wanneng/test_keys.py::test_a_file_goes_before_the_variable",
         f"{PAGE}::test_a_key_is_asked_for_used_and_kept_in_the_tab_alone",
     ),
-    "nothing cached is shared between tenants": (
+    "cache isolated by tenant": (
         f"{WORKER}::test_each_line_is_asked_for_its_tenant_with_a_request_id_of_its_own",
         AS_CLASSIFY,
         AS_CLASSIFY,
     ),
-    "one request of the quota per HTTP request": (("one for each line", "每行一次"), SIXTEEN, SIXTEEN),
-    "quota of pairs": (QUOTA, QUOTA, PAGE_QUOTA),
-    "quota of tokens": (AS_CLASSIFY, AS_CLASSIFY, AS_CLASSIFY),
-    "after `Retry-After` it is answered": (QUOTA, QUOTA, PAGE_QUOTA),
-    "one deadline, `X-Request-Timeout`": (
-        ("60 s for a line", "每行 60 秒"),
+    "one HTTP request counts as one request of the quota": (("one per line", "每行一次"), SIXTEEN, SIXTEEN),
+    "pair quota": (QUOTA, QUOTA, PAGE_QUOTA),
+    "token quota": (AS_CLASSIFY, AS_CLASSIFY, AS_CLASSIFY),
+    "a retry after `Retry-After` succeeds": (QUOTA, QUOTA, PAGE_QUOTA),
+    "one deadline (`X-Request-Timeout`)": (
+        ("60 s per line", "每行 60 秒"),
         ("`--wait-s`", "`--wait-s`"),
-        ("an hour", "一小时"),
+        ("1 hour", "一小时"),
     ),
-    "work ends when the client leaves": (
+    "work is cancelled when the client disconnects": (
         f"{WORKER}::test_a_cancelled_batch_ends_with_what_was_answered",
         f"{TABLES}::test_an_interrupted_run_goes_on_and_asks_for_nothing_twice",
         AS_CLASSIFY,
     ),
-    "counted as usage, tokens told": (QUOTA, QUOTA, PAGE_QUOTA),
+    "usage recorded, tokens reported": (QUOTA, QUOTA, PAGE_QUOTA),
     "`Cache-Control: no-cache`": (
         ("lines have no headers", "行没有请求头"),
         ("`--fresh`", "`--fresh`"),
-        ("has no such choice", "没有此选项"),
+        ("not offered", "没有此选项"),
     ),
     "`X-Request-Id`": (
         f"{WORKER}::test_each_line_is_asked_for_its_tenant_with_a_request_id_of_its_own",
         AS_CLASSIFY,
         AS_CLASSIFY,
     ),
-    "errors as this API's clients read them": (
+    "errors in the format of the API": (
         "tests/gateway/api/test_errors_of_compatible_apis.py::test_an_error_before_the_body_has_the_shape_too",
         f"{COMMAND_LINE}::test_a_refusal_is_one_sentence",
         f"{PAGE}::test_an_error_says_in_words_what_is_missing",
     ),
-    "truncation told": (READ, READ, f"{PAGE}::test_tokens_are_counted_while_typing_and_a_cut_is_told"),
-    "`truncate: false`": (READ, READ, ("is told while typing", "输入时提示")),
+    "truncation reported": (READ, READ, f"{PAGE}::test_tokens_are_counted_while_typing_and_a_cut_is_told"),
+    "`truncate: false`": (READ, READ, ("shown while typing", "输入时提示")),
     "`nothing_to_read`": (READ, READ, PAGE_READ),
-    "unknown tokens told": (READ, READ, PAGE_READ),
-    "model and version told": (READ, READ, f"{PAGE}::test_bars_come_in_order_with_what_they_cost"),
-    "size of the body bounded": (
+    "unknown tokens reported": (READ, READ, PAGE_READ),
+    "model and version reported": (READ, READ, f"{PAGE}::test_bars_come_in_order_with_what_they_cost"),
+    "limit on the body size": (
         "tests/control_plane/test_batch_api.py::test_a_file_without_end_is_refused_before_it_fills_the_disk",
         f"{COMMAND_LINE}::test_one_refused_line_loses_no_other",
         f"{PAGE_FILES}::test_refused_texts_lose_no_other",
     ),
-    "number of texts bounded": (
+    "limit on the number of texts": (
         f"{WORKER}::test_a_file_without_lines_or_with_too_many_is_no_batch",
         SIXTEEN,
         SIXTEEN,
     ),
-    "compressed bodies, bounded too": (("uploads are refused", "拒绝压缩的上传"), PLAIN, PLAIN),
+    "compressed bodies, within the same limit": (
+        ("compressed uploads are refused", "拒绝压缩的上传"),
+        PLAIN,
+        PLAIN,
+    ),
     "byte order mark accepted": (
         "tests/control_plane/worker/test_lines.py::test_a_byte_order_mark_is_no_part_of_the_first_line",
         EXCEL,

@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 PAGES = {"en": DOCS / "api.md", "zh": DOCS / "zh/api.md"}
 BEGIN, END = "<!-- promises -->\n", "<!-- end of promises -->\n"
-ONE_TEXT = ("a request has one text", "一个请求只有一条文本")
+ONE_TEXT = ("one text per request", "一个请求只有一条文本")
 EXCEPTIONS: dict[tuple[str, str], tuple[str, str]] = {
-    ("number of texts bounded", "`/v2` JSON"): ONE_TEXT,
-    ("number of texts bounded", "`/v2` binary"): ONE_TEXT,
+    ("limit on the number of texts", "`/v2` JSON"): ONE_TEXT,
+    ("limit on the number of texts", "`/v2` binary"): ONE_TEXT,
 }
 """Where a promise has no meaning, and why, in English and Chinese."""
-TITLE = {"en": "promise", "zh": "承诺"}
+TITLE = {"en": "guarantee", "zh": "保证"}
 
 
 def is_checked(promise: Promise, entrance: Entrance) -> bool:
