@@ -25,6 +25,7 @@ from loadtest.batch import run_batch
 from loadtest.budget import BUDGETS, Budget, Sample, find_budget, judge, write_report
 from loadtest.endpoints import ENDPOINTS, check_response
 from loadtest.errors import LoadTestError
+from loadtest.settings import admin_key
 from loadtest.shapes import SHAPES, arrivals, find_shape
 from loadtest.tenants import Tenants
 from loadtest.workload import FOLDER, Request, load_workload
@@ -63,9 +64,10 @@ def _add_options(parser: ArgumentParser) -> None:
         "--triton-grpc", default="127.0.0.1:8001", help="host:port, for workloads past the gateway"
     )
     parser.add_argument("--verdict", default="", help="write the verdict to this file as JSON")
-    # A secret for Locust's parser, so that its web page does not show it.
     parser.add_argument(
-        "--admin-key", env_var="WANNENG_ADMIN_KEY", default="", is_secret=True, help="creates the tenants"
+        "--admin-key-file",
+        default="",
+        help="the key that creates the tenants; by default WANNENG_ADMIN_KEY has it",
     )
 
 
@@ -90,7 +92,7 @@ class Arrivals(FastHttpUser):
 
             self._triton = TritonClient(options.triton_grpc)
         else:
-            self._tenants = Tenants(self.host or "", options.admin_key or None, self._workload.tenants)
+            self._tenants = Tenants(self.host or "", admin_key(options.admin_key_file), self._workload.tenants)
 
     @task
     def run_all(self) -> None:
