@@ -71,16 +71,17 @@ class Output:
 
     def write(self, data: bytes) -> None:
         if self._held:
-            data, self._held = self._held + data, b""
-            self._transport.write(data)
+            self._held += data
+            self.flush()
         else:
             # What follows in the same step goes with it; a body that comes later does not hold the head back.
             self._held = data
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        if self._held:
-            data, self._held = self._held, b""
+        data, self._held = self._held, b""
+        # The connection may have been lost since; uvloop raises for what is written then.
+        if data and not self._transport.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from stores.errors import InvalidRequest
 from stores.paging import PageRequest
 from web.openapi import query
 
-LIMIT, MAX_LIMIT = 20, 100
+LIMIT, MAX_LIMIT, MAX_DIGITS = 20, 100, 9
 MAX_AFTER_CHARACTERS = 200
 PARAMETERS = (
     query("limit", f"How many at most; {LIMIT} by default.", type="integer", minimum=1, maximum=MAX_LIMIT),
@@ -44,7 +44,8 @@ _List = TypeVar("_List", bound=ListAnswer[Any])
 def page_request(request: Request) -> PageRequest:
     """`InvalidRequest` for a `limit` or an `after` that no page has."""
     limit = request.query_params.get("limit", str(LIMIT))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_LIMIT:
+    is_number = limit.isascii() and limit.isdigit() and len(limit) <= MAX_DIGITS
+    if not is_number or not 1 <= int(limit) <= MAX_LIMIT:
         raise InvalidRequest(f"must be 1 to {MAX_LIMIT}", field="limit")
     after = request.query_params.get("after")
     if after is not None and not (after.isprintable() and 1 <= len(after) <= MAX_AFTER_CHARACTERS):

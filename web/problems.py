@@ -13,6 +13,7 @@ from stores import errors
 from stores.errors import ServiceError
 from web.error_shapes import PROBLEM, ErrorShape
 from web.request_context import RequestContext
+from web.root_path import ROOT_PATH
 
 CONTENT_TYPE = "application/problem+json"
 ERROR_SHAPE = "error_shape"
@@ -78,7 +79,7 @@ def _document(status: int, title: str, code: str, detail: str, request: Request)
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.scope.get("root_path", "") + request.url.path,
+        "instance": request.scope.get(ROOT_PATH, "") + request.url.path,
         "code": code,
         "request_id": request.scope["context"].request_id,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -334,6 +334,21 @@ async def test_head_and_body_of_an_answer_are_one_write() -> None:
     output.write(b"last")
     output.close()
     assert (transport.written[2:], transport.closed) == ([b"last"], True)
+
+
+async def test_what_a_lost_connection_still_holds_is_dropped() -> None:
+    """uvloop's transports raise for what is written once they are closed, as this one does."""
+    transport = Transport()
+    output = Output(asyncio.get_running_loop(), cast("asyncio.Transport", transport))
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    output.write(b"head,")
+    transport.close()
+    await asyncio.sleep(0)
+    output.write(b"head,")
+    output.write(b"body")
+    output.close()
+    assert (failures, transport.written) == ([], [])
 
 
 async def test_a_head_does_not_wait_for_its_body() -> None:

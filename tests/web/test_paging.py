@@ -33,7 +33,10 @@ def test_without_parameters_it_is_the_first_page() -> None:
     assert asked() == PageRequest(LIMIT, None)
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "1.5", "ten", "", "+5", "٣", "9" * 5_000, "0x10"])
+@pytest.mark.parametrize(
+    "limit",
+    ["0", "101", "-1", "1.5", "ten", "", "+5", "٣", "9" * 5_000, "0x10", "0000000019", "000000001" + "0" * 5_000],
+)
 def test_a_limit_out_of_bounds_is_refused(limit: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         asked(limit=limit)

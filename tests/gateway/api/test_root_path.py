@@ -34,10 +34,24 @@ async def test_what_is_forwarded_has_the_control_planes_own_path() -> None:
     ):
         await client.get("/nlp/v1/label-sets/a%20b?limit=1")
         await client.get("/%6Elp/v1/label-sets/c")
+        # Else example.com would be the host that is asked, and would get the internal key.
+        await client.get("/nlp%2Fv1%2Flabel-sets%2F@example.com/d")
     assert [request.target for request in upstream.requests] == [
         "/v1/label-sets/a%20b?limit=1",
         "/v1/label-sets/c",
+        "/v1/label-sets/%40example.com/d",
     ]
+
+
+@pytest.mark.parametrize("path", ["/nlp/metrics", "/nlp/nlp/metrics", "/nlp/nlp/nlp/metrics"])
+async def test_no_prefix_leads_to_what_the_internal_port_alone_serves(path: str) -> None:
+    async with gateway(root_path="/nlp", internal_port=9_000) as client:
+        assert_problem(await client.get(path), 404, "http_error")
+
+
+async def test_the_prefix_is_removed_once() -> None:
+    async with gateway(root_path="/nlp") as client:
+        assert_problem(await client.get("/nlp/nlp/v2/models/zero_shot"), 404, "http_error")
 
 
 async def test_the_path_without_its_last_slash_leads_to_the_page() -> None:
