@@ -46,6 +46,7 @@ class _Installation:
 
     binary: Path
     backends: str
+    """A relative folder is below the state folder, where Triton runs."""
     libraries: tuple[Path, ...]
     """Folders that its Python stub needs on LD_LIBRARY_PATH."""
     has_gpu_metrics: bool
@@ -197,14 +198,14 @@ def _check_network(settings: ServeSettings, release: str) -> None:
         )
 
 
-def _engine_runtime(config_name: str, server: _Installation) -> str:
+def _engine_runtime(config_name: str, backends: Path, release: str) -> str:
     """What runs the engine, such as `onnxruntime-1.24.3`, which is part of the id of an INT8 engine."""
     config = next(MODELS.glob(f"structbert*/configs/{config_name}.pbtxt")).read_text(encoding="utf-8")
     backend = re.findall(r'^(?:backend|platform): "(\w+)"', config, re.MULTILINE)[0]
     if backend == "python":
         return f"onnxruntime-{importlib.metadata.version('onnxruntime')}"
-    libraries = sorted((server.backends / backend).glob(f"lib{backend}.so.*"))
-    version = libraries[-1].name.partition(".so.")[2] if libraries else server.release
+    libraries = sorted((backends / backend).glob(f"lib{backend}.so.*"))
+    version = libraries[-1].name.partition(".so.")[2] if libraries else release
     return f"{backend}-{version or 'unknown'}"
 
 
@@ -214,7 +215,8 @@ def _environment(settings: ServeSettings, server: _Installation) -> dict[str, st
     environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
     environment[f"{PREFIX}ENGINE"] = f"./{ENGINE_LINK}"
     environment[f"{PREFIX}ENGINE_THREADS"] = str(settings.engine_threads)
-    environment[f"{PREFIX}ENGINE_RUNTIME"] = _engine_runtime(settings.model_config_name, server)
+    backends = settings.state_dir / server.backends
+    environment[f"{PREFIX}ENGINE_RUNTIME"] = _engine_runtime(settings.model_config_name, backends, server.release)
     library_path = environment.get("LD_LIBRARY_PATH", "")
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [library_path])])
     # The stub finds its packages through the first `python3` of PATH.

@@ -88,3 +88,17 @@ def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
         "WANNENG_ENGINE_THREADS": "3",
         "WANNENG_ENGINE_RUNTIME": f"onnxruntime-{onnxruntime.__version__}",
     }
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
+def test_what_runs_an_engine_is_known_by_the_library_of_its_backend_or_else_by_the_release(
+    backend: str, tmp_path: Path
+) -> None:
+    config = {"onnxruntime": "onnx-cpu", "tensorrt": "tensorrt-a100"}[backend]
+    settings = ServeSettings(engine=ENGINE, state_dir=tmp_path, model_config_name=config)
+    by_release = prepare_triton(settings).environment["WANNENG_ENGINE_RUNTIME"]
+    assert by_release.startswith(f"{backend}-")
+    folder = tmp_path / "backends" / backend
+    folder.mkdir()
+    (folder / f"lib{backend}.so.1.2.3").touch()
+    assert prepare_triton(settings).environment["WANNENG_ENGINE_RUNTIME"] == f"{backend}-1.2.3"
