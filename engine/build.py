@@ -21,12 +21,12 @@ from engine.network import arrays_of, network_of
 from engine.publish import publishing
 from engine.recipe import Recipe
 from engine.reference import make_reference
-from engine.samples import TextSample, builtin_samples, reference_cases
+from engine.samples import TextSample, calibration_cases, reference_cases
 from engine.snapshot import STRUCTBERT, Snapshot, read_snapshot, write_snapshot
 from engine.staging import staged
 from engine.tokenizer import added_tokens_of, count_tokens_of, load_pretrained, served_tokenizer
 from engine.verification import compare
-from engine.verification.reference import CALIBRATION_FILE, Case, TokenRow, save_rows
+from engine.verification.reference import CALIBRATION_FILE, TokenRow, save_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.served_engine import encode_cases
 
@@ -86,8 +86,7 @@ def build_engine(
         describe(reference.weights_sha256)
         calibration: list[TokenRow] = []
         if recipe.is_source or recipe.precision == "int8":
-            texts = samples or builtin_samples("calibration")
-            calibration = encode_cases(work, [Case(sample.text, sample.labels) for sample in texts])
+            calibration = encode_cases(work, calibration_cases(samples))
         details = _write_model(work / MODEL_FILE, snapshot, network, contract, recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)

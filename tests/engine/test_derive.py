@@ -19,7 +19,8 @@ from engine.recipe import Recipe, choose_recipe
 from engine.samples import TextSample
 from engine.snapshot import write_snapshot
 from engine.verification.compare import Tolerance
-from engine.verification.reference import load_rows
+from engine.verification.reference import Case, load_rows
+from engine.verification.served_engine import encode_cases
 from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,9 @@ def test_a_derived_engine_equals_the_engine_built_from_the_snapshot(
 
 def test_an_fp32_engine_carries_the_calibration_samples_of_its_build(sources: Path, tmp_path: Path) -> None:
     build_engine(sources / "snapshot", tmp_path / "fp32", choose_recipe(), name="tiny", samples=SAMPLES)
-    assert len(load_rows(tmp_path / "fp32/calibration.npz")) == 3
+    rows = {tuple(row.ids.tolist()) for row in load_rows(tmp_path / "fp32/calibration.npz")}
+    own = encode_cases(tmp_path / "fp32", [Case(sample.text, sample.labels) for sample in SAMPLES])
+    assert {tuple(row.ids.tolist()) for row in own} <= rows
     int8 = choose_recipe(precision="int8")
     derive_engine(tmp_path / "fp32", tmp_path / "derived", int8)
     derive_engine(sources / "fp32", tmp_path / "builtin", int8)
