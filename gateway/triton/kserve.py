@@ -116,6 +116,8 @@ def unpack_strings(blob: bytes, max_values: int) -> list[str]:
             raise ValueError("more values than the shape says")
         (length,) = struct.unpack_from("<I", blob, start)
         start += 4
+        if start + length > len(blob):
+            raise ValueError("a string is shorter than it says")
         values.append(blob[start : start + length].decode())
         start += length
     return values

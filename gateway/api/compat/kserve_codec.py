@@ -18,6 +18,8 @@ MAX_DIMENSIONS, MAX_VALUES, MAX_INPUTS = 8, 10_000, 16
 """Of a tensor in a request: bounds before work, far above what a model here takes."""
 MAX_CONTAINERS = 20_000
 """Lists and objects of a request's JSON; brackets in texts count as well. Building a million takes a second."""
+MAX_REASON_CHARACTERS = 200
+NUMBERS = {"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}
 _Shape = Annotated[
     list[Annotated[int, msgspec.Meta(ge=0, le=MAX_VALUES)]], msgspec.Meta(max_length=MAX_DIMENSIONS)
 ]
@@ -95,8 +97,8 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
                 start += size
             if len(inputs[tensor.name]) != count:
                 raise ProtocolError(f"input {tensor.name[:100]!r} has another size than its shape says")
-    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError, struct.error) as error:
-        raise ProtocolError(f"the request cannot be read: {type(error).__name__}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
+        raise ProtocolError(f"the request cannot be read: {str(error)[:MAX_REASON_CHARACTERS]}") from None
     binary = request.parameters.binary_data_output
     outputs = {}
     for output in request.outputs:
@@ -160,7 +162,9 @@ def _flat(data: Any, max_values: int) -> list[Any]:
 def _from_binary(datatype: str, blob: bytes, max_values: int) -> list[Any]:
     if datatype == "BYTES":
         return unpack_strings(blob, max_values)
-    kind = np.dtype({"INT32": "<i4", "FP32": "<f4", "BOOL": "?"}[datatype])
+    if datatype not in NUMBERS:
+        raise ValueError(f"the datatypes in binary are BYTES, {', '.join(NUMBERS)}")
+    kind = np.dtype(NUMBERS[datatype])
     if len(blob) > max_values * kind.itemsize:
         raise ValueError("more values than the shape says")
     values: list[Any] = np.frombuffer(blob, dtype=kind).tolist()

@@ -56,6 +56,9 @@ def test_tensors_that_contradict_themselves_are_refused(output: tuple[str, str, 
         decode_response(*response([output]))
 
 
-def test_more_binary_strings_than_the_shape_says_are_notunpacked() -> None:
-    with pytest.raises(ValueError, match="more values"):
-        unpack_strings(b"\0\0\0\0" * 3, 2)
+@pytest.mark.parametrize(
+    ("blob", "reason"), [(b"\0\0\0\0" * 3, "more values"), (b"\x01\0\0\0a\x09\0\0\0b", "shorter than")]
+)
+def test_binary_strings_that_contradict_their_lengths_are_not_unpacked(blob: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        unpack_strings(blob, 2)

@@ -83,3 +83,18 @@ async def test_what_is_no_inference_is_refused(body: bytes, header: str | None) 
     headers = {} if header is None else {"Inference-Header-Content-Length": header}
     async with gateway() as client:
         assert_problem(await client.post(PATH, content=body, headers=headers), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"inputs": [{"name": "text"}]}, "required field `datatype`"),
+        ({"inputs": _with(shape=["one"])}, "Expected `int`, got `str`"),
+        ({"inputs": _with(datatype="FP64", parameters={"binary_data_size": 0})}, "BYTES, INT32, FP32, BOOL"),
+    ],
+)
+async def test_a_refusal_says_what_is_wrong_with_the_tensors(body: dict[str, Any], reason: str) -> None:
+    async with gateway() as client:
+        answer = await client.post(PATH, json=body)
+    assert_problem(answer, 422, "invalid_request")
+    assert reason in answer.json()["error"]
