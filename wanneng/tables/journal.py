@@ -13,6 +13,8 @@ from wanneng.errors import CommandError
 from wanneng.tables.answers import Answer
 
 SUFFIX = ".partial"
+BEGINNING = b'{"run": '
+"""Of every journal."""
 
 
 class Journal:
@@ -70,16 +72,21 @@ class Journal:
         content = self._file.read()
         # A process that was killed may have left half a line.
         whole = content[: content.rfind(b"\n") + 1]
+        try:
+            self._take(content, whole)
+        except (ValueError, KeyError, TypeError):
+            raise CommandError(f"{self.path} is not what an interrupted command leaves; move it away") from None
+        # Not before it is known to be ours.
         self._file.truncate(len(whole))
         if not whole:
             self._write({"run": self._run})
-            return
-        try:
-            header, *lines = [json.loads(line) for line in whole.splitlines()]
-            is_this = header["run"] == self._run
-        except (ValueError, KeyError, TypeError):
-            raise CommandError(f"{self.path} is not what an interrupted command leaves; move it away") from None
-        if not is_this:
+
+    def _take(self, content: bytes, whole: bytes) -> None:
+        """Raises what comes of a file that is no journal."""
+        if not content.startswith(BEGINNING[: len(content)]):
+            raise ValueError("another beginning")
+        header, *lines = [json.loads(line) for line in whole.splitlines()] or [{"run": self._run}]
+        if header["run"] != self._run:
             raise CommandError(
                 f"{self.path} is of an interrupted command with another input or other options; give the same "
                 "ones to go on, remove it to begin anew, or choose another --output"

@@ -151,6 +151,23 @@ def test_a_journal_of_another_run_or_another_process_is_refused(tmp_path: Path) 
         Journal(target, {"body": 1}).__enter__()
     with pytest.raises(CommandError, match="another input or other options"):
         Journal(target, {"body": 2}).__enter__()
-    (tmp_path / "out.csv.partial").write_bytes(b"theirs\n")
+
+
+@pytest.mark.parametrize(
+    "theirs", [b"theirs\n", b"theirs", b"theirs\nwithout an end", b'{"run": {"body": 1}}\n[1]\n', b'{"a": 1}\n{']
+)
+def test_a_file_that_is_no_journal_stays_as_it_is(theirs: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv.partial"
+    path.write_bytes(theirs)
     with pytest.raises(CommandError, match="not what an interrupted command leaves"):
-        Journal(target, {"body": 2}).__enter__()
+        Journal(tmp_path / "out.csv", {"body": 1}).__enter__()
+    assert path.read_bytes() == theirs
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b'{"run": {"bo'])
+def test_a_journal_that_ends_within_its_first_line_begins_anew(left: bytes, tmp_path: Path) -> None:
+    (tmp_path / "out.csv.partial").write_bytes(left)
+    with Journal(tmp_path / "out.csv", {"body": 1}) as journal:
+        journal.add(1, {})
+    with Journal(tmp_path / "out.csv", {"body": 1}) as journal:
+        assert journal.answers == {1: {}}
