@@ -24,7 +24,8 @@ _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u206
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _SECRETS = (
     # Of a URL with a password, of an Authorization header, of a key of ours, and of a setting in words.
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]+@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
+    # Schemes are short: without a bound, a message of `a.a.a.` would be read once from each of its letters.
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{,30}://[^\s:/@]*):[^\s/]+@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
     (re.compile(r"\b(bearer|basic) +[^\s'\",]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\b(wn_[A-Za-z0-9]+)_[A-Za-z0-9]+"), rf"\1_{HIDDEN}"),
     (re.compile(r"\b(password|passwd|secret)=[^\s&'\",]+", re.IGNORECASE), rf"\1={HIDDEN}"),
