@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from stores.database_causes import cause_of
 from stores.errors import InvalidRequest, StoreUnavailable
-from stores.postgresql import connect_arguments, place_of
+from stores.postgresql import UnusableAddress, connect_arguments, place_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ TIMEOUT_S = 5.0
 REPORT_INTERVAL_S = 60.0
 FAILURES = (
     *(StatementError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError),
-    *(OSError, TimeoutError, OverflowError, UnicodeError),
+    *(OSError, TimeoutError, OverflowError, UnicodeError, UnusableAddress),
 )
 """What a call may raise; SQLAlchemy wraps no error of a connection that is not made yet."""
 DATA_EXCEPTION = "22"

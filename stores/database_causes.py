@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from stores.errors import StoreUnavailable, StoreUnusable
+from stores.postgresql import UnusableAddress
 
 URL = "WANNENG_DATABASE_URL"
 PRIMARY_CODE = 0xFF
@@ -36,6 +37,7 @@ class Cause(NamedTuple):
 
 
 SILENT = Cause(StoreUnavailable, "the database does not answer", f"is it running, and is {URL} right?")
+ADDRESS = Cause(StoreUnusable, "the address of the database cannot be used", f"correct {URL}")
 UNKNOWN_HOST = Cause(
     StoreUnavailable, "the host name of the database cannot be resolved", f"check {URL} and the resolver"
 )
@@ -115,6 +117,7 @@ SQLITE_CODES: Mapping[int, Cause] = {
 }
 
 CONNECTION_ERRORS: Sequence[tuple[type[BaseException], Cause]] = (
+    (UnusableAddress, ADDRESS),
     (ssl.SSLCertVerificationError, UNTRUSTED),
     (ssl.SSLError, NO_TLS),
     (asyncpg.TargetServerAttributeNotMatched, READ_ONLY),

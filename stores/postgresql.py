@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+import asyncpg
+
 URL = re.compile(
     r"(?:postgresql|postgres)(?:\+\w+)?://(?:(?P<user>[^:/?]*)(?::(?P<password>.*))?@)?(?P<place>[^@?]*)"
     r"(?:\?(?P<query>.*))?",
@@ -39,6 +41,10 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 UNNAMED = ""
 
 
+class UnusableAddress(Exception):
+    """There is nothing to connect to; the message never has the password."""
+
+
 def connect_arguments(url: str, timeout_s: float) -> dict[str, Any]:
     """For `create_async_engine`; `ValueError` names a parameter that is not known, and never the password.
 
@@ -52,7 +58,22 @@ def connect_arguments(url: str, timeout_s: float) -> dict[str, Any]:
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": lambda: UNNAMED,
+        "async_creator_fn": _connect,
     }
+
+
+async def _connect(**arguments: Any) -> asyncpg.Connection:
+    """`UnusableAddress` for what asyncpg refuses of a host, a port or a parameter."""
+    try:
+        return await asyncpg.connect(**arguments)
+    except OSError:
+        # One of them, of a certificate, is a ValueError too.
+        raise
+    except asyncpg.InterfaceError as error:
+        raise UnusableAddress(str(error)) from None
+    except (ValueError, OverflowError) as error:
+        # Not its words: Python's may repeat all that is before the host.
+        raise UnusableAddress(f"no host or no port, {type(error).__name__}") from None
 
 
 def place_of(url: str) -> str:

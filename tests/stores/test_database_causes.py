@@ -54,6 +54,27 @@ async def test_nobody_listens() -> None:
     check(error, StoreUnavailable, "the database does not answer", "127.0.0.1:1/db", "Connect call failed")
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "db..local/x",
+        f"{'a' * 70}.local/x",
+        "127.0.0.1:99999/x",
+        "db:port/x",
+        "[::1/x",
+        "/x?host=a,b&port=1,zz",
+        "db/x?target_session_attrs=best",
+        "db/x?sslmode=require&ssl_min_protocol_version=9",
+    ],
+)
+async def test_an_address_that_nothing_can_have(place: str) -> None:
+    url = f"postgresql://user:secret@{place}"
+    error = await failure(url)
+    check(error, StoreUnusable, "the address of the database cannot be used", "correct WANNENG_DATABASE_URL")
+    with pytest.raises(DatabaseError, match="the address of the database cannot be used at"):
+        await migrate(url)
+
+
 async def test_a_name_that_nobody_knows() -> None:
     error = await failure("postgresql://user:secret@database.invalid/db")
     check(error, StoreUnavailable, "the host name of the database cannot be resolved", "database.invalid/db")
