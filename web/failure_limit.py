@@ -53,4 +53,8 @@ def subscriber_of(address: str) -> str:
     """What one subscriber has: an address of IPv4, or a network of IPv6."""
     if ":" not in address:
         return address
-    return str(ipaddress.IPv6Network((address.partition("%")[0], IPV6_NETWORK_BITS), strict=False))
+    ipv6 = ipaddress.IPv6Address(address.partition("%")[0])
+    if ipv6.ipv4_mapped is not None:
+        # Callers over IPv4 of a server that listens on `::`.
+        return str(ipv6.ipv4_mapped)
+    return str(ipaddress.IPv6Network((ipv6, IPV6_NETWORK_BITS), strict=False))

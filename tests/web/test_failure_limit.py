@@ -61,6 +61,12 @@ def test_the_addresses_of_one_ipv6_network_are_one_subscribers(addresses: tuple[
     assert failures(limit, "2001:db8:0:1::1", 9) == 5
 
 
+def test_addresses_of_ipv4_at_a_server_of_both_are_different_subscribers() -> None:
+    limit = FailureLimit(1, Seconds())
+    assert [failures(limit, address, 9) for address in ("::ffff:192.0.2.1", "::ffff:192.0.2.2")] == [5, 5]
+    assert failures(limit, "192.0.2.1", 9) == 0
+
+
 def test_0_is_no_limit() -> None:
     assert failures(FailureLimit(0, Seconds()), "10.0.0.1", 1_000) == 1_000
 
