@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.redis.causes import cause_of
+from gateway.settings import SettingsError
 
 BREAK_S = 1.0
 """How long Redis is not asked after a failure; then one call finds out whether it is back."""
@@ -22,15 +23,22 @@ log = logging.getLogger(__name__)
 
 
 class RedisConnection:
-    """Redis at `url`; no call waits longer than `timeout_s`."""
+    """Redis at `url`, or `SettingsError`; no call waits longer than `timeout_s`."""
 
     def __init__(self, url: str, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            max_connections=MAX_CONNECTIONS,
-        )
+        try:
+            self._redis: Redis = Redis.from_url(
+                url,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                max_connections=MAX_CONNECTIONS,
+            )
+        except ValueError:
+            # Its words may repeat part of a password that is not percent-encoded.
+            raise SettingsError(
+                "WANNENG_REDIS_URL is not redis://USER:PASSWORD@HOST:PORT/0, or rediss:// for TLS; characters of "
+                "user and password that are no letters or digits must be percent-encoded"
+            ) from None
         self._timeout_s = timeout_s
         self._now = now
         self._asked_again_at = float("-inf")

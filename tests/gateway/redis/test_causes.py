@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.redis.connection import RedisConnection
+from gateway.settings import SettingsError
 from tests.e2e.server import free_ports
 from tests.redis_server import RedisServer
 
@@ -118,3 +119,12 @@ async def test_each_new_cause_is_said_and_so_is_its_end(
         "Redis does not answer",
         "Redis answers again",
     ]
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:secret/more@host/0", "redis://user:secret@host:99999/0", "redis://[::1", "http://secret"]
+)
+def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="WANNENG_REDIS_URL is not redis://") as refusal:
+        RedisConnection(url, 1.0)
+    assert "secret" not in str(refusal.value)
