@@ -37,8 +37,9 @@ def blocks(name: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A folder that looks like a checkout to the commands, which leave files in it."""
+def checkout(tmp_path: Path, server: Server) -> Path:
+    """A folder that looks like the server's checkout to the commands, which leave files in it."""
+    (tmp_path / ".state").symlink_to(server.state_dir)
     for name in ("embedded", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
