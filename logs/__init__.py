@@ -1,1 +1,1 @@
-"""The format of every line that a process logs, and Python's logging set up for it; standard library only."""
+"""The log format of all processes, and the setup of Python's logging; standard library only."""

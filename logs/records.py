@@ -1,7 +1,7 @@
 """One record of a log: as a line of JSON for programs, or as text for people.
 
-Whatever a message holds, a record in JSON is one line, and one in text has nothing more in the first column of a
-line: nobody who is logged can forge a record.
+Whatever a message contains, a JSON record is one line, and only the first line of a text record begins in the
+first column: logged input cannot forge a record.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from typing import Any
 
 Record = Mapping[str, Any]
-"""`time`, `level`, `logger`, `message`, then what there is to say beside it; `exception` has a traceback."""
+"""`time`, `level`, `logger`, `message`, then any other fields; `exception` holds a traceback."""
 DEBUG, INFO, WARNING, ERROR, CRITICAL = "debug", "info", "warning", "error", "critical"
 MAX_CHARACTERS = 32_000
-"""Of a message or a traceback; of a longer one the middle is left out."""
+"""The longest message or traceback; the middle of a longer one is left out."""
 HIDDEN = "***"
 
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""What JSON need not escape, but ends a line or turns text around on a screen, or cannot be encoded."""
+"""What JSON need not escape, but ends a line, changes the text direction or cannot be encoded."""
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _SECRETS = (
-    # Of a URL with a password, of an Authorization header, of a key of ours, and of a setting in words.
+    # In a URL, an Authorization header, a key of ours, and a `name=value` setting.
     # Schemes are short: without a bound, a message of `a.a.a.` would be read once from each of its letters.
     (re.compile(r"(\b[a-z][a-z0-9+.-]{,30}://[^\s:/@]*):[^\s/]+@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
     (re.compile(r"\b(bearer|basic) +[^\s'\",]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
@@ -33,13 +33,13 @@ _SECRETS = (
 
 
 def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC, in milliseconds; `seconds` as `time.time` gives them."""
+    """RFC 3339 in UTC with milliseconds; `seconds` as from `time.time`."""
     milliseconds = int(seconds * 1_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1_000)) + f".{milliseconds % 1_000:03d}Z"
 
 
 def record(seconds: float, level: str, logger: str, message: str, **more: Any) -> dict[str, Any]:
-    """A record without secrets, within `MAX_CHARACTERS` a text."""
+    """A record with secrets masked and each text limited to `MAX_CHARACTERS`."""
     return {
         "time": timestamp(seconds),
         "level": level,
@@ -50,7 +50,7 @@ def record(seconds: float, level: str, logger: str, message: str, **more: Any) -
 
 
 def safe(text: str) -> str:
-    """Without passwords and keys, and cut where it is too long."""
+    """`text` with passwords and keys masked, and shortened if it is too long."""
     if len(text) > MAX_CHARACTERS:
         half = MAX_CHARACTERS // 2
         text = f"{text[:half]}\n… {len(text) - MAX_CHARACTERS} characters …\n{text[-half:]}"

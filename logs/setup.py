@@ -17,26 +17,26 @@ LogFormat = Literal["auto", "json", "text"]
 """`auto`: text where the output is a terminal, JSON everywhere else."""
 STDOUT, STDERR = 1, 2
 QUIET = ("httpx", "httpcore", "alembic")
-"""Libraries whose lines below a warning say nothing that ours do not."""
+"""Libraries whose records below `warning` only repeat ours."""
 FIELDS = "fields"
 """`log.info(…, extra={FIELDS: {…}})` adds fields to a record."""
 
 
 def is_text(log_format: str, fd: int = STDOUT) -> bool:
-    """Whether the lines on `fd` are for people."""
+    """Whether records on `fd` are written as text."""
     return log_format == "text" or (log_format == "auto" and os.isatty(fd))
 
 
 def configure(log_format: str = "auto", fd: int = STDOUT) -> None:
-    """Log on `fd` from now on, whatever the locale."""
+    """Log to `fd` from now on, in any locale."""
     install(DescriptorHandler(fd, text=is_text(log_format, fd)))
 
 
 def install(handler: logging.Handler) -> None:
-    """`handler` alone logs everything from now on, also warnings and what would end the process or a thread."""
-    # What no line shows need not be looked up for each (Python's logging HOWTO, "Optimization").
+    """Send all logging to `handler`, including warnings and the unhandled exceptions of all threads."""
+    # Fields that no record shows are not collected (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # A full disk or a closed pipe ends no request.
+    # A full disk or a closed pipe must not fail a request.
     logging.raiseExceptions = False
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in QUIET:
@@ -46,12 +46,12 @@ def install(handler: logging.Handler) -> None:
     threading.excepthook = lambda raised: _log_unexpected(
         raised.exc_type, raised.exc_value or raised.exc_type(), raised.exc_traceback
     )
-    # The interpreter itself writes this one, in several lines.
+    # The interpreter itself writes the stack of a crash, in several lines.
     faulthandler.enable()
 
 
 class DescriptorHandler(logging.Handler):
-    """Writes each record at once and whole, past the buffer and the encoding of `sys.stdout`."""
+    """Writes each record immediately and completely, bypassing the buffer and the encoding of `sys.stdout`."""
 
     def __init__(self, fd: int, *, text: bool = False) -> None:
         super().__init__()
@@ -66,18 +66,18 @@ class DescriptorHandler(logging.Handler):
 
 
 def write(fd: int, content: bytes) -> None:
-    """All of it; `OSError` where there is no room or no reader."""
+    """Write all of `content`; `OSError` if there is no room or no reader."""
     written = 0
     while written < len(content):
         written += os.write(fd, content[written:])
 
 
 def entry_of(logged: logging.LogRecord) -> Record:
-    """A record of Python's logging as one of ours."""
+    """Convert a record of Python's logging to one of ours."""
     try:
         message = logged.getMessage()
     except (TypeError, ValueError, KeyError):
-        # Arguments that do not fit their format must not cost the message.
+        # Arguments that do not match the format must not lose the message.
         message = f"{logged.msg} {logged.args!r}"
     more = dict(getattr(logged, FIELDS, {}))
     if logged.exc_info is not None and logged.exc_info[0] is not None:

@@ -102,8 +102,8 @@ class Database:
         newest = scripts.get_current_head()
         if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
             raise DatabaseError(
-                f"the database is at revision {revision}, which this release does not know, as it needs {newest}: "
-                "a newer release has migrated it; run that one, or restore a backup"
+                f"the database is at revision {revision}, which this release does not know (it needs {newest}): "
+                "a newer release has migrated it; run that release, or restore a backup"
             )
         if revision != newest:
             raise DatabaseError(
@@ -197,7 +197,7 @@ def _open(url: str) -> AsyncEngine:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"{file} cannot be made: {error.strerror}") from None
+            raise DatabaseError(f"{file} cannot be created: {error.strerror}") from None
         _make_private(file)
     engine = create_async_engine(parsed, connect_args={"timeout": TIMEOUT_S}, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

@@ -1,7 +1,7 @@
-"""What an error of a database means: its cause in a sentence for callers, and in full for the operator.
+"""Finds the cause of a database error: one sentence for callers, the details for the operator.
 
-By types and codes alone, never by words: PostgreSQL's SQLSTATE (appendix A of its manual), SQLite's result codes
-(https://www.sqlite.org/rescode.html), and what the operating system says of a connection.
+By types and codes alone, never by the wording of a message: PostgreSQL's SQLSTATE (appendix A of its manual),
+SQLite's result codes (https://www.sqlite.org/rescode.html), and the operating system's errors of a connection.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from stores.postgresql import UnusableAddress
 
 URL = "WANNENG_DATABASE_URL"
 PRIMARY_CODE = 0xFF
-"""The bits of an extended result code of SQLite that tell the kind."""
+"""The bits of an extended SQLite result code that hold the primary code."""
 
 
 class Cause(NamedTuple):
-    """Of a call that failed through no fault of its values."""
+    """The cause of a call that failed for reasons other than its values."""
 
     kind: type[StoreUnavailable]
     sentence: str
-    """Names no host, no user and no file: callers read it."""
+    """Names no host, user or file, because callers see it."""
     way_out: str
 
     def error(self, place: str, original: BaseException) -> StoreUnavailable:
-        """`place`: of the database, for the operator, who also reads what `original` says."""
+        """`place` is the database's address; it and the message of `original` are for the operator only."""
         return self.kind(self.sentence, f"{self.sentence} at {place} ({_words(original)}); {self.way_out}")
 
 
@@ -41,16 +41,16 @@ ADDRESS = Cause(StoreUnusable, "the address of the database cannot be used", f"c
 UNKNOWN_HOST = Cause(
     StoreUnavailable, "the host name of the database cannot be resolved", f"check {URL} and the resolver"
 )
-LOST = Cause(StoreUnavailable, "the connection to the database was lost", "it is made again with the next request")
+LOST = Cause(StoreUnavailable, "the connection to the database was lost", "the next request opens a new one")
 UNTRUSTED = Cause(
     StoreUnusable,
     "the TLS certificate of the database is not trusted",
-    f"give its authority with `sslrootcert` in {URL}, and the name that the certificate is for",
+    f"set its authority with `sslrootcert` in {URL}, and use a host name that the certificate is valid for",
 )
 NO_TLS = Cause(
     StoreUnusable,
     "TLS with the database failed",
-    f"is that a PostgreSQL with TLS? `sslmode` in {URL} says whether it is needed",
+    f"does the server support TLS? `sslmode` in {URL} says whether it is required",
 )
 IN_USE = Cause(
     StoreUnavailable, "all connections to the database are in use", "wait, or find out why its queries are slow"
@@ -63,14 +63,16 @@ SCHEMA = Cause(
 )
 READ_ONLY = Cause(StoreUnusable, "the database is read-only", f"{URL} must lead to a server that takes changes")
 FULL = Cause(StoreUnusable, "the disk of the database is full", "make room for it")
-DENIED = Cause(StoreUnusable, "the database user lacks a permission", "grant its user the tables and the schema")
-FAILED = Cause(StoreUnavailable, "the database reports an error of its own", "its log says more")
+DENIED = Cause(
+    StoreUnusable, "the database user lacks a permission", "grant it access to the tables and the schema"
+)
+FAILED = Cause(StoreUnavailable, "the database reported an internal error", "its log says more")
 
 SQLSTATES: Mapping[str, Cause] = {
     "28P01": Cause(StoreUnusable, "the database refuses the password", f"check user and password in {URL}"),
     "28": Cause(StoreUnusable, "the database refuses the login", f"check {URL}, and pg_hba.conf of the server"),
     "3D": Cause(StoreUnusable, "the database does not exist", f"create it, or correct its name in {URL}"),
-    # A pooler in transaction mode that keeps none.
+    # From a pooler in transaction mode that does not keep prepared statements.
     "42P05": (
         prepared := Cause(
             StoreUnusable,
@@ -88,21 +90,21 @@ SQLSTATES: Mapping[str, Cause] = {
     "53300": Cause(
         StoreUnavailable,
         "the database accepts no more connections",
-        "raise its max_connections, or put a pooler before it",
+        "raise its max_connections, or put a pooler in front of it",
     ),
     "53": Cause(StoreUnavailable, "the database lacks memory or another resource", "its log says more"),
     "57P03": Cause(StoreUnavailable, "the database is starting or shutting down", "wait until it has done so"),
     "57P": Cause(StoreUnavailable, "the database was shut down", "start it again"),
-    "57014": Cause(StoreUnavailable, "a query took too long", "find out what keeps the database busy"),
+    "57014": Cause(StoreUnavailable, "a query took too long", "find out why the database is slow"),
     "55P03": BUSY,
     "40": BUSY,
-    # What PgBouncer says of whatever it refuses: its words are in the log.
+    # PgBouncer's code for anything that it refuses; its message is in the log.
     "08P01": Cause(StoreUnavailable, "the database refuses the connection", f"check {URL}, and the pooler's log"),
     "08": LOST,
     "58": FAILED,
     "XX": FAILED,
 }
-"""By SQLSTATE, or by its beginning; the longest that fits counts."""
+"""By SQLSTATE or a prefix of it; the longest match counts."""
 SQLITE_CODES: Mapping[int, Cause] = {
     1: SCHEMA,  # SQLITE_ERROR: with statements of ours, a table or column that is not there
     3: DENIED,
@@ -127,11 +129,11 @@ CONNECTION_ERRORS: Sequence[tuple[type[BaseException], Cause]] = (
     (ConnectionAbortedError, LOST),
     (OSError, SILENT),
 )
-"""By the first type that fits."""
+"""The first matching type counts."""
 
 
 def cause_of(error: BaseException) -> Cause | None:
-    """None where this release is at fault."""
+    """None if the error is a bug of this release."""
     if isinstance(error, PoolTimeoutError):
         return IN_USE
     for each in _chain(error):
@@ -149,13 +151,13 @@ def _of(error: BaseException) -> Cause | None:
     if isinstance(code, int):
         return SQLITE_CODES.get(code & PRIMARY_CODE)
     if type(error) is ConnectionError:
-        # asyncpg's, when the server does not take up TLS.
+        # asyncpg raises it if the server does not accept TLS.
         return NO_TLS
     return next((cause for kind, cause in CONNECTION_ERRORS if isinstance(error, kind)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, what the driver said, and what that came from: the innermost first, which knows most."""
+    """The error, the driver's error and its causes; the innermost, which is the most precise, first."""
     found: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in found:
@@ -165,7 +167,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _words(error: BaseException) -> str:
-    """The driver's, with its code; a SQLAlchemy error has them inside."""
+    """The driver's message with its code; a SQLAlchemy error wraps them."""
     inner = getattr(error, "orig", None) or error
     inner = inner.__cause__ if isinstance(inner.__cause__, asyncpg.PostgresError) else inner
     said = str(inner).splitlines()[0] if str(inner) else type(inner).__name__

@@ -1,4 +1,4 @@
-"""What WANNENG_DATABASE_URL says about a PostgreSQL, as asyncpg takes it; a pooler may be before the server.
+"""Turns WANNENG_DATABASE_URL into asyncpg's arguments for PostgreSQL, with or without a pooler in front of it.
 
 https://www.postgresql.org/docs/current/libpq-connect.html describes the URL and its parameters.
 """
@@ -27,7 +27,7 @@ TAKEN = frozenset(
         *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "application_name", "options"),
     }
 )
-"""libpq's parameters that asyncpg takes too, the last two as settings of the session."""
+"""libpq's parameters that asyncpg supports too, the last two as settings of the session."""
 WITHOUT_EFFECT = frozenset(
     {
         *("connect_timeout", "client_encoding", "keepalives", "keepalives_idle", "keepalives_interval"),
@@ -35,7 +35,7 @@ WITHOUT_EFFECT = frozenset(
         *("prepared_statement_cache_size", "statement_cache_size", "fallback_application_name"),
     }
 )
-"""Decided here, or nothing that asyncpg has; a connection does without them."""
+"""Accepted but ignored: set here, or unknown to asyncpg."""
 FILES = frozenset({"sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile"})
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 UNNAMED = ""
@@ -46,10 +46,11 @@ class UnusableAddress(Exception):
 
 
 def connect_arguments(url: str, timeout_s: float) -> dict[str, Any]:
-    """For `create_async_engine`; `ValueError` names a parameter that is not known, and never the password.
+    """For `create_async_engine`; `ValueError` names an unknown parameter, and never the password.
 
-    Statements are not named, and none is kept: a pooler in transaction mode may give the next transaction another
-    server connection, which does not have them (PgBouncer before 1.21, or with `max_prepared_statements=0`).
+    Prepared statements are unnamed and not kept: a pooler in transaction mode may run the next transaction on
+    another server connection, which does not have them (PgBouncer before
+    1.21, or with `max_prepared_statements=0`).
     """
     return {
         "dsn": _dsn(url),
@@ -94,7 +95,7 @@ def _dsn(url: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    """Percent-encoded, whether or not it was already."""
+    """Percent-encoded, whether or not `text` was already."""
     return quote(unquote(text), safe="")
 
 
@@ -109,11 +110,11 @@ def _parameters(query: str) -> Mapping[str, str]:
     unknown = parameters.keys() - TAKEN - WITHOUT_EFFECT
     if unknown:
         raise ValueError(
-            f"has the parameter {min(unknown)!r}, which PostgreSQL's clients do not have; settings of the session "
-            "go into `options=-c name=value`"
+            f"has the parameter {min(unknown)!r}, which libpq does not have; pass settings of the session "
+            "as `options=-c name=value`"
         )
     if parameters.get("sslmode", SSL_MODES[0]) not in SSL_MODES:
-        raise ValueError(f"has sslmode={parameters['sslmode']}; {', '.join(SSL_MODES)} are its values")
+        raise ValueError(f"has sslmode={parameters['sslmode']}; use one of {', '.join(SSL_MODES)}")
     for name in sorted(FILES & parameters.keys()):
         if not os.access(parameters[name], os.R_OK):
             raise ValueError(f"has {name}={parameters[name]}, a file that is not there or cannot be read")

@@ -156,7 +156,7 @@ def _take_results(client: Client, started: TableRun, batch: Batch) -> None:
         why = f": {'; '.join(batch.errors)}" if batch.errors else ""
         raise CommandError(
             f"{batch.id} is {batch.status} with {len(answered)} of {len(started.pending)} lines answered{why}; "
-            "the same command makes another batch of the others"
+            "run the same command again to send the others in another batch"
         )
 
 

@@ -27,7 +27,7 @@ class TableRun:
         self._journal = journal
         self.pending = [row for row in askable(table) if row.number not in journal.answers]
         if journal.answers:
-            say(f"{target}: {len(journal.answers)} rows are answered already; {len(self.pending)} are to do")
+            say(f"{target}: {len(journal.answers)} rows are answered already; {len(self.pending)} are left")
 
     @property
     def notes(self) -> Mapping[str, Any]:
@@ -59,7 +59,7 @@ def table_run(source: Path, table: Table, target: Path, body: Mapping[str, Any],
         try:
             yield TableRun(table, target, body, journal)
         except (KeyboardInterrupt, RequestError):
-            say(f"{journal.path} keeps {len(journal.answers)} answers; the same command goes on with the others")
+            say(f"{journal.path} keeps {len(journal.answers)} answers; run the same command again to continue")
             raise
 
 

@@ -95,7 +95,7 @@ def test_nobody_at_the_address_is_one_sentence() -> None:
     (port,) = free_ports(1)
     done = wanneng(TEXT, "--labels", "投诉,咨询", url=f"http://127.0.0.1:{port}")
     assert done.returncode == 1
-    assert f"nobody answers at http://127.0.0.1:{port}" in done.stderr
+    assert f"nothing listens at http://127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

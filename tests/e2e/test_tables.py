@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_and_asks_for_nothing_twice(
     refused = wanneng(*arguments[:-1], "别的", "--key-file", tenant.key_file, url=server.url)
     assert "another input or other options" in refused.stderr
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=True)
-    assert "80 rows are answered already; 20 are to do" in done.stderr
+    assert "80 rows are answered already; 20 are left" in done.stderr
     with target.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["text"], row["best_label"], row["error"]) for row in rows] == [

@@ -101,7 +101,7 @@ def test_a_url_of_another_kind_is_refused_without_its_password(url: str) -> None
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DatabaseError, match=r"file/wanneng\.db cannot be made: "):
+    with pytest.raises(DatabaseError, match=r"file/wanneng\.db cannot be created: "):
         Database(f"sqlite:///{tmp_path}/file/wanneng.db")
 
 

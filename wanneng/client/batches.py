@@ -16,13 +16,13 @@ from wanneng.errors import RequestError
 FILES, BATCHES = "/v1/files", "/v1/batches"
 FINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 LONGEST_S = 90_000.0
-"""Longer than a batch may take, which is a day."""
+"""Longer than the time limit of a batch, 24 hours."""
 FIRST_POLL_S, SLOWEST_POLL_S, POLL_GROWTH = 0.5, 10.0, 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch, as it was when it was asked for."""
+    """A batch, as it was at the time of the request."""
 
     id: str
     status: str
@@ -31,11 +31,11 @@ class Batch:
     error_file_id: str | None
     """Lines that were refused; None while there are none."""
     total: int
-    """Lines; `completed` and `failed` are those that are done."""
+    """The number of lines; `completed` and `failed` count those that are done."""
     completed: int
     failed: int
     errors: tuple[str, ...]
-    """Why the file cannot be a batch."""
+    """Why the file was refused as a batch."""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -45,15 +45,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one line."""
+    """The result of one line."""
 
     custom_id: str | None
-    """None: the line could not be read."""
+    """None if the line could not be read."""
     answer: Mapping[str, Any]
     """As `/v1/classify` answers; empty where the line was refused."""
     error: str | None
     line: int | None
-    """The line's number, from 1, where it was refused before it was sent."""
+    """The line's number, from 1, if it was refused before it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Batches:
     def create(
         self, file_id: str, *, idempotency_key: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> Batch:
-        """With the same idempotency key the same batch."""
+        """The same idempotency key returns the same batch."""
         return self._send(_create(file_id, idempotency_key, metadata))
 
     def list(self) -> Sequence[Batch]:
@@ -89,13 +89,13 @@ class Batches:
         return self._send(_get(batch_id))
 
     def cancel(self, batch_id: str) -> Batch:
-        """What has been answered by then is kept."""
+        """Results so far are kept."""
         return self._send(_cancel(batch_id))
 
     def wait(
         self, batch_id: str, *, timeout_s: float = LONGEST_S, progress: Callable[[Batch], None] | None = None
     ) -> Batch:
-        """The batch once it is done, shown to `progress` until then; `RequestError` after `timeout_s`."""
+        """Wait until the batch is done, and call `progress` after each poll; `RequestError` after `timeout_s`."""
         polls = _polls(batch_id, timeout_s)
         while True:
             batch = self.get(batch_id)
@@ -106,20 +106,20 @@ class Batches:
             self._sleep(next(polls))
 
     def results(self, batch: Batch) -> Iterator[BatchResult]:
-        """Of all lines that are done: first those that were answered, in the order of the input."""
+        """The results of all lines that are done; answered lines come first, in the order of the input."""
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id is not None:
                 yield from _results(self.content(file_id))
 
     def files(self) -> Sequence[File]:
-        """Uploaded ones and results, newest first."""
+        """Uploads and results, newest first."""
         return [*self._each(_ALL_FILES)]
 
     def file(self, file_id: str) -> File:
         return self._send(_file(file_id))
 
     def content(self, file_id: str) -> bytes:
-        """JSON lines: of an output file in the order of the input's."""
+        """JSON lines; those of an output file are in the order of the input."""
         return self._send(_content(file_id))
 
     def delete_file(self, file_id: str) -> None:
@@ -218,12 +218,14 @@ def _path(file_id: str) -> str:
 
 
 def _polls(batch_id: str, timeout_s: float) -> Iterator[float]:
-    """How long to wait between two looks at a batch; `RequestError` once it is `timeout_s` in all."""
+    """The pauses between polls of a batch; `RequestError` after `timeout_s` in total."""
     waited_s, poll_s = 0.0, FIRST_POLL_S
     while waited_s < timeout_s:
         yield min(poll_s, timeout_s - waited_s)
         waited_s, poll_s = waited_s + poll_s, min(poll_s * POLL_GROWTH, SLOWEST_POLL_S)
-    raise RequestError(f"{batch_id} is not done after {timeout_s:g} s; it goes on, and may be waited for again")
+    raise RequestError(
+        f"{batch_id} is not done after {timeout_s:g} s; it is still running, and you can wait for it again"
+    )
 
 
 def _results(content: bytes) -> Iterator[BatchResult]:

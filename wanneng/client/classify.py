@@ -16,7 +16,7 @@ SpecialTokens = Literal["model", "text"]
 
 
 class Options(TypedDict, total=False):
-    """What may be said beside texts and labels; what is left out is as the gateway has it by default."""
+    """Optional fields of a request; omitted ones have the gateway's defaults."""
 
     label_set: str
     """In place of labels, template, `multi_label` and `max_tokens`: `tickets`, or `tickets@3`."""
@@ -26,17 +26,17 @@ class Options(TypedDict, total=False):
     truncate: bool
     """False: refuse a text that the token limit would cut."""
     entailment: bool
-    """Tell each label's own probability of entailment."""
+    """Also return each label's own probability of entailment."""
     special_tokens: SpecialTokens
     """`text`: `[SEP]` and its like are text; `model`: special tokens."""
     fresh: bool
-    """Computed anew, never from a cache."""
+    """Compute the answer anew instead of using a cache."""
     timeout_s: float
-    """For how long the answer is useful; then it is a `deadline_exceeded`."""
+    """The deadline; after it the request is refused with `deadline_exceeded`."""
 
 
 class TokenizeOptions(TypedDict, total=False):
-    """Those of `Options` that change the number of tokens."""
+    """The options that affect the number of tokens."""
 
     label_set: str
     hypothesis_template: str
@@ -59,11 +59,11 @@ class Classification:
     entailment: tuple[float, ...] | None = None
     """Each label's own probability of entailment, in the order of `labels`; None where it was not asked for."""
     unknown_share: float = 0.0
-    """Of the text's tokens: those that the model does not know."""
+    """The share of the text's tokens that the model does not know."""
     error: RequestError | None = None
-    """Why this text of a stream was refused; None: it was not."""
+    """Why this text of a stream was refused; None if it was not."""
     answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """All that the gateway says of this text, and by which version of the model."""
+    """The gateway's whole answer for this text, with the version of the model."""
 
     @property
     def best(self) -> str:
@@ -86,18 +86,18 @@ class LabelTokens:
     text_cut: int
     label_cut: int
     unknown_share: float
-    """Of the label's tokens: those that the model does not know."""
+    """The share of the label's tokens that the model does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """How long a text is."""
+    """The number of tokens of a text, alone and with labels."""
 
     max_tokens: int
     text_tokens: int
     """Before truncation."""
     unknown_share: float
-    """Of these: tokens that the model does not know."""
+    """The share of these that the model does not know."""
     labels: tuple[LabelTokens, ...]
     truncated: bool
 

@@ -47,15 +47,16 @@ from wanneng.errors import GatewayRefused
 
 URL = "http://127.0.0.1:8080"
 MAX_CONCURRENT_CALLS = 4
-"""Of `AsyncClient.stream`."""
+"""Concurrent calls of `AsyncClient.stream`."""
 
 
 class Client:
-    """Blocking, for any number of threads. `key` is a tenant's; the admin key where it is for `tenants`.
+    """Blocking, for any number of threads. `key` is a tenant's key, or the admin key for `tenants`.
 
-    `proxy` is that of this client, such as `http://proxy:3128`; none of the environment is used. Certificates are
-    checked with the system's authorities, and those in SSL_CERT_FILE.
-    A call waits as `Retry-After` says, `wait_s` in all, and meets other failures `attempts` times.
+    `proxy` is the proxy to use, such as `http://proxy:3128`; the environment's proxy is ignored. Certificates are
+    verified against the system's authorities and those in SSL_CERT_FILE.
+    A call waits as `Retry-After` says, for at most `wait_s` in total, and makes up to `attempts` attempts after
+    other transient failures.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Client:
     ) -> Iterator[Classification]:
         """Any number of texts, read as they are needed, answered in their order.
 
-        A text that is refused has its `error`. What no text is to blame for is raised.
+        A refused text has an `error`. A refusal that concerns no text is raised.
         """
         for texts_of_call in groups(texts):
             group = TextGroup(texts_of_call)
@@ -115,11 +116,11 @@ class Client:
     def tokenize(
         self, text: str, labels: Sequence[str] | None = None, **options: Unpack[TokenizeOptions]
     ) -> Tokens:
-        """How long a text is, alone or with each label; it costs nothing."""
+        """Count the tokens of a text, alone or with each label; counts as one request and no pairs."""
         return self._transport.send(tokenize_request(text, labels, options))
 
     def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
-        """The tenant's own, by day, of the last 30 days by default."""
+        """The tenant's own usage by day; by default for the last 30 days."""
         return self._transport.send(usage_request(USAGE, first, last))
 
     def request(
@@ -133,7 +134,8 @@ class Client:
     ) -> dict[str, Any]:
         """Any call of the API: the JSON object of its answer.
 
-        `changes`: False where a second request does no harm, so that it is retried whatever became of the first.
+        `changes`: False if the request is safe to repeat; it is then retried even if the outcome of an attempt
+        is unknown.
         """
         return self._transport.send(
             Request(method, path, json_object, {"json": json, "headers": headers}, changes)
@@ -198,7 +200,7 @@ class AsyncClient:
         labels: Sequence[str] | None = None,
         **options: Unpack[Options],
     ) -> AsyncIterator[Classification]:
-        """As `Client.stream`, with up to `MAX_CONCURRENT_CALLS` under way."""
+        """As `Client.stream`, with up to `MAX_CONCURRENT_CALLS` calls in flight."""
         calls: list[asyncio.Task[list[Classification]]] = []
         try:
             async for group in async_groups(texts):

@@ -1,4 +1,4 @@
-"""How the client connects: the key's header, which proxy, whose certificates."""
+"""How the client connects: the Authorization header, the proxy, the trusted certificates."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from wanneng.client.failures import check_address
 from wanneng.errors import RequestError
 
 BLANKS_AROUND = " \t\r\n\ufeff"
-"""No part of a key: what editors, secrets in files and a byte order mark leave around it."""
+"""Stripped from keys: what editors and files of secrets may leave around them."""
 
 
 def connection_options(url: str, key: str | None, proxy: str | None) -> dict[str, Any]:
-    """For `httpx.Client` and `httpx.AsyncClient`; `RequestError` for a key that no header can have.
+    """For `httpx.Client` and `httpx.AsyncClient`; `RequestError` for a key that no header can hold.
 
-    No proxy of the environment is used: a key must not pass through one that nobody named here. To this machine
-    there is no way through a proxy at all.
+    The environment's proxy is not used: a key must not pass through a proxy that was not named here. Connections
+    to this machine use no proxy at all.
     """
     check_address(url)
     parts = urlsplit(url)
     trusted: ssl.SSLContext | bool = True
     if parts.scheme == "https":
-        # httpx's own authorities, and those of the system, where a company's may be, or of SSL_CERT_FILE.
+        # httpx's own authorities and those of the system, such as a company's, or of SSL_CERT_FILE.
         trusted = httpx.create_ssl_context(trust_env=False)
         trusted.load_default_certs()
     return {
@@ -46,16 +46,16 @@ def _is_this_machine(host: str) -> bool:
 
 
 def usable_key(key: str, source: str = "the key") -> str:
-    """Without what is around it; `RequestError` in the words of whoever has to mend `source`."""
+    """The key without surrounding blanks; `RequestError` names `source` and what to correct."""
     key = key.strip(BLANKS_AROUND)
     if not key:
-        raise RequestError(f"{source} is empty; it must have one key")
+        raise RequestError(f"{source} is empty; it must contain one key")
     for character in key:
         if character.isspace():
-            raise RequestError(f"{source} has more than one word; it must have one key and nothing else")
+            raise RequestError(f"{source} has more than one word; it must contain one key and nothing else")
         if not "!" <= character <= "~":
             raise RequestError(
-                f"{source} has the character {character!r} (U+{ord(character):04X}), which no key has; was it "
-                "shortened or changed when it was copied? Copy all of it"
+                f"{source} has the character {character!r} (U+{ord(character):04X}), which no key has; "
+                "it may have been changed or shortened when it was copied: copy the whole key"
             )
     return key

@@ -1,6 +1,6 @@
-"""Why there is no answer of a gateway, as one sentence: the address, the cause, the way out.
+"""Explains in one sentence why no gateway answered: the address, the cause, and what to do.
 
-By types and codes of httpx, the operating system and OpenSSL, never by words.
+Decides by types and codes of httpx, the operating system and OpenSSL, never by the wording of a message.
 """
 
 from __future__ import annotations
@@ -27,28 +27,30 @@ from wanneng.errors import (
 )
 
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"})
-"""OpenSSL's reasons where the other side answers in something else."""
+"""OpenSSL's reasons when the other side does not speak TLS."""
 MAX_PORT = 65_535
 OF_PROXIES = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
-"""Statuses of whoever stands before a gateway that does not answer."""
+"""Statuses with which a proxy reports that the gateway behind it does not answer."""
 
 
 def check_address(url: str) -> None:
-    """`InvalidAddress` where nothing can be asked."""
+    """`InvalidAddress` if `url` cannot be the address of a gateway."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise InvalidAddress(f"{url!r} is no address: {error}; it is like http://127.0.0.1:8080") from error
+        raise InvalidAddress(
+            f"{url!r} is not a valid address: {error}; an example is http://127.0.0.1:8080"
+        ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > MAX_PORT:
-        raise InvalidAddress(f"{url!r} is no address of a gateway; it is like http://127.0.0.1:8080")
+        raise InvalidAddress(f"{url!r} is not the address of a gateway; an example is http://127.0.0.1:8080")
 
 
 def no_answer(error: httpx.TransportError, url: str, proxy: str | None) -> RequestError:
-    """`url`: the gateway's; `proxy`: through which it is asked."""
+    """`url` is the gateway's address, `proxy` that of the proxy in between."""
     if isinstance(error, httpx.UnsupportedProtocol):
-        return InvalidAddress(f"{url!r} is no address of a gateway; it is like http://127.0.0.1:8080")
+        return InvalidAddress(f"{url!r} is not the address of a gateway; an example is http://127.0.0.1:8080")
     if isinstance(error, httpx.ProxyError):
-        return ProxyFailed(f"the proxy {_place(proxy)} does not lead to {url}: {error}; is it the right one?")
+        return ProxyFailed(f"the proxy {_place(proxy)} did not connect to {url}: {error}; is it the right proxy?")
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         found = _no_connection(error, url)
         if proxy is None or isinstance(found, TlsFailed):
@@ -56,26 +58,26 @@ def no_answer(error: httpx.TransportError, url: str, proxy: str | None) -> Reque
         return ProxyFailed(f"the proxy {_place(proxy)} cannot be reached: {_cause(error)}; is its address right?")
     if isinstance(error, httpx.TimeoutException):
         return AnswerTimedOut(
-            f"{url} accepted the connection and did not answer in time; allow longer with `timeout_s`, or see "
-            "what the gateway waits for"
+            f"{url} accepted the connection but did not answer in time; raise `timeout_s`, or check what the "
+            "gateway is waiting for"
         )
-    hint = "; if it speaks TLS, its address begins with https://" if url.startswith("http://") else ""
+    hint = "; if it uses TLS, use https:// in the address" if url.startswith("http://") else ""
     return ConnectionBroken(
-        f"{url} closed the connection before its answer was whole ({_cause(error)}); ask again, and see the log "
-        f"of the gateway or of what is before it{hint}"
+        f"{url} closed the connection before the answer was complete ({_cause(error)}); try again, and check the "
+        f"log of the gateway or of the proxy in front of it{hint}"
     )
 
 
 def not_a_gateway(response: httpx.Response, reason: str) -> NotAGateway:
-    """`reason`: what is wrong with the answer."""
+    """`reason` says what is wrong with the answer."""
     url, status = response.url, response.status_code
     if response.is_redirect:
-        target = response.headers.get("Location", "somewhere")
-        return NotAGateway(f"{url} redirects to {target}; give that server's address", status)
+        target = response.headers.get("Location", "an unnamed address")
+        return NotAGateway(f"{url} redirects to {target}; use that address", status)
     if status in OF_PROXIES:
         return NotAGateway(
-            f"{url} answered {status} in the name of the gateway, {reason}: a proxy before it, which does not "
-            "reach it; is the gateway running?",
+            f"{url} answered {status}, but not as a wanneng gateway does: {reason}; a proxy in front of it "
+            "probably cannot reach it: is the gateway running?",
             status,
         )
     return NotAGateway(
@@ -88,20 +90,20 @@ def _no_connection(error: httpx.TransportError, url: str) -> NoConnection:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TlsFailed(
                 f"the certificate of {url} is not trusted: {cause.verify_message}; add its authority to the "
-                "system's or name it with SSL_CERT_FILE, and use the name that the certificate is for"
+                "system's or set SSL_CERT_FILE, and use a host name that the certificate is valid for"
             )
         if isinstance(cause, ssl.SSLError):
             if cause.reason in NO_TLS:
-                return TlsFailed(f"{url} speaks no TLS; its address begins with http://")
+                return TlsFailed(f"{url} does not speak TLS; use http:// in the address")
             return TlsFailed(
-                f"no TLS with {url}: {cause.reason or cause}; are its versions and certificates right?"
+                f"TLS with {url} failed: {cause.reason or cause}; check its TLS versions and certificates"
             )
         if isinstance(cause, socket.gaierror):
             return NameNotResolved(f"the host name of {url} cannot be resolved: {cause.strerror}; is it right?")
         if isinstance(cause, ConnectionRefusedError):
             return ConnectionRefused(
-                f"nobody answers at {url}: connection refused; start it with `wanneng serve`, or give another "
-                "address"
+                f"nothing listens at {url}: connection refused; start a gateway with `wanneng serve`, or use "
+                "another address"
             )
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectTimedOut(
@@ -111,7 +113,7 @@ def _no_connection(error: httpx.TransportError, url: str) -> NoConnection:
 
 
 def _cause(error: BaseException) -> str:
-    """What the operating system calls it, or whoever is nearest to it."""
+    """The operating system's message, or that of the outermost exception."""
     for cause in _chain(error):
         if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
             return os.strerror(cause.errno)
@@ -119,7 +121,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from; of several attempts at once, all."""
+    """The error and its causes, including every member of an exception group."""
     following, seen = [error], set[int]()
     while following:
         current = following.pop(0)
@@ -133,7 +135,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _place(proxy: str | None) -> str:
-    """Without the password that the address of a proxy may have."""
+    """The proxy's address without its password."""
     if proxy is None:
         return "in between"
     parsed = httpx.URL(proxy)

@@ -1,7 +1,7 @@
-"""Many texts in few calls: how a stream is cut into calls, and what becomes of a text that is refused.
+"""Splits a stream of texts into calls, and handles refused texts.
 
-A text that is refused is that text's error; the others are asked for without it. A call that asks for more than
-the quota ever holds, or than one request may have, is asked for in halves. What no text is to blame for is raised.
+A refused text gets an error of its own; the others are sent again without it. A call that needs more than the
+whole quota, or is too large for one request, is split in halves. A refusal that concerns no text is raised.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from wanneng.client.classify import Classification
 from wanneng.errors import GatewayRefused, RequestError
 
 TEXTS_PER_CALL = 16
-"""Of a stream."""
+"""Texts per call of a stream."""
 TOO_MUCH_AT_ONCE = frozenset({"quota_exceeded", "body_too_large", "deadline_exceeded", "triton_failed"})
-"""Codes of refusals that fewer texts may not meet."""
+"""Codes of refusals that a call with fewer texts may avoid."""
 OF_A_TEXT = TOO_MUCH_AT_ONCE - {"quota_exceeded"}
-"""Those that are a text's own error when it is alone."""
+"""Those that become a text's own error if it was sent alone."""
 
 
 class TextGroup:
-    """The texts of one call, until each is answered or refused: `pending` are those to ask for next."""
+    """The texts of one call until each is answered or refused; `pending` holds those to send next."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
         self._answers: dict[int, Classification] = {}
         for number, text in enumerate(texts):
             if not text.isascii() and _has_surrogates(text):
-                self._fail(number, RequestError("the text has characters that are no Unicode (lone surrogates)"))
+                self._fail(
+                    number, RequestError("the text has characters that are not valid Unicode (lone surrogates)")
+                )
         readable = [number for number in range(len(texts)) if number not in self._answers]
         self._parts = [readable] if readable else []
 
     @property
     def pending(self) -> list[str]:
-        """Empty: all are answered or refused."""
+        """Empty when all are answered or refused."""
         return [self._texts[number] for number in self._parts[0]] if self._parts else []
 
     @property
@@ -44,11 +46,11 @@ class TextGroup:
         return [self._answers[number] for number in range(len(self._texts))]
 
     def answered(self, answers: Sequence[Classification]) -> None:
-        """Of the pending texts."""
+        """Record the answers for the pending texts."""
         self._answers.update(zip(self._parts.pop(0), answers, strict=True))
 
     def refused(self, refusal: GatewayRefused) -> None:
-        """The call with the pending texts; raises the refusal where no text is to blame."""
+        """Handle a refusal of the pending texts; raises it if it concerns no text."""
         part, field = self._parts.pop(0), refusal.field or ""
         may_split = refusal.code in TOO_MUCH_AT_ONCE and refusal.retry_after_s is None
         named = re.fullmatch(r"texts\[([0-9]+)\].*", field)
@@ -69,7 +71,7 @@ class TextGroup:
 
 
 def groups(texts: Iterable[str]) -> Iterator[list[str]]:
-    """As many as a stream sends at a time, read as they are needed."""
+    """Groups of texts, one per call, read as they are needed."""
     iterator = iter(texts)
     while group := list(itertools.islice(iterator, TEXTS_PER_CALL)):
         yield group
@@ -92,7 +94,7 @@ async def async_groups(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterat
 
 
 def _of_one_text(refusal: GatewayRefused) -> GatewayRefused:
-    """Without the text's place in the call, which says nothing to who reads the stream."""
+    """The refusal without the text's index in the call, which means nothing to the reader of the stream."""
     detail = str(refusal).removeprefix(f"{refusal.field}: ")
     problem = {**refusal.problem, "detail": detail, "field": "text"}
     return GatewayRefused(refusal.status, problem, refusal.retry_after_s)

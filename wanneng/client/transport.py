@@ -18,17 +18,17 @@ from wanneng.errors import GatewayRefused, NotAGateway, RequestError
 TIMEOUT_S = 60.0
 ATTEMPTS = 5
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-"""What a later attempt may not meet."""
+"""A later attempt may succeed."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 NEVER_CARRIED_OUT = frozenset({"overloaded", "quota_exceeded"})
-"""Codes of refusals that come before any work."""
+"""Codes of refusals that are sent before any work is done."""
 UNTIL_SOMEBODY_ACTS = frozenset({"store_unusable"})
-"""Codes of refusals that no later attempt mends."""
+"""Codes of refusals that a retry cannot resolve."""
 WAIT_S = 600.0
-"""As long as one call waits in all where `Retry-After` says how long."""
+"""Total time that one call waits because of `Retry-After`."""
 FIRST_PAUSE_S = 0.25
 PAGE_ITEMS = 100
-"""As many as a page of a list can have."""
+"""The largest page of a list."""
 
 T = TypeVar("T")
 Outcome = httpx.Response | httpx.TransportError
@@ -44,25 +44,25 @@ class Request(Generic[T]):
     content: Mapping[str, Any] = field(default_factory=dict)
     """As `httpx.Client.request` takes it: `json`, `params`, `headers`, `files`."""
     changes: bool = True
-    """False: a second one does no harm where nobody knows what became of the first (RFC 9110, 9.2.2)."""
+    """False: safe to repeat if the outcome of the first attempt is unknown (idempotent, RFC 9110, 9.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Part of a list."""
+    """One page of a list."""
 
     items: Sequence[T]
     after: str | None
-    """Where the next page begins; None: this is the last."""
+    """The cursor of the next page; None on the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """A list that is answered in pages."""
+    """A paginated list."""
 
     path: str
     field: str
-    """What the items are called in the answer."""
+    """The field of the answer that holds the items."""
     parse: Callable[[dict[str, Any]], T]
 
     def page(self, after: str | None) -> Request[Page[T]]:
@@ -118,7 +118,7 @@ class Transport:
             self.sleep(pause_s)
 
     def each(self, listing: Listing[T]) -> Iterator[T]:
-        """Every item of a list, whose pages are asked for as they are needed."""
+        """Every item of a list; pages are requested as they are needed."""
         after, more = None, True
         while more:
             page = self.send(listing.page(after))
@@ -183,8 +183,8 @@ class AsyncTransport:
 class Retries:
     """The pauses between the attempts of one call.
 
-    Where `Retry-After` says how long, they may take `wait_s` in all, however many attempts that are. Other
-    failures are met `attempts` times, each pause twice as long as the last, with jitter over half of it.
+    Pauses set by `Retry-After` may take `wait_s` in total, in any number of attempts. After other failures there
+    are up to `attempts` attempts, each pause twice as long as the last, with jitter over half of it.
     """
 
     def __init__(self, attempts: int, wait_s: float, *, changes: bool) -> None:
@@ -194,7 +194,7 @@ class Retries:
         self._pause_s = FIRST_PAUSE_S
 
     def pause_s(self, outcome: Outcome) -> float | None:
-        """How long to wait before the next attempt; None: this outcome is final."""
+        """How long to wait before the next attempt; None if this outcome is final."""
         if not self._may_be_repeated(outcome):
             return None
         told_s = retry_after_s(outcome) if isinstance(outcome, httpx.Response) else None
@@ -216,7 +216,7 @@ class Retries:
         if outcome.status_code not in RETRIED_STATUSES:
             return False
         if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS and retry_after_s(outcome) is None:
-            # The request asks for more than the quota ever holds: no waiting will help.
+            # The request needs more than the whole quota: waiting does not help.
             return False
         if _code(outcome) in UNTIL_SOMEBODY_ACTS:
             return False
@@ -224,7 +224,7 @@ class Retries:
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """None: the answer does not say how long to wait, or with a date, which the gateway never gives."""
+    """None if the header is absent or a date, which the gateway never sends."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() else None
 
@@ -237,12 +237,12 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         kind = response.headers.get("Content-Type", "no type").partition(";")[0]
-        raise not_a_gateway(response, f"it has no JSON object, but {kind}")
+        raise not_a_gateway(response, f"its body is {kind}, not a JSON object")
     return answer
 
 
 def nothing(response: httpx.Response) -> None:
-    """Of an answer without a body."""
+    """Parses an answer without a body."""
 
 
 def _parsed(outcome: Outcome, request: Request[T], url: str, proxy: str | None) -> T:
@@ -253,11 +253,11 @@ def _parsed(outcome: Outcome, request: Request[T], url: str, proxy: str | None) 
     try:
         return request.parse(outcome)
     except (KeyError, TypeError, ValueError) as error:
-        raise not_a_gateway(outcome, f"its JSON lacks what was asked for ({error!r})") from error
+        raise not_a_gateway(outcome, f"its JSON is not the expected one ({error!r})") from error
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:
-    """`NotAGateway` where the refusal has no code, as every one of a gateway's has."""
+    """`NotAGateway` if the refusal has no code, which every refusal of a gateway has."""
     problem = json_object(response)
     if "code" not in problem:
         raise not_a_gateway(response, "its JSON has no `code`")
@@ -265,7 +265,7 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
 
 
 def _code(response: httpx.Response) -> object:
-    """Of a refusal, whoever refuses."""
+    """The code of a refusal; None if it is not a gateway's."""
     try:
         return _problem(response)["code"]
     except NotAGateway:

@@ -1,6 +1,6 @@
-"""What this machine must offer, checked before anything is started; each refusal names a cause and a way out.
+"""Checks the host before anything is started; each refusal names the cause and what to do.
 
-Triton itself would end later, or never, with lines that name something else.
+Without these checks Triton would exit later, or never, with messages that name something else.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from wanneng.serve.shared_memory import FOLDER as SHARED_MEMORY
 TEMPORARY = Path("/tmp")
 """Where Triton's Python backend makes a folder; no setting and no TMPDIR changes that."""
 MIN_SHARED_MEMORY = 6 * 1024**2
-"""Free bytes: 1 MiB for each of Triton's Python processes, and as much again to grow."""
+"""Free bytes: 1 MiB for each of Triton's Python processes, and as much again for growth."""
 MIN_FILES = 512
-"""The gateway keeps 256 for itself; the others are its connections."""
+"""The gateway reserves 256; the rest are for its connections."""
 LOOPBACK_TIMEOUT_S = 1.0
 
 
 def check_surroundings() -> None:
-    """`StartError` for what is missing. What can be mended is: the limit of open files is raised."""
+    """`StartError` for what is missing; the soft limit of open files is raised to the hard one."""
     _check_temporary_folder()
     _check_shared_memory()
     _check_open_files()
@@ -32,7 +32,7 @@ def check_surroundings() -> None:
 
 
 def check_executable(program: Path) -> None:
-    """`StartError` where the file system of a program lets nobody run it."""
+    """`StartError` if a program is missing, not executable, or on a file system mounted `noexec`."""
     try:
         is_noexec = os.statvfs(program).f_flag & os.ST_NOEXEC
     except OSError as error:
@@ -60,25 +60,25 @@ def _check_temporary_folder() -> None:
 
 
 def _check_shared_memory() -> None:
-    way_out = "mount a larger one there, in a container with `--shm-size=512m`"
+    remedy = "mount a larger one there, in a container with `--shm-size=512m`"
     try:
         status = os.statvfs(SHARED_MEMORY)
     except OSError as error:
-        raise StartError(f"Triton needs {SHARED_MEMORY}: {error.strerror}; {way_out}") from None
+        raise StartError(f"Triton needs {SHARED_MEMORY}: {error.strerror}; {remedy}") from None
     if not os.access(SHARED_MEMORY, os.W_OK):
-        raise StartError(f"Triton needs {SHARED_MEMORY}, which cannot be written to; {way_out}")
+        raise StartError(f"Triton needs {SHARED_MEMORY}, which cannot be written to; {remedy}")
     if status.f_blocks == 0:
-        return  # Not a file system with a size.
+        return  # The file system has no fixed size.
     free, size = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
     if free < MIN_SHARED_MEMORY:
         raise StartError(
             f"Triton needs {_mib(MIN_SHARED_MEMORY)} of {SHARED_MEMORY}, where {_mib(free)} of {_mib(size)} are "
-            f"free; remove what other programs left there, or {way_out}"
+            f"free; remove what other programs left there, or {remedy}"
         )
 
 
 def _check_open_files() -> None:
-    """Triton takes the soft limit as it is, so it gets the hard one."""
+    """Triton does not raise its soft limit, so it is raised here."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < MIN_FILES:
         raise StartError(

@@ -1,1 +1,1 @@
-"""Files of texts, as people have them: CSV, Excel, JSON lines and plain lines, in the encodings of Chinese."""
+"""Files of texts: CSV, Excel, JSON Lines and plain text, in the encodings used for Chinese."""

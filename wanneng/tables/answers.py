@@ -8,15 +8,15 @@ from typing import Any
 from wanneng.tables.table import unique
 
 Answer = Mapping[str, Any]
-"""As `/v1/classify` answers one text; only `error` where it was refused; empty where nothing was asked."""
+"""As `/v1/classify` answers one text; only `error` if it was refused; empty if the row was not sent."""
 BEST = ("best_label", "best_score")
 ERROR = "error"
 
 
 class AnswerColumns:
-    """One set of columns for all answers; `names` are free in a table that has the columns `taken`.
+    """One set of columns for all answers; `names` do not collide with the columns `taken`.
 
-    `labels` in the order in which they were asked for.
+    `labels` are in the order of the request.
     """
 
     def __init__(self, answers: Iterable[Answer], labels: Sequence[str], taken: Sequence[str]) -> None:

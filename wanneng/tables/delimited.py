@@ -15,17 +15,17 @@ MAX_CELL_CHARACTERS = 2**31 - 1
 """The file is in memory anyway; csv's own limit is 131,072."""
 RECORDS_THAT_TELL = 50
 MIN_SHARE = 0.9
-"""Of the records that have as many cells as most, where other than commas separate them."""
+"""The share of records with the most common number of cells, needed to accept a delimiter other than commas."""
 END = "\udfff end"
-"""A record behind the last one, which no file holds: it is missing where a quoted cell is never closed."""
+"""A sentinel after the last record, which no file contains; it is lost if a quoted cell is never closed."""
 
 
 def read_records(text: str, delimiter: str | None = None) -> tuple[str, list[list[str]]]:
-    """The delimiter and the records, without those that are empty lines at the end."""
+    """The delimiter and the records, without empty lines at the end."""
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     first_line, _, rest = text.partition("\n")
     if first_line.rstrip("\r").lower() in {f"sep={known}" for known in NAMES}:
-        # What tells Excel the delimiter.
+        # The line that tells Excel the delimiter.
         delimiter, text = first_line.rstrip("\r")[-1], rest
     delimiter = delimiter or _guess(text)
     records = list(_records(text + f"\n{END}\n", delimiter))
@@ -42,14 +42,14 @@ def _records(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _guess(text: str) -> str:
-    """Commas, unless tabs or semicolons cut nearly all records into as many cells."""
+    """Commas, unless tabs or semicolons split nearly all records into the same number of cells."""
     widths = {name: _widths(text, name) for name in NAMES}
     best = max(NAMES, key=lambda name: widths[name])
     return best if widths[best][0] >= MIN_SHARE else ","
 
 
 def _widths(text: str, delimiter: str) -> tuple[float, int]:
-    """The share of the records that have as many cells as most, and how many these are; commas go first."""
+    """The most common number of cells and the share of records that have it, the share first."""
     records = [record for record in itertools.islice(_records(text, delimiter), RECORDS_THAT_TELL) if record]
     if not records:
         return 0.0, 0

@@ -1,6 +1,6 @@
-"""Bytes of a file to its text: a byte order mark, or else UTF-8, UTF-16 or GB18030, whichever the bytes are.
+"""Decodes a file: by its byte order mark, or else as UTF-8, UTF-16 or GB18030, whichever the bytes are.
 
-Bytes that are malformed become lone surrogates, so that they are an error of the line they stand in alone.
+Malformed bytes become lone surrogates, so that they fail only the line that contains them.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""UTF-32 before UTF-16, whose mark begins as its own does."""
+"""UTF-32 comes before UTF-16, because its mark begins with that of UTF-16."""
 NAMES = {"utf-8": "UTF-8", "utf-16-le": "UTF-16 (LE)", "utf-16-be": "UTF-16 (BE)", "gb18030": "GB18030"}
 SAMPLE_BYTES = 1_000_000
-"""Of a large file, those that tell its encoding; each line is then checked anyway."""
+"""How much of a large file is used to detect its encoding; every line is checked later."""
 MAX_ZERO_SHARE_OF_UTF_8 = 0.2
-"""Of its bytes; ASCII as UTF-16 has half."""
+"""The share of zero bytes; it is a half in ASCII text as UTF-16."""
 MIN_ZERO_SHARE_OF_UTF_16 = 1 / 400
-"""Of Chinese text as UTF-16, whose line ends have a zero byte each."""
+"""The share of zero bytes in Chinese text as UTF-16, where each line end has one."""
 MIN_USUAL_SHARE_OF_UTF_16 = 0.9
 USUAL = re.compile(
     "[\\t\\n\\r -~\u00a0-\u00ff\u2010-\u2027\u2030-\u203b"
     "\u3000-\u30ff\u4e00-\u9fff\uff00-\uffef\U00010000-\U0003ffff]"
 )
-"""What Chinese text is made of. Text in another encoding that is read as UTF-16 has less than half of it."""
+"""Characters common in Chinese text. Text in another encoding read as UTF-16 has less than half of them."""
 MIN_SEQUENCES = 2
-"""Of UTF-8, for each malformed byte; GBK has one in five by chance."""
+"""Valid UTF-8 sequences for each malformed byte; GBK has one in five by chance."""
 MAX_MALFORMED_SHARE = 0.1
-"""Of the bytes beyond ASCII; a file with more is in none of these encodings."""
+"""The share of bytes beyond ASCII; a file with more is in none of these encodings."""
 ESCAPED = re.compile("[\ud800-\udfff]")
 UTF_8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 ERRORS = "wanneng.malformed"
@@ -55,7 +55,9 @@ def decode(content: bytes, encoding: str | None = None) -> Decoded:
             name = codecs.lookup(encoding).name
             return Decoded(content.decode(name, ERRORS).removeprefix("\ufeff"), NAMES.get(name, encoding))
         except (LookupError, UnicodeError):
-            raise CommandError(f"{encoding!r} is no encoding of text; utf-8, gb18030 and utf-16 are") from None
+            raise CommandError(
+                f"{encoding!r} is not a known text encoding; use utf-8, gb18030 or utf-16"
+            ) from None
     for mark, name in MARKS:
         if content.startswith(mark):
             text = content[len(mark) :].decode(name, ERRORS)

@@ -1,4 +1,4 @@
-"""Sheets of Excel's .xlsx, with openpyxl, which is installed with `wanneng[tables]`."""
+"""Reads and writes sheets of .xlsx files, with openpyxl, which `wanneng[tables]` installs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def check_rows(count: int) -> None:
     """`CommandError` where a sheet cannot have so many, or cannot be written at all."""
     _openpyxl()
     if count > MAX_ROWS:
-        raise CommandError(f"{count} rows; a sheet of Excel has {MAX_ROWS}: choose an --output that ends in .csv")
+        raise CommandError(
+            f"{count} rows, but an Excel sheet holds at most {MAX_ROWS}: choose an --output that ends in .csv"
+        )
 
 
 def write_sheet(target: Path, rows: Iterable[Sequence[Any]]) -> None:

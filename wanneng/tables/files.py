@@ -1,4 +1,4 @@
-"""What is in a file or on standard input, within bounds: its bytes, or its lines."""
+"""Reads a file or standard input within bounds, as bytes or as lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STANDARD_INPUT = "-"
 
 
 def read_bytes(source: Path) -> bytes:
-    """`-` is standard input. `CommandError` where it cannot be read, or is too large to be."""
+    """`-` is standard input. `CommandError` if it cannot be read or is too large."""
     try:
         if str(source) == STANDARD_INPUT:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)

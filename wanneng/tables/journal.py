@@ -1,4 +1,4 @@
-"""Answers as they come, in a file beside the output, so that an interrupted run goes on where it was."""
+"""Saves answers as they arrive in a file next to the output, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BEGINNING = b'{"run": '
 
 
 class Journal:
-    """`run` says which texts are asked for what; a journal of another run is refused.
+    """`run` identifies the texts and the options; a journal of another run is refused.
 
-    One process has it at a time. `answers`: by the numbers of their rows, those of earlier runs among them.
+    Only one process can use it at a time. `answers`, by row number, include those of earlier runs.
     """
 
     def __init__(self, target: Path, run: Mapping[str, Any]) -> None:
@@ -75,21 +75,21 @@ class Journal:
         try:
             self._take(content, whole)
         except (ValueError, KeyError, TypeError):
-            raise CommandError(f"{self.path} is not what an interrupted command leaves; move it away") from None
+            raise CommandError(f"{self.path} was not written by an interrupted command; move it away") from None
         # Not before it is known to be ours.
         self._file.truncate(len(whole))
         if not whole:
             self._write({"run": self._run})
 
     def _take(self, content: bytes, whole: bytes) -> None:
-        """Raises what comes of a file that is no journal."""
+        """Read the answers; any error means that the file is not a journal."""
         if not content.startswith(BEGINNING[: len(content)]):
             raise ValueError("another beginning")
         header, *lines = [json.loads(line) for line in whole.splitlines()] or [{"run": self._run}]
         if header["run"] != self._run:
             raise CommandError(
-                f"{self.path} is of an interrupted command with another input or other options; give the same "
-                "ones to go on, remove it to begin anew, or choose another --output"
+                f"{self.path} belongs to an interrupted command with another input or other options; give the "
+                "same ones to continue, remove it to start over, or choose another --output"
             )
         for line in lines:
             if "row" in line:

@@ -1,4 +1,4 @@
-"""Files become tables: CSV and its like, Excel, JSON lines, and lines of text."""
+"""Reads tables from CSV, TSV, Excel, JSON Lines and plain text files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Format = Literal["csv", "tsv", "xlsx", "jsonl", "txt"]
 FORMATS: dict[str, Format] = {"csv": "csv", "tsv": "tsv", "xlsx": "xlsx", "jsonl": "jsonl", "txt": "txt"}
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".xlsm": "xlsx"}
 SUFFIXES |= {".jsonl": "jsonl", ".ndjson": "jsonl"}
-OFFICE = {b"\xd0\xcf\x11\xe0": "a file of old Excel or Word", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive"}
+OFFICE = {b"\xd0\xcf\x11\xe0": "an old Excel or Word file", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive"}
 EMPTY = "the text is empty"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the user says of the file; None: what it looks like."""
+    """Options of the user; None means that it is detected."""
 
     format: Format | None = None
     encoding: str | None = None
@@ -37,14 +37,14 @@ class ReadOptions:
 def read_options(
     format_: str | None, encoding: str | None, text_column: str | None, header: bool | None, sheet: str | None
 ) -> ReadOptions:
-    """As flags give them; `CommandError` for a format that is none."""
+    """From command-line options; `CommandError` for an unknown format."""
     if format_ is not None and format_ not in FORMATS:
-        raise CommandError(f"--format is {format_!r}; {', '.join(FORMATS)} are known")
+        raise CommandError(f"--format {format_!r} is unknown; use one of {', '.join(FORMATS)}")
     return ReadOptions(FORMATS[format_] if format_ else None, encoding, text_column, header, sheet)
 
 
 def read_table(source: Path, options: ReadOptions = ReadOptions()) -> Table:
-    """`-` is standard input. `CommandError` says what cannot be read, and how to say what is meant."""
+    """`-` is standard input. `CommandError` says what cannot be read, and which option helps."""
     content = read_bytes(source)
     format_ = options.format or SUFFIXES.get(source.suffix.lower(), "txt")
     if excel.is_workbook(content):
@@ -148,5 +148,5 @@ def _json_line(line: str, encoding: str) -> tuple[dict[str, Any], str | None]:
     if not isinstance(value, dict):
         return {}, "the line is neither an object nor a string"
     if any(isinstance(cell, str) and is_malformed(cell) for cell in value.values()):
-        return {}, "the line has characters that are no Unicode (lone surrogates)"
+        return {}, "the line has characters that are not valid Unicode (lone surrogates)"
     return value, None

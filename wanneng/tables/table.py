@@ -14,13 +14,13 @@ TEXT_NAME = re.compile(
     r"|\w{0,6}(文本|内容|评论|评价|留言|反馈|描述|正文|原文|诉求|句子|问题|弹幕)(内容|文本|描述)?",
     re.IGNORECASE,
 )
-"""What people call the column of the texts."""
+"""Usual names of the column of texts."""
 OTHER_NAME = re.compile(
     r"id|no|label|labels|date|time|name|title|url|score|star|stars|user|source|category"
     r"|序号|编号|日期|时间|标签|类别|分类|用户|姓名|标题|来源|评分|星级|订单号|\w{1,4}(编号|日期|时间|名称)",
     re.IGNORECASE,
 )
-"""And other columns."""
+"""Usual names of other columns."""
 NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?%?")
 ROWS_THAT_TELL = 100
 MAX_CHARACTERS_SHOWN = 12
@@ -31,11 +31,11 @@ class Row:
     """A row of the file, and its text."""
 
     number: int
-    """From 1: of the row among the table's, of the line in a file of lines."""
+    """From 1: the number of the row in a table, or of the line in a file of lines."""
     cells: Mapping[str, Any]
     text: str
     error: str | None = None
-    """Why it has no text that could be asked for."""
+    """Why the row has no text that can be classified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,15 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Row]
     description: str
-    """What the file was taken for."""
+    """What was detected, for the user."""
     is_spreadsheet: bool
-    """Its cells were in a spreadsheet before."""
+    """Whether the cells came from CSV or Excel."""
 
 
 def choose_column(names: Sequence[str], wanted: str | None, samples: Sequence[str] = ()) -> int:
-    """Of the texts: by name or by number, from 1. `CommandError` lists the columns.
+    """The column of the texts, by name or by number from 1. `CommandError` lists the columns.
 
-    Without `wanted`, the only column, or the one that is called what people call texts.
+    Without `wanted`, it is the only column, or the first one with a usual name.
     """
     if wanted is not None:
         if wanted in names:
@@ -64,11 +64,11 @@ def choose_column(names: Sequence[str], wanted: str | None, samples: Sequence[st
     called = [position for position, name in enumerate(names) if TEXT_NAME.fullmatch(name.strip())]
     if called:
         return called[0]
-    raise CommandError(f"say with --text-column which column holds the texts: {_listed(names, samples)}")
+    raise CommandError(f"use --text-column to name the column with the texts: {_listed(names, samples)}")
 
 
 def has_header(records: Sequence[Sequence[str]], wanted: str | None) -> bool:
-    """Whether the first row names the columns, as far as the rows tell."""
+    """Whether the first row looks like a header."""
     first = [cell.strip() for cell in records[0]]
     if wanted is not None and wanted in first:
         return True
@@ -85,7 +85,7 @@ def has_header(records: Sequence[Sequence[str]], wanted: str | None) -> bool:
 
 
 def unique(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """The names, those that are empty or there already with a number behind them."""
+    """The names, with a number added to those that are empty or already taken."""
     seen = set(taken)
     chosen = []
     for position, name in enumerate(names, 1):

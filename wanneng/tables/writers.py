@@ -1,4 +1,4 @@
-"""A table with its answers beside, as CSV that Excel opens, .xlsx or JSON lines; it appears when it is whole."""
+"""Writes a table with its answers as CSV that Excel opens, .xlsx or JSON Lines; the file appears when complete."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from wanneng.tables.table import Row, Table, unique
 
 FORMATS = (".csv", ".tsv", ".xlsx", ".jsonl", ".ndjson")
 FORMULA = re.compile(r"[=+\-@\t\r]")
-"""What a spreadsheet would compute, at the beginning of a cell."""
+"""What makes a spreadsheet take a cell as a formula."""
 
 
 def check_target(target: Path, table: Table) -> None:
-    """`CommandError` for what would only show once all answers are there."""
+    """`CommandError` for problems that would otherwise show only after all answers have arrived."""
     suffix = target.suffix.lower()
     if suffix not in FORMATS:
-        raise CommandError(f"{target} has none of the endings {', '.join(FORMATS)}, which say how it is written")
+        raise CommandError(f"{target} has an unknown extension; use one of {', '.join(FORMATS)}")
     if not target.parent.is_dir() or target.is_dir():
-        raise CommandError(f"{target} cannot be written: there is no folder {target.parent}, or it is one itself")
+        raise CommandError(
+            f"{target} cannot be written: there is no folder {target.parent}, or the target is a folder"
+        )
     if suffix == ".xlsx":
         excel.check_rows(len(table.rows) + 1)
 
 
 def write_table(target: Path, table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> None:
-    """`answers` by the numbers of their rows; `labels` in the order in which they were asked for."""
+    """`answers` are by row number; `labels` are in the order of the request."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         if target.suffix.lower() in (".jsonl", ".ndjson"):
@@ -50,7 +52,7 @@ def write_table(target: Path, table: Table, answers: Mapping[int, Answer], label
 
 
 def json_record(row: Row, answer: Answer) -> dict[str, Any]:
-    """The row's cells and its answer's fields, which get other names where the row has theirs."""
+    """The row's cells and the answer's fields, which are renamed if the row has the same names."""
     names = unique(list(answer), list(row.cells))
     cells = {name: as_json(cell) for name, cell in row.cells.items()}
     return cells | dict(zip(names, answer.values(), strict=True))
@@ -68,7 +70,7 @@ def _write_delimited(target: Path, table: Table, records: Iterator[list[Any]], s
         writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",")
         for record in records:
             texts = [as_text(cell) for cell in record]
-            # A spreadsheet's own cells stay as they are; a text that was in none must not become a formula.
+            # Cells from a spreadsheet stay as they are; any other text must not become a formula.
             writer.writerow(texts if table.is_spreadsheet else [_inert(text) for text in texts])
 
 

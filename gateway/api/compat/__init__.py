@@ -1,1 +1,1 @@
-"""Compatible APIs: the bodies and answers of other products, on the same service."""
+"""Compatible APIs: the requests and answers of other products, on the same service."""

@@ -1,9 +1,9 @@
-"""Hugging Face's zero-shot body, in both of its shapes.
+"""Hugging Face's zero-shot classification, in both answer formats.
 
 `/hf/inference` answers as the Inference API does (a list of `label` and `score`, which
 `huggingface_hub.InferenceClient` reads), `/hf/pipeline` as the `transformers` pipeline (`sequence`, `labels`,
-`scores`). Several inputs give a list of either. Without a template the label stands alone, as in ModelScope, and
-not in Hugging Face's English sentence.
+`scores`). Several inputs give a list of either. Without a template the engine's default is used, not the
+English sentence of Hugging Face.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ZeroShotParameters(Struct):
     hypothesis_template: str | None = None
     multi_label: bool | None = None
     truncate: bool = True
-    """`false`: refuse texts beyond the token limit; not of Hugging Face."""
+    """`false`: refuse texts beyond the token limit; an extension of Hugging Face's API."""
 
 
 class ZeroShotBody(Struct):

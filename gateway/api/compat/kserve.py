@@ -1,6 +1,6 @@
-"""KServe v2 at the gateway, JSON and binary, so that `tritonclient.http` works against it with a key header.
+"""KServe v2, JSON and binary, so that `tritonclient.http` works with the gateway, given an `Authorization` header.
 
-One model, `zero_shot`, with the inputs and outputs of the ensemble of that name at Triton.
+There is one model, `zero_shot`, with the inputs and outputs of Triton's ensemble of that name.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ class OutputTensor(Struct, frozen=True):
     datatype: str
     shape: list[int]
     data: list[str | float] | UnsetType = UNSET
-    """Absent where it follows the JSON in binary."""
+    """Absent if the data follows the JSON in binary."""
 
 
 class InferAnswer(Struct, frozen=True):
-    """What kserve_codec.py encodes."""
+    """The answer as kserve_codec.py encodes it."""
 
     model_name: str
     model_version: str
@@ -136,7 +136,7 @@ class KserveEndpoints:
         return with_errors(TEXT, operations)
 
     def _of_model(self, path: str, suffix: str) -> Sequence[Operation]:
-        """`suffix`: what their ids end with."""
+        """`suffix` ends the operations' ids."""
         return [
             Operation(
                 "GET",
@@ -213,7 +213,7 @@ class KserveEndpoints:
 
 
 def _parameters(outcome: Outcome) -> dict[str, str | int | bool]:
-    """Clients of Triton see these, and no headers."""
+    """Triton's clients expose these, but not headers."""
     (result,) = outcome.results
     engine = outcome.values.engine
     return {
@@ -227,9 +227,9 @@ def _parameters(outcome: Outcome) -> dict[str, str | int | bool]:
 
 def _check_model(call: Call) -> None:
     if call.path("model") != MODEL:
-        raise NotFound(f"no such model; there is one, {MODEL}")
+        raise NotFound(f"no such model; the only model is {MODEL}")
     if call.request.path_params.get("version", VERSION) != VERSION:
-        raise NotFound(f"no such version; there is one, {VERSION}")
+        raise NotFound(f"no such version; the only version is {VERSION}")
 
 
 def _classify_body(inputs: Mapping[str, list[Any]], *, truncate: bool) -> ClassifyBody:

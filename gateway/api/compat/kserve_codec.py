@@ -1,4 +1,4 @@
-"""The KServe v2 protocol with binary tensors, as the gateway's clients speak it: bytes in, bytes out."""
+"""Decodes requests and encodes answers of KServe v2 with binary tensors, for the gateway's clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from gateway.triton.kserve import HEADER_LENGTH, Parameters, ProtocolError, Values, encode_tensor, unpack_strings
 
 MAX_DIMENSIONS, MAX_VALUES, MAX_INPUTS = 8, 10_000, 16
-"""Of a tensor in a request: bounds before work, far above what a model here takes."""
+"""Limits on the tensors of a request, checked first; far above what the model needs."""
 MAX_CONTAINERS = 20_000
 """Lists and objects of a request's JSON; brackets in texts count as well. Building a million takes a second."""
 MAX_REASON_CHARACTERS = 200
@@ -60,21 +60,21 @@ class InferRequest(msgspec.Struct, frozen=True):
     inputs: dict[str, list[Any]]
     """Strings, numbers or booleans by input, flattened."""
     outputs: dict[str, bool]
-    """Requested outputs, and whether in binary; empty: all."""
+    """Requested outputs, and whether each is binary; empty means all."""
     binary: bool
-    """Of outputs that do not say."""
+    """Whether outputs that do not say are binary."""
     id: str
     truncate: bool
-    """The parameter of that name: whether texts beyond the token limit are truncated, or refused."""
+    """The parameter `truncate`: whether texts beyond the token limit are truncated or refused."""
 
 
 _infer_decoder = msgspec.json.Decoder(_Infer)
 
 
 def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
-    """A request as `tritonclient.http` or anyone else sends it; `ProtocolError` otherwise.
+    """Decode a request, such as one of `tritonclient.http`; `ProtocolError` if it is malformed.
 
-    Data stands in the JSON, or in binary after it, where `header_length` says how long the JSON is.
+    Data is in the JSON, or in binary after it if `header_length` gives the length of the JSON.
     """
     try:
         start = len(body) if header_length is None else int(header_length)
@@ -108,7 +108,7 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
 
 
 def _check_counts(header: bytes) -> None:
-    """`ProtocolError` for more than any request needs: counting is cheap, decoding all of it is not."""
+    """`ProtocolError` for more than any request needs: counting is cheap, decoding is not."""
     if header.count(b"[") + header.count(b"{") > MAX_CONTAINERS:
         raise ProtocolError(f"the request has more than {MAX_CONTAINERS} lists and objects")
     if header.count(b",") > MAX_INPUTS * MAX_VALUES:
@@ -122,7 +122,7 @@ def encode_answer(
     outputs: Mapping[str, Values],
     parameters: Mapping[str, str | int | bool],
 ) -> tuple[int | None, bytes]:
-    """Length of the JSON (None: there is nothing after it) and the body; `ProtocolError` for an unknown output."""
+    """The length of the JSON (None if nothing follows it) and the body; `ProtocolError` for an unknown output."""
     unknown = sorted(request.outputs.keys() - outputs.keys())
     if unknown:
         raise ProtocolError(f"the model has no output {unknown[0][:100]!r}")

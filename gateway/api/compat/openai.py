@@ -1,7 +1,7 @@
 """OpenAI's models and moderations (https://platform.openai.com/docs/api-reference).
 
-A label set is a model: its labels are the categories of a moderation. Xinference's clients ask for models too, and
-read their type.
+A label set is a model: its labels are the categories of a moderation. Xinference's clients also request models,
+and read their type.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OWNER = "wanneng"
 CLASSIFIER, RERANKER = "zero_shot", "rerank"
 """The same model, by the names under which Xinference's clients classify and rerank with it."""
 DEFAULT_THRESHOLD = 0.5
-"""Of label sets without one: the least probability of entailment of a category that is flagged."""
+"""For label sets without a threshold: the probability of entailment from which a category is flagged."""
 
 
 class Model(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Model(Struct, frozen=True):
     id: str
     model_type: str
     created: int = 0
-    """In seconds since 1970: of a label set's version; 0: not known."""
+    """Seconds since 1970, of a label set's version; 0 if unknown."""
     object: str = "model"
     owned_by: str = OWNER
     contract: dict[str, Any] | UnsetType = UNSET
@@ -52,7 +52,7 @@ class ModelList(Struct, frozen=True):
 
 
 class TextPart(Struct):
-    """Part of one input; images are refused."""
+    """A part of one input; images are refused."""
 
     type: Literal["text"]
     text: str
@@ -65,9 +65,9 @@ class ModerationBody(Struct):
     model: str | None = None
     """Names a label set, as `tickets` or `tickets@3`, unless there are `labels`."""
     labels: str | list[str] | None = None
-    """Categories that no label set has; not of OpenAI."""
+    """Categories without a label set; an extension of OpenAI's API."""
     truncate: bool = True
-    """`false`: refuse inputs beyond the token limit; not of OpenAI."""
+    """`false`: refuse inputs beyond the token limit; an extension of OpenAI's API."""
 
 
 class Moderation(Struct, frozen=True):
@@ -158,13 +158,13 @@ class OpenAIEndpoints:
 
 
 def _texts(given: str | Sequence[str | TextPart]) -> list[str]:
-    """Each an input; parts are one."""
+    """The inputs; parts together are one input."""
     if isinstance(given, str):
         return [given]
     texts = [part for part in given if isinstance(part, str)]
     parts = [part.text for part in given if isinstance(part, TextPart)]
     if texts and parts:
-        raise InvalidRequest("either texts, or parts of one", field="input")
+        raise InvalidRequest("give either texts, or parts of one input", field="input")
     return texts or ["\n".join(parts)]
 
 

@@ -1,4 +1,4 @@
-"""Inputs and options of other APIs; what a text classifier cannot honour is refused by name, never ignored."""
+"""Inputs and options of other APIs; what a text classifier cannot honour is refused by name, not ignored."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from gateway.classification.schema import ClassifyBody
 from stores.errors import InvalidRequest
 
 MAX_TOKENS = 512
-"""No pair has more, so a limit of at least as many changes nothing."""
+"""No pair is longer, so a limit of at least this many tokens changes nothing."""
 ALL_TOKENS = -1
-"""vLLM's way to say: as many as the model takes."""
+"""In vLLM's API: as many as the model accepts."""
 
 Document = str | dict[str, Any]
-"""A text, or an object that has it as `text`."""
+"""A text, or an object with a `text`."""
 NOT_TEXT = frozenset({"image", "image_url", "video", "video_url", "audio", "content"})
 
 
 NEUTRAL = {"max_chunks_per_doc": 1, "rank_fields": ["text"]}
-"""Values that ask for what is done anyway: a text is one chunk, and nothing but it is read."""
+"""Values that change nothing: a text is one chunk, and only the text is read."""
 TOKEN_LIMITS = frozenset({"truncate_prompt_tokens", "max_tokens_per_doc", "max_tokens_per_query"})
 OF_VLLM = (*sorted(TOKEN_LIMITS), "instruction", "chat_template")
 
 
 class VllmOptions(Struct):
-    """What vLLM's APIs have beside their inputs; where it only says how to schedule, it is ignored."""
+    """The options of vLLM's APIs; those that only concern scheduling are ignored."""
 
     truncate: bool = True
-    """`false`: refuse what is beyond the token limit; not of vLLM."""
+    """`false`: refuse what is beyond the token limit; an extension of vLLM's API."""
     truncate_prompt_tokens: int | None = None
     max_tokens_per_doc: int | None = None
     max_tokens_per_query: int | None = None
@@ -47,7 +47,7 @@ class VllmOptions(Struct):
 
 
 def check_options(options: Struct, *names: str) -> None:
-    """`InvalidRequest` for the first of `names` that asks for something else than what is done anyway."""
+    """`InvalidRequest` for the first of `names` whose value would change the answer."""
     for name in names:
         value = getattr(options, name)
         if value is None or value == NEUTRAL.get(name):
@@ -59,7 +59,7 @@ def check_options(options: Struct, *names: str) -> None:
 
 
 def text_of(document: Document, field: str) -> str:
-    """Its text; `InvalidRequest` where it has none, or something beside it that has to be seen or heard."""
+    """The document's text; `InvalidRequest` if it has none, or also has images or audio."""
     if isinstance(document, str):
         return document
     other = sorted(NOT_TEXT & document.keys())
@@ -74,9 +74,9 @@ def text_of(document: Document, field: str) -> str:
 def classify_body(
     model: str | None, labels: str | list[str] | None, texts: str | list[str], **options: Any
 ) -> ClassifyBody:
-    """Of an API that has a model and no labels: `model` names a label set, unless labels are given after all."""
+    """For APIs with a model but no labels: `model` names a label set, unless `labels` are given."""
     if labels is None and not model:
-        raise InvalidRequest("name a label set, or give labels", field="model")
+        raise InvalidRequest("name a label set as the model, or give labels", field="model")
     texts = [texts] if isinstance(texts, str) else texts
     label_set = model if labels is None and model else UNSET
     return ClassifyBody(UNSET if labels is None else labels, label_set, texts=texts, **options)

@@ -26,15 +26,15 @@ from web.operations import Call, Handler, Operation
 from web.responses import json_response
 
 TopN = Annotated[int, Meta(ge=0)] | None
-"""How many texts are answered; 0 or null: all."""
+"""The number of results; 0 or null means all."""
 
 
 class RerankOptions(VllmOptions, kw_only=True):
-    """What `/v1/rerank` and `/rerank` share: Jina's, vLLM's, Xinference's and Cohere's options."""
+    """The options that `/v1/rerank` and `/rerank` share: those of Jina, vLLM, Xinference and Cohere."""
 
     query: Document
     model: str | None = None
-    """There is one; any name is taken."""
+    """Any name is accepted; there is one model."""
     top_n: TopN = None
     return_documents: bool | None = True
     max_chunks_per_doc: int | None = None
@@ -67,7 +67,7 @@ class CohereRerankBody(Struct):
     max_tokens_per_doc: int | None = None
     relevant_spans: Any = None
     truncate: bool = True
-    """`false`: refuse documents beyond the token limit; not of Cohere."""
+    """`false`: refuse documents beyond the token limit; an extension of Cohere's API."""
 
 
 class RankedText(Struct, frozen=True):
@@ -161,7 +161,7 @@ class RerankEndpoints:
         if isinstance(body.documents, list):
             return await self.rerank(call)
         if not isinstance(body.texts, list):
-            raise InvalidRequest("give texts, or documents", field="texts")
+            raise InvalidRequest("give texts or documents", field="texts")
         outcome = await self._outcome(call, body.query, body.texts, "texts", truncate=body.truncate)
         ranked = _ranked(outcome, raw=body.raw_scores, top_n=None)
         texts = body.texts if body.return_text else [UNSET] * len(ranked)

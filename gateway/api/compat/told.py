@@ -1,4 +1,4 @@
-"""What an answer tells in headers where the API that it follows has no member for it."""
+"""Headers for what the format of a compatible API has no member for."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gateway.classification.work import Outcome, PairOutcome
 MODEL = "X-Wanneng-Model"
 """Name and version, as `name@version`; percent-encoded beyond ASCII."""
 TOKENS = "X-Wanneng-Tokens"
-"""Of all pairs."""
+"""The tokens of all pairs."""
 TRUNCATED = "X-Wanneng-Truncated"
-"""`true` where the token limit cut a text or a label; otherwise absent."""
+"""`true` if the token limit cut a text or a label; otherwise absent."""
 UNKNOWN = "X-Wanneng-Unknown"
-"""`true` where the model does not know all tokens of a text or a label; otherwise absent."""
+"""`true` if the model does not know all tokens of a text or a label; otherwise absent."""
 PLAIN = "/:@._-+"
 
 

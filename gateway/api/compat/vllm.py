@@ -31,10 +31,10 @@ INPUTS = (("text_1", "text_2"), ("data_1", "data_2"), ("documents", "queries"), 
 
 
 class ScoreBody(VllmOptions, kw_only=True):
-    """One pair, one text or query with many of the other, or as many of both."""
+    """One pair, one text or query with several of the other, or equally many of both."""
 
     model: str | None = None
-    """There is one; any name is taken."""
+    """Any name is accepted; there is one model."""
     text_1: Documents | UnsetType = UNSET
     """Texts."""
     text_2: Documents | UnsetType = UNSET
@@ -76,7 +76,7 @@ class ScoreAnswer(Struct, frozen=True):
 class Classified(Struct, frozen=True):
     index: int
     label: str
-    """The best one."""
+    """The best label."""
     probs: list[float]
     """In the order in which the labels were given."""
     num_classes: int
@@ -150,7 +150,9 @@ class VllmEndpoints:
         body: VllmClassifyBody = call.body
         check_options(body, *OF_VLLM)
         if body.raw:
-            raise InvalidRequest("classification has no scores without it", field="use_activation")
+            raise InvalidRequest(
+                "`/classify` always returns probabilities; leave it out or set it to true", field="use_activation"
+            )
         classify = classify_body(body.model, body.labels, body.input, truncate=body.truncate)
         outcome = await self._classifications.classify(call, classify)
         names = outcome.request.names
@@ -175,7 +177,7 @@ def _pairs(body: ScoreBody) -> tuple[list[tuple[str, str]], str]:
     if hypothesis_name != "queries" and len(texts) == 1:
         return [(texts[0], hypothesis) for hypothesis in hypotheses], hypothesis_name
     raise InvalidRequest(
-        f"{len(texts)} of {text_name} and {len(hypotheses)} of {hypothesis_name}; give as many of both, or one",
+        f"{len(texts)} of {text_name} and {len(hypotheses)} of {hypothesis_name}; give equally many, or only one",
         field=text_name,
     )
 

@@ -1,4 +1,4 @@
-"""Xinference's flexible models, as its zero-shot pipeline is called (https://inference.readthedocs.io).
+"""Xinference's flexible models, used for its zero-shot pipeline (https://inference.readthedocs.io).
 
 `model.infer(text, candidate_labels=[…])` of its client takes and returns what the `transformers` pipeline does.
 """
@@ -26,10 +26,10 @@ Texts = str | list[str]
 
 
 class InferBody(Struct):
-    """`args` are the texts and the labels, where those are not given by name."""
+    """`args` are the texts and the labels, unless they are passed by name."""
 
     model: str = ""
-    """A label set, where no labels are given."""
+    """A label set, if no labels are given."""
     args: list[Texts] = []
     sequences: Texts | None = None
     candidate_labels: Texts | None = None
@@ -53,7 +53,7 @@ class XinferenceEndpoints:
                 "GET",
                 "/v1/cluster/auth",
                 self.authentication,
-                "Xinference: whether clients are to send the key that they have",
+                "Xinference: whether clients must send a key",
                 answers=(ClusterAuthentication,),
                 id="getClusterAuthentication",
             ),
@@ -97,7 +97,7 @@ class XinferenceEndpoints:
 def _arguments(body: InferBody) -> tuple[Texts, Texts | None]:
     """The texts, and the labels where there are any."""
     if len(body.args) > MAX_ARGUMENTS:
-        raise InvalidRequest("at most two: the texts and the labels", field="args")
+        raise InvalidRequest("takes at most two: the texts and the labels", field="args")
     sequences, labels = [*body.args, None, None][:MAX_ARGUMENTS]
     texts = body.sequences if sequences is None else sequences
     if texts is None:

@@ -110,7 +110,7 @@ def check(error: RequestError, kind: type[RequestError], *words: str) -> None:
 
 def test_nobody_listens() -> None:
     (port,) = free_ports(1)
-    check(failure(f"http://127.0.0.1:{port}"), ConnectionRefused, f"nobody answers at http://127.0.0.1:{port}: ")
+    check(failure(f"http://127.0.0.1:{port}"), ConnectionRefused, f"nothing listens at http://127.0.0.1:{port}: ")
 
 
 def test_a_name_that_nobody_knows() -> None:
@@ -122,7 +122,7 @@ def test_a_name_that_nobody_knows() -> None:
     ["gateway:8080", "127.0.0.1:8080", "ftp://gateway", "http://", "http://a:b:c", "http://a:99999", "", "x\n"],
 )
 def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(InvalidAddress, match=r"it is like http://127\.0\.0\.1:8080"):
+    with pytest.raises(InvalidAddress, match=r"an example is http://127\.0\.0\.1:8080"):
         Client(url)
     with pytest.raises(InvalidAddress):
         AsyncClient(url)
@@ -150,16 +150,21 @@ def test_a_certificate_of_somebody_unknown_or_for_another_name(
         check(error, TlsFailed, f"the certificate of https://127.0.0.1:{port} is not trusted: ", "SSL_CERT_FILE")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "authority.crt"))
         error = failure(f"https://localhost:{port}")
-        check(error, TlsFailed, "the certificate of https://localhost", "the name that the certificate is for")
+        check(
+            error,
+            TlsFailed,
+            "the certificate of https://localhost",
+            "a host name that the certificate is valid for",
+        )
 
 
 def test_tls_spoken_to_a_plain_port_and_the_other_way_round(certificates: Path) -> None:
     with listening(answering(HTML % b"400 Bad Request")) as port:
         error = failure(f"https://127.0.0.1:{port}")
-        check(error, TlsFailed, f"https://127.0.0.1:{port} speaks no TLS; its address begins with http://")
+        check(error, TlsFailed, f"https://127.0.0.1:{port} does not speak TLS; use http:// in the address")
     with listening(answering(b""), tls(certificates)) as port:
         error = failure(f"http://127.0.0.1:{port}")
-        check(error, ConnectionBroken, "if it speaks TLS, its address begins with https://")
+        check(error, ConnectionBroken, "if it uses TLS, use https:// in the address")
 
 
 def test_a_connection_that_nobody_accepts() -> None:
@@ -184,7 +189,7 @@ def test_an_answer_that_does_not_come() -> None:
 @pytest.mark.parametrize("content", [b"", HEAD + b"{", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH_9.2\r\n"])
 def test_a_connection_that_ends_in_the_middle(content: bytes) -> None:
     with listening(answering(content)) as port:
-        check(failure(f"http://127.0.0.1:{port}"), ConnectionBroken, "before its answer was whole", "ask again")
+        check(failure(f"http://127.0.0.1:{port}"), ConnectionBroken, "before the answer was complete", "try again")
 
 
 @pytest.mark.parametrize(
@@ -193,12 +198,15 @@ def test_a_connection_that_ends_in_the_middle(content: bytes) -> None:
         (answering(HTML % b"200 OK"), ["answered 200", "text/html", "is the address right?"]),
         (answering(HTML % b"404 Not Found"), ["answered 404", "text/html"]),
         (json(b"404 Not Found", b'{"detail":"Not Found"}'), ["answered 404", "no `code`"]),
-        (json(b"200 OK", b'{"ok":true}'), ["answered 200", "lacks what was asked for"]),
-        (json(b"200 OK", b"[1]"), ["no JSON object"]),
-        (answering(HTML % b"502 Bad Gateway"), ["answered 502", "a proxy before it", "is the gateway running?"]),
+        (json(b"200 OK", b'{"ok":true}'), ["answered 200", "is not the expected one"]),
+        (json(b"200 OK", b"[1]"), ["not a JSON object"]),
+        (
+            answering(HTML % b"502 Bad Gateway"),
+            ["answered 502", "a proxy in front of it", "is the gateway running?"],
+        ),
         (
             answering(b"HTTP/1.1 301 Moved\r\nLocation: https://gateway/\r\nContent-Length: 0\r\n\r\n"),
-            ["redirects to https://gateway/; give that server's address"],
+            ["redirects to https://gateway/; use that address"],
         ),
     ],
 )
@@ -217,7 +225,10 @@ def test_a_proxy_that_is_away_or_lets_nothing_through() -> None:
     with listening(answering(HTML % b"403 Forbidden")) as port:
         refused = failure("https://gateway.invalid", proxy=f"http://user:secret@127.0.0.1:{port}")
     check(
-        refused, ProxyFailed, f"the proxy http://127.0.0.1:{port} does not lead to https://gateway.invalid", "403"
+        refused,
+        ProxyFailed,
+        f"the proxy http://127.0.0.1:{port} did not connect to https://gateway.invalid",
+        "403",
     )
     assert "secret" not in str(away) + str(refused)
 

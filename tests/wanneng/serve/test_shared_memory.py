@@ -81,5 +81,5 @@ def test_what_belongs_to_others_is_left(folder: Path) -> None:
 def test_shared_memory_that_cannot_be_made_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "FOLDER", folder / "missing")
     remove_leftovers()
-    with pytest.raises(StartError, match=r"shared memory cannot be made: .*missing.*: No such file"):
+    with pytest.raises(StartError, match=r"shared memory cannot be created: .*missing.*: No such file"):
         SharedMemory().hold()

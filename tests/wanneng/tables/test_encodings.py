@@ -69,5 +69,5 @@ def test_what_is_no_text_is_refused_with_the_line() -> None:
 def test_the_user_may_say_what_it_is() -> None:
     assert decode("繁體中文".encode("big5"), "big5").text == "繁體中文"
     for unknown in ("no-such", "base64", "rot13"):
-        with pytest.raises(CommandError, match="is no encoding of text"):
+        with pytest.raises(CommandError, match="is not a known text encoding"):
             decode(b"x", unknown)

@@ -96,7 +96,7 @@ def test_who_does_not_say_which_column_is_told_the_columns(tmp_path: Path) -> No
     [
         ('id,text\n1,好\n2,"没有', "record 3 begins a quoted cell that is never closed"),
         ("", "has no rows"),
-        (b"\xd0\xcf\x11\xe0 old", "a file of old Excel or Word; save it as .xlsx or .csv"),
+        (b"\xd0\xcf\x11\xe0 old", "an old Excel or Word file; save it as .xlsx or .csv"),
     ],
 )
 def test_what_is_no_table_is_refused_in_a_sentence(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -176,7 +176,7 @@ def test_plain_lines_end_at_line_feeds_and_empty_ones_do_not_count(tmp_path: Pat
 
 
 def test_a_format_that_is_none_is_refused() -> None:
-    with pytest.raises(CommandError, match="csv, tsv, xlsx, jsonl, txt are known"):
+    with pytest.raises(CommandError, match="use one of csv, tsv, xlsx, jsonl, txt"):
         read_options("pdf", None, None, None, None)
     assert read_options("csv", None, None, None, None).format == "csv"
 

@@ -113,7 +113,8 @@ def test_none_of_these_has_no_best_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("out.doc", r"none of the endings \.csv"), ("missing/out.csv", "there is no folder")]
+    ("name", "message"),
+    [("out.doc", r"unknown extension; use one of \.csv"), ("missing/out.csv", "there is no folder")],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is_asked(
     tmp_path: Path, name: str, message: str
@@ -159,7 +160,7 @@ def test_a_journal_of_another_run_or_another_process_is_refused(tmp_path: Path) 
 def test_a_file_that_is_no_journal_stays_as_it_is(theirs: bytes, tmp_path: Path) -> None:
     path = tmp_path / "out.csv.partial"
     path.write_bytes(theirs)
-    with pytest.raises(CommandError, match="not what an interrupted command leaves"):
+    with pytest.raises(CommandError, match="was not written by an interrupted command"):
         Journal(tmp_path / "out.csv", {"body": 1}).__enter__()
     assert path.read_bytes() == theirs
 
