@@ -1,4 +1,4 @@
-"""`wanneng batch`: a file of texts as a batch, its progress, and the same table with the answers beside."""
+"""`wanneng batch`: a file of texts as a batch, its progress, and the same table with the answers added."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Classify files in the background, 
 LOCAL_URL = ServeSettings().url
 BATCH_ID = "batch_id"
 OF_A_REQUEST = frozenset({"pairs", "model", "request_id", "label_set", "usage"})
-"""Fields of an answer."""
+"""Fields of an answer that concern the request, not the text."""
 _Url = Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")]
 _Id = Annotated[str, typer.Argument(help="Id of the batch.")]
 
@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Upload a file, wait until its batch is done, and write the table with the answers.
 
-    An interrupted command goes on waiting for the same batch when it is given again.
+    After an interruption, run the command again to wait for the same batch.
     """
     body = given.request_body(
         labels, label_set, template, multi_label, max_tokens, special_tokens, no_truncation, entailment
@@ -91,7 +91,7 @@ def list_(url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None:
 
 @app.command()
 def show(batch_id: _Id, url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None:
-    """Show how far a batch is."""
+    """Show the progress of a batch."""
     with _client(url, key_file) as client:
         batch = client.batches.get(batch_id)
         print(f"{batch.id} {batch.status}: {batch.completed} of {batch.total} lines done, {batch.failed} failed")
@@ -101,7 +101,7 @@ def show(batch_id: _Id, url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None
 
 @app.command()
 def cancel(batch_id: _Id, url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None:
-    """End a batch; what has been answered by then is kept."""
+    """Cancel a batch; results so far are kept."""
     with _client(url, key_file) as client:
         print(client.batches.cancel(batch_id).status)
 
@@ -121,7 +121,7 @@ def _client(url: str, key_file: Path | None) -> Iterator[Client]:
 
 
 def _batch_id(client: Client, started: TableRun, body: Mapping[str, Any], name: str) -> str:
-    """Of the batch that an interrupted run has created, or of a new one."""
+    """The id of the batch that an interrupted run created, or of a new one."""
     known = started.notes.get(BATCH_ID)
     if isinstance(known, str):
         say(f"waiting for {known}, which was created before")

@@ -1,4 +1,4 @@
-"""`wanneng classify`: one text as bars or JSON, or a file of texts as the same table with the answers beside."""
+"""`wanneng classify`: one text as bars or JSON, or a file of texts as the same table with the answers added."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def classify(
 ) -> None:
     """Classify a text, or each row of a file.
 
-    An interrupted command with --output goes on where it was when it is given again.
+    An interrupted command with --output continues when it is run again.
     """
     body = given.request_body(
         labels, label_set, template, multi_label, max_tokens, special_tokens, no_truncation, entailment

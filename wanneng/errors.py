@@ -3,16 +3,16 @@
 CommandError            one sentence that names the thing, the cause and the way out
 ├── StartError          a server could not be started, or died
 └── RequestError                no answer from the gateway, or one that cannot be read
-    ├── InvalidAddress          what is given as the gateway's address is none
+    ├── InvalidAddress          the gateway's address is not valid
     ├── NoConnection            nothing was sent
-    │   ├── NameNotResolved     the host name is not known
-    │   ├── ConnectionRefused   nobody listens there
-    │   ├── ConnectTimedOut     nobody says anything there
-    │   ├── TlsFailed           a certificate that is not trusted, or no TLS
-    │   └── ProxyFailed         the proxy cannot be reached, or does not let the request through
-    ├── AnswerTimedOut          sent, and not answered in time
+    │   ├── NameNotResolved     the host name cannot be resolved
+    │   ├── ConnectionRefused   nothing listens on the port
+    │   ├── ConnectTimedOut     the connection timed out
+    │   ├── TlsFailed           the certificate is not trusted, or the server does not speak TLS
+    │   └── ProxyFailed         the proxy cannot be reached, or refuses the request
+    ├── AnswerTimedOut          the request was sent, but not answered in time
     ├── ConnectionBroken        the connection ended before the answer did
-    ├── NotAGateway             somebody else answered: another server, a proxy, a redirection
+    ├── NotAGateway             something else answered: another server, a proxy, a redirect
     └── GatewayRefused          the gateway refused; `code` says why
 """
 

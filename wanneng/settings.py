@@ -24,7 +24,7 @@ KEYS, MIN_KEY_CHARACTERS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY
 VISIBLE_ASCII = "[!-~]+"
 LOG_FORMATS = ("auto", "json", "text")
 MINIMUMS = {"log_file_bytes": 10_000, "log_files": 2}
-"""A crash can be read about in the file before the last one."""
+"""With two files, the lines of a crash survive a rotation."""
 CONTROL_PLANE_HOST = "127.0.0.1"
 """Callers reach the control plane through the gateway alone."""
 
@@ -79,7 +79,7 @@ class ServeSettings:
     log_file_bytes: int = 10_000_000
     """Size at which a log file is rotated."""
     log_files: int = 5
-    """Log files of each process, the one that is written to included; older ones are removed."""
+    """Log files kept for each process, including the current one; older ones are removed."""
 
     @property
     def keys_needed(self) -> bool:
@@ -166,7 +166,7 @@ def log_format(flag: str | None, environment: Mapping[str, str] | None = None) -
 
 def _check(setting: str, name: str, value: object) -> None:
     if setting == "log_format" and value not in LOG_FORMATS:
-        raise StartError(f"{name} is {value!r}; {', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]} is needed")
+        raise StartError(f"{name} is {value!r}; use {', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]}")
     least = MINIMUMS.get(setting)
     if least is not None and int(str(value)) < least:
         raise StartError(f"{name} is {value}; a number from {least} is needed")

@@ -1,4 +1,4 @@
-"""One run over a table: what is still to be asked for, the answers in their journal, and the output at the end."""
+"""One run over a table: the rows that are still pending, the answers in a journal, and the output at the end."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     max_unsent_bytes: Count = 64_000_000
     """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
     log_format: LogFormat = LOG_FORMAT
-    """Format of the log, also of the worker's: `json`, `text` for people, or `auto`: text on a terminal, JSON
+    """Format of the log, for the worker too: `json`, `text` for people, or `auto`: text on a terminal, JSON
     everywhere else."""
     otlp_endpoint: str = ""
     """OpenTelemetry collector for traces, such as `http://collector:4318`; empty: no tracing."""
