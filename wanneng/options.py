@@ -1,4 +1,4 @@
-"""What `wanneng classify` and `wanneng batch` share: their flags, and the progress that they show."""
+"""Options and the progress display that `wanneng classify` and `wanneng batch` share."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def request_body(
 ) -> dict[str, Any]:
     """The fields of the body beside the texts: those that are given. `CommandError` without labels."""
     if not labels and label_set is None:
-        raise CommandError("give --labels, or a --label-set")
+        raise CommandError("give --labels or --label-set")
     given: dict[str, Any] = {
         "labels": split_labels(labels) if labels else None,
         "label_set": label_set,
@@ -90,7 +90,7 @@ def split_labels(labels: Sequence[str]) -> str | list[str]:
 
 
 def label_order(body: dict[str, Any]) -> list[str]:
-    """The labels as they were given, one by one."""
+    """The labels one by one, as they were given."""
     labels = body.get("labels", [])
     return [label.strip() for label in re.split("[,，]", labels)] if isinstance(labels, str) else labels
 
@@ -106,7 +106,7 @@ def say(line: str) -> None:
 
 @dataclass(slots=True)
 class Shown:
-    """Progress on standard error, which also says for what it waits."""
+    """Progress on standard error, including what it is waiting for."""
 
     progress: Progress
     task: TaskID

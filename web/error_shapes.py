@@ -1,4 +1,4 @@
-"""What the clients of other products' APIs read of an error, beside the members of a problem document."""
+"""Members of errors that clients of other products' APIs read, in addition to those of a problem document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOO_MANY_REQUESTS, SERVER_ERROR, UNAVAILABLE = 429, 500, 503
 
 @dataclass(frozen=True, slots=True)
 class ErrorShape:
-    """Members that an API's errors have beside those of a problem."""
+    """Members that an API's errors have in addition to those of a problem."""
 
     name: str
     """Of its schema in the OpenAPI document."""

@@ -36,7 +36,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDO
 WORKDIR /opt/wanneng
 USER 65532:65532
 EXPOSE 8000 8001 8002
-# PID 1 passes SIGTERM on to tritonserver, and its lines as those of every other process.
+# PID 1 forwards SIGTERM to tritonserver, and writes its output in the common log format.
 ENTRYPOINT ["python3", "-m", "wanneng"]
 CMD ["triton"]
 HEALTHCHECK --interval=15s --timeout=12s --start-period=120s CMD ["python3", "-m", "wanneng.serve.probe"]

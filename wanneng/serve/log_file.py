@@ -1,4 +1,4 @@
-"""A log file that is appended to, and rotated by size: `name.log`, before that `name.log.1`, and so on."""
+"""A log file that is appended to and rotated by size: `name.log`, then `name.log.1` and so on for older lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MODE = 0o600
 
 
 class LogFile:
-    """At most `files` files of `max_bytes`, the one that is written to included.
+    """At most `files` files of `max_bytes`, including the current one.
 
-    `write` never fails: what a full disk has no room for is lost, and counted in `lost_lines` for the next one.
+    `write` never fails: lines for which a full disk has no room are lost and counted in `lost_lines`.
     """
 
     def __init__(self, path: Path, max_bytes: int, files: int) -> None:
@@ -24,8 +24,8 @@ class LogFile:
         self._fd: int | None = None
         self._size = 0
         self._mid_line = False
-        """Whether the file ends within a line, as after a full disk or a loss of power."""
-        # Who has said nothing yet has a log too; whatever is wrong shows when something is written.
+        """Whether the file ends within a line, as after a full disk or a power failure."""
+        # A process without output has a log file too; any error shows at the first write.
         with suppress(OSError):
             self._open()
 
@@ -41,7 +41,7 @@ class LogFile:
                     if not end and self._size:
                         self._rotate()
                         continue
-                    # A line longer than a whole file has one to itself.
+                    # A line longer than a whole file gets a file of its own.
                     part = lines[: end or lines.index(b"\n") + 1]
                 self._append(part)
             except OSError as error:
@@ -85,7 +85,7 @@ class LogFile:
         self._open()
 
     def _remove_surplus(self) -> None:
-        """Files beyond the number, of an earlier start with more of them."""
+        """Remove files beyond the limit, such as those of an earlier start with a higher one."""
         for path in self.path.parent.glob(f"{self.path.name}.*"):
             number = path.name.removeprefix(f"{self.path.name}.")
             if number.isdigit() and int(number) >= self._files:

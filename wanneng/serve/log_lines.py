@@ -1,4 +1,4 @@
-"""Reads what a process writes on its outputs into records: its own JSON, Triton's lines, and what is neither."""
+"""Turns the output of a process into log records: its own JSON records, Triton's lines, and any other line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from logs.records import CRITICAL, DEBUG, ERROR, INFO, MAX_CHARACTERS, WARNING, 
 
 FIELDS = ("time", "level", "logger", "message")
 MAX_LINE_BYTES = 1_000_000
-"""Of a longer one, each so many bytes are a line."""
+"""The longest line; a longer one is split into lines of this size."""
 MAX_BLOCK_CHARACTERS = 2 * MAX_CHARACTERS
-"""Of lines that belong together."""
+"""The largest group of lines that belong together."""
 LEVELS = {"I": INFO, "W": WARNING, "E": ERROR, "F": CRITICAL, "V": DEBUG}
 TRITON = re.compile(r"([IWEF])(\d\d)(\d\d) (\d\d:\d\d:\d\d\.\d+) +\d+ ([^\s\]]+)\] ?(.*)")
 """glog's prefix, in UTC and without the year: `I1126 01:02:03.456789 31490 server.cc:241] "message"`."""
@@ -27,10 +27,10 @@ TRACEBACK, FATAL = "Traceback (most recent call last):", ("Fatal Python error", 
 
 
 class LogLines:
-    """Bytes in, records out. A line that begins as no record does belongs to the one before it.
+    """Takes bytes and returns records. A line that does not begin a record belongs to the one before it.
 
-    `logger` is the name of records that name none; `now` gives the time of those without one. What a `trusted`
-    process wrote as a record passes as it is.
+    `logger` is the default name, and `now` gives the time, of records that have none. Records that a `trusted`
+    process wrote are passed through unchanged.
     """
 
     def __init__(self, logger: str, now: Callable[[], float] = time.time, *, trusted: bool = False) -> None:
@@ -106,7 +106,7 @@ class LogLines:
         return None
 
     def _leads_to_another(self) -> bool:
-        """Whether a traceback is followed by that of the exception that came of it."""
+        """Whether a traceback is followed by that of an exception raised while handling it."""
         lines = self._block["lines"] if self._block is not None else []
         return any(line.endswith(CHAINED) for line in lines[-2:])
 

@@ -1,4 +1,4 @@
-"""The outputs of a child process: read as they come, written as records, and the last ones remembered."""
+"""The output of a child process: read as it arrives, written as log records, with the last lines remembered."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Output:
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.kept_in = kept_in
-        """Where a person finds it; empty where it is not kept here."""
+        """Where a person finds the log; empty if it is not kept here."""
         self._on_close = on_close
         self._sink = sink
         self._lines = lines
@@ -63,7 +63,7 @@ class Output:
         asyncio.get_running_loop().add_reader(self._read_fd, self._read)
 
     def drain(self) -> None:
-        """Read what an ended child has left behind."""
+        """Read the remaining output of a child that has ended."""
         while self._read_fd >= 0 and self._read():
             pass
         self._emit(self._lines.end())
@@ -159,7 +159,7 @@ def file_sink(file: LogFile, *, text: bool = False) -> Sink:
             note = record(time.time(), WARNING, "wanneng.serve", f"{lost} lines are lost: {why}")
             file.write(rendered(note, text=text))
             if file.lost_lines:
-                # There is no room yet, and the note is no line of the process.
+                # There is no room yet; the note is not one of the process's lines.
                 file.lost_lines = lost
         file.write(lines)
 

@@ -1,4 +1,4 @@
-"""What `wanneng serve` and `wanneng triton` say: to a person, or as records; and kept in a file of its own."""
+"""The output of `wanneng serve` and `wanneng triton`: lines for a person or log records, and a log file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOGGER = "wanneng.serve"
 
 class Say(Protocol):
     def __call__(self, line: str, *, level: str = INFO, **fields: Any) -> None:
-        """`fields` are for the log; whoever sits before the terminal reads `line` alone."""
+        """`fields` are for the log; the terminal shows `line` only."""
         ...
 
 
@@ -36,7 +36,7 @@ class ServeLog:
         setup.install(_Forward(self._add))
 
     def keep_in(self, sink: Sink) -> None:
-        """Records go there too from now on."""
+        """Also write records there from now on."""
         self._sink = sink
 
     def __call__(self, line: str, *, level: str = INFO, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""Triton as a service: ready when its models are, and ended where it lives but cannot serve any more."""
+"""Triton as a service: ready when its models are, and ended if it is alive but can no longer serve."""
 
 from __future__ import annotations
 
