@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from logs.setup import LogFormat
 from web import settings as server_settings
@@ -30,8 +29,6 @@ __all__ = ["Settings", "SettingsError", "WorkerSettings", "load_settings", "load
 TENANTS_FILE = f"{PREFIX}TENANTS_FILE"
 
 MAX_TENANT_FILE_BYTES = 1_000_000_000
-
-Url = Annotated[str, Meta(pattern="^https?://[^/ ]+")]
 
 
 class Settings(ServerSettings, frozen=True, kw_only=True):
@@ -72,7 +69,7 @@ class _SharedSettings(Struct, frozen=True, kw_only=True):
 class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     """Each field is the variable `WANNENG_<FIELD>`."""
 
-    gateway_url: Url = "http://127.0.0.1:8080"
+    gateway_url: Text = "http://127.0.0.1:8080"
     """Address of the gateway that classifies the lines. Set by `wanneng serve`."""
     internal_key: Secret = ""
     """Secret by which the gateway recognizes the worker, at least 32 characters. Set by `wanneng serve`."""

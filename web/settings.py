@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,6 +24,8 @@ SECRETS = frozenset({"admin_key", "database_url", "redis_url", "internal_key"})
 """Fields that are shown nowhere."""
 KEYS, VISIBLE_ASCII = frozenset({"admin_key", "internal_key"}), "[!-~]+"
 """Secrets that are sent in a header."""
+URLS = frozenset({"control_plane_url", "gateway_url", "otlp_endpoint"})
+"""Fields that are addresses of HTTP servers."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 PortOrNone = Annotated[int, Meta(ge=0, le=65_535)]
@@ -114,6 +117,9 @@ def load_settings(kind: type[_Settings], environment: Mapping[str, str] | None =
                 f"{variable} has a character that no header can have; letters and digits are needed, as "
                 "`openssl rand -hex 32` makes them"
             )
+        if field.name in URLS and not _is_http_url(text.strip()):
+            # Not its value, which may have a password.
+            raise SettingsError(f"{variable} is not like http://host:8080")
         try:
             values[field.name] = _convert(text.strip(), field.type)
         except msgspec.ValidationError as error:
@@ -131,6 +137,14 @@ def _convert(text: str, kind: Any) -> Any:
     if plain is bool:
         text = {"yes": "true", "no": "false"}.get(text.lower(), text)
     return msgspec.convert(text, kind, strict=False)
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -98,14 +98,15 @@ def discovery_of(setting: str) -> Discovery:
 
 
 def _entry(entry: str) -> Discovery:
-    parts = urlsplit(entry.removeprefix(DNS))
+    parts, weight, pool = urlsplit(""), 1.0, POOL
     try:
+        parts = urlsplit(entry.removeprefix(DNS))
         options = parse_qs(parts.fragment, keep_blank_values=True, strict_parsing=True) if parts.fragment else {}
         weight = float(options.pop("weight", ["1"])[-1])
         pool = options.pop("pool", [POOL])[-1]
         wellformed = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) and not options
     except ValueError:
-        wellformed, weight, pool = False, 1.0, POOL
+        wellformed = False
     if not wellformed or not pool or not 0 < weight < math.inf:
         raise SettingsError(f"{SETTING}: {entry!r} is not like http://host:8000#pool=a10&weight=1")
     address = Address(parts._replace(fragment="", query="", path="").geturl(), pool, weight)

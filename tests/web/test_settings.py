@@ -100,3 +100,19 @@ def test_a_key_that_no_header_can_have_is_refused_without_showing_it(key: str) -
     with pytest.raises(SettingsError, match="WANNENG_INTERNAL_KEY has a character that no header") as refusal:
         load_settings(Example, {"WANNENG_INTERNAL_KEY": key})
     assert key not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8081", "h", "ftp://h", "http://", "http://h:99999", "http://[::1", "http://h:x"]
+)
+def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="WANNENG_OTLP_ENDPOINT is not like http://host:8080"):
+        load_settings(Example, {"WANNENG_OTLP_ENDPOINT": url})
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(Example, {"WANNENG_OTLP_ENDPOINT": "https://user:secret@"})
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://user:secret@h:1/p", "http://[::1]:4318"])
+def test_an_address_is_taken_as_it_is(url: str) -> None:
+    assert load_settings(Example, {"WANNENG_OTLP_ENDPOINT": url}).otlp_endpoint == url

@@ -70,6 +70,7 @@ async def test_what_is_named_first_holds() -> None:
         "ftp://a",
         "http://:8000",
         "http://a:http",
+        "http://[::1",
         "http://a#weight=0",
         "http://a#weight=-1",
         "http://a#weight=inf",
