@@ -171,12 +171,16 @@ class Forwarding:
 
     async def _exchange(self, request: Request, credentials: Credentials | None, send: Send) -> None:
         request_id: bytes = request.scope["context"].request_id.encode()
-        upstream = self._http.build_request(
-            request.method,
-            f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
-            headers=[*_forwarded_headers(request, credentials), (b"x-request-id", request_id)],
-            content=_body(request) if _has_body(request) else None,
-        )
+        try:
+            upstream = self._http.build_request(
+                request.method,
+                f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
+                headers=[*_forwarded_headers(request, credentials), (b"x-request-id", request_id)],
+                content=_body(request) if _has_body(request) else None,
+            )
+        except httpx.InvalidURL:
+            # With the control plane's address it is longer than httpx sends.
+            raise InvalidRequest("the URL is too long") from None
         try:
             response = await self._http.send(upstream, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:

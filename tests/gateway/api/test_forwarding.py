@@ -296,6 +296,13 @@ async def test_without_a_control_plane_each_request_is_a_problem_and_takes_no_pl
             assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
 
 
+async def test_a_url_that_is_too_long_with_the_control_planes_address_is_refused() -> None:
+    url = f"http://{'a' * 200}.invalid"
+    async with gateway(control_plane_url=url, internal_key=INTERNAL_KEY) as client:
+        refused = await client.get(f"/v1/label-sets?after={'x' * 65_400}")
+    assert_problem(refused, 422, "invalid_request")
+
+
 async def test_where_the_same_user_must_listen_nothing_is_sent_to_a_port_that_nobody_has() -> None:
     """As after the end of the control plane: its port is anybody's until it is back."""
     async with planes(same_user=True) as both:
