@@ -111,7 +111,9 @@ SQLITE_CODES: Mapping[int, Cause] = {
     5: BUSY,
     6: BUSY,
     8: READ_ONLY,
-    10: Cause(StoreUnavailable, "the disk of the database cannot be read or written", "look at it: it may be full"),
+    10: Cause(
+        StoreUnavailable, "the disk of the database cannot be read or written", "look at it: it may be full"
+    ),
     11: (damaged := Cause(StoreUnusable, "the file of the database is damaged", "restore it from a backup")),
     13: FULL,
     14: Cause(StoreUnusable, "the file of the database cannot be opened", "check its folder, and whose it is"),
