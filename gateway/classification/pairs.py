@@ -130,7 +130,8 @@ def rows_of(pairs: PairList, tenant_id: str, engine: Engine | None) -> list[RowV
     for index, row in enumerate(pairs.rows):
         keys = []
         if engine is not None:
-            keys = pair_keys(tenant_id, engine.id, pairs.template, pairs.max_tokens, row.text, row.labels)
+            template = engine.template_of(pairs.template)
+            keys = pair_keys(tenant_id, engine.id, template, pairs.max_tokens, row.text, row.labels)
         rows.append(RowValues(row, keys, [None] * len(row.labels), index))
     return rows
 

@@ -254,7 +254,8 @@ class ClassificationService:
         if engine is not None and answer.engine.id == engine.id:
             keys = planned.keys
         else:
-            keys = pair_keys(tenant_id, answer.engine.id, pairs.template, pairs.max_tokens, text, labels)
+            template = answer.engine.template_of(pairs.template)
+            keys = pair_keys(tenant_id, answer.engine.id, template, pairs.max_tokens, text, labels)
         await self._cache.put(tenant_id, dict(zip(keys, values, strict=True)))
         work.tokens += int(answer.tokens[:, 0].sum())
         work.engines[answer.engine.id] = answer.engine

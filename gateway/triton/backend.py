@@ -54,6 +54,10 @@ class Engine:
     contract: Mapping[str, object] = field(default_factory=dict)
     """Where they were asked for: what the manifest tells of the model, such as its logits and longest pair."""
 
+    def template_of(self, template: str) -> str:
+        """The one that is meant; empty: the engine's default, as long as its contract is known."""
+        return template or str(self.contract.get("default_template", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class PairLogits:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 Values = Sequence[str] | NDArray[Any]
-_DATATYPES = {"INT32": np.int32, "FP32": np.float32}
+_DATATYPES = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
 _NAMES = {np.dtype(kind): name for name, kind in _DATATYPES.items()}
 
 
@@ -72,7 +72,7 @@ def encode_request(
 
 
 def decode_response(header_length: int, body: bytes) -> dict[str, Values]:
-    """Outputs by name: BYTES as a list of strings, INT32 and FP32 as arrays; `ProtocolError` otherwise."""
+    """Outputs by name: BYTES as a list of strings, INT32, INT64 and FP32 as arrays; `ProtocolError` otherwise."""
     try:
         answer = _answer_decoder.decode(body[:header_length])
         outputs: dict[str, Values] = {}

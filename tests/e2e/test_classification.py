@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc
 
+from gateway.triton.load_balancer import CERTAIN_S, CHECK_INTERVAL_S
 from tests.e2e.server import Server
 
 EVERYDAY = json.loads((Path(__file__).parents[1] / "data/everyday_examples.json").read_text(encoding="utf-8"))
@@ -236,3 +238,24 @@ def test_truncation_is_refused_where_asked(server: Server) -> None:
     refused = server.classify(**long)
     assert (refused.status_code, refused.json()["field"]) == (422, "texts[1]")
     assert server.classify(**(long | {"texts": ["短", "长" * 400]})).status_code == 200
+
+
+def test_the_health_checks_of_a_quiet_server_succeed(server: Server) -> None:
+    """A replica whose checks fail has no engine between them: nothing is cached, and no flight is joined."""
+
+    def ejections() -> int:
+        return (server.state_dir / "gateway.log").read_text(encoding="utf-8").count("is ejected")
+
+    before = ejections()
+    time.sleep(3 * CHECK_INTERVAL_S + CERTAIN_S)
+    assert ejections() == before
+    models = httpx.get(f"{server.url}/v1/models", timeout=10, trust_env=False).json()["data"]
+    assert models[0]["contract"]["logits"]
+
+
+def test_a_label_set_and_its_labels_share_what_is_known(server: Server) -> None:
+    """The engine's own default template is the one that is written out."""
+    body = {"text": "标签集与标签共享缓存", "labels": ["投诉", "咨询"]}
+    assert server.classify(**body).json()["pairs"] == {"computed": 2, "cached": 0}
+    again = server.classify(**body, hypothesis_template="{}").json()
+    assert again["pairs"] == {"computed": 0, "cached": 2}

@@ -71,7 +71,8 @@ def _write_delimited(target: Path, table: Table, records: Iterator[list[Any]], s
         for record in records:
             texts = [as_text(cell) for cell in record]
             # Cells from a spreadsheet stay as they are; any other text must not become a formula.
-            writer.writerow(texts if table.is_spreadsheet else [_inert(text) for text in texts])
+            own = len(table.columns) if table.is_spreadsheet else 0
+            writer.writerow([*texts[:own], *map(_inert, texts[own:])])
 
 
 def _records(table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> Iterator[list[Any]]:

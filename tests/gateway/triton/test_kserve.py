@@ -30,6 +30,7 @@ def test_a_response_is_read_as_tritonclient_reads_it() -> None:
             ("logits", "FP32", [2, 3], logits.tobytes()),
             ("engine_name", "BYTES", [1], struct.pack("<I", len(name)) + name),
             ("tokens", "INT32", [1], np.array([7], dtype=np.int32).tobytes()),
+            ("input_ids", "INT64", [1, 2], np.array([[7, 2**40]], dtype=np.int64).tobytes()),
         ]
     )
     outputs = decode_response(length, body)
@@ -37,6 +38,7 @@ def test_a_response_is_read_as_tritonclient_reads_it() -> None:
     np.testing.assert_array_equal(outputs["logits"], theirs.as_numpy("logits"))
     assert outputs["engine_name"] == ["万能"] == [theirs.as_numpy("engine_name")[0].decode()]
     assert list(outputs["tokens"]) == [7]
+    np.testing.assert_array_equal(outputs["input_ids"], theirs.as_numpy("input_ids"))
 
 
 @pytest.mark.parametrize("cut", [0, 5, 60])

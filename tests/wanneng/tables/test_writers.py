@@ -70,6 +70,15 @@ def test_a_text_that_was_in_no_spreadsheet_does_not_become_a_formula(tmp_path: P
     assert "\r\n2,'=1+1," in written(tmp_path / "out.csv", table(is_spreadsheet=False)).read_bytes().decode()
 
 
+def test_what_is_added_to_a_spreadsheet_does_not_become_a_formula(tmp_path: Path) -> None:
+    answers = {2: {"labels": ["=1+1"], "scores": [0.5]}, 3: {"error": "@SUM(A1)"}}
+    write_table(tmp_path / "out.csv", table(), answers, ["=1+1"])
+    text = (tmp_path / "out.csv").read_text(encoding="utf-8-sig")
+    assert "'=1+1" in text
+    assert "'@SUM(A1)" in text
+    assert "\n2,=1+1," in text, "the spreadsheet's own cell"
+
+
 def test_a_sheet_has_numbers_and_texts_that_excel_does_not_compute(tmp_path: Path) -> None:
     sheet: Any = openpyxl.load_workbook(written(tmp_path / "out.xlsx", table()))["wanneng"]
     assert [[cell.value for cell in row] for row in sheet.rows] == [
