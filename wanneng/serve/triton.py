@@ -17,7 +17,7 @@ from wanneng.serve.checks import check_executable
 from wanneng.serve.repository import MODELS, MODELS_FOLDER, compose
 from wanneng.serve.seccomp import ignore_fchmod
 from wanneng.serve.shared_memory import SharedMemory
-from wanneng.settings import PREFIX, ServeSettings, inherited_environment, nvidia_release
+from wanneng.settings import CHECKOUT, PREFIX, ServeSettings, inherited_environment, nvidia_release
 
 CLOSED_APIS = "model-repository,model-config,shared-memory,trace,logging:Closed To Everybody=\n"
 """Triton's endpoints that change the server or tell more than a result, and the header that opens them.
@@ -30,6 +30,8 @@ BACKENDS_FOLDER, ENGINE_LINK = "backends", "engine"
 """Below the state folder, like `MODELS_FOLDER`. Triton runs there and is given relative paths alone: it starts its
 Python processes with an unquoted line of shell, and those take every path for ASCII.
 """
+PACKAGES = ("logs", "python_backend")
+"""Of the Python models. Triton's interpreter ignores PYTHONPATH, and finds them in the folder where it runs."""
 PYTRITON_RELEASES = {"0.7.0": "24.10"}
 """By version of the wheel."""
 SAFE_RELEASE = (25, 7)
@@ -88,6 +90,8 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
     _check_network(settings, server.release)
     compose(settings.engine, settings.state_dir / MODELS_FOLDER, _ensembles(buckets))
     _link(settings.state_dir / ENGINE_LINK, settings.engine)
+    for package in PACKAGES:
+        _link(settings.state_dir / package, CHECKOUT / package)
     shared_memory = SharedMemory()
     options = {
         "model-repository": f"./{MODELS_FOLDER}",

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,3 +104,13 @@ def test_what_runs_an_engine_is_known_by_the_library_of_its_backend_or_else_by_t
     folder.mkdir()
     (folder / f"lib{backend}.so.1.2.3").touch()
     assert prepare_triton(settings).environment["WANNENG_ENGINE_RUNTIME"] == f"{backend}-1.2.3"
+
+
+def test_the_packages_of_the_models_are_found_where_triton_runs(tmp_path: Path) -> None:
+    """As in an image, where nothing is installed: its interpreter looks there, and ignores PYTHONPATH."""
+    server = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path))
+    script = "import sys; sys.path.insert(0, ''); import logs.setup, python_backend.errors"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], cwd=server.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
