@@ -71,7 +71,7 @@ def test_a_text_that_was_in_no_spreadsheet_does_not_become_a_formula(tmp_path: P
 
 
 def test_what_is_added_to_a_spreadsheet_does_not_become_a_formula(tmp_path: Path) -> None:
-    answers = {2: {"labels": ["=1+1"], "scores": [0.5]}, 3: {"error": "@SUM(A1)"}}
+    answers: dict[int, dict[str, Any]] = {2: {"labels": ["=1+1"], "scores": [0.5]}, 3: {"error": "@SUM(A1)"}}
     write_table(tmp_path / "out.csv", table(), answers, ["=1+1"])
     text = (tmp_path / "out.csv").read_text(encoding="utf-8-sig")
     assert "'=1+1" in text
