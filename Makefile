@@ -173,3 +173,4 @@ lock: ## choose package versions anew (needs uv)
 	$(COMPILE) --group build --group docs -o requirements/docs.txt
 	$(COMPILE) --group build --group clients -o requirements/clients.txt
 	$(COMPILE) --group build --group aiperf -o requirements/aiperf.txt
+	@cd clients/typescript && PATH="$(CURDIR)/.venv/bin:$$PATH" npm run --silent lock

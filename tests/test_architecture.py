@@ -39,3 +39,10 @@ def test_tests_patch_nothing() -> None:
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
             assert "mock.patch" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_lock_of_npm_names_no_host() -> None:
+    """It holds versions and hashes; `npm run lock` takes the links out."""
+    text = (ROOT / "clients/typescript/package-lock.json").read_text(encoding="utf-8")
+    assert "sha512-" in text
+    assert "://" not in text
