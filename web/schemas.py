@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 REFERENCE = "#/components/schemas/"
-NULL = {"type": "null"}
 Schema = dict[str, Any]
 
 

@@ -29,7 +29,6 @@ from web.tracing import Tracing
 
 MODEL = "zero_shot_logits"
 EXPAND = "expand"
-ENGINE_OUTPUTS = ("engine_id", "engine_name")
 LIMITS_OUTPUT = "limits"
 CONTRACT_OUTPUT = "contract"
 COUNT_OUTPUTS = ("tokens", "unknown", "text_tokens", "token_limit")

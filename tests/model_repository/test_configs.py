@@ -72,7 +72,7 @@ def test_a_request_has_no_more_pairs_than_a_batch_of_the_engine() -> None:
 
 def test_the_gateway_requests_existing_tensors() -> None:
     assert LOGITS_ONLY.name == gateway_client.MODEL
-    assert names(LOGITS_ONLY.output) == {"logits", "tokens", "unknown", *gateway_client.ENGINE_OUTPUTS}
+    assert names(LOGITS_ONLY.output) == {"logits", "tokens", "unknown", "engine_id", "engine_name"}
     assert EXPAND.name == gateway_client.EXPAND
     assert set(gateway_client.COUNT_OUTPUTS) <= names(EXPAND.output)
     assert {"text", "labels", "hypothesis_template", "max_tokens"} == names(LOGITS_ONLY.input)
