@@ -12,7 +12,6 @@ from web import settings as server_settings
 from web.settings import (
     DATABASE_URL,
     LOG_FORMAT,
-    PREFIX,
     Count,
     Port,
     Seconds,
@@ -23,6 +22,7 @@ from web.settings import (
     is_loopback,
     without_secrets,
 )
+from web.variables import PREFIX
 
 __all__ = ["Settings", "SettingsError", "WorkerSettings", "load_settings", "load_worker_settings"]
 

@@ -15,8 +15,8 @@ from msgspec import Meta, Struct
 
 from logs.setup import LogFormat
 from stores.label_sets import LabelLimits
+from web.variables import PREFIX, sentence, unknown_variables
 
-PREFIX = "WANNENG_"
 DATABASE_URL = "sqlite:///.state/wanneng.db"
 """A file below the working directory."""
 LOG_FORMAT: LogFormat = "auto"
@@ -104,7 +104,12 @@ def load_settings(kind: type[_Settings], environment: Mapping[str, str] | None =
     """Settings from `environment` (the process's own by default); `SettingsError` names the bad variable."""
     variables = os.environ if environment is None else environment
     values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    fields = msgspec.structs.fields(kind)
+    if kind is not LogSettings:
+        unknown = set(unknown_variables(variables)) - {PREFIX + field.name.upper() for field in fields}
+        if unknown:
+            raise SettingsError("; ".join(map(sentence, sorted(unknown))))
+    for field in fields:
         variable = PREFIX + field.name.upper()
         text = variables.get(variable)
         if text is None:

@@ -85,6 +85,13 @@ class Release:
     def upgrade(self, *options: str, chart: Path = CHART, timeout_s: float = LONG_S) -> None:
         self._helm("upgrade", *options, chart=chart, timeout_s=timeout_s)
 
+    def rendered(self) -> str:
+        """The manifests as they are without access to the cluster, without hooks."""
+        path = Path(f"/tmp/{self.namespace}-values.json")
+        path.write_text(json.dumps(self.values), encoding="utf-8")
+        options = ("--namespace", self.namespace, "--values", str(path), "--no-hooks")
+        return self.kubernetes.helm("template", self.name, str(CHART), *options)
+
     def _helm(self, verb: str, *options: str, chart: Path, timeout_s: float) -> None:
         path = Path(f"/tmp/{self.namespace}-values.json")
         path.write_text(json.dumps(self.values), encoding="utf-8")

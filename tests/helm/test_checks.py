@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.helm.test_triton import INT8
-from tests.helm.tools import CHART, refusal
+from tests.helm.tools import CHART, refusal, render
 
+KEY = {"id": "4f1c0a9b7d2e", "sha256": "0" * 64}
+TICKETS = {"name": "tickets", "labels": ["投诉"]}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pools": {"cpu": None}}, "pools: at least one pool is required"),
     ({"pools": {"cpu": {"config": "h100"}}}, "pools.cpu.config: unknown configuration h100; use one of local"),
@@ -92,6 +94,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ingress": {"enabled": True}}, "ingress.hosts: at least one host is required"),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: at least one Gateway is required"),
     ({"tenants": []}, "tenants: at least one tenant is required without a database"),
+    ({"keySeed": "short"}, "keySeed: at least 32 characters are required"),
+    ({"tenants": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}, "tenants: the id a is declared twice"),
+    ({"tenants": [{"id": "a", "name": "b"}, {"id": "b"}]}, "tenants: a and b have the same name, b"),
+    (
+        {"tenants": [{"id": "a", "keys": [KEY]}, {"id": "b", "keys": [KEY]}]},
+        "tenants: the key 4f1c0a9b7d2e is declared for a and for b",
+    ),
+    (
+        {"tenants": [{"id": "a", "label_sets": [TICKETS, {**TICKETS, "version": 1}]}]},
+        "tenants: a declares the label set tickets, version 1, twice",
+    ),
 ]
 
 
@@ -100,6 +113,12 @@ def test_contradictory_values_are_rejected(values: dict[str, Any], words: str) -
     assert words in refusal(values)
 
 
+def test_the_same_label_set_may_have_several_versions_and_belong_to_several_tenants() -> None:
+    second = {**TICKETS, "version": 2}
+    render({"tenants": [{"id": name, "label_sets": [TICKETS, second]} for name in ("a", "b")]})
+
+
 def test_every_message_is_tested() -> None:
+    """That of a missing Secret needs a cluster: tests/cluster/without_database/test_release.py."""
     text = (CHART / "templates/checks.yaml").read_text(encoding="utf-8")
     assert text.count("{{- fail ") <= len(REFUSED)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 
 from gateway.settings import Settings
 from stores.api_keys import KEY
@@ -42,6 +44,45 @@ def test_tenants_and_their_label_sets_say_what_special_tokens_are() -> None:
     )
     assert content.tenants["acme"].special_tokens == "text"
     assert content.label_sets["acme", "tickets", 1].content.special_tokens == "model"
+
+
+SEED = "0123456789abcdef" * 4
+
+
+def secrets(values: Mapping[str, object], *files: Path) -> dict[str, dict[str, str]]:
+    objects = render(values, *files)
+    return {o["metadata"]["name"]: decoded(o) for o in objects if o["kind"] == "Secret"}
+
+
+def test_with_a_seed_every_rendering_has_the_same_keys() -> None:
+    """Where manifests are rendered without access to the cluster, the chart cannot find the existing ones."""
+    tenants = {"keySeed": SEED, "tenants": [{"id": "a"}, {"id": "b"}]}
+    first = secrets(tenants)
+    assert first == secrets(tenants)
+    keys = [first["w-tenants"][name] for name in ("a", "b")]
+    assert all(KEY.fullmatch(key) for key in keys)
+    assert keys[0] != keys[1]
+    with_database = secrets({"keySeed": SEED}, CHART / "ci/database.yaml")
+    assert with_database == secrets({"keySeed": SEED}, CHART / "ci/database.yaml")
+    assert with_database["w-admin"]["admin-key"] != with_database["w-internal"]["internal-key"]
+    assert SEED not in str((first, with_database))
+
+
+def test_another_seed_or_release_has_other_keys() -> None:
+    first = secrets({"keySeed": SEED})["w-tenants"]["default"]
+    assert secrets({"keySeed": SEED[::-1]})["w-tenants"]["default"] != first
+    assert secrets({"keySeed": SEED, "fullnameOverride": "x"})["x-tenants"]["default"] != first
+
+
+def test_helm_never_deletes_a_secret_with_a_generated_key() -> None:
+    """Not even when a failed upgrade or an uninstall removes it from the release."""
+    for files in ((), (CHART / "ci/database.yaml",)):
+        objects = render(None, *files)
+        of_keys = ("w-tenants", "w-admin", "w-internal")
+        generated = [o for o in objects if o["kind"] == "Secret" and o["metadata"]["name"] in of_keys]
+        assert generated
+        for secret in generated:
+            assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_the_gateway_mounts_the_digests_of_the_keys_and_no_key() -> None:

@@ -16,6 +16,10 @@ from msgspec import Struct
 from control_plane.settings import Settings as ControlPlaneSettings
 from control_plane.settings import WorkerSettings
 from gateway.settings import Settings as GatewaySettings
+from stores.api_keys import KEY_ID
+from stores.label_sets import NAME
+from stores.tenants import SCOPES
+from stores.tenants_file import parser
 from tests.helm.tools import CHART, ROOT, helm, refusal, variables
 from web.metrics import SECONDS
 
@@ -67,6 +71,8 @@ def test_the_schema_has_the_same_values_as_the_defaults() -> None:
         ({"model": {"precision": "int4"}}, "precision"),
         ({"tenants": [{"name": "no id"}]}, "id"),
         ({"tenants": [{"id": "a", "keys": [{"id": "x", "sha256": "y"}]}]}, "keys"),
+        ({"tenants": [{"id": "a", "label_sets": [{"name": "Tickets", "labels": ["x"]}]}]}, "name"),
+        ({"tenants": [{"id": "a", "label_sets": [{"name": "t", "labels": ["x", "x"]}]}]}, "labels"),
         ({"monitoring": {"latencySeconds": 0.25}}, "latencySeconds"),
         ({"gateway": {"settings": {"PATH": "x"}}}, "PATH"),
         ({"controlPlane": {"settings": {"PATH": "x"}}}, "PATH"),
@@ -84,6 +90,19 @@ def test_invalid_values_are_rejected_by_name(values: dict[str, Any], words: str)
     message = refusal(values)
     assert "values don't meet the specifications" in message
     assert words in message
+
+
+def test_the_schema_of_tenants_is_that_of_the_tenants_file() -> None:
+    tenant = SCHEMA["properties"]["tenants"]["items"]["properties"]
+    assert tenant.keys() == set(parser._Tenant.__struct_fields__)
+    assert tenant["quota"]["properties"].keys() == set(parser._Quota.__struct_fields__)
+    key, label_set = (tenant[name]["items"]["properties"] for name in ("keys", "label_sets"))
+    assert key.keys() == set(parser._Key.__struct_fields__)
+    assert label_set.keys() == set(parser._LabelSet.__struct_fields__)
+    assert set(key["scopes"]["items"]["enum"]) == set(SCOPES)
+    assert tenant["id"]["pattern"] == f"^{parser.TENANT_ID.pattern}$"
+    assert key["id"]["pattern"] == f"^{KEY_ID.pattern}$"
+    assert label_set["name"]["pattern"] == f"^{NAME.pattern}$"
 
 
 def test_latency_objectives_are_bounds_of_the_histogram() -> None:

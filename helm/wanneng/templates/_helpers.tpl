@@ -96,6 +96,26 @@ name: {{ .given.name | default .name }}
 key: {{ ternary .given.key .key (not (empty .given.name)) }}
 {{- end -}}
 
+{{/*
+`length` hexadecimal digits of the generated key `use`: at random, or derived from keySeed, so that every rendering has
+the same ones.
+*/}}
+{{- define "wanneng.generated" -}}
+{{- if .root.Values.keySeed -}}
+{{- list .root.Values.keySeed .root.Release.Namespace (include "wanneng.fullname" .root) .use | join "\n" | sha256sum | trunc .length -}}
+{{- else -}}
+{{- printf "%x" (randBytes 32 | b64dec) | trunc .length -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Data of one of the chart's Secrets as it is in the cluster; empty where it is missing or no cluster is known, as in
+`helm template`.
+*/}}
+{{- define "wanneng.existingData" -}}
+{{- (lookup "v1" "Secret" .root.Release.Namespace .name).data | default dict | toJson -}}
+{{- end -}}
+
 {{- define "wanneng.databaseEnv" -}}
 - name: WANNENG_DATABASE_URL
   valueFrom:

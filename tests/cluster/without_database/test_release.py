@@ -6,7 +6,7 @@ import http.client
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,59 @@ def test_tenants_change_without_a_restart(release: Release) -> None:
 
     eventually("the second tenant's key works in every gateway", lambda: all(works() for _ in range(6)), 180)
     assert {pod["metadata"]["uid"] for pod in release.pods("gateway")} == before
+
+
+def test_an_upgrade_that_names_a_missing_secret_is_refused_before_anything_changes(release: Release) -> None:
+    before = {d["metadata"]["name"]: d["metadata"]["generation"] for d in release.objects("deployments")}
+    values, key = release.values, release.key
+    release.values = values | {"existingTenantsSecret": "wanneng-tenant"}
+    with pytest.raises(CommandFailed, match="existingTenantsSecret: the namespace wanneng has no Secret"):
+        release.upgrade()
+    release.values = values
+    assert {d["metadata"]["name"]: d["metadata"]["generation"] for d in release.objects("deployments")} == before
+    assert release.classify(key)["labels"]
+
+
+def test_generated_keys_are_found_again_after_an_upgrade_that_did_without_them(release: Release) -> None:
+    values, key = release.values, release.key
+    release.kubectl("create", "secret", "generic", "mine", "--from-literal=tenants.yaml=tenants: [{id: default}]")
+    release.values = values | {"existingTenantsSecret": "mine"}
+    release.upgrade()
+    assert release.key == key, "Helm must not delete it"
+    release.values = values
+    release.upgrade("--wait")
+    assert release.key == key
+    assert release.classify(key)["labels"]
+
+
+def test_manifests_that_are_rendered_without_the_cluster_change_nothing_when_applied_again(
+    namespaced: Callable[[dict[str, Any]], Release],
+) -> None:
+    """As Argo CD does it, with `keySeed`."""
+    other = namespaced(
+        {"keySeed": "0123456789abcdef" * 4, "gateway": {"replicas": 0}, "pools": {"cpu": {"replicas": 0}}}
+    )
+
+    def applied() -> dict[str, Any]:
+        other.kubernetes.kubectl(
+            *("apply", "--server-side", "--namespace", other.namespace, "-f", "-"), input_=other.rendered()
+        )
+        # The status of the others changes by itself.
+        versions = {
+            f"{kind}/{o['metadata']['name']}": o["metadata"][version]
+            for kind, version in (
+                ("secrets", "resourceVersion"),
+                ("services", "resourceVersion"),
+                ("networkpolicies", "resourceVersion"),
+                ("deployments", "generation"),
+                ("poddisruptionbudgets", "generation"),
+            )
+            for o in other.objects(kind)
+        }
+        assert "secrets/wanneng-tenants" in versions
+        return versions
+
+    assert applied() == applied()
 
 
 @pytest.mark.parametrize("component", ["triton", "gateway"])
