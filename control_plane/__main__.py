@@ -57,7 +57,7 @@ def migrate_database() -> None:
     settings = load_settings()
     asyncio.run(migrate(settings.database_url))
     asyncio.run(_prepare(settings.database_url, keys_needed=settings.keys_needed))
-    log.info("the database is at the newest revision")
+    log.info("the database is ready for this release")
 
 
 def new_key() -> None:

@@ -10,12 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -24,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from stores.database_causes import cause_of
 from stores.errors import InvalidRequest, StoreUnavailable
 from stores.postgresql import UnusableAddress, connect_arguments, place_of
+from stores.revisions import Revision, revision_of, upgrade
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE, POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
 DRIVERS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "postgres": POSTGRESQL}
 MAX_CONNECTIONS = 5
@@ -95,19 +90,17 @@ class Database:
         await self.check()
 
     async def check(self) -> None:
-        """`DatabaseError` unless the database is at the revision that this code knows."""
+        """`DatabaseError` unless this release works with the database's revision."""
         async with self.transaction() as connection:
-            revision = await connection.run_sync(_revision)
-        scripts = ScriptDirectory(str(MIGRATIONS))
-        newest = scripts.get_current_head()
-        if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
-            raise DatabaseError(
-                f"the database is at revision {revision}, which this release does not know (it needs {newest}): "
-                "a newer release has migrated it; run that release, or restore a backup"
+            revision = await connection.run_sync(revision_of)
+        if revision.is_newer:
+            _check_compatible(revision)
+            log.warning(
+                "the database is at revision %s of a newer release, with which this one works", revision.current
             )
-        if revision != newest:
+        elif revision.current != revision.newest:
             raise DatabaseError(
-                f"the database is at revision {revision or 'none'}, this release needs {newest}: "
+                f"the database is at revision {revision.current or 'none'}, this release needs {revision.newest}: "
                 "run `python -m control_plane migrate` once"
             )
 
@@ -127,14 +120,15 @@ class Database:
 
 
 async def migrate(url: str) -> None:
-    """Bring the database to the newest revision; nothing happens when it is there."""
+    """Bring the database to the newest revision; nothing happens when it is there, or newer and compatible."""
     engine = _open(url)
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
-    except CommandError as error:
-        # Of alembic, for a revision that it does not find.
-        raise DatabaseError(f"the database cannot be migrated: {error}; a newer release has done so") from None
+            revision = await connection.run_sync(revision_of)
+            if revision.is_newer:
+                _check_compatible(revision)
+            else:
+                await connection.run_sync(upgrade)
     except FAILURES as error:
         cause = cause_of(error)
         if cause is None:
@@ -144,15 +138,12 @@ async def migrate(url: str) -> None:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _check_compatible(revision: Revision) -> None:
+    if not revision.is_compatible:
+        raise DatabaseError(
+            f"the database is at revision {revision.current}, with which this release does not work (it needs "
+            f"{revision.newest}): a newer release has migrated it; run that release, or restore a backup"
+        )
 
 
 def _is_bad_data(error: Exception) -> bool:

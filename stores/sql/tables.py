@@ -165,3 +165,10 @@ usage = Table(
     Column("pairs_cached", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False, server_default="0"),
 )
+
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    # One row: the oldest revision whose release works with these tables.
+    Column("revision", String(32), primary_key=True),
+)

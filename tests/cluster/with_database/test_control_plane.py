@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import json
 
 import pytest
+from alembic.script import ScriptDirectory
 
+from stores.revisions import MIGRATIONS
+from tests.cluster import images
 from tests.cluster.api import Api
 from tests.cluster.kubernetes import Release, eventually
 from tests.cluster.load import lossless
@@ -13,6 +17,7 @@ from tests.cluster.load import lossless
 ACTS_WITHIN_S = 6.0
 """WANNENG_KEY_CACHE_TTL_S, and a second for the request."""
 REPLICAS = 2
+NEXT = "localhost/wanneng-next"
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +149,28 @@ def test_an_upgrade_keeps_the_keys_and_the_tenants(release: Release) -> None:
     release.upgrade("--wait")
     assert kept() == before
     assert {pod["metadata"]["uid"] for pod in release.objects("pods", *selector("gateway"))} == pods
+
+
+def test_an_upgrade_across_a_migration_and_back_fails_no_request(release: Release, key: str) -> None:
+    """Gateways of this release start on the database of the next one, which `helm rollback` leaves as it is."""
+    cluster, script = release.kubernetes, release.kubernetes.own
+    assert script is not None
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert newest is not None
+    images.load_next(cluster, script, NEXT, newest)
+    values = release.values
+    in_release = (release.name, "--namespace", release.namespace)
+    revision = str(json.loads(cluster.helm("list", "-n", release.namespace, "-o", "json"))[0]["revision"])
+    with lossless(release.address, key):
+        release.values = values | {"images": {"gateway": {"repository": f"{NEXT}-gateway"}}}
+        release.upgrade("--wait")
+        cluster.helm("rollback", *in_release, revision, "--wait", "--timeout=180s")
+    for pod in release.ready("gateway"):
+        log = release.kubectl("logs", pod)
+        assert "at revision next of a newer release, with which this one works" in log
+    release.values = values
+    release.upgrade("--wait")
+    assert release.classify(key)["labels"]
 
 
 def test_the_connection_url_is_in_secrets_only(release: Release) -> None:
