@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +31,7 @@ class FakeBackend:
     delay_s: float = 0.0
     gate: asyncio.Event | None = None
     engine_ids: Sequence[str] = ("engine-1",)
+    contract: Mapping[str, object] = field(default_factory=lambda: {"max_tokens": 512})
     calls: list[InferenceCall] = field(default_factory=list)
     """For logits; neither probes nor counts of tokens are among them."""
     timeouts_s: list[float] = field(default_factory=list)
@@ -78,9 +79,7 @@ class FakeBackend:
     async def engine(self, timeout_s: float) -> Engine:
         if self.failure is not None:
             raise self.failure
-        return Engine(
-            self.engine_ids[len(self.calls) % len(self.engine_ids)], "fake", contract={"max_tokens": 512}
-        )
+        return Engine(self.engine_ids[len(self.calls) % len(self.engine_ids)], "fake", contract=self.contract)
 
     async def probe(self, timeout_s: float) -> Engine:
         await self._wait()

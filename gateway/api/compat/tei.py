@@ -1,11 +1,11 @@
-"""Text Embeddings Inference's `/predict`: the three relations of pairs; `rerank.py` has its `/rerank`.
+"""Text Embeddings Inference's `/predict`: what the model tells of pairs; `rerank.py` has its `/rerank`.
 
 Shapes: https://huggingface.github.io/text-embeddings-inference/. A pair is a text and a hypothesis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from gateway.api.classify import TEXT
 from gateway.api.compat.huggingface import LabelScore
 from gateway.api.compat.told import headers_of
 from gateway.classification.scoring import Logits, relations
+from gateway.triton.backend import Engine
 from stores.errors import InvalidRequest
 from stores.tenants import CLASSIFY
 from web.error_shapes import TEI
@@ -59,7 +60,8 @@ class TeiEndpoints:
         body: PredictBody = call.body
         pairs, single = _pairs(body.inputs)
         outcome = await self._classifications.pair_logits(call, pairs, "inputs", truncate=body.truncate)
-        answers = [_label_scores(result.logits, raw=body.raw_scores) for result in outcome.results]
+        told = _relations_of(outcome.values.engine)
+        answers = [_label_scores(result.logits, told, raw=body.raw_scores) for result in outcome.results]
         return json_response(answers[0] if single else answers, headers=headers_of(outcome))
 
 
@@ -76,7 +78,13 @@ def _pairs(inputs: list[str | list[str]]) -> tuple[list[tuple[str, str]], bool]:
     return pairs, single
 
 
-def _label_scores(logits: Logits, *, raw: bool) -> list[LabelScore]:
+def _relations_of(engine: Engine) -> Collection[object]:
+    """Those that the model tells apart; a logit that it lacks is a constant of the engine. Not known yet: all."""
+    told = engine.contract.get("logits")
+    return told if isinstance(told, Collection) else RELATIONS
+
+
+def _label_scores(logits: Logits, told: Collection[object], *, raw: bool) -> list[LabelScore]:
     scores = logits if raw else relations(logits)
-    named = [LabelScore(relation, score) for relation, score in zip(RELATIONS, scores, strict=True)]
+    named = [LabelScore(name, score) for name, score in zip(RELATIONS, scores, strict=True) if name in told]
     return sorted(named, key=lambda relation: -relation.score)

@@ -14,6 +14,7 @@ from stores.usage import DailyUsage
 from tests.fakes.backend import FakeBackend
 from tests.fakes.gateway import add_key, add_tenant, gateway
 from tests.fakes.stores import Memory
+from tests.gateway.api.compat.test_openai import until_ready
 from tests.problems import assert_problem
 
 TEXT = "我要投诉"
@@ -30,6 +31,18 @@ async def test_predict_gives_all_three_relations_of_a_pair_or_of_many() -> None:
         assert [each[0]["score"] for each in many] == [2, 0, 2]
         text = (await client.get("/metrics")).text
     assert 'wanneng_pairs_total{source="computed"} 2.0' in text, "each distinct pair once"
+
+
+@pytest.mark.parametrize("told", [["entailment", "contradiction"], ["entailment"]])
+async def test_predict_gives_the_relations_that_the_model_tells_apart(told: list[str]) -> None:
+    """Of two-way and one-logit models; the missing logits are constants of the engine."""
+    backend = FakeBackend(contract={"max_tokens": 512, "logits": told})
+    async with gateway(backend=backend) as client:
+        await until_ready(client)
+        for raw in (False, True):
+            body = {"inputs": ["我要投诉", "投诉"], "raw_scores": raw}
+            answer = (await client.post("/predict", json=body)).json()
+            assert [each["label"] for each in answer] == told
 
 
 @pytest.mark.parametrize(
