@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded faults planes attack overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded bench-first-token faults planes attack overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -80,6 +80,9 @@ bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-si
 
 bench-embedded: engine-env ## measure the embedded model by precision and number of layers
 	$(ENGINE) -m benchmarks.embedded
+
+bench-first-token: engine-env ## measure what it saves that the last layer computes the first token alone
+	$(ENGINE) -m benchmarks.first_token
 
 bench-int8: engine-env ## measure the accuracy that INT8 costs, on the development sets in DATA
 	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from transformers import PreTrainedModel
 
@@ -15,6 +16,7 @@ from engine.contract import Contract, Told, contract_of
 from engine.derive import MODEL_FILE, rewrite, verify_folder
 from engine.errors import SnapshotError
 from engine.graph.export import OPSET, export_onnx
+from engine.graph.first_token import read_first_token_alone
 from engine.graph.w8 import quantize_dequantize, read_weights, store_weights_in_8_bits
 from engine.manifest import TOKENIZER_FILE, WeightsSource, digest_of, files_sha256, read_manifest, write_manifest
 from engine.network import arrays_of, network_of
@@ -133,6 +135,7 @@ def _write_model(
         network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()}, strict=False)
         details["identity_sha256"] = digest_of(weights)
     export_onnx(network, path, snapshot.logits)
+    onnx.save(read_first_token_alone(onnx.load(path)), path)
     if recipe.precision == "w8":
         store_weights_in_8_bits(path, weights, path)
     return details | rewrite(path, snapshot.config, asdict(contract), recipe, calibration)

@@ -122,7 +122,8 @@ def _activations(
     for inputs in samples:
         is_token = inputs["attention_mask"].astype(bool)
         for name, values in zip(names, session.run(list(names), inputs), strict=True):
-            tokens = values[is_token]
+            # The last layer computes some for the first token of a row alone.
+            tokens = values[is_token] if values.shape[:2] == is_token.shape else values[:, 0]
             extremes = [int(np.argmin(tokens.min(axis=1))), int(np.argmax(tokens.max(axis=1)))]
             random_tokens = rng.choice(len(tokens), size=min(tokens_per_sample, len(tokens)), replace=False)
             activations[name].append(tokens[np.union1d(extremes, random_tokens)])
