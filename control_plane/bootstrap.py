@@ -27,6 +27,7 @@ from control_plane.api.openapi import OpenApiEndpoint
 from control_plane.api.page import PageEndpoints
 from control_plane.api.tenants import TenantEndpoints
 from control_plane.api.usage import UsageEndpoints
+from control_plane.backlog import BacklogMetrics
 from control_plane.batches import Batches
 from control_plane.files import Files
 from control_plane.label_sets import LabelSets
@@ -110,12 +111,13 @@ def create_app(
         ],
     }
     openapi.describe(apis)
+    backlog = BacklogMetrics(stores.batches, clock, metrics.registry)
     operations = [*chain(*apis.values()), *PageEndpoints().operations()]
     routes = routes_of(operations, authentication, settings)
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
-        background = (authenticator.keep_last_used, LoopLag(metrics.registry).watch)
+        background = (authenticator.keep_last_used, LoopLag(metrics.registry).watch, backlog.watch)
         try:
             async with running(*map(run_forever, background)):
                 yield

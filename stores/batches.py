@@ -76,8 +76,19 @@ class BatchBounds:
     """With the finished ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Unfinished batches of all active tenants."""
+
+    batches: int
+    lines: int
+    """Without a result, of batches whose lines have been counted."""
+    oldest_at: datetime | None
+    """When the oldest of them was created; None: there is none."""
+
+
 class BatchStore(Protocol):
-    """Batches as their tenants see them."""
+    """Batches as their tenants see them, and how many there are to do."""
 
     async def add(self, batch: Batch, idempotency_key: str | None, digest: str, bounds: BatchBounds) -> Batch:
         """Keep it; or what was kept under this idempotency key before, if its request had the same digest.
@@ -96,6 +107,8 @@ class BatchStore(Protocol):
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
         """`Conflict` when it is finished."""
         ...
+
+    async def backlog(self) -> Backlog: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.batches import (
@@ -17,6 +17,7 @@ from stores.batches import (
     FINALIZING,
     NOTHING_EXCLUDED,
     UNFINISHED,
+    Backlog,
     Batch,
     BatchBounds,
     BatchState,
@@ -30,6 +31,7 @@ from stores.database import Database
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.files import File, rechunk
 from stores.paging import Page, PageRequest, count_within
+from stores.sql.backlog import IS_UNFINISHED, is_free, read_backlog, waiting_batches
 from stores.sql.pages import read_page
 from stores.sql.storage import lock_tenant, stored_bytes
 from stores.sql.tables import batch_results, batches, file_pieces, files, tenants
@@ -71,7 +73,7 @@ class SqlBatches:
                 row = (await connection.execute(earlier)).mappings().first()
                 if row is not None:
                     return _earlier(row, digest)
-            if (await connection.execute(number.where(_UNFINISHED))).scalar_one() >= bounds.max_unfinished:
+            if (await connection.execute(number.where(IS_UNFINISHED))).scalar_one() >= bounds.max_unfinished:
                 raise Conflict(
                     f"{bounds.max_unfinished} batches of the tenant are unfinished; wait for one, or cancel it"
                 )
@@ -104,10 +106,14 @@ class SqlBatches:
             if not (await connection.execute(update(batches).where(running).values(**changed))).rowcount:
                 raise Conflict("the batch is finished, or its files are being written")
 
+    async def backlog(self) -> Backlog:
+        async with self._database.transaction() as connection:
+            return await read_backlog(connection)
+
     async def claim(
         self, owner: str, now: datetime, until: datetime, excluded: Excluded = NOTHING_EXCLUDED
     ) -> Batch | None:
-        waiting = _waiting(now, excluded).order_by(
+        waiting = waiting_batches(now, excluded).order_by(
             func.coalesce(tenants.c.batches_served_at, NEVER),
             batches.c.served_at,
             batches.c.created_at,
@@ -118,7 +124,7 @@ class SqlBatches:
                 # The tenant's row first, as in every other transaction that has both.
                 with suppress(NotFound):
                     await lock_tenant(connection, tenant_id)
-                claim = update(batches).where(batches.c.id == batch_id, _free(now))
+                claim = update(batches).where(batches.c.id == batch_id, is_free(now))
                 claim = claim.values(owner=owner, lease_until=until, served_at=now)
                 if (await connection.execute(claim)).rowcount:
                     served = update(tenants).where(tenants.c.id == tenant_id).values(batches_served_at=now)
@@ -173,7 +179,7 @@ class SqlBatches:
         async with self._database.transaction() as connection:
             await _change_own(connection, batch_id, owner, {"lease_until": until})
             status, tenant_status = (await connection.execute(state)).one()
-            others_wait = (await connection.execute(_waiting(now, excluded).limit(1))).first() is not None
+            others_wait = (await connection.execute(waiting_batches(now, excluded).limit(1))).first() is not None
         return BatchState(status, tenant_status == ACTIVE, others_wait)
 
     async def write_output(self, batch: Batch, owner: str, file: File, *, failed: bool) -> None:
@@ -221,20 +227,6 @@ class SqlBatches:
                 output = files.c.id.in_([batch.output_file_id, batch.error_file_id])
                 await connection.execute(update(files).where(output).values(lease_until=None))
                 await connection.execute(delete(batch_results).where(batch_results.c.batch_id == batch.id))
-
-
-_UNFINISHED = batches.c.status.in_(UNFINISHED)
-
-
-def _free(now: datetime) -> ColumnElement[bool]:
-    return or_(batches.c.lease_until.is_(None), batches.c.lease_until < now)
-
-
-def _waiting(now: datetime, excluded: Excluded) -> Select[Any]:
-    """Ids and tenants of batches that a worker may claim."""
-    query = select(batches.c.id, batches.c.tenant_id).join_from(batches, tenants)
-    query = query.where(_UNFINISHED, _free(now), tenants.c.status == ACTIVE)
-    return query.where(batches.c.id.not_in(excluded.batch_ids), batches.c.tenant_id.not_in(excluded.tenant_ids))
 
 
 def _earlier(row: Mapping[Any, Any], digest: str) -> Batch:

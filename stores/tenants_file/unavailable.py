@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import NoReturn
 
-from stores.batches import Batch, BatchBounds
+from stores.batches import Backlog, Batch, BatchBounds
 from stores.errors import NotAvailable
 from stores.files import Expiry, File, UploadBounds, never
 from stores.paging import Page, PageRequest
@@ -49,6 +49,9 @@ class NoBatches:
         refuse()
 
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:
+        refuse()
+
+    async def backlog(self) -> Backlog:
         refuse()
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
+from stores.batches import IN_PROGRESS, Batch
+from stores.tenants import ACTIVE, Quota, Tenant
+from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane_app import LOCAL, control_plane
 from tests.fakes.stores import Memory
 from web.server import Draining
@@ -39,3 +45,26 @@ async def test_requests_are_counted_and_logged_and_those_of_machines_are_not() -
     assert len(log) == 2
     assert '"route":"/v1/files"' in log[0]
     assert '"tenant_id":"local"' in log[0]
+
+
+async def test_what_workers_have_to_do_is_known_without_a_worker_and_without_the_database() -> None:
+    memory, clock = Memory(), FakeClock()
+    memory.tenants["acme"] = Tenant("acme", "acme", ACTIVE, clock.now(), Quota())
+    created = clock.now() - timedelta(hours=2)
+    batch = Batch("b", "acme", "f", IN_PROGRESS, created, clock.now() + timedelta(days=1), total=7, completed=2)
+    memory.batches["b"] = batch
+
+    async def counted() -> list[str]:
+        for _ in range(100):
+            lines = (await client.get("/metrics")).text.splitlines()
+            if "wanneng_batches_unfinished 1.0" in lines:
+                return lines
+            await asyncio.sleep(0.01)
+        raise AssertionError(lines)
+
+    async with control_plane(memory, clock=clock) as client:
+        lines = await counted()
+        memory.down = True
+        assert "wanneng_batch_lines_unfinished 5.0" in lines
+        assert "wanneng_oldest_batch_age_seconds 7200.0" in lines
+        assert "wanneng_batches_unfinished 1.0" in (await client.get("/metrics")).text.splitlines()

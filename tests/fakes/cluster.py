@@ -28,7 +28,7 @@ class FakeCluster:
                 one["status"]["readyReplicas"] = one["spec"]["replicas"]
         return list({"pods": self.pods, "deployments": self.deployments}.get(kind, []))
 
-    def metrics(self, pod: str) -> str:
+    def metrics(self, pod: str, port: int) -> str:
         return ""
 
     def logs(self, pod: str, container: str, since_s: int) -> str:

@@ -14,6 +14,7 @@ from stores.batches import (
     FINALIZING,
     NOTHING_EXCLUDED,
     UNFINISHED,
+    Backlog,
     Batch,
     BatchBounds,
     BatchState,
@@ -355,6 +356,16 @@ class FakeBatches:
         if batch.status not in UNFINISHED or batch.status == FINALIZING:
             raise Conflict("the batch is finished, or its files are being written")
         self.memory.batches[batch_id] = batch.reach(CANCELLING, now)
+
+    async def backlog(self) -> Backlog:
+        self.memory.check()
+        left = [
+            batch
+            for batch in self.memory.batches.values()
+            if batch.status in UNFINISHED and self.memory.tenants[batch.tenant_id].status == ACTIVE
+        ]
+        lines = sum(batch.total - batch.completed - batch.failed for batch in left)
+        return Backlog(len(left), lines, min((batch.created_at for batch in left), default=None))
 
     def _waiting(self, now: datetime, excluded: Excluded) -> list[Batch]:
         return [

@@ -15,6 +15,7 @@ from stores.batches import (
     COMPLETED,
     IN_PROGRESS,
     VALIDATING,
+    Backlog,
     Batch,
     BatchBounds,
     BatchQueue,
@@ -96,6 +97,19 @@ async def test_a_batch_comes_back_as_it_was_kept(stores: Stores) -> None:
     assert await stores.batches.get("t_2", "batch_1") is None
     with pytest.raises(NotFound):
         await stores.batches.add(replace(FIRST, id="batch_3", tenant_id="t_9"), None, "d", MANY)
+
+
+async def test_the_backlog_has_the_unfinished_batches_of_active_tenants(stores: Stores, queue: BatchQueue) -> None:
+    assert await stores.batches.backlog() == Backlog(0, 0, None)
+    await stores.batches.add(replace(FIRST, created_at=LATER), None, "d", MANY)
+    counted = replace(FIRST, id="batch_2", status=IN_PROGRESS, total=10, completed=3, failed=1)
+    await stores.batches.add(counted, None, "d", MANY)
+    await stores.batches.add(replace(FIRST, id="batch_3", status=COMPLETED, total=5), None, "d", MANY)
+    assert await stores.batches.backlog() == Backlog(2, 6, NOW)
+    tenant = await stores.tenants.get("t_1")
+    assert tenant is not None
+    await stores.tenants.change(replace(tenant, status=SUSPENDED))
+    assert await stores.batches.backlog() == Backlog(0, 0, None)
 
 
 async def test_an_idempotency_key_gives_one_batch_however_often_it_comes(stores: Stores) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -158,16 +159,21 @@ def _cluster(release: str, namespace: str | None, context: str | None) -> Kubern
 
 
 def _status(cluster: KubernetesCluster) -> Status:
-    from wanneng.cluster.gateway_metrics import aggregate  # noqa: PLC0415
-    from wanneng.cluster.status import GATEWAY, component, status_of  # noqa: PLC0415
+    from wanneng.cluster import kube  # noqa: PLC0415
+    from wanneng.cluster.gateway_metrics import aggregate, batches_of  # noqa: PLC0415
+    from wanneng.cluster.status import CONTROL_PLANE, GATEWAY, component, status_of  # noqa: PLC0415
 
     pods = cluster.objects("pods")
-    gateways = [pod["metadata"]["name"] for pod in pods if component(pod) == GATEWAY]
-    metrics = aggregate(cluster.metrics(name) for name in gateways)
-    deployments, jobs, scalers = (
-        cluster.objects(kind) for kind in ("deployments", "jobs", "horizontalpodautoscalers")
+    gateways, control_planes = (
+        [pod["metadata"]["name"] for pod in pods if component(pod) == name] for name in (GATEWAY, CONTROL_PLANE)
     )
-    return status_of(deployments, pods, jobs, scalers, metrics)
+    metrics = aggregate(cluster.metrics(name, kube.GATEWAY_METRICS_PORT) for name in gateways)
+    batches = batches_of(cluster.metrics(name, kube.CONTROL_PLANE_METRICS_PORT) for name in control_planes)
+    deployments, jobs, scalers, events = (
+        cluster.objects(kind) for kind in ("deployments", "jobs", "horizontalpodautoscalers", "events")
+    )
+    now = datetime.now(UTC)
+    return status_of(deployments, pods, jobs, scalers, metrics, now=now, events=events, batches=batches)
 
 
 def _print(current: Status) -> None:
@@ -194,6 +200,8 @@ def _print(current: Status) -> None:
         f"{metrics.pairs_in_flight} pairs in flight, {metrics.pairs_at_triton} of them at Triton; "
         f"{metrics.cached_pairs} pairs cached"
     )
+    for sentence in current.running_jobs:
+        out.print(f"… {sentence}", markup=False)
     for problem in current.problems or ("all is well",):
         out.print(("✗ " if current.problems else "✓ ") + problem, markup=False)
 

@@ -30,6 +30,26 @@ class GatewayMetrics:
     """By pool."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Of all tenants, as the control plane counts them."""
+
+    unfinished: int
+    oldest_s: float
+    """Age of the oldest unfinished one."""
+
+
+NO_BATCHES = Batches(0, 0.0)
+
+
+def batches_of(expositions: Iterable[str]) -> Batches:
+    """One exposition for each control plane; they count in the same database."""
+    found = {name: value for exposition in expositions for name, _, value in _samples(exposition)}
+    return Batches(
+        int(found.get("wanneng_batches_unfinished", 0)), found.get("wanneng_oldest_batch_age_seconds", 0.0)
+    )
+
+
 def aggregate(expositions: Iterable[str]) -> GatewayMetrics:
     """One exposition for each gateway; empty for a gateway that did not answer."""
     sums: dict[str, float] = defaultdict(float)

@@ -16,8 +16,9 @@ from wanneng.errors import CommandError
 TIMEOUT_S = 10
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 COMPONENT, POOL = "app.kubernetes.io/component", "wanneng.io/pool"
-INTERNAL_PORT = 8090
-"""Of a gateway: its metrics."""
+GATEWAY_METRICS_PORT, CONTROL_PLANE_METRICS_PORT = 8090, 8081
+MAX_EVENTS = 5_000
+"""Of a namespace; the API server forgets them after an hour."""
 MAX_LOG_BYTES = 8_000_000
 """Of one container: logs are merged in memory."""
 TOO_MANY_REQUESTS, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 429, 401, 403, 404
@@ -52,11 +53,11 @@ class Cluster(Protocol):
     """A release as the API server shows it; errors are `CommandError`s."""
 
     def objects(self, kind: str) -> list[Object]:
-        """All of a kind that belong to the release; of `nodes`, every one."""
+        """All of a kind that belong to the release; of `nodes`, every one; of `events`, the namespace's."""
         ...
 
-    def metrics(self, pod: str) -> str:
-        """What a gateway's `/metrics` says; empty when it does not answer."""
+    def metrics(self, pod: str, port: int) -> str:
+        """What `/metrics` says there; empty when it does not answer."""
         ...
 
     def logs(self, pod: str, container: str, since_s: int) -> str:
@@ -88,10 +89,12 @@ class KubernetesCluster:
     def objects(self, kind: str) -> list[Object]:
         if kind == "nodes":
             return _items(self._core.list_node, "nodes")
+        if kind == "events":
+            return _items(self._core.list_namespaced_event, kind, self.namespace, limit=MAX_EVENTS)
         return _items(self._listed[kind], kind, self.namespace, label_selector=self._selector)
 
-    def metrics(self, pod: str) -> str:
-        name = f"{pod}:{INTERNAL_PORT}"
+    def metrics(self, pod: str, port: int) -> str:
+        name = f"{pod}:{port}"
         try:
             return _body(
                 self._core.connect_get_namespaced_pod_proxy_with_path,

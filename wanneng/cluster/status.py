@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from wanneng.cluster.gateway_metrics import GatewayMetrics
+from wanneng.cluster.gateway_metrics import NO_BATCHES, Batches, GatewayMetrics
+from wanneng.cluster.jobs import job_problems, running_jobs
 from wanneng.cluster.kube import COMPONENT, POOL, Object
+from wanneng.cluster.messages import shortened
+from wanneng.cluster.pods import Events, pod_problem
 
 GATEWAY, CONTROL_PLANE, WORKER, TRITON = "gateway", "control-plane", "worker", "triton"
 """Values of the label `COMPONENT`: what a release runs all the time."""
 COMPONENTS = (GATEWAY, CONTROL_PLANE, WORKER, TRITON)
 ENGINE = "wanneng.io/engine"
 GPU = "nvidia.com/"
-FAILING = frozenset({"ImagePullBackOff", "ErrImagePull", "CrashLoopBackOff", "CreateContainerConfigError"})
-MAX_MESSAGE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Status:
     metrics: GatewayMetrics
     problems: tuple[str, ...]
     """Empty when all is well."""
+    running_jobs: tuple[str, ...] = ()
+    """What an install or upgrade waits for, in a sentence each."""
 
 
 def status_of(
@@ -61,15 +64,21 @@ def status_of(
     jobs: Sequence[Object],
     scalers: Sequence[Object],
     metrics: GatewayMetrics,
+    *,
+    now: datetime,
+    events: Sequence[Object] = (),
+    batches: Batches = NO_BATCHES,
 ) -> Status:
-    """Lists as the API gives them, for one release."""
+    """Lists as the API gives them, for one release; `events` may be those of the whole namespace."""
+    recent = Events(events, now)
     own = [deployment for deployment in deployments if component(deployment) in COMPONENTS]
     pools = tuple(_pool(item, pods, scalers) for item in sorted(_of(TRITON, own), key=_pool_name))
     versions = {item["metadata"]["labels"].get("app.kubernetes.io/version", "?") for item in deployments}
     problems = [
-        *_pod_problems(pods),
-        *_failed_jobs(jobs),
+        *_pod_problems(pods, recent),
+        *job_problems(jobs, pods, own, recent),
         *_missing_pods(own, pods),
+        *_batch_problems(_of(WORKER, own), batches),
         *_metric_problems(pools, metrics, bool(_of(GATEWAY, own))),
         *_scaling_problems(scalers),
     ]
@@ -81,6 +90,7 @@ def status_of(
         pools,
         metrics,
         tuple(dict.fromkeys(problems)),
+        tuple(running_jobs(jobs, now)),
     )
 
 
@@ -90,30 +100,6 @@ def component(item: Object) -> str:
 
 def ready_replicas(deployment: Object) -> int:
     return int(deployment.get("status", {}).get("readyReplicas", 0))
-
-
-def pod_problem(pod: Object) -> str | None:
-    """Why a pod does not do its work, in the words of whoever stopped it; None when it does or is ending."""
-    name, status = pod["metadata"]["name"], pod.get("status", {})
-    if "deletionTimestamp" in pod["metadata"] or status.get("phase") == "Succeeded":
-        return None
-    for condition in status.get("conditions", ()):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{name} cannot be placed: {_short(condition.get('message', ''))}"
-    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-        waiting = container.get("state", {}).get("waiting", {})
-        ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
-        if waiting.get("reason") in FAILING and not ended:
-            return f"{name} cannot start: {waiting['reason']}: {_short(waiting.get('message', ''))}"
-        if ended and ended.get("exitCode") and not container.get("ready"):
-            message = _short(_last_message(ended.get("message", ""))) or "it left no message"
-            return f"{name} ended with {ended['exitCode']} ({ended.get('reason', 'no reason')}): {message}"
-    if any("running" in container.get("state", {}) for container in status.get("initContainerStatuses", ())):
-        return f"{name} waits for its engine, which is not published yet"
-    ready = [condition for condition in status.get("conditions", ()) if condition["type"] == "Ready"]
-    if ready and ready[0]["status"] != "True":
-        return f"{name} is starting, or does not answer its probe"
-    return None
 
 
 def _of(name: str, deployments: Sequence[Object]) -> list[Object]:
@@ -155,22 +141,12 @@ def _pool_name(deployment: Object) -> str:
     return str(deployment["metadata"]["labels"].get(POOL, ""))
 
 
-def _pod_problems(pods: Sequence[Object]) -> Iterator[str]:
+def _pod_problems(pods: Sequence[Object], events: Events) -> Iterator[str]:
     for pod in pods:
         if component(pod) in COMPONENTS:
-            problem = pod_problem(pod)
+            problem = pod_problem(pod, events)
             if problem is not None:
                 yield problem
-
-
-def _failed_jobs(jobs: Sequence[Object]) -> Iterator[str]:
-    for job in jobs:
-        for condition in job.get("status", {}).get("conditions", ()):
-            if condition["type"] == "Failed" and condition["status"] == "True":
-                yield (
-                    f"the job {job['metadata']['name']} failed: {_short(condition.get('message', ''))}; "
-                    f"`kubectl logs job/{job['metadata']['name']}` says why"
-                )
 
 
 def _missing_pods(deployments: Sequence[Object], pods: Sequence[Object]) -> Iterator[str]:
@@ -178,11 +154,19 @@ def _missing_pods(deployments: Sequence[Object], pods: Sequence[Object]) -> Iter
     for deployment in deployments:
         for condition in deployment.get("status", {}).get("conditions", ()):
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-                yield f"{deployment['metadata']['name']} cannot create its pods: {_short(condition['message'])}"
+                yield f"{deployment['metadata']['name']} cannot create its pods: {shortened(condition['message'])}"
     if not deployments:
         yield "there is no such release here; `helm list` shows the releases"
     elif not pods:
         yield "the release has no pod"
+
+
+def _batch_problems(workers: Sequence[Object], batches: Batches) -> Iterator[str]:
+    workers_ready = sum(map(ready_replicas, workers))
+    if workers and batches.unfinished and not workers_ready:
+        scaled = all(_desired_replicas(worker) == 0 for worker in workers)
+        way_out = "set worker.replicas" if scaled else "none of its pods is ready"
+        yield f"{batches.unfinished} batches wait and no worker runs: {way_out}"
 
 
 def _metric_problems(pools: Sequence[Pool], metrics: GatewayMetrics, has_gateways: bool) -> Iterator[str]:
@@ -212,16 +196,4 @@ def _scaling_problems(scalers: Sequence[Object]) -> Iterator[str]:
                 max_replicas = scaler["spec"]["maxReplicas"]
                 yield f"{name} would scale beyond maxReplicas ({max_replicas}): raise it, or accept the queue"
             if condition["type"] == "ScalingActive" and condition["status"] == "False":
-                yield f"{name} cannot be scaled: {_short(condition.get('message', ''))}"
-
-
-def _last_message(log: str) -> str:
-    """The message of the last record where a container's last words are its log; otherwise what is there."""
-    try:
-        return str(json.loads(log.strip().splitlines()[-1])["message"])
-    except (IndexError, KeyError, TypeError, ValueError):
-        return log
-
-
-def _short(message: str) -> str:
-    return " ".join(message.split())[:MAX_MESSAGE_CHARACTERS].rstrip(".")
+                yield f"{name} cannot be scaled: {shortened(condition.get('message', ''))}"

@@ -151,6 +151,21 @@ def test_an_upgrade_keeps_the_keys_and_the_tenants(release: Release) -> None:
     assert {pod["metadata"]["uid"] for pod in release.objects("pods", *selector("gateway"))} == pods
 
 
+def test_batches_that_no_worker_answers_are_a_problem(release: Release, key: str) -> None:
+    release.kubectl("scale", "deployment", f"{release.name}-worker", "--replicas=0")
+    try:
+        batch_id = release.api.start_batch(key, ["要求退款"])
+
+        def problem() -> bool:
+            _, output = release.wanneng("status", release.name, "-n", release.namespace)
+            return "1 batches wait and no worker runs: set worker.replicas" in output
+
+        eventually("status says so", problem, 60)
+    finally:
+        release.kubectl("scale", "deployment", f"{release.name}-worker", "--replicas=1")
+    eventually("the batch is completed", lambda: release.api.completed_batch(key, batch_id))
+
+
 def test_an_upgrade_across_a_migration_and_back_fails_no_request(release: Release, key: str) -> None:
     """Gateways of this release start on the database of the next one, which `helm rollback` leaves as it is."""
     cluster, script = release.kubernetes, release.kubernetes.own

@@ -154,6 +154,26 @@ def test_manifests_that_are_rendered_without_the_cluster_change_nothing_when_app
     assert applied() == applied()
 
 
+def test_status_says_why_a_release_does_not_start(namespaced: Callable[[dict[str, Any]], Release]) -> None:
+    """A Secret that cannot be mounted and an image whose name is no name: both show in no log."""
+    other = namespaced(
+        {
+            "existingTenantsSecret": "missing",
+            "gateway": {"replicas": 1},
+            "images": {"tritonCpu": {"repository": "localhost/Upper"}},
+            "pools": {"cpu": {"replicas": 1}},
+        }
+    )
+    other.install()
+
+    def problems() -> str | None:
+        code, output = other.wanneng("status", other.name, "-n", other.namespace)
+        known = 'secret "missing" not found' in output and "InvalidImageName" in output
+        return output if code == 1 and known else None
+
+    eventually("status says why", problems, 60)
+
+
 @pytest.mark.parametrize("component", ["triton", "gateway"])
 def test_deleting_a_pod_under_load_fails_no_request(component: str, release: Release, load: Load) -> None:
     victim = release.ready(component)[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import pytest
 from tests.fakes.cluster import FakeCluster
 from wanneng.client import Client
 from wanneng.cluster.drain import drain
-from wanneng.cluster.gateway_metrics import aggregate
+from wanneng.cluster.gateway_metrics import Batches, aggregate, batches_of
 from wanneng.cluster.kube import COMPONENT, POOL, KubernetesCluster, Object
 from wanneng.cluster.logs import merged
-from wanneng.cluster.status import Replicas, pod_problem, status_of
+from wanneng.cluster.messages import last_words
+from wanneng.cluster.pods import Events, pod_problem
+from wanneng.cluster.status import Replicas, Status, status_of
 from wanneng.cluster.verify import compare, read_reference, record
 from wanneng.errors import CommandError
 
@@ -68,12 +72,20 @@ def pod(name: str, component: str = "triton", pool: str | None = "a10", node: st
     }
 
 
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+QUIET = Events((), NOW)
+
+
+def status(*objects: Any, **more: Any) -> Status:
+    return status_of(*objects, now=NOW, **more)
+
+
 RELEASE = [deployment("w-gateway", "gateway"), deployment("w-triton-a10", "triton", "a10")]
 PODS = [pod("g1", "gateway", None), pod("t1"), pod("t2", node="n2")]
 
 
 def test_a_sound_release_has_no_problem_and_its_pools_are_counted() -> None:
-    found = status_of(RELEASE, PODS, [], [], aggregate([METRICS, METRICS]))
+    found = status(RELEASE, PODS, [], [], aggregate([METRICS, METRICS]))
     assert found.problems == ()
     assert found.gateways == Replicas(2, 2)
     assert (found.control_planes, found.workers) == (None, None)
@@ -88,11 +100,11 @@ def test_the_control_plane_and_the_worker_are_reported_as_gateways_are() -> None
         deployment("w-worker", "worker", ready=0, wanted=1),
     ]
     pods = [*PODS, pod("c1", "control-plane", None), pod("w1", "worker", None, **NOT_READY)]
-    found = status_of([*RELEASE, *deployments], pods, [], [], aggregate([METRICS]))
+    found = status([*RELEASE, *deployments], pods, [], [], aggregate([METRICS]))
     assert (found.control_planes, found.workers) == (Replicas(2, 2), Replicas(0, 1))
     assert found.problems == ("w1 is starting, or does not answer its probe",)
     deployments[0]["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]
-    refused = status_of([*RELEASE, *deployments], PODS, [], [], aggregate([METRICS])).problems
+    refused = status([*RELEASE, *deployments], PODS, [], [], aggregate([METRICS])).problems
     assert refused == ("w-control-plane cannot create its pods: quota",)
 
 
@@ -106,7 +118,7 @@ def test_gateways_are_added_up_and_the_one_that_sees_least_is_believed() -> None
 
 def test_what_gateways_see_is_told_in_sentences() -> None:
     other = METRICS.replace('engine="e1"', 'engine="e2"')
-    problems = status_of(RELEASE, PODS, [], [], aggregate([BEHIND, other])).problems
+    problems = status(RELEASE, PODS, [], [], aggregate([BEHIND, other])).problems
     assert problems == (
         "pool a10: 1 of 2 replicas do not answer the gateway",
         "2 engines answer (e1, e2): a rollout is in progress, or stuck",
@@ -116,10 +128,10 @@ def test_what_gateways_see_is_told_in_sentences() -> None:
 
 
 def test_gateways_that_tell_nothing_are_a_problem_and_not_health() -> None:
-    assert status_of(RELEASE, PODS, [], [], aggregate([""])).problems == (
+    assert status(RELEASE, PODS, [], [], aggregate([""])).problems == (
         "no gateway's metrics can be read, so queues and engines are unknown",
     )
-    assert "there is no such release here" in status_of([], [], [], [], aggregate([])).problems[0]
+    assert "there is no such release here" in status([], [], [], [], aggregate([])).problems[0]
 
 
 NO_ROOM = "0/3 nodes: 3 Insufficient nvidia.com/gpu. preemption"
@@ -131,7 +143,7 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("trouble", "words"),
     [
         (UNPLACED, f"p cannot be placed: {NO_ROOM}"),
         (
@@ -152,7 +164,7 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
                     }
                 ]
             },
-            "p ended with 137 (OOMKilled): it left no message",
+            "p ended with 137 (OOMKilled): it needed more memory than its limit",
         ),
         (
             {
@@ -185,16 +197,18 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
         (NOT_READY, "p is starting, or does not answer its probe"),
     ],
 )
-def test_a_pods_trouble_is_one_sentence(status: dict[str, Any], words: str) -> None:
-    assert pod_problem(pod("p", **status)) == words
-    problems = status_of(RELEASE, [pod("p", **status)], [], [], aggregate([METRICS])).problems
+def test_a_pods_trouble_is_one_sentence(trouble: dict[str, Any], words: str) -> None:
+    assert pod_problem(pod("p", **trouble), QUIET) == words
+    problems = status(RELEASE, [pod("p", **trouble)], [], [], aggregate([METRICS])).problems
     assert words in problems
 
 
 def test_a_container_that_failed_once_and_runs_now_is_no_pod_problem() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
     assert (
-        pod_problem(pod("p", containerStatuses=[{"ready": True, "state": {"running": {}}, "lastState": ended}]))
+        pod_problem(
+            pod("p", containerStatuses=[{"ready": True, "state": {"running": {}}, "lastState": ended}]), QUIET
+        )
         is None
     )
 
@@ -204,7 +218,7 @@ def test_pods_that_end_and_pods_of_tests_are_nobodys_pod_problem() -> None:
     ending["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
     done = pod("j", "engine", None, phase="Succeeded", **NOT_READY)
     test = pod("t", "test", None, **NOT_READY)
-    assert status_of(RELEASE, [*PODS, ending, done, test], [], [], aggregate([METRICS])).problems == ()
+    assert status(RELEASE, [*PODS, ending, done, test], [], [], aggregate([METRICS])).problems == ()
 
 
 def test_failed_jobs_and_scalers_at_their_bounds_are_told() -> None:
@@ -221,10 +235,10 @@ def test_failed_jobs_and_scalers_at_their_bounds_are_told() -> None:
             ]
         },
     }
-    found = status_of(RELEASE, PODS, [job], [scaler], aggregate([METRICS]))
+    found = status(RELEASE, PODS, [job], [scaler], aggregate([METRICS]))
     assert found.pools[0].bounds == (1, 3)
     assert found.problems == (
-        "the job w-engine-x failed: too many attempts; `kubectl logs job/w-engine-x` says why",
+        "the job w-engine-x failed: too many attempts; `kubectl logs job/w-engine-x` has more",
         "w-triton-a10 would scale beyond maxReplicas (3): raise it, or accept the queue",
         "w-triton-a10 cannot be scaled: no metrics returned",
     )
@@ -235,8 +249,159 @@ def test_pods_that_cannot_be_made_are_told() -> None:
     refused["status"]["conditions"] = [
         {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
     ]
-    problems = status_of([RELEASE[0], refused], PODS, [], [], aggregate([METRICS])).problems
+    problems = status([RELEASE[0], refused], PODS, [], [], aggregate([METRICS])).problems
     assert problems == ("w-triton-a10 cannot create its pods: exceeded quota: gpus",)
+
+
+def event(name: str, reason: str, message: str, age: timedelta = timedelta(seconds=20)) -> Object:
+    at = (NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"involvedObject": {"name": name}, "reason": reason, "message": message, "lastTimestamp": at}
+
+
+CREATING: dict[str, Any] = {
+    "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}],
+    **NOT_READY,
+}
+
+
+def waiting(reason: str, message: str) -> dict[str, Any]:
+    return {"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}}], **NOT_READY}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (waiting("InvalidImageName", "couldn't parse image"), "p cannot start: InvalidImageName: couldn't parse"),
+        (
+            waiting("CreateContainerConfigError", 'secret "x" not found'),
+            'p cannot start: .*: secret "x" not found',
+        ),
+        (waiting("ErrImageNeverPull", "not present"), "p cannot start: ErrImageNeverPull"),
+        (waiting("RunContainerError", "no such file"), "p cannot start: RunContainerError"),
+    ],
+)
+def test_a_container_that_cannot_start_is_a_problem_for_whatever_reason(
+    trouble: dict[str, Any], words: str
+) -> None:
+    assert re.match(words, pod_problem(pod("p", **trouble), QUIET) or "")
+
+
+def test_a_secret_that_cannot_be_mounted_is_known_from_the_events() -> None:
+    mount = event("p", "FailedMount", 'MountVolume.SetUp failed for volume "tenants" : secret "x" not found')
+    assert pod_problem(pod("p", **CREATING), Events([mount], NOW)) == (
+        'p cannot start: MountVolume.SetUp failed for volume "tenants" : secret "x" not found'
+    )
+    for other in (event("q", "FailedMount", "x"), event("p", "FailedMount", "x", timedelta(hours=1))):
+        assert pod_problem(pod("p", **CREATING), Events([other], NOW)) == (
+            "p is starting, or does not answer its probe"
+        )
+    assert pod_problem(pod("p"), Events([event("p", "Pulled", "x")], NOW)) is None
+
+
+def test_a_triton_whose_python_process_has_died_is_known_from_its_liveness_probe() -> None:
+    """It reports ready, and fails every request."""
+    died = event("t1", "Unhealthy", "Liveness probe failed: alive: 1 of Triton's 2 are gone")
+    ready_again = event("t1", "Unhealthy", "Readiness probe failed: x")
+    found = status(RELEASE, PODS, [], [], aggregate([METRICS]), events=[died, ready_again]).problems
+    assert found == ("t1 fails its liveness probe and is about to be restarted: alive: 1 of Triton's 2 are gone",)
+    old = event("t1", "Unhealthy", "Liveness probe failed: x", timedelta(minutes=5))
+    assert status(RELEASE, PODS, [], [], aggregate([METRICS]), events=[old]).problems == ()
+
+
+def restarted(reason: str, restarts: int, age: timedelta) -> Object:
+    ended = {"exitCode": 137, "reason": reason, "finishedAt": (NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    state = {"ready": True, "restartCount": restarts, "state": {"running": {}}, "lastState": {"terminated": ended}}
+    return pod("p", containerStatuses=[state])
+
+
+def test_a_pod_that_lacked_memory_or_restarts_again_and_again_is_a_problem_although_it_runs() -> None:
+    minutes = timedelta(minutes=4)
+    assert pod_problem(restarted("OOMKilled", 1, minutes), QUIET) == (
+        "p ended with 137 (OOMKilled): it needed more memory than its limit, 4 min ago; it runs again, "
+        "after 1 restarts"
+    )
+    assert "after 3 restarts" in (pod_problem(restarted("Error", 3, minutes), QUIET) or "")
+    assert pod_problem(restarted("Error", 2, minutes), QUIET) is None
+    assert pod_problem(restarted("Error", 9, timedelta(hours=1)), QUIET) is None
+    assert pod_problem(restarted("OOMKilled", 1, timedelta(hours=2)), QUIET) is None
+
+
+TABLE = """+-----------------+---------+------------------------------------------------+
+| Model           | Version | Status                                         |
++-----------------+---------+------------------------------------------------+
+| expand          | 1       | READY                                          |
+| structbert      | 1       | UNAVAILABLE: Internal: the engine of /e/x has  |
+|                 |         | no weights                                     |
++-----------------+---------+------------------------------------------------+
+"""
+
+
+def test_the_reason_is_a_sentence_and_never_a_table_of_tritons() -> None:
+    reason = "the model structbert cannot be loaded: Internal: the engine of /e/x has no weights"
+    assert last_words(TABLE) == reason
+    table = json.dumps({"time": "t", "level": "error", "message": TABLE})
+    later = json.dumps({"time": "t", "level": "info", "message": "closing"})
+    assert last_words(f"{table}\n{later}\n") == reason
+    assert last_words("+---+\n| a | b |\n+---+\n") == ""
+    assert last_words('"cut":1}\n') == '"cut":1}'
+    assert last_words('{"time":"t","level":"info","mess') == ""
+
+
+def job(name: str, revision: int, **job_status: Any) -> Object:
+    annotations = {"wanneng.io/revision": str(revision)}
+    return {"metadata": {"name": name, "annotations": annotations}, "status": job_status}
+
+
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "message": "too many attempts."}]}
+
+
+def of_job(name: str, **pod_status: Any) -> Object:
+    made = pod(f"{name}-abc", "engine", None, **pod_status)
+    made["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name
+    return made
+
+
+def at_revision(revision: int) -> list[Object]:
+    deployments = [deployment("w-gateway", "gateway"), deployment("w-triton-a10", "triton", "a10")]
+    for each in deployments:
+        each["metadata"]["annotations"]["wanneng.io/revision"] = str(revision)
+    return deployments
+
+
+def test_a_failed_build_has_its_reason_until_a_later_revision_is_deployed() -> None:
+    ended = {"exitCode": 1, "reason": "Error", "message": '{"level":"critical","message":"off by 2.0"}'}
+    builder = of_job("w-engine-x", phase="Failed", containerStatuses=[{"state": {"terminated": ended}}])
+    jobs = [job("w-engine-x", 2, **FAILED)]
+    found = status(at_revision(1), [*PODS, builder], jobs, [], aggregate([METRICS])).problems
+    assert found == ("the job w-engine-x failed: off by 2.0; `kubectl logs job/w-engine-x` has more",)
+    assert status(at_revision(3), [*PODS, builder], jobs, [], aggregate([METRICS])).problems == ()
+
+
+def test_a_job_that_runs_is_told_and_one_that_cannot_start_is_a_problem() -> None:
+    began = (NOW - timedelta(seconds=90)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    jobs = [job("w-migration", 2, startTime=began, active=1)]
+    running = status(RELEASE, [*PODS, of_job("w-migration")], jobs, [], aggregate([METRICS]))
+    assert (running.problems, running.running_jobs) == ((), ("the job w-migration has been running for 90 s",))
+    stuck = of_job("w-migration", **UNPLACED)
+    assert status(RELEASE, [*PODS, stuck], jobs, [], aggregate([METRICS])).problems == (
+        f"the job w-migration does not get on: w-migration-abc cannot be placed: {NO_ROOM}",
+    )
+    done = [job("w-migration", 2, startTime=began, conditions=[{"type": "Complete", "status": "True"}])]
+    finished = status(RELEASE, PODS, done, [], aggregate([METRICS]))
+    assert (finished.problems, finished.running_jobs) == ((), ())
+
+
+def test_batches_that_no_worker_answers_are_a_problem() -> None:
+    batches = batches_of(["", "wanneng_batches_unfinished 3.0\nwanneng_oldest_batch_age_seconds 60.0\n"])
+    assert batches == Batches(3, 60.0)
+    for wanted, words in ((0, "set worker.replicas"), (1, "none of its pods is ready")):
+        release_ = [*RELEASE, deployment("w-worker", "worker", ready=0, wanted=wanted)]
+        assert status(release_, PODS, [], [], aggregate([METRICS]), batches=batches).problems == (
+            f"3 batches wait and no worker runs: {words}",
+        )
+        assert status(release_, PODS, [], [], aggregate([METRICS]), batches=Batches(0, 0.0)).problems == ()
+    answered = [*RELEASE, deployment("w-worker", "worker", ready=1, wanted=1)]
+    assert status(answered, PODS, [], [], aggregate([METRICS]), batches=batches).problems == ()
 
 
 def drained(cluster: FakeCluster, target: str, timeout_s: float = 100.0) -> list[str]:
