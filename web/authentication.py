@@ -17,6 +17,8 @@ from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 
 LAST_USED_INTERVAL_S = 60.0
+MAX_KNOWN = 10_000
+"""Headers whose key was found right; all are looked at anew beyond this."""
 SCHEME = "bearer"
 TENANT_HEADER = "X-Wanneng-Tenant"
 """With the internal key: the tenant that a request is for."""
@@ -50,6 +52,8 @@ class Authenticator:
         self._clock = clock
         self._admin_key = admin_key
         self._records: RecordCache[str, tuple[ApiKey, Tenant] | None] = RecordCache(api_keys.find, clock, ttl_s)
+        self._known: dict[str, tuple[str, tuple[ApiKey, Tenant], Caller]] = {}
+        """By header: the key's id, and the caller as long as the record is this one. A digest is computed once."""
         self._last_used: dict[str, datetime] = {}
 
     async def caller(self, authorization: str | None) -> Caller:
@@ -61,23 +65,37 @@ class Authenticator:
 
     async def find(self, authorization: str) -> Caller | None:
         """The caller who has this key; None where nobody has, `Unauthorized` where its owner may not use it."""
-        key = bearer_token(authorization)
-        key_id = key_id_of(key)
+        known = self._known.get(authorization)
+        key_id = known[0] if known else key_id_of(bearer_token(authorization))
         record = await self._records.get(key_id) if key_id is not None else None
-        if not matches(key, record[0].digest if record else None) or record is None:
+        if known is None or known[1] is not record:
+            known = self._check(authorization, key_id, record)
+        if known is None:
             return None
-        if not self._is_valid(*record):
+        now, api_key, tenant = self._clock.now(), *known[1]
+        if tenant.status != ACTIVE or (api_key.expires_at is not None and api_key.expires_at <= now):
             raise Unauthorized
-        self._last_used[record[0].id] = self._clock.now()
-        api_key, tenant = record
-        return Caller(tenant.id, api_key.scopes, tenant.quota, special_tokens=tenant.special_tokens)
+        self._last_used[api_key.id] = now
+        return known[2]
 
     def remembers(self, authorization: str) -> bool:
         """Whether the key is one that was found before, so that the store need not be asked."""
-        key = bearer_token(authorization)
-        key_id = key_id_of(key)
-        record = self._records.peek(key_id) if key_id is not None else None
-        return record is not None and matches(key, record[0].digest)
+        return authorization in self._known
+
+    def _check(
+        self, authorization: str, key_id: str | None, record: tuple[ApiKey, Tenant] | None
+    ) -> tuple[str, tuple[ApiKey, Tenant], Caller] | None:
+        """Compare the key with the record that its id has found."""
+        self._known.pop(authorization, None)
+        right = matches(bearer_token(authorization), record[0].digest if record else None)
+        if not right or record is None or key_id is None:
+            return None
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        api_key, tenant = record
+        caller = Caller(tenant.id, api_key.scopes, tenant.quota, special_tokens=tenant.special_tokens)
+        self._known[authorization] = known = (key_id, record, caller)
+        return known
 
     def require_operator(self, authorization: str | None) -> None:
         """`NotFound` where tenants are not managed, `Unauthorized` without the admin key."""
@@ -89,6 +107,7 @@ class Authenticator:
     def forget(self) -> None:
         """Look every key up again: a tenant or a key has changed."""
         self._records.clear()
+        self._known.clear()
 
     async def store_last_used(self) -> None:
         """Write when keys were last used; all at once, for one at a time would be a write for each request."""
@@ -103,10 +122,6 @@ class Authenticator:
             await asyncio.sleep(LAST_USED_INTERVAL_S)
             with suppress(StoreUnavailable):
                 await self.store_last_used()
-
-    def _is_valid(self, key: ApiKey, tenant: Tenant) -> bool:
-        expired = key.expires_at is not None and key.expires_at <= self._clock.now()
-        return tenant.status == ACTIVE and not expired
 
 
 def is_internal_key(authorization: str, internal_key: str) -> bool:

@@ -37,18 +37,18 @@ _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 async def read_body(request: Request, settings: ServerSettings) -> bytes:
     """The whole body; `BodyTooLarge` as soon as that is known, `BodyTooSlow` when it does not arrive in time."""
     max_bytes = settings.max_body_bytes
-    declared = header_value(request, b"content-length") or "0"
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise BodyTooLarge(f"the body has {declared} bytes, at most {max_bytes} are allowed")
-    if WHOLE_BODY in request.scope:
-        # Nothing is waited for, and a timeout costs as much as a look into the cache.
-        body = await _receive(request, max_bytes)
-    else:
+    body: bytes | None = request.scope.get(WHOLE_BODY)
+    if body is None:
+        declared = header_value(request, b"content-length") or "0"
+        if declared.isdigit() and int(declared) > max_bytes:
+            raise BodyTooLarge(f"the body has {declared} bytes, at most {max_bytes} are allowed")
         try:
             async with asyncio.timeout(settings.body_timeout_s):
                 body = await _receive(request, max_bytes)
         except TimeoutError:
             raise BodyTooSlow(f"the body did not arrive within {settings.body_timeout_s:g} s") from None
+    elif len(body) > max_bytes:
+        raise BodyTooLarge(f"the body has {len(body)} bytes, at most {max_bytes} are allowed")
     encoding = content_encoding(request)
     return body if encoding is None else await _decompress(body, encoding, max_bytes)
 
@@ -68,8 +68,9 @@ async def _receive(request: Request, max_bytes: int) -> bytes:
 
 def content_encoding(request: Request) -> str | None:
     """How the body is encoded, in lower case; None: it is not."""
-    encoding = (header_value(request, b"content-encoding") or "").strip().lower()
-    return None if encoding in {"", "identity"} else encoding
+    given = header_value(request, b"content-encoding")
+    encoding = given and given.strip().lower()
+    return None if encoding in {None, "", "identity"} else encoding
 
 
 async def _decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:

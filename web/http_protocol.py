@@ -7,14 +7,17 @@ a client without a key costs at most 64 KiB and 10 s.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
-from msgspec import Struct
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from web.connections import ConnectionLimits, Connections
+from web.exchange import Exchange
+
 WHOLE_BODY = "wanneng.whole_body"
-"""In the scope of a request whose body has come: whoever reads it does not wait."""
+"""In the scope of a request, the whole of a small body that has come: whoever reads it does not wait."""
 FEED_BYTES = 16_384
 """The parser is fed no more at a time, so that a bound is noticed soon after it was passed."""
 MAX_PIPELINED = 32
@@ -24,69 +27,6 @@ MAX_DISCARDED_BYTES = 16 << 20
 CHECK_WRITE_S = 5.0
 MIN_WRITE_BYTES_PER_S = 1_024
 """A client that reads its answer more slowly is cut off."""
-
-
-class ConnectionLimits(Struct, frozen=True, kw_only=True):
-    max_header_bytes: int
-    max_headers: int
-    header_timeout_s: float
-    max_connections: int
-    max_connections_per_address: int
-    """0: unlimited."""
-    max_unsent_bytes: int
-
-
-class Connections:
-    """The connections of a server, by what they are about."""
-
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.limits = limits
-        self.count = 0
-        self.by_address: Counter[str] = Counter()
-        self.idle: dict[BoundedHttpProtocol, None] = {}
-        """Those without a request under way, the longest idle first: they make room for others."""
-        self.unsent_bytes = 0
-
-    def make_room(self, address: str) -> bool:
-        """Whether one more connection may be taken; an idle one is closed for it where that is needed."""
-        per_address = self.limits.max_connections_per_address
-        if per_address and self.by_address[address] >= per_address:
-            return False
-        if self.count < self.limits.max_connections:
-            return True
-        if not self.idle:
-            return False
-        next(iter(self.idle)).abort()
-        return True
-
-
-class Output:
-    """Writes the head of an answer together with its body: each write is a system call, and a packet."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
-        self._loop = loop
-        self._transport = transport
-        self._held = b""
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if self._held:
-            self._held += data
-            self.flush()
-        else:
-            # What follows in the same step goes with it; a body that comes later does not hold the head back.
-            self._held = data
-            self._loop.call_soon(self.flush)
-
-    def flush(self) -> None:
-        data, self._held = self._held, b""
-        # The connection may have been lost since; uvloop raises for what is written then.
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -106,22 +46,31 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0
         self._accepted = False
+        self._running: Exchange | None = None
+        """Whose answer is being written; those in `pipeline` wait for it."""
+        self._refusal = (400, "Invalid HTTP request.")
         self._rejection: tuple[int, str] | None = None
+        """The answer to a request that is no good, once those before it are answered."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._output = Output(self.loop, transport)
+        # Every byte that the kernel does not take counts.
+        transport.set_write_buffer_limits(high=0)
         if not self.shared.make_room(self._address):
             transport.abort()
             return
         self._accepted = True
         self.shared.count += 1
         self.shared.by_address[self._address] += 1
-        self._become_idle()
+        self.shared.become_idle(self, self.loop)
         self._header_timer = self.loop.call_later(self._limits.header_timeout_s, self._header_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
         self._cancel_header_timer()
         self._stop_watching_writes()
         self.shared.idle.pop(self, None)
@@ -141,9 +90,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.shared.idle.pop(self, None)
         self.transport.abort()
 
+    def close(self) -> None:
+        self.shared.idle.pop(self, None)
+        self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), FEED_BYTES):
-            if self.transport.is_closing():
+            if self._rejection is not None or self.transport.is_closing():
                 return
             self._feed(data[start : start + FEED_BYTES])
         if self._in_head and self._head_bytes and self._header_timer is None:
@@ -156,7 +109,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._silent_bytes += len(data)
             if self.cycle.response_complete and self.cycle.more_body:
                 self._discarded_bytes += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # To another protocol, of which there is none here.
+        except httptools.HttpParserError:
+            self._reject(*self._refusal)
+            return
         if not self.transport.is_closing():
             self._check_fed()
 
@@ -171,21 +130,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # Parser callbacks.
     def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
         if len(self.headers) > self._limits.max_headers:
             self._refuse(431, "There are too many headers.")
         hosts = [name for name, _ in self.headers].count(b"host")
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):
+        if hosts > 1 or (hosts == 0 and version != "1.0"):
             self._refuse(400, "Exactly one Host header is needed.")
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "Too many pipelined requests.")
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope: Any = self.scope
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"], scope["query_string"] = url.path, url.query or b""
         self._in_head = False
         self._head_bytes = self._silent_bytes = self._discarded_bytes = 0
         self._cancel_header_timer()
         self.shared.idle.pop(self, None)
-        super().on_headers_complete()
-        self.cycle.transport = self._output  # type: ignore[assignment]
+        exchange = Exchange(
+            self,
+            scope,
+            self.server_state.default_headers,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+        )
+        self.cycle: Any = exchange
         # Trailers (RFC 9110, section 6.5) come here as well: never headers, and nothing here asks for one.
         self.headers = []
+        if self._running is None:
+            self._start(exchange)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
 
     def on_body(self, body: bytes) -> None:
         self._silent_bytes = 0
@@ -200,14 +178,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = True
         self._head_bytes = self._silent_bytes = 0
-        self.scope[WHOLE_BODY] = True  # type: ignore[literal-required]
+        if len(self.cycle.body) <= FEED_BYTES:
+            self.cycle.scope[WHOLE_BODY] = bytes(self.cycle.body)
         super().on_message_complete()
 
+    def _start(self, exchange: Exchange) -> None:
+        self._running = exchange
+        self._start_asgi_task(exchange, self.app)  # type: ignore[arg-type]
+
     def on_response_complete(self) -> None:
-        self._output.flush()
-        super().on_response_complete()
-        if not self.pipeline and self._in_head and not self.transport.is_closing():
-            self._become_idle()
+        """Called by the exchange."""
+        self._running = None
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start(self.pipeline.pop()[0])  # type: ignore[arg-type]
+        elif self._rejection is not None:
+            self._reject(*self._rejection)
+        else:
+            self.shared.become_idle(self, self.loop)
 
     # Writing.
     def pause_writing(self) -> None:
@@ -243,23 +234,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Refusals.
     def _refuse(self, status: int, reason: str) -> None:
         """Within a callback of the parser, which ends with it."""
-        self._rejection = status, reason
+        self._refusal = status, reason
         raise ValueError(reason)
 
-    def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn when the parser has ended."""
-        status, reason = self._rejection or (400, "Invalid HTTP request.")
-        self._reject(status, reason)
-
     def _reject(self, status: int, reason: str) -> None:
-        """Answer and close; nothing is answered in the middle of another answer."""
+        """Answer what is no good and close, after the answers to the requests before it."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._in_head and self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+        elif not self._in_head and self.cycle is self._running:
+            # Its body ends in the middle: nothing is answered within another answer.
+            self.transport.close()
+            return
+        self._cancel_header_timer()
+        self._rejection = status, reason
+        if self._running is None:
             body = reason.encode()
             head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
             self.transport.write(STATUS_LINE[status] + head % len(body) + body)
-        self.transport.close()
+            self.transport.close()
 
     def _header_timed_out(self) -> None:
         self._header_timer = None
@@ -273,10 +267,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _become_idle(self) -> None:
-        self.shared.idle[self] = None
 
-
-def bounded_protocol(limits: ConnectionLimits) -> type[BoundedHttpProtocol]:
+def bounded_protocol(limits: ConnectionLimits, keep_alive_s: float) -> type[BoundedHttpProtocol]:
     """The protocol of one server."""
-    return type("ServerHttpProtocol", (BoundedHttpProtocol,), {"shared": Connections(limits)})
+    return type("ServerHttpProtocol", (BoundedHttpProtocol,), {"shared": Connections(limits, keep_alive_s)})

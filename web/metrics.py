@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from itertools import accumulate
+
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from web.access_log import AccessLog
 from web.request_context import RequestContext
@@ -15,33 +22,49 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _encoder = msgspec.json.Encoder()
 
 
-class HttpMetrics:
-    """Requests by route and status, and one JSON line for each."""
+class Durations:
+    """A histogram in plain numbers: prometheus_client's own takes ten times as long for a value."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(SECONDS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(SECONDS, seconds)] += 1
+        self._sum += seconds
+
+    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+        bounds = [*map(str, SECONDS), "+Inf"]
+        family.add_metric(labels, list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
+
+
+class HttpMetrics(Collector):
+    """Requests by route and status, and one JSON line for each; counted in plain numbers, without locks."""
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "wanneng_requests", "Requests answered.", ["route", "status"], registry=self.registry
-        )
-        self._seconds = Histogram(
-            "wanneng_request_seconds",
-            "From the first byte of a request to its answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self.registry.register(self)
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._seconds: dict[str, Durations] = {}
 
     def record(self, context: RequestContext) -> None:
         """Count one answered request and log it; `context.route` is a known path, so labels stay bounded."""
-        key = (context.route, context.status)
-        requests, seconds = self._series.get(key) or self._series.setdefault(
-            key, (self._requests.labels(context.route, str(context.status)), self._seconds.labels(context.route))
-        )
-        requests.inc()
+        self._requests[context.route, context.status] += 1
+        seconds = self._seconds.get(context.route) or self._seconds.setdefault(context.route, Durations())
         seconds.observe(context.seconds)
         self._log.add(_encoder.encode(context), failed=context.status >= SERVER_ERROR)
+
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily("wanneng_requests", "Requests answered.", labels=["route", "status"])
+        for (route, status), count in self._requests.items():
+            requests.add_metric([route, str(status)], count)
+        seconds = HistogramMetricFamily(
+            "wanneng_request_seconds", "From the first byte of a request to its answer.", labels=["route"]
+        )
+        for route, durations in self._seconds.items():
+            durations.add_to(seconds, [route])
+        return [requests, seconds]
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

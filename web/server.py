@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 import resource
 import signal
 import sys
@@ -20,7 +19,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from logs import setup
-from web.http_protocol import ConnectionLimits, bounded_protocol
+from web.connections import ConnectionLimits
+from web.http_protocol import bounded_protocol
 from web.settings import LogSettings, ServerSettings, load_settings
 
 log = logging.getLogger(__name__)
@@ -91,10 +91,9 @@ def serve(
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
-        timeout_keep_alive=math.ceil(settings.keep_alive_s),
         backlog=BACKLOG,
         ws="none",
-        http=bounded_protocol(_limits(settings)),
+        http=bounded_protocol(_limits(settings), settings.keep_alive_s),
     )
     ports = (port, internal_port) if internal_port else ()
     sockets = [uvicorn.Config(app, host=host, port=number, log_config=None).bind_socket() for number in ports]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections import Counter
+from collections.abc import Iterable
+
+from prometheus_client import Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.observability.pool_metrics import PoolMetrics
@@ -12,7 +16,7 @@ from gateway.scheduling.fair_queue import FairQueue
 from gateway.triton.load_balancer import LoadBalancer
 from stores.tenants_file.stores import TenantsFile
 from web.access_log import AccessLog
-from web.metrics import SECONDS, HttpMetrics
+from web.metrics import Durations, HttpMetrics
 from web.request_context import RequestContext
 
 MAX_TENANTS, OTHER_TENANTS = 100, "others"
@@ -33,18 +37,9 @@ class GatewayMetrics(HttpMetrics):
     ) -> None:
         super().__init__(log)
         registry = self.registry
-        self._triton_seconds = Histogram(
-            "wanneng_triton_seconds",
-            "Waiting for Triton, over all calls of a request.",
-            buckets=SECONDS,
-            registry=registry,
-        )
-        pairs = Counter("wanneng_pairs", "Pairs answered.", ["source"], registry=registry)
-        self._computed, self._cached = pairs.labels("computed"), pairs.labels("cached")
-        self._tenant_pairs = Counter("wanneng_tenant_pairs", "Pairs answered.", ["tenant"], registry=registry)
-        self._tenant_series: dict[str, Counter] = {}
-        self._truncated = Counter("wanneng_truncated_texts", "Texts that were truncated.", registry=registry)
-        self._refused = Counter("wanneng_pairs_refused", "Pairs beyond a bound in flight.", registry=registry)
+        self._computed = self._cached = self._refused = self._truncated = 0
+        self._tenant_pairs: Counter[str] = Counter()
+        self._triton_seconds = Durations()
         gauges = [
             ("wanneng_pairs_in_flight", "Pairs admitted and not answered.", lambda: queue.pairs_in_flight),
             ("wanneng_pairs_at_triton", "Pairs at Triton; the others wait.", lambda: queue.pairs_at_triton),
@@ -69,25 +64,28 @@ class GatewayMetrics(HttpMetrics):
     def record(self, context: RequestContext) -> None:
         super().record(context)
         assert isinstance(context, GatewayContext)
-        computed, cached = context.pairs_computed, context.pairs_cached
-        self._add(self._computed, computed)
-        self._add(self._cached, cached)
-        self._add(self._refused, context.pairs_refused)
-        self._add(self._truncated, context.truncated_texts)
-        if context.tenant_id is not None:
-            self._add(self._pairs_of(context.tenant_id), computed + cached)
+        self._computed += context.pairs_computed
+        self._cached += context.pairs_cached
+        self._refused += context.pairs_refused
+        self._truncated += context.truncated_texts
+        if tenant := context.tenant_id:
+            has_series = tenant in self._tenant_pairs or len(self._tenant_pairs) < MAX_TENANTS
+            pairs = context.pairs_computed + context.pairs_cached
+            self._tenant_pairs[tenant if has_series else OTHER_TENANTS] += pairs
         if context.triton_s:
             self._triton_seconds.observe(context.triton_s)
 
-    @staticmethod
-    def _add(counter: Counter, count: int) -> None:
-        # Most counts are 0, and a counter takes a lock for those too.
-        if count:
-            counter.inc(count)
-
-    def _pairs_of(self, tenant_id: str) -> Counter:
-        series = self._tenant_series.get(tenant_id)
-        if series is None:
-            label = tenant_id if len(self._tenant_series) < MAX_TENANTS else OTHER_TENANTS
-            series = self._tenant_series.setdefault(label, self._tenant_pairs.labels(label))
-        return series
+    def collect(self) -> Iterable[Metric]:
+        pairs = CounterMetricFamily("wanneng_pairs", "Pairs answered.", labels=["source"])
+        pairs.add_metric(["computed"], self._computed)
+        pairs.add_metric(["cached"], self._cached)
+        of_tenants = CounterMetricFamily("wanneng_tenant_pairs", "Pairs answered.", labels=["tenant"])
+        for tenant, count in self._tenant_pairs.items():
+            of_tenants.add_metric([tenant], count)
+        triton = HistogramMetricFamily(
+            "wanneng_triton_seconds", "Waiting for Triton, over all calls of a request.", labels=[]
+        )
+        self._triton_seconds.add_to(triton, [])
+        truncated = CounterMetricFamily("wanneng_truncated_texts", "Texts that were truncated.", self._truncated)
+        refused = CounterMetricFamily("wanneng_pairs_refused", "Pairs beyond a bound in flight.", self._refused)
+        return [*super().collect(), pairs, of_tenants, triton, truncated, refused]

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from gateway.tenancy.local_callers import LocalCallers
 from stores.clock import Clock
-from stores.errors import NotFound, TooManyFailures, Unauthorized
+from stores.errors import NotFound, Unauthorized
 from stores.record_cache import RecordCache
 from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, SCOPES, Tenant, TenantStore
 from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
@@ -41,7 +41,7 @@ class GatewayAuthentication:
 
     async def caller_of(self, request: Request) -> Caller:
         tenant_id = header_value(request, TENANT)
-        authorization = header_value(request, AUTHORIZATION)
+        authorization = None if tenant_id is None else header_value(request, AUTHORIZATION)
         if tenant_id is None or authorization is None or not self._internal_key:
             return await self.tenant_of(request)
         if not is_internal_key(authorization, self._internal_key):
@@ -86,13 +86,9 @@ class GatewayAuthentication:
 
     async def _find(self, authorization: str, request: Request) -> Caller | None:
         """The caller who has the key; None where nobody has, and none is needed."""
-        if self._local is None:
+        if self._local is None and not self._keys.remembers(authorization):
             # Before the store is asked: a stranger's guesses cost it nothing.
-            try:
-                self._failures.check(address_of(request))
-            except TooManyFailures:
-                if not self._keys.remembers(authorization):
-                    raise
+            self._failures.check(address_of(request))
         try:
             caller = await self._keys.find(authorization)
         except Unauthorized:

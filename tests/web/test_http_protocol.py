@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -10,9 +11,12 @@ from typing import Any, cast
 import pytest
 import uvicorn
 from msgspec.structs import replace
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 
-from web.http_protocol import WHOLE_BODY, BoundedHttpProtocol, ConnectionLimits, Output, bounded_protocol
+from web.connections import ConnectionLimits
+from web.exchange import Exchange
+from web.http_protocol import MAX_PIPELINED, WHOLE_BODY, BoundedHttpProtocol, bounded_protocol
 
 LIMITS = ConnectionLimits(
     max_header_bytes=65_536,
@@ -53,11 +57,11 @@ class App:
 
 
 @asynccontextmanager
-async def serving(app: App, limits: ConnectionLimits) -> AsyncIterator[tuple[Connect, type[BoundedHttpProtocol]]]:
-    protocol = bounded_protocol(limits)
-    config = uvicorn.Config(
-        app, port=0, http=protocol, log_level="critical", lifespan="off", timeout_keep_alive=75, ws="none"
-    )
+async def serving(
+    app: App, limits: ConnectionLimits, keep_alive_s: float = 75.0
+) -> AsyncIterator[tuple[Connect, type[BoundedHttpProtocol]]]:
+    protocol = bounded_protocol(limits, keep_alive_s)
+    config = uvicorn.Config(app, port=0, http=protocol, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
@@ -301,15 +305,21 @@ async def test_pipelined_requests_are_answered_up_to_a_bound() -> None:
         app.hold.clear()
         reader, writer = await connect()
         await send_all(writer, REQUEST * 5_000)
+        app.hold.set()
+        answers = [await status(reader) for _ in range(MAX_PIPELINED + 2)]
+        assert answers == [200] * (MAX_PIPELINED + 1) + [429]
         await ends(reader)
 
 
 class Transport:
-    """Keeps what is written in each system call."""
+    """A `Connection` and its transport in one; keeps what is written in each system call."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.closed = False
+        self.transport = cast("asyncio.Transport", self)
+        self.flow = FlowControl(self.transport)
+        self.loop = asyncio.get_running_loop()
 
     def is_closing(self) -> bool:
         return self.closed
@@ -321,34 +331,141 @@ class Transport:
     def close(self) -> None:
         self.closed = True
 
+    def resume_reading(self) -> None:
+        pass
+
+    def on_response_complete(self) -> None:
+        pass
+
+
+def exchange_on(transport: Transport, method: str = "GET") -> Exchange:
+    return Exchange(transport, {"method": method}, [], keep_alive=True, expects_continue=False)
+
+
+def start(*headers: tuple[bytes, bytes]) -> Message:
+    return {"type": "http.response.start", "status": 200, "headers": list(headers)}
+
 
 async def test_head_and_body_of_an_answer_are_one_write() -> None:
     transport = Transport()
-    output = Output(asyncio.get_running_loop(), cast("asyncio.Transport", transport))
-    output.write(b"head,")
-    output.write(b"body")
-    assert transport.written == [b"head,body"]
-    output.write(b"alone")
+    exchange = exchange_on(transport)
+    await exchange.send(start((b"content-length", b"4")))
+    await exchange.send({"type": "http.response.body", "body": b"body"})
+    assert transport.written == [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody"]
+    exchange = exchange_on(transport)
+    await exchange.send(start())
     await asyncio.sleep(0)
-    assert transport.written == [b"head,body", b"alone"]
-    output.write(b"last")
-    output.close()
-    assert (transport.written[2:], transport.closed) == ([b"last"], True)
+    await exchange.send({"type": "http.response.body", "body": b"body"})
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert transport.written[1:] == [head, b"4\r\nbody\r\n0\r\n\r\n"]
+
+
+async def test_an_answer_to_head_has_no_body() -> None:
+    transport = Transport()
+    exchange = exchange_on(transport, "HEAD")
+    await exchange.send(start((b"content-length", b"4")))
+    await exchange.send({"type": "http.response.body", "body": b"body"})
+    assert transport.written == [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"]
+    assert exchange.response_complete
+
+
+@pytest.mark.parametrize("header", [(b"x", b"a\r\nb: c"), (b"x\n", b"a"), (b"x", b"a\0")])
+async def test_no_header_of_an_answer_begins_another_line(header: tuple[bytes, bytes]) -> None:
+    transport = Transport()
+    with pytest.raises(ValueError, match="line break"):
+        await exchange_on(transport).send(start(header))
+    assert transport.written == []
+
+
+async def test_an_answer_that_fails_in_the_middle_ends_the_connection() -> None:
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start((b"content-length", b"4")))
+        raise OSError
+
+    transport = Transport()
+    await exchange_on(transport).run_asgi(fails)
+    assert (len(transport.written), transport.closed) == (1, True)
 
 
 async def test_what_a_lost_connection_still_holds_is_dropped() -> None:
     """uvloop's transports raise for what is written once they are closed, as this one does."""
     transport = Transport()
-    output = Output(asyncio.get_running_loop(), cast("asyncio.Transport", transport))
+    exchange = exchange_on(transport)
     failures: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-    output.write(b"head,")
+    transport.loop.set_exception_handler(lambda _, context: failures.append(context))
+    await exchange.send(start((b"content-length", b"4")))
     transport.close()
     await asyncio.sleep(0)
-    output.write(b"head,")
-    output.write(b"body")
-    output.close()
+    await exchange.send({"type": "http.response.body", "body": b"body"})
     assert (failures, transport.written) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx",
+    ],
+    ids=["no request", "no host", "no chunk"],
+)
+async def test_a_bad_request_ends_the_connection_after_the_answers_before_it(bad: bytes) -> None:
+    app = App()
+    app.hold.clear()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(REQUEST * 3 + bad + REQUEST)
+        while not app.bodies:
+            await asyncio.sleep(0.01)
+        app.hold.set()
+        assert [await status(reader) for _ in range(5)] == [200, 200, 200, 400, 0]
+        await ends(reader)
+    assert len(app.bodies) == 3
+
+
+async def test_whoever_waits_with_others_in_line_learns_that_the_client_is_gone() -> None:
+    gone = asyncio.Event()
+
+    class Waiting(App):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
+
+    async with serving(Waiting(), LIMITS) as (connect, _):
+        _, writer = await connect()
+        writer.write(REQUEST * 3)
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            await gone.wait()
+
+
+async def test_every_byte_of_an_answer_that_nobody_reads_counts() -> None:
+    async with serving(App(), LIMITS) as (connect, protocol):
+        _, writer = await connect()
+        port = writer.transport.get_extra_info("peername")[1]
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", port))
+            while protocol.shared.count != 2:
+                await asyncio.sleep(0.01)
+            connection = cast("BoundedHttpProtocol", list(protocol.shared.idle)[-1])
+            server_socket = connection.transport.get_extra_info("socket")
+            server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+            client.sendall(REQUEST.replace(b"GET /", b"GET /40000"))
+            async with asyncio.timeout(10):
+                while not 0 < protocol.shared.unsent_bytes < 40_000:
+                    await asyncio.sleep(0.01)
+
+
+async def test_an_idle_connection_is_closed_in_time() -> None:
+    async with serving(App(), LIMITS, keep_alive_s=0.2) as (connect, protocol):
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        assert await status(reader) == 200
+        await ends(reader)
+        assert protocol.shared.count == 0
 
 
 async def test_a_head_does_not_wait_for_its_body() -> None:
