@@ -17,6 +17,7 @@ from rich.table import Table
 from wanneng import batch as batch_commands
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
+from wanneng.bench import bench
 from wanneng.calibrate import Threshold, choose, predict, read_examples, store_threshold, thresholds
 from wanneng.classify import classify
 from wanneng.client import Client
@@ -45,6 +46,7 @@ app.add_typer(tenant_commands.app, name="tenant")
 
 
 app.command()(classify)
+app.command()(bench)
 
 
 @app.callback()

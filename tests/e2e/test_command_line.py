@@ -132,3 +132,26 @@ def test_a_threshold_is_found_from_labelled_texts_and_kept(server: Server, tmp_p
     kept = httpx.get(path, trust_env=False).json()
     assert (kept["version"], done.stdout.splitlines()[-1]) == (2, "calibrated@2")
     assert 0 < kept["threshold"] < 1
+
+
+def bench(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wanneng", "bench", url, "--duration-s", "1", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_bench_measures_every_loop_and_has_the_budget_as_its_exit_code(server: Server) -> None:
+    kept = bench("--clients", "2", "--rates", "2", "--json", "--p99-ms", "60000", url=server.url)
+    assert kept.returncode == 0, kept.stderr
+    answer = json.loads(kept.stdout)
+    assert [loop["load"].split()[1] for loop in answer["loops"]] == ["clients", "requests/s"]
+    assert all(loop["p99_ms"] > 0 and not loop["errors"] for loop in answer["loops"])
+    broken = bench("--clients", "2", "--p99-ms", "0.001", "--cached", "1", url=server.url)
+    assert broken.returncode == 1
+    assert "over --p99-ms" in broken.stderr
+    assert "2 clients" in broken.stdout
+
+
+def test_bench_of_what_is_no_gateway_says_so() -> None:
+    done = bench(url=f"http://127.0.0.1:{free_ports(1)[0]}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing listens" in done.stderr or "refused" in done.stderr

@@ -1,0 +1,49 @@
+"""`wanneng bench`: which loops its options ask for, and which texts it sends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wanneng.bench import _lines, _plan, _Texts
+from wanneng.errors import CommandError
+from wanneng.load import Plan
+
+
+@pytest.mark.parametrize(
+    ("clients", "rates", "plan"),
+    [
+        (None, None, Plan(duration_s=5)),
+        ("1, 4", None, Plan((1, 4), (), (), 5)),
+        (None, "40,2.5", Plan((), (40, 2.5), (), 5)),
+        (None, "40,50%", Plan((1, 8, 32), (40,), (0.5,), 5)),
+        ("8", "50%", Plan((8,), (), (0.5,), 5)),
+    ],
+)
+def test_options_choose_the_loops(clients: str | None, rates: str | None, plan: Plan) -> None:
+    assert _plan(clients, rates, 5) == plan
+
+
+@pytest.mark.parametrize("clients, rates", [("0", None), ("0.5", None), ("a", None), (None, "-1"), (None, "x%")])
+def test_what_is_no_number_is_refused_by_the_options_name(clients: str | None, rates: str | None) -> None:
+    with pytest.raises(CommandError, match="--clients" if clients else "--rates"):
+        _plan(clients, rates, 5)
+
+
+def test_texts_are_new_unless_they_are_to_be_in_the_cache() -> None:
+    new, mixed = (_Texts((), cached, "a") for cached in (0.0, 0.5))
+    assert len({new.text(number) for number in range(1_000)}) == 1_000
+    warm = {mixed.warm(number) for number in range(100)}
+    assert 300 < sum(mixed.text(number) in warm for number in range(1_000)) < 700
+    assert not {new.text(number) for number in range(1_000)} & warm
+
+
+def test_own_texts_are_sent_in_turn(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("一\n\n二\n", encoding="utf-8-sig")
+    texts = _Texts(_lines(file), 0.0, "a")
+    assert [texts.text(number) for number in range(3)] == ["一", "二", "一"]
+    file.write_text("\n", encoding="utf-8")
+    with pytest.raises(CommandError, match="has no text"):
+        _lines(file)

@@ -1,0 +1,178 @@
+"""`wanneng bench`: loads a deployment, prints what it answers, and compares it with a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from wanneng.client import AsyncClient, Client
+from wanneng.errors import CommandError
+from wanneng.keys import KeyFile, tenant_key
+from wanneng.load import PERCENTILES, Budget, Measured, Plan, Send, run
+from wanneng.options import say, table_console
+
+TEXTS = (
+    "昨天刚到的手机，充电时发烫得厉害，我想直接退款",
+    "请问你们周末几点开门，可以带宠物进店吗",
+    "客服态度很好，问题当天就解决了，给个好评",
+    "订单显示已签收，但是我没有收到包裹，麻烦查一下",
+    "国足昨晚二比一获胜，球迷在场外庆祝到深夜",
+    "央行宣布下调存款准备金率，股市应声上涨",
+)
+LABELS = "投诉,咨询,建议,体育,财经"
+WARM_TEXTS = 16
+"""Texts that are repeated for `--cached`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The text of each request."""
+
+    own: tuple[str, ...]
+    """Those of the user, in turn; none: sentences of ours, each with a number that makes it new."""
+    cached: float
+    tag: str
+
+    def text(self, number: int) -> str:
+        if self.own:
+            return self.own[number % len(self.own)]
+        chance = random.Random(number)  # noqa: S311 - the same requests in each run
+        return self.warm(number) if chance.random() < self.cached else self._new(f"{self.tag}{number}", number)
+
+    def warm(self, number: int) -> str:
+        return self._new(f"{self.tag}-{number % WARM_TEXTS}", number % WARM_TEXTS)
+
+    def _new(self, name: str, number: int) -> str:
+        return f"{TEXTS[number % len(TEXTS)]}（单号{name}）"
+
+
+def bench(
+    url: Annotated[str, typer.Argument(envvar="WANNENG_URL", help="The gateway's address.")],
+    clients: Annotated[
+        str | None, typer.Option(help="Closed loops of so many clients; by default 1,8,32, and none with --rates.")
+    ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(help="Open loops, in requests a second or in % of the best closed loop; by default 50%,80%."),
+    ] = None,
+    duration_s: Annotated[float, typer.Option(help="How long each loop lasts.", min=0.1)] = 10.0,
+    labels: Annotated[str, typer.Option(help="Labels, separated by commas.")] = LABELS,
+    texts: Annotated[
+        Path | None, typer.Option(help="Your own texts, one a line, sent in turn; by default new ones.")
+    ] = None,
+    cached: Annotated[
+        float, typer.Option(help="Share of the default texts that are already in the cache.", min=0, max=1)
+    ] = 0.0,
+    p99_ms: Annotated[
+        float | None, typer.Option(help="Budget: p99 of the open loops, or else of the closed ones.")
+    ] = None,
+    min_requests_per_s: Annotated[float | None, typer.Option(help="Budget: of the best loop.")] = None,
+    max_error_share: Annotated[
+        float | None, typer.Option(help="Budget: of each loop; 0 where there is another budget.")
+    ] = None,
+    timeout_s: Annotated[float, typer.Option(help="After which a request has failed.")] = 30.0,
+    key_file: KeyFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Load a deployment with closed and open loops; exit code 1 if a budget is exceeded."""
+    plan = _plan(clients, rates, duration_s)
+    key = tenant_key(key_file)
+    chosen = _Texts(_lines(texts), cached, secrets.token_hex(3))
+    with Client(url, key, timeout_s=timeout_s) as client:
+        # Told at once, if nothing answers there.
+        version = client.classify(chosen.warm(0), labels).model_version
+        if cached:
+            client.classify_all([chosen.warm(number) for number in range(WARM_TEXTS)], labels)
+    results = asyncio.run(_measure(url, key, chosen, labels, plan, timeout_s))
+    if len(results) < len(plan.clients) + len(plan.rates) + len(plan.shares):
+        say("no request was answered before the closed loops ended, so a share of their rate is no load")
+    limits = (p99_ms, min_requests_per_s)
+    share = 0.0 if max_error_share is None and any(limit is not None for limit in limits) else max_error_share
+    broken = Budget(*limits, share).broken(results)
+    if as_json:
+        content = {
+            "url": url,
+            "model_version": version,
+            "labels": labels,
+            "cached": cached,
+            "duration_s": duration_s,
+        }
+        loops = [measured.summary() for measured in results]
+        print(json.dumps(content | {"loops": loops, "broken": broken}, ensure_ascii=False))
+    else:
+        _print(results)
+    for sentence in broken:
+        say(sentence)
+    if broken:
+        raise typer.Exit(1)
+
+
+async def _measure(
+    url: str, key: str | None, texts: _Texts, labels: str, plan: Plan, timeout_s: float
+) -> list[Measured]:
+    async with AsyncExitStack() as stack:
+        # A client with one connection each: one pool for all of them would be what is measured.
+        connections: dict[int, AsyncClient] = {}
+
+        async def send(connection: int, number: int) -> object:
+            if connection not in connections:
+                client = AsyncClient(url, key, timeout_s=timeout_s, attempts=1, wait_s=0)
+                connections[connection] = await stack.enter_async_context(client)
+            return await connections[connection].classify(texts.text(number), labels)
+
+        measured: Send = send
+        return await run(measured, plan, lambda loop: say(f"{loop.load}: {loop.requests_per_s:.1f} requests/s"))
+
+
+def _plan(clients: str | None, rates: str | None, duration_s: float) -> Plan:
+    if clients is None and rates is None:
+        return Plan(duration_s=duration_s)
+    listed = _split(rates)
+    shares = tuple(_number(rate[:-1], "--rates") / 100 for rate in listed if rate.endswith("%"))
+    if shares and not clients:
+        clients = ",".join(map(str, Plan().clients))
+    counts = tuple(int(_number(count, "--clients")) for count in _split(clients))
+    return Plan(
+        counts, tuple(_number(rate, "--rates") for rate in listed if not rate.endswith("%")), shares, duration_s
+    )
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf") or (option == "--clients" and number < 1):
+        raise CommandError(f"{option} has {text!r}; it takes positive numbers, separated by commas")
+    return number
+
+
+def _lines(file: Path | None) -> tuple[str, ...]:
+    if file is None:
+        return ()
+    lines = tuple(line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    if not lines:
+        raise CommandError(f"--texts {file} has no text")
+    return lines
+
+
+def _print(results: list[Measured]) -> None:
+    table = Table("load", "requests/s", *(f"p{share * 100:.0f} ms" for share in PERCENTILES), "errors", box=None)
+    for measured in results:
+        row: dict[str, Any] = measured.summary()
+        percentiles = (f"{1e3 * measured.percentile_s(share):.1f}" for share in PERCENTILES)
+        table.add_row(measured.load, f"{measured.requests_per_s:.1f}", *percentiles, f"{row['error_share']:.2%}")
+    table_console().print(table)
