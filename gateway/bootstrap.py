@@ -28,13 +28,14 @@ from gateway.api.openapi import OpenApiEndpoint
 from gateway.api.statuses import STATUSES
 from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.cache.pair_cache import PairCache
+from gateway.classification.call_merger import CallMerger
 from gateway.classification.service import ClassificationService
 from gateway.observability.metrics import GatewayMetrics
 from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from gateway.redis.quotas import RedisQuotas
-from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.fair_queue import FairQueue, Load
 from gateway.settings import Settings, SettingsError
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.label_sets import LabelSetReader
@@ -98,12 +99,13 @@ def create_app(
     log = log or AccessLog(text=is_text(settings.log_format))
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
-    triton_http = _triton_http(MAX_TRITON_CONNECTIONS, settings)
-    probe_http = _triton_http(MAX_PROBES, settings)
+    # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
+    triton_transport = aiohttp_transport(MAX_TRITON_CONNECTIONS, same_user=settings.same_user)
+    probe_transport = aiohttp_transport(MAX_PROBES, same_user=settings.same_user)
     forward_http = _forward_http(settings)
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
-        lambda url: backend or TritonClient(triton_http, url, settings.length_buckets, tracing, probe_http),
+        lambda url: backend or TritonClient(triton_transport, url, settings.length_buckets, probe_transport),
         patience_s=PATIENCE * settings.deadline_s,
     )
     # Pairs of different buckets are executed apart, so more are needed to fill executions.
@@ -112,6 +114,7 @@ def create_app(
         settings.max_tokens_in_flight,
         lambda: round(load_balancer.capacity * tokens_per_replica),
         settings.max_queue_delay_s,
+        max_call=Load(settings.max_pairs_per_call, settings.max_tokens_per_call),
     )
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     pair_cache: PairCache = cache
@@ -135,7 +138,10 @@ def create_app(
         internal_key=settings.internal_key,
         local=None if settings.keys_needed else LocalCallers(settings.host),
     )
-    service = ClassificationService(load_balancer, pair_cache, queue, quotas, label_sets, usage, settings)
+    call_merger = CallMerger(load_balancer, tracing)
+    service = ClassificationService(
+        load_balancer, call_merger, pair_cache, queue, quotas, label_sets, usage, settings
+    )
 
     async def readiness() -> str | None:
         return None if load_balancer.ready else "waiting for a first answer from Triton"
@@ -192,8 +198,8 @@ def create_app(
                 await keys.store_last_used()
             with suppress(ServiceError):
                 await usage.store()
-            await triton_http.aclose()
-            await probe_http.aclose()
+            await triton_transport.aclose()
+            await probe_transport.aclose()
             await forward_http.aclose()
             await asyncio.to_thread(tracing.close)
             if redis is not None:
@@ -229,12 +235,6 @@ def _default_quota(settings: Settings) -> Quota:
         settings.tenant_pairs_in_flight or None,
         settings.tokens_per_minute or None,
     )
-
-
-def _triton_http(max_connections: int, settings: Settings) -> httpx.AsyncClient:
-    # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
-    transport = aiohttp_transport(max_connections, same_user=settings.same_user)
-    return httpx.AsyncClient(transport=transport, trust_env=False)
 
 
 def _forward_http(settings: Settings) -> httpx.AsyncClient:

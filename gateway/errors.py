@@ -15,19 +15,17 @@ ServiceError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from stores.errors import InvalidRequest, ServiceError
 
 
 class NothingToRead(InvalidRequest):
-    """`labels`: indices of those within the call to Triton; empty: its text."""
+    """`of_label`: it is a pair's label, and not its text."""
 
     code = "nothing_to_read"
 
-    def __init__(self, *, field: str = "text", labels: Sequence[int] = ()) -> None:
+    def __init__(self, *, field: str = "text", of_label: bool = False) -> None:
         super().__init__("has no token: the model reads none of its characters", field=field)
-        self.labels = labels
+        self.of_label = of_label
 
 
 class QuotaExceeded(ServiceError):

@@ -69,18 +69,16 @@ def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDAr
 
     Rows lose the padding of their request and are padded again to the longest row of their batch.
     """
-    owners = np.concatenate([np.full(len(r["input_ids"]), i) for i, r in enumerate(requests)])
-    row_numbers = np.concatenate([np.arange(len(r["input_ids"])) for r in requests])
-    lengths = np.concatenate([r["attention_mask"].sum(axis=1) for r in requests])
-    results = [np.empty((len(r["input_ids"]), 3), dtype=np.float32) for r in requests]
+    counts = [len(request["input_ids"]) for request in requests]
+    ends = np.cumsum(counts)
+    lengths = np.concatenate([request["attention_mask"].sum(axis=1) for request in requests])
+    rows = {name: np.zeros((ends[-1], lengths.max()), dtype=np.int64) for name in requests[0]}
+    for request, end, count in zip(requests, ends, counts, strict=True):
+        for name, values in request.items():
+            kept = values[:, : lengths.max()]
+            rows[name][end - count : end, : kept.shape[1]] = kept
+    logits = np.empty((ends[-1], 3), dtype=np.float32)
     for batch in plan_batches(lengths.tolist(), max_rows=MAX_BATCH_ROWS, max_padded_tokens=MAX_BATCH_TOKENS):
-        max_length = int(lengths[batch].max())
-        rows: Rows = {}
-        for name in requests[0]:
-            rows[name] = np.zeros((len(batch), max_length), dtype=np.int64)
-            for row, index in enumerate(batch):
-                length = int(lengths[index])
-                rows[name][row, :length] = requests[owners[index]][name][row_numbers[index]][:length]
-        for index, logits in zip(batch, engine.run(rows), strict=True):
-            results[owners[index]][row_numbers[index]] = logits
-    return results
+        longest = lengths[batch].max()
+        logits[batch] = engine.run({name: values[batch, :longest] for name, values in rows.items()})
+    return np.split(logits, ends[:-1])

@@ -5,6 +5,7 @@ BackendError
 │   ├── InvalidTokenLimit    `token_limit`: outside the range that the engine takes
 │   ├── PairTooLong          `pair_too_long`: longer than the bucket that the caller chose
 │   └── NothingToRead        `nothing_to_read`: a text or a label without any token
+│       └── UnreadableLabel
 └── EngineError              the engine's folder or the engine itself
 
 A message that another process acts on begins with its code and a colon; everything after that is for people.
@@ -38,12 +39,19 @@ class PairTooLong(InvalidInput):
 
 
 class NothingToRead(InvalidInput):
-    """The tokenizer leaves nothing of the text, or of some labels; the code is followed by their indices."""
+    """The tokenizer leaves nothing of the text, or of a label; the code is followed by which of them."""
 
     code = "nothing_to_read"
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{self.code}: {what}")
+
+
+class UnreadableLabel(NothingToRead):
+    """The label of a pair."""
+
+    def __init__(self) -> None:
+        super().__init__("label")
 
 
 class EngineError(BackendError):

@@ -21,23 +21,37 @@ def check_labels(labels: Sequence[str], *, max_labels: int) -> None:
         )
     seen: set[str] = set()
     for label in labels:
-        if not label.strip():
-            raise InvalidInput("labels: a label is empty")
-        if len(label) > MAX_LABEL_CHARACTERS:
-            raise InvalidInput(f"labels: a label has {len(label)} characters, at most {MAX_LABEL_CHARACTERS}")
+        check_label(label)
         if label in seen:
             raise InvalidInput("labels: a label is given twice")
         seen.add(label)
 
 
-def hypotheses(labels: Sequence[str], template: str) -> list[str]:
-    """One hypothesis per label: `template` with its `{}` replaced by the label; `InvalidInput` for a bad template.
+def check_label(label: str) -> None:
+    """Raise `InvalidInput` for an empty or overlong one."""
+    if not label.strip():
+        raise InvalidInput("labels: a label is empty")
+    if len(label) > MAX_LABEL_CHARACTERS:
+        raise InvalidInput(f"labels: a label has {len(label)} characters, at most {MAX_LABEL_CHARACTERS}")
 
-    `str.format` is not used: a template from a caller could exhaust memory (`{:>999999999}`) or read attributes.
-    """
+
+def check_template(template: str) -> None:
+    """Raise `InvalidInput` unless it has one place for the label, and for an overlong one."""
     if template.count(PLACEHOLDER) != 1:
         raise InvalidInput("hypothesis_template: exactly one {} is needed, where the label goes")
     if len(template) > MAX_TEMPLATE_CHARACTERS:
         raise InvalidInput(f"hypothesis_template: {len(template)} characters, at most {MAX_TEMPLATE_CHARACTERS}")
-    before, after = template.split(PLACEHOLDER)
-    return [f"{before}{label}{after}" for label in labels]
+
+
+def hypotheses(labels: Sequence[str], template: str) -> list[str]:
+    """One hypothesis per label; `InvalidInput` for a bad template."""
+    check_template(template)
+    return [fill(template, label) for label in labels]
+
+
+def fill(template: str, label: str) -> str:
+    """`template`, which has been checked, with its `{}` replaced by the label.
+
+    `str.format` is not used: a template from a caller could exhaust memory (`{:>999999999}`) or read attributes.
+    """
+    return template.replace(PLACEHOLDER, label)

@@ -1,9 +1,9 @@
-"""Encodes a text with each of its hypotheses as token rows; each text and each hypothesis is tokenized once."""
+"""Encodes pairs of texts and hypotheses as token rows; each text and each hypothesis is tokenized once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,17 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from python_backend.errors import EngineError, NothingToRead, PairTooLong
-from python_backend.truncation import TRUNCATIONS
+from python_backend.errors import EngineError, InvalidInput, NothingToRead, PairTooLong, UnreadableLabel
+from python_backend.truncation import TRUNCATIONS, KeptTokens
 
 FILE_NAME = "tokenizer.json"
+NOTHING_KEPT = KeptTokens(0, 0)
 PROBE = "a"
 """A text whose pair with itself shows where the special tokens go."""
 
 
+class Pair(NamedTuple):
+    """A text and a hypothesis, by their indices, and the token limit of the two."""
+
+    text: int
+    hypothesis: int
+    max_tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """One text with each of its hypotheses: `n` pairs, padded to `s` tokens."""
+    """`n` pairs, padded to `s` tokens. The row of a pair that was refused has special tokens alone."""
 
     input_ids: NDArray[np.int64]
     """`[n, s]` int64, padded with zeros."""
@@ -35,14 +44,16 @@ class TokenRows:
     """`[n, 3]` int32: tokens of the row, tokens truncated from the text, tokens truncated from the hypothesis."""
     unknown: NDArray[np.float32]
     """`[n, 2]` float32: share of unknown tokens in the text and in the label, before truncation."""
-    text_tokens: int
-    """Length of the text in tokens before truncation."""
+    text_tokens: NDArray[np.int32]
+    """`[texts]` int32: length of each text in tokens before truncation."""
+    refused: Mapping[int, InvalidInput]
+    """Why a pair was refused, by its index."""
 
 
 class Encoded(NamedTuple):
     """A text, label or hypothesis without special tokens around it."""
 
-    ids: list[int]
+    ids: NDArray[np.int64]
     unknown_share: float
     """Of tokens that the vocabulary lacks."""
 
@@ -64,17 +75,6 @@ class PairLayout:
     @property
     def special_tokens(self) -> int:
         return len(self.before) + len(self.between) + len(self.after)
-
-    def ids(self, text: list[int], hypothesis: list[int]) -> list[int]:
-        return [*self.before, *text, *self.between, *hypothesis, *self.after]
-
-    def types(self, text: int, hypothesis: int) -> list[int]:
-        """Token types of a pair of so many tokens."""
-        return [
-            *[self.text_type] * (len(self.before) + text),
-            *self.between_types,
-            *[self.hypothesis_type] * (hypothesis + len(self.after)),
-        ]
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -131,7 +131,10 @@ class PairEncoder:
         self._truncate = TRUNCATIONS[truncation]
         self._encoded_hypothesis = lru_cache(maxsize=cached_hypotheses)(self._encode)
         self._unknown = unknown_id(tokenizer)
-        self._layout = pair_layout(tokenizer)
+        self._layout = layout = pair_layout(tokenizer)
+        self._special_ids = [
+            np.array(ids, dtype=np.int64) for ids in (layout.before, layout.between, layout.after)
+        ]
         self._has_types = token_types > 1
 
     def encode(
@@ -143,41 +146,84 @@ class PairEncoder:
         labels: Sequence[str] | None = None,
         pad_to: int | None = None,
     ) -> TokenRows:
-        """Rows of `text` with each hypothesis, truncated to `max_tokens` as the model's pipeline truncates.
+        """Rows of `text` with each hypothesis; raises what `encode_pairs` refuses."""
+        pairs = [Pair(0, index, max_tokens) for index in range(len(hypotheses))]
+        rows = self.encode_pairs([text], hypotheses, pairs, labels=labels, pad_to=pad_to)
+        unreadable = [str(index) for index, error in rows.refused.items() if isinstance(error, UnreadableLabel)]
+        if unreadable:
+            raise NothingToRead(f"labels {','.join(unreadable)}")
+        for error in rows.refused.values():
+            raise error
+        return rows
+
+    def encode_pairs(
+        self,
+        texts: Sequence[str],
+        hypotheses: Sequence[str],
+        pairs: Sequence[Pair],
+        *,
+        labels: Sequence[str] | None = None,
+        pad_to: int | None = None,
+        refused: Mapping[int, InvalidInput] | None = None,
+    ) -> TokenRows:
+        """Rows of `pairs`, each truncated to its limit as the model's pipeline truncates.
 
         `labels` are what the hypotheses are about, where a template has more words than they.
 
-        Rows are padded to the longest, or to `pad_to` tokens; `PairTooLong` where a row has more than that,
-        `NothingToRead` for a text or labels without tokens, whose answers would be about nothing.
+        Rows are padded to the longest, or to `pad_to` tokens. Refused is, besides what already is, a pair of more
+        tokens (`PairTooLong`), and one whose text or label has none, since its answer would be about nothing
+        (`NothingToRead`).
         """
-        text_ids, text_unknown = self._encode(text)
-        if not text_ids:
-            raise NothingToRead("text")
-        encoded = [self._encoded_hypothesis(hypothesis) for hypothesis in hypotheses]
-        of_labels = encoded if labels is None else [self._encoded_hypothesis(label) for label in labels]
-        empty = [str(index) for index, label in enumerate(of_labels) if not label.ids]
-        if empty:
-            raise NothingToRead(f"labels {','.join(empty)}")
-        hypothesis_ids = [hypothesis.ids for hypothesis in encoded]
-        room = max_tokens - self._layout.special_tokens
-        kept = [self._truncate(len(text_ids), len(ids), room) for ids in hypothesis_ids]
-        lengths = [k.text + k.hypothesis + self._layout.special_tokens for k in kept]
-        if pad_to is not None and max(lengths) > pad_to:
-            raise PairTooLong(f"a pair has {max(lengths)} tokens, more than the {pad_to} of its bucket")
-        shape = (len(hypotheses), pad_to or max(lengths))
+        of_texts = [self._encode(text) for text in texts]
+        of_hypotheses = [self._encoded_hypothesis(hypothesis) for hypothesis in hypotheses]
+        of_labels = of_hypotheses if labels is None else [self._encoded_hypothesis(label) for label in labels]
+        refused = dict(refused or {})
+        layout, (before, between, after) = self._layout, self._special_ids
+        sides: list[NDArray[np.int64]] = []
+        kept = np.zeros((len(pairs), 2), dtype=np.int64)
+        tokens = np.zeros((len(pairs), 3), dtype=np.int32)
+        unknown = np.empty((len(pairs), 2), dtype=np.float32)
+        for row, (text_index, hypothesis_index, max_tokens) in enumerate(pairs):
+            text, hypothesis = of_texts[text_index], of_hypotheses[hypothesis_index]
+            label = of_labels[hypothesis_index]
+            unknown[row] = text.unknown_share, label.unknown_share
+            if row not in refused:
+                keep = self._truncate(len(text.ids), len(hypothesis.ids), max_tokens - layout.special_tokens)
+                length = keep.text + keep.hypothesis + layout.special_tokens
+                if not len(text.ids):
+                    refused[row] = NothingToRead("text")
+                elif not len(label.ids):
+                    refused[row] = UnreadableLabel()
+                elif pad_to is not None and length > pad_to:
+                    refused[row] = PairTooLong(f"a pair has {length} tokens, more than the {pad_to} of its bucket")
+            if row in refused:
+                keep, length = NOTHING_KEPT, layout.special_tokens
+            kept[row] = keep
+            tokens[row] = length, len(text.ids) - keep.text, len(hypothesis.ids) - keep.hypothesis
+            sides += (
+                before,
+                text.ids[: keep.text],
+                between,
+                hypothesis.ids[: keep.hypothesis],
+                after,
+            )
+        width = pad_to or int(tokens[:, 0].max())
+        positions = np.arange(width)
+        is_token = positions < tokens[:, :1]
         # Padding is zeros for every model: it is masked, and comes after all tokens.
-        input_ids, mask, types = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-        tokens = np.empty((len(hypotheses), 3), dtype=np.int32)
-        for row, (ids, keep, length) in enumerate(zip(hypothesis_ids, kept, lengths, strict=True)):
-            input_ids[row, :length] = self._layout.ids(text_ids[: keep.text], ids[: keep.hypothesis])
-            mask[row, :length] = 1
-            if self._has_types:
-                types[row, :length] = self._layout.types(keep.text, keep.hypothesis)
-            tokens[row] = (length, len(text_ids) - keep.text, len(ids) - keep.hypothesis)
-        unknown = np.array([(text_unknown, label.unknown_share) for label in of_labels], dtype=np.float32)
-        return TokenRows(input_ids, mask, types, tokens, unknown, len(text_ids))
+        input_ids = np.zeros((len(pairs), width), dtype=np.int64)
+        input_ids[is_token] = np.concatenate(sides)
+        text_ends = len(before) + kept[:, 0]
+        types = np.zeros_like(input_ids)
+        if self._has_types:
+            types = np.where(positions < text_ends[:, np.newaxis], layout.text_type, layout.hypothesis_type)
+            for offset, token_type in enumerate(layout.between_types):
+                types[np.arange(len(pairs)), text_ends + offset] = token_type
+            types *= is_token
+        text_tokens = np.array([len(text.ids) for text in of_texts], dtype=np.int32)
+        return TokenRows(input_ids, is_token.astype(np.int64), types, tokens, unknown, text_tokens, refused)
 
     def _encode(self, text: str) -> Encoded:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        unknown = sum(token == self._unknown for token in ids)
-        return Encoded(ids, unknown / len(ids) if ids else 0.0)
+        ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
+        unknown = 0 if self._unknown is None else np.count_nonzero(ids == self._unknown)
+        return Encoded(ids, unknown / len(ids) if len(ids) else 0.0)

@@ -6,7 +6,7 @@ Without an endpoint nothing is recorded, and a caller's `traceparent` is passed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import NoOpTracer, SpanKind, Status, StatusCode, Tracer, format_trace_id
+from opentelemetry.trace import NoOpTracer, SpanKind, Status, StatusCode, Tracer, format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from web.request_context import RequestContext
@@ -73,6 +73,12 @@ class Tracing:
             headers: dict[str, str] = {}
             _propagator.inject(headers)
             yield headers
+
+    def link(self, headers: Mapping[str, str]) -> None:
+        """Let the present span name the one that `headers` carry, which does its work too."""
+        if self.records:
+            other = get_current_span(_propagator.extract(headers, Context()))
+            get_current_span().add_link(other.get_span_context())
 
     def close(self) -> None:
         """Send what is left; at most a few seconds."""

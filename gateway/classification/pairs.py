@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,9 @@ from gateway.cache.single_flight import Flight, SingleFlight
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, pair_tokens
 from gateway.errors import NothingToRead
 from gateway.scheduling.fair_queue import Load
-from gateway.triton.backend import Engine
+from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall, Pair
+from gateway.triton.length_buckets import bucket_of
+from stores.errors import ServiceError
 
 
 class Row(NamedTuple):
@@ -41,14 +43,15 @@ class Source(Struct, frozen=True):
             else f"{self.texts}[{self.positions[row] if self.positions else row}]"
         )
 
-    def named(self, error: NothingToRead, row: int, labels: Sequence[int]) -> NothingToRead:
-        """With the caller's own name of what a call to Triton with these of the row's labels calls otherwise."""
-        indices = [labels[index] for index in error.labels if index < len(labels)]
-        if indices and self.hypothesis:
+    def named(self, error: ServiceError, row: int, label: int) -> ServiceError:
+        """With the caller's own name of the text or label that has nothing to read."""
+        if not isinstance(error, NothingToRead):
+            return error
+        if error.of_label and self.hypothesis:
             return NothingToRead(field=self.hypothesis)
-        if not indices or not self.labels:
-            return NothingToRead(field=self.of_text(row))
-        return NothingToRead(field=f"{self.labels}[{indices[0]}]")
+        if error.of_label and self.labels:
+            return NothingToRead(field=f"{self.labels}[{label}]")
+        return NothingToRead(field=self.of_text(row))
 
 
 class PairList(Struct, frozen=True):
@@ -88,39 +91,63 @@ class Computed:
     engine: Engine
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedCall:
-    """Pairs of one row that one call to Triton computes."""
+class PairAt(NamedTuple):
+    """One pair of a request: its row, and the index of its label there."""
 
     row: RowValues
-    indices: list[int]
+    label: int
+
+    @property
+    def key(self) -> bytes | None:
+        return self.row.keys[self.label] if self.row.keys else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """Pairs of one request that one call to Triton computes."""
+
+    pairs: list[PairAt]
     load: Load
     """Estimated."""
 
     @property
-    def labels(self) -> list[str]:
-        return [self.row.row.labels[index] for index in self.indices]
-
-    @property
     def keys(self) -> list[bytes]:
         """Empty while no engine is known."""
-        return [self.row.keys[index] for index in self.indices] if self.row.keys else []
+        return [pair.key for pair in self.pairs if pair.key is not None]
+
+    def inference_call(
+        self, pairs: PairList, deadline: float, length_buckets: Sequence[int], *, low_priority: bool
+    ) -> InferenceCall:
+        """As Triton is asked; `pairs` are those of the request."""
+        asked = [
+            Pair(row.row.text, row.row.labels[label], pairs.template, pairs.max_tokens)
+            for row, label in self.pairs
+        ]
+        priority = LOWEST_PRIORITY if low_priority else DEFAULT_PRIORITY
+        return InferenceCall(asked, deadline, priority, bucket_of(length_buckets, asked))
+
+    def keys_under(self, engine: Engine, pairs: PairList, tenant_id: str) -> list[bytes]:
+        """Those of the engine that has answered, whichever was expected."""
+        template = engine.template_of(pairs.template)
+        return [
+            pair_keys(tenant_id, engine.id, template, pairs.max_tokens, row.row.text, [row.row.labels[label]])[0]
+            for row, label in self.pairs
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Pairs of one row that a flight computes: their indices in the row, and in the flight's result."""
+    """Pairs of a request that a flight computes, and their indices in the flight's result."""
 
-    row: RowValues
     flight: Flight[Computed]
-    indices: list[int]
+    pairs: list[PairAt]
     result_indices: list[int]
 
     async def fill(self) -> Engine:
         """Wait for the flight, and put its values where they belong; the engine that they are from."""
         computed = await self.flight.result()
-        for index, result_index in zip(self.indices, self.result_indices, strict=True):
-            self.row.values[index] = computed.values[result_index]
+        for (row, index), result_index in zip(self.pairs, self.result_indices, strict=True):
+            row.values[index] = computed.values[result_index]
         return computed.engine
 
 
@@ -151,64 +178,70 @@ def plan_calls(
     `fresh`: nothing is joined, for the caller wants its pairs computed anew.
     """
     planned: set[bytes] = set()
-    calls = []
-    for row in rows:
-        indices = []
-        for index in row.missing():
-            if row.keys and not fresh:
-                key = row.keys[index]
-                if key in planned or flights.find(key) is not None:
-                    continue
-                planned.add(key)
-            indices.append(index)
-        calls += split_call(row, indices, max_call, max_tokens)
-    return calls
+    pairs = []
+    for pair in missing_of(rows):
+        key = pair.key
+        if key is not None and not fresh:
+            if key in planned or flights.find(key) is not None:
+                continue
+            planned.add(key)
+        pairs.append(pair)
+    return split_calls(pairs, max_call, max_tokens)
 
 
-def split_call(row: RowValues, indices: Sequence[int], max_call: Load, max_tokens: int) -> list[PlannedCall]:
-    """The pairs at `indices` of one row, in calls of at most `max_call`."""
-    text_tokens = estimate_tokens(row.row.text)
-    encoding = encoding_cost(text_tokens)
-    # A text that is long to encode is encoded for few calls.
-    max_call_tokens = encoding + max(max_call.tokens, 2 * encoding)
+def split_calls(pairs: Iterable[PairAt], max_call: Load, max_tokens: int) -> list[PlannedCall]:
+    """The pairs, row by row, in calls of at most `max_call`."""
     calls: list[PlannedCall] = []
-    part: list[int] = []
-    tokens = encoding
-    for index in indices:
-        cost = max(MIN_PAIR_TOKENS, pair_tokens(text_tokens, estimate_tokens(row.row.labels[index]), max_tokens))
-        if part and (len(part) == max_call.pairs or tokens + cost > max_call_tokens):
-            calls.append(PlannedCall(row, part, Load(len(part), tokens)))
-            part, tokens = [], encoding
-        part.append(index)
-        tokens += cost
+    part: list[PairAt] = []
+    row: RowValues | None = None
+    tokens = text_tokens = encoding = 0
+    for pair in pairs:
+        max_call_tokens = max_call.tokens
+        added = 0
+        if pair.row is not row:
+            row = pair.row
+            text_tokens = estimate_tokens(row.row.text)
+            encoding = added = encoding_cost(text_tokens)
+        else:
+            # A text that is long to encode is encoded for few calls.
+            max_call_tokens = encoding + max(max_call_tokens, 2 * encoding)
+        label_tokens = estimate_tokens(row.row.labels[pair.label])
+        cost = max(MIN_PAIR_TOKENS, pair_tokens(text_tokens, label_tokens, max_tokens))
+        if part and (len(part) == max_call.pairs or tokens + added + cost > max_call_tokens):
+            calls.append(PlannedCall(part, Load(len(part), tokens)))
+            part, tokens, added = [], 0, encoding
+        part.append(pair)
+        tokens += added + cost
     if part:
-        calls.append(PlannedCall(row, part, Load(len(part), tokens)))
+        calls.append(PlannedCall(part, Load(len(part), tokens)))
     return calls
+
+
+def missing_of(rows: Iterable[RowValues]) -> Iterator[PairAt]:
+    """The pairs whose values are not known."""
+    return (PairAt(row, index) for row in rows for index in row.missing())
 
 
 def plan_joins(
     rows: Sequence[RowValues], calls: Sequence[PlannedCall], flights: SingleFlight[Computed]
 ) -> list[Part]:
     """Missing pairs beside those of `calls`: flights compute them, another request's or ours for an equal text."""
-    own = {(id(call.row), index) for call in calls for index in call.indices}
-    parts: list[Part] = []
-    for row in rows:
-        indices = [index for index in row.missing() if (id(row), index) not in own]
-        joined = join_flights(row, indices, flights)
-        assert sum(len(part.indices) for part in joined) == len(indices), "nothing was awaited since the plan"
-        parts += joined
-    return parts
+    own = {(id(row), index) for call in calls for row, index in call.pairs}
+    pairs = [pair for pair in missing_of(rows) if (id(pair.row), pair.label) not in own]
+    joined = join_flights(pairs, flights)
+    assert sum(len(part.pairs) for part in joined) == len(pairs), "nothing was awaited since the plan"
+    return joined
 
 
-def join_flights(row: RowValues, indices: Sequence[int], flights: SingleFlight[Computed]) -> list[Part]:
-    """Those of the row's pairs at `indices` that flights compute, by flight."""
+def join_flights(pairs: Iterable[PairAt], flights: SingleFlight[Computed]) -> list[Part]:
+    """Those of the pairs that flights compute, by flight."""
     parts: dict[int, Part] = {}
-    for index in indices:
-        under_way = flights.find(row.keys[index])
+    for pair in pairs:
+        under_way = flights.find(pair.row.keys[pair.label])
         if under_way is None:
             continue
         flight, result_index = under_way
-        part = parts.setdefault(id(flight), Part(row, flight, [], []))
-        part.indices.append(index)
+        part = parts.setdefault(id(flight), Part(flight, [], []))
+        part.pairs.append(pair)
         part.result_indices.append(result_index)
     return list(parts.values())

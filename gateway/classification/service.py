@@ -12,22 +12,25 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, structs
 
-from gateway.cache.pair_cache import PairCache, pack, pair_keys
+from gateway.cache.pair_cache import PairCache, pack
 from gateway.cache.single_flight import SingleFlight
+from gateway.classification.call_merger import CallMerger
 from gateway.classification.gather import gather
 from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.pairs import (
     Computed,
+    PairAt,
     PairList,
     Part,
     PlannedCall,
     RowValues,
     Source,
     join_flights,
+    missing_of,
     plan_calls,
     plan_joins,
     rows_of,
-    split_call,
+    split_calls,
 )
 from gateway.classification.request import (
     ClassificationRequest,
@@ -40,13 +43,13 @@ from gateway.classification.result import text_result
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.token_counter import TokenCounter
 from gateway.classification.work import EngineChanged, Outcome, PairOutcome, PairValues, Work
-from gateway.errors import DeadlineExceeded, NothingToRead, TritonUnavailable
+from gateway.errors import DeadlineExceeded, TritonUnavailable
 from gateway.scheduling.fair_queue import NO_LOAD, FairQueue, Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas, QuotaStatus
 from gateway.tenancy.usage import UsageCounter
-from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall
+from gateway.triton.backend import Engine
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest, ServiceError
 from stores.tenants import Quota
@@ -64,6 +67,7 @@ class ClassificationService:
     def __init__(
         self,
         load_balancer: LoadBalancer,
+        call_merger: CallMerger,
         cache: PairCache,
         queue: FairQueue,
         quotas: Quotas,
@@ -72,6 +76,7 @@ class ClassificationService:
         settings: Settings,
     ) -> None:
         self._load_balancer = load_balancer
+        self._call_merger = call_merger
         self._cache = cache
         self._queue = queue
         self._quotas = quotas
@@ -160,7 +165,7 @@ class ClassificationService:
             rows = rows_of(pairs, caller.tenant_id, engine)
             await self._look_up(rows, caller.tenant_id, fresh=options.fresh)
             if self._quotas.shared:
-                await self._lease(work, [(row, list(row.missing())) for row in rows])
+                await self._lease(work, missing_of(rows))
             if engine is not None and not any(None in row.values for row in rows):
                 charge.settle(0, 0)
             else:
@@ -185,10 +190,9 @@ class ClassificationService:
         for row in rows:
             row.values = [next(cached) for _ in row.keys]
 
-    async def _lease(self, work: Work, missing: Iterable[tuple[RowValues, Sequence[int]]]) -> None:
+    async def _lease(self, work: Work, missing: Iterable[PairAt]) -> None:
         """Have at hand what charging these pairs takes, if all are computed; charge before anything is awaited."""
-        parts = [split_call(row, indices, self._max_call, work.max_tokens) for row, indices in missing]
-        load = sum((call.load for calls in parts for call in calls), NO_LOAD)
+        load = sum((call.load for call in split_calls(missing, self._max_call, work.max_tokens)), NO_LOAD)
         await work.charge.lease(work.computed + load.pairs, work.estimated_tokens + load.tokens)
 
     def _admit(self, work: Work, load: Load) -> None:
@@ -233,29 +237,27 @@ class ClassificationService:
             self._ask_triton(work, call, engine, call_slots),
             lambda: self._release(work, call.load),
         )
-        return Part(call.row, flight, call.indices, list(range(len(call.indices))))
+        return Part(flight, call.pairs, list(range(len(call.pairs))))
 
     async def _ask_triton(
         self, work: Work, planned: PlannedCall, engine: Engine | None, call_slots: asyncio.Semaphore
     ) -> Computed:
         pairs, tenant_id, low = work.pairs, work.caller.tenant_id, work.caller.low_priority
-        text, labels = planned.row.row.text, planned.labels
-        priority = LOWEST_PRIORITY if low else DEFAULT_PRIORITY
-        call = InferenceCall(text, labels, pairs.template, pairs.max_tokens, work.deadline, priority)
-        async with call_slots, self._queue.turn(tenant_id, planned.load, low_priority=low):
+        call = planned.inference_call(pairs, work.deadline, self._settings.length_buckets, low_priority=low)
+        engine_id = engine.id if engine else None
+        turn = self._queue.turn(tenant_id, planned.load, (engine_id, call.bucket), low_priority=low)
+        async with call_slots, turn as grant:
             began = time.monotonic()
             try:
-                answer = await self._load_balancer.logits(call, engine.id if engine else None)
-            except NothingToRead as error:
-                raise pairs.source.named(error, planned.row.index, planned.indices) from None
+                answer = await self._call_merger.logits(call, grant, engine_id)
             finally:
                 work.triton_s += time.monotonic() - began
+        for index, error in answer.refused.items():
+            row, label = planned.pairs[index]
+            raise pairs.source.named(error, row.index, label)
         values = pack(answer.logits, answer.tokens, answer.unknown)
-        if engine is not None and answer.engine.id == engine.id:
-            keys = planned.keys
-        else:
-            template = answer.engine.template_of(pairs.template)
-            keys = pair_keys(tenant_id, answer.engine.id, template, pairs.max_tokens, text, labels)
+        as_expected = engine is not None and answer.engine.id == engine.id
+        keys = planned.keys if as_expected else planned.keys_under(answer.engine, pairs, tenant_id)
         await self._cache.put(tenant_id, dict(zip(keys, values, strict=True)))
         work.tokens += int(answer.tokens[:, 0].sum())
         work.engines[answer.engine.id] = answer.engine
@@ -270,13 +272,13 @@ class ClassificationService:
             if task is not None and task.cancelling():
                 raise  # This request is cancelled, and not the flight that its last waiter left.
         if self._quotas.shared:
-            await self._lease(work, [(part.row, part.indices)])
+            await self._lease(work, part.pairs)
         flights = self._flights_of(work.caller)
         # Of many that waited, the first computes anew and the others join it.
-        joined = join_flights(part.row, part.indices, flights)
-        known = {index for other in joined for index in other.indices}
-        new = [index for index in part.indices if index not in known]
-        calls = split_call(part.row, new, self._max_call, work.max_tokens)
+        joined = join_flights(part.pairs, flights)
+        known = {(id(row), index) for other in joined for row, index in other.pairs}
+        new = [pair for pair in part.pairs if (id(pair.row), pair.label) not in known]
+        calls = split_calls(new, self._max_call, work.max_tokens)
         self._admit(work, sum((call.load for call in calls), NO_LOAD))
         call_slots = asyncio.Semaphore(self._settings.max_calls_per_request)
         fills = [self._start_flight(work, call, engine, call_slots).fill() for call in calls]

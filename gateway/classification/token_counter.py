@@ -8,7 +8,7 @@ from gateway.classification.pairs import PairList
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import LabelTokens, TokenizeAnswer
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, rounded_share
-from gateway.errors import DeadlineExceeded, NothingToRead
+from gateway.errors import DeadlineExceeded
 from gateway.scheduling.fair_queue import FairQueue, Load
 from gateway.triton.backend import InferenceCall, TokenCounts
 from gateway.triton.length_buckets import may_exceed
@@ -64,7 +64,7 @@ class TokenCounter:
         text, all_labels = pairs.rows[row]
         labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
-        call = InferenceCall(text, labels, pairs.template, pairs.max_tokens, deadline)
+        call = InferenceCall.of_text(text, labels, pairs.template, pairs.max_tokens, deadline)
         tenant_id, low_priority = caller.tenant_id, caller.low_priority
         self._queue.admit(tenant_id, load, low_priority=low_priority)
         try:
@@ -72,10 +72,11 @@ class TokenCounter:
                 asyncio.timeout_at(deadline),
                 self._queue.turn(tenant_id, load, low_priority=low_priority),
             ):
-                return await self._load_balancer.count_tokens(call)
-        except NothingToRead as error:
-            raise pairs.source.named(error, row, range(start, start + len(labels))) from None
+                counts = await self._load_balancer.count_tokens(call)
         except TimeoutError:
             raise DeadlineExceeded("no answer in time; try again") from None
         finally:
             self._queue.release(tenant_id, load, low_priority=low_priority)
+        for index, error in counts.refused.items():
+            raise pairs.source.named(error, row, start + index)
+        return counts

@@ -9,6 +9,10 @@ A request that would wait too long is refused at once instead: a queue that admi
 everybody wait for its whole length, and serves no more.
 
 Batch lines wait in a lane of their own, which is served when no other call waits.
+
+Calls that are granted together are merged into one, a full batch of the engine. So that there is something to
+merge, few of these are at Triton at a time, however small they are; one that finds fewer there does not wait for
+company.
 """
 
 from __future__ import annotations
@@ -17,7 +21,8 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import NamedTuple
@@ -31,6 +36,8 @@ MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
 WINDOWS = 2
 """What may always be ahead of a call, in windows: one at Triton, and one to follow it without a gap."""
+MIN_CALLS = 2
+"""Merged calls at Triton, however small the window is: one that is executed, and one to follow it."""
 
 
 class Load(NamedTuple):
@@ -49,6 +56,35 @@ class Load(NamedTuple):
 
 NO_LOAD = Load(0, 0)
 
+MAX_CALL = Load(64, 2_048)
+"""64 pairs as short as any count."""
+
+
+class Grant:
+    """What was granted together and goes to Triton as one call."""
+
+    def __init__(self, group: Hashable | None) -> None:
+        self.group = group
+        self.load = NO_LOAD
+        self.members = 0
+        """Calls that have not ended."""
+
+    def fits(self, load: Load, max_call: Load) -> bool:
+        total = self.load + load
+        return total.pairs <= max_call.pairs and total.tokens <= max_call.tokens
+
+
+class _Waiting(NamedTuple):
+    """A call in the queue; compared by the first two."""
+
+    start: float
+    """In virtual time."""
+    order: int
+    """Of arrival."""
+    load: Load
+    group: Hashable | None
+    granted: asyncio.Future[Grant]
+
 
 class _Lane:
     """Calls of one priority."""
@@ -61,8 +97,10 @@ class _Lane:
         self.virtual_time = 0.0
         self.finish_times: dict[str, float] = {}
         """Virtual time at which all that a tenant has asked for so far would be done; who asked last is last."""
-        self.waiting: list[tuple[float, int, Load, asyncio.Future[None]]] = []
-        """A heap of virtual start, order of arrival, load, and what is told when it is granted."""
+        self.waiting: list[_Waiting] = []
+        """A heap."""
+        self.grants: Counter[Hashable] = Counter()
+        """Merged calls at Triton, by group."""
 
     def schedule(self, tenant_id: str, tokens: int) -> float:
         """The virtual time at which the tenant's next call starts."""
@@ -73,12 +111,14 @@ class _Lane:
         return start
 
     def discard_cancelled(self) -> None:
-        while self.waiting and self.waiting[0][3].cancelled():
+        while self.waiting and self.waiting[0].granted.cancelled():
             heapq.heappop(self.waiting)
 
 
 class FairQueue:
     """At most `max_tokens` of a priority are in flight, queued or at Triton, and at most `window()` at Triton.
+
+    `max_call` is what one call to Triton holds, and there are as many of them there as the window has room for.
 
     A request that would wait longer than `max_delay_s` at the present throughput is refused; but never while less
     is ahead of it than Triton needs to have no gaps. Batch lines are not refused for a long wait.
@@ -90,8 +130,10 @@ class FairQueue:
         window: Callable[[], int],
         max_delay_s: float = math.inf,
         now: Callable[[], float] = time.monotonic,
+        max_call: Load = MAX_CALL,
     ) -> None:
         self._max_tokens = max_tokens
+        self._max_call = max_call
         self._window = window
         self._max_delay_s = max_delay_s
         self._throughput = Throughput(now)
@@ -152,25 +194,30 @@ class FairQueue:
             lane.of_tenant[tenant_id] = left
 
     @asynccontextmanager
-    async def turn(self, tenant_id: str, load: Load, *, low_priority: bool = False) -> AsyncIterator[None]:
-        """Wait until `load` may go to Triton; it is there until the block ends."""
+    async def turn(
+        self, tenant_id: str, load: Load, group: Hashable | None = None, *, low_priority: bool = False
+    ) -> AsyncIterator[Grant]:
+        """Wait until `load` may go to Triton; it is there until the block ends.
+
+        Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
+        """
         lane = self._lane(low_priority)
         start = lane.schedule(tenant_id, load.tokens)
-        granted = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, (start, next(self._order), load, granted))
+        granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        heapq.heappush(lane.waiting, _Waiting(start, next(self._order), load, group, granted))
         self._grant()
         try:
-            await granted
+            grant = await granted
         except asyncio.CancelledError:
             if tenant_id in lane.finish_times:
                 lane.finish_times[tenant_id] -= load.tokens
             if not granted.cancelled():
-                self._finish(lane, load)
+                self._finish(lane, load, granted.result())
             raise
         try:
-            yield
+            yield grant
         finally:
-            self._finish(lane, load)
+            self._finish(lane, load, grant)
 
     def _lane(self, low_priority: bool) -> _Lane:
         return self._low if low_priority else self._normal
@@ -197,8 +244,11 @@ class FairQueue:
             pairs_refused=load.pairs,
         )
 
-    def _finish(self, lane: _Lane, load: Load) -> None:
+    def _finish(self, lane: _Lane, load: Load, grant: Grant) -> None:
         lane.at_triton -= load
+        grant.members -= 1
+        if not grant.members:
+            lane.grants[grant.group] -= 1
         self._throughput.done(load.tokens, idle=self.tokens_at_triton == 0)
         self._grant()
 
@@ -212,18 +262,29 @@ class FairQueue:
                 # Nobody waits: the shares of the past are forgotten.
                 lane.virtual_time = 0.0
                 lane.finish_times.clear()
+                lane.grants.clear()
 
     def _grant_lane(self, lane: _Lane, *, beside: int) -> None:
         """`beside`: tokens at Triton that take of the window though they are not the lane's."""
+        opened: dict[Hashable, Grant] = {}
+        max_grants = max(MIN_CALLS, self._window() // self._max_call.tokens)
         lane.discard_cancelled()
         while lane.waiting:
-            start, _, load, granted = lane.waiting[0]
+            start, _, load, group, granted = lane.waiting[0]
             at_triton = lane.at_triton.tokens + beside
             if at_triton and at_triton + load.tokens > self._window():
                 return
+            grant = opened.get(group) if group is not None else None
+            if grant is None or not grant.fits(load, self._max_call):
+                if group is not None and lane.grants[group] >= max_grants:
+                    return
+                grant = opened[group] = Grant(group)
+                lane.grants[group] += 1
             heapq.heappop(lane.waiting)
             lane.virtual_time = start
             lane.at_triton += load
+            grant.load += load
+            grant.members += 1
             self._throughput.begin()
-            granted.set_result(None)
+            granted.set_result(grant)
             lane.discard_cancelled()

@@ -11,21 +11,46 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gateway.errors import TritonUnavailable
+from stores.errors import ServiceError
+
 DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY = 0, 1, 3
 """In Triton's queue: 1 before 2 before 3; 0: Triton's default, which is 2."""
 
 
-class InferenceCall(Struct, frozen=True):
-    """The pairs of one text with some labels, which share a template and a token limit, and until when."""
+class Pair(NamedTuple):
+    """A text and a label in a template; `max_tokens` None: the engine's own limit."""
 
     text: str
-    labels: Sequence[str]
+    label: str
     template: str
     max_tokens: int | None
-    """None: the engine's own limit."""
+
+
+class InferenceCall(Struct, frozen=True):
+    """Pairs, which may be of many requests, and until when they are needed."""
+
+    pairs: Sequence[Pair]
     deadline: float
     """On `time.monotonic`, which is the event loop's clock as well."""
     priority: int = DEFAULT_PRIORITY
+    bucket: int = 0
+    """Where lengths are served in buckets: the shortest that may hold all pairs."""
+    trace: Mapping[str, str] = {}
+    """Headers of the trace that it belongs to."""
+
+    @classmethod
+    def of_text(
+        cls,
+        text: str,
+        labels: Sequence[str],
+        template: str,
+        max_tokens: int | None,
+        deadline: float,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> InferenceCall:
+        """One text with some labels."""
+        return cls([Pair(text, label, template, max_tokens) for label in labels], deadline, priority)
 
     def remaining_s(self) -> float:
         """Never 0, which Triton takes for no timeout."""
@@ -61,15 +86,38 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class PairLogits:
-    """The answer to a call, in the order of its labels."""
+    """The answer to a call, in the order of its pairs."""
 
     logits: NDArray[np.float32]
-    """`[labels, 3]` float32: entailment, neutral, contradiction."""
+    """`[pairs, 3]` float32: entailment, neutral, contradiction."""
     tokens: NDArray[np.int32]
-    """`[labels, 3]` int32: tokens of the pair, tokens truncated from the text, and from the hypothesis."""
+    """`[pairs, 3]` int32: tokens of the pair, tokens truncated from the text, and from the hypothesis."""
     unknown: NDArray[np.float32]
-    """`[labels, 2]` float32: share of tokens that the model does not know, of the text and of the label."""
+    """`[pairs, 2]` float32: share of tokens that the model does not know, of the text and of the label."""
     engine: Engine
+    refused: Mapping[int, ServiceError] = field(default_factory=dict)
+    """Why a pair has no answer, by its index; its other values mean nothing."""
+
+    def completed(self, indices: Sequence[int], rest: PairLogits) -> PairLogits:
+        """With the answer to the pairs at `indices` from `rest`; `TritonUnavailable` if another engine gave it."""
+        if rest.engine.id != self.engine.id:
+            raise TritonUnavailable("the engine changed while this call ran; try again")
+        logits, tokens, unknown = np.array(self.logits), np.array(self.tokens), np.array(self.unknown)
+        logits[indices], tokens[indices], unknown[indices] = rest.logits, rest.tokens, rest.unknown
+        refused = {index: error for index, error in self.refused.items() if index not in indices}
+        refused |= {indices[index]: error for index, error in rest.refused.items()}
+        return PairLogits(logits, tokens, unknown, self.engine, refused)
+
+    def part(self, start: int, pairs: int) -> PairLogits:
+        """That of some of the pairs, which follow each other."""
+        end = start + pairs
+        return PairLogits(
+            self.logits[start:end],
+            self.tokens[start:end],
+            self.unknown[start:end],
+            self.engine,
+            {index - start: error for index, error in self.refused.items() if start <= index < end},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +132,8 @@ class TokenCounts:
     """`[labels, 3]` int32, as in `PairLogits`."""
     unknown: NDArray[np.float32]
     """`[labels, 2]` float32, as in `PairLogits`."""
+    refused: Mapping[int, ServiceError] = field(default_factory=dict)
+    """As in `PairLogits`."""
 
 
 class Backend(Protocol):
@@ -92,7 +142,7 @@ class Backend(Protocol):
     async def logits(self, call: InferenceCall) -> PairLogits: ...
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
-        """Lengths of the call's pairs; no engine runs for it."""
+        """Lengths of the call's pairs, which are of one text; no engine runs for it."""
         ...
 
     async def engine(self, timeout_s: float) -> Engine:

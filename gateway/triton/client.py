@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import aiohttp
 import httpx
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from gateway.errors import (
     DeadlineExceeded,
@@ -20,18 +22,25 @@ from gateway.errors import (
     TritonRejected,
     TritonUnavailable,
 )
-from gateway.triton.backend import HIGHEST_PRIORITY, Engine, EngineLimits, InferenceCall, PairLogits, TokenCounts
+from gateway.triton.backend import (
+    HIGHEST_PRIORITY,
+    Engine,
+    EngineLimits,
+    InferenceCall,
+    Pair,
+    PairLogits,
+    TokenCounts,
+)
 from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
-from gateway.triton.length_buckets import buckets_for, token_upper_bound
+from gateway.triton.length_buckets import buckets_for
 from stores.errors import InvalidRequest, ServiceError
 from web.connection_causes import connection_cause
-from web.tracing import Tracing
 
 MODEL = "zero_shot_logits"
 EXPAND = "expand"
 LIMITS_OUTPUT = "limits"
 CONTRACT_OUTPUT = "contract"
-COUNT_OUTPUTS = ("tokens", "unknown", "text_tokens", "token_limit")
+COUNT_OUTPUTS = ("tokens", "unknown", "refused", "text_tokens", "token_limit")
 ALL_OUTPUTS = ()
 """Of an ensemble: in a roll-out, a replica of another version may lack one that is named here."""
 CONNECT_TIMEOUT_S = 2.0
@@ -48,40 +57,28 @@ class PairTooLong(TritonRejected):
 
 
 class TritonClient:
-    """The Triton server at `url`; `http` carries the connections to all of them, `probe_http` those of probes.
+    """The Triton server at `url`; `transport` has the connections to all, `probe_transport` those of probes.
 
     Triton is told how long a call may wait in its queue, and drops it then; what it has begun it cannot cancel.
     """
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         url: str,
         length_buckets: Sequence[int] = (),
-        tracing: Tracing | None = None,
-        probe_http: httpx.AsyncClient | None = None,
+        probe_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = http
-        self._probe_http = probe_http or http
+        self._transport = transport
+        self._probe_transport = probe_transport or transport
         self._url = url
+        self._url_of = lru_cache(maxsize=None)(lambda model: httpx.URL(f"{url}/v2/models/{model}/infer"))
         self._buckets = length_buckets
-        self._tracing = tracing or Tracing()
 
     async def logits(self, call: InferenceCall) -> PairLogits:
-        inputs = _inputs(call)
         if not self._buckets:
-            return _pair_logits(await self._infer(MODEL, inputs, ALL_OUTPUTS, call), len(call.labels))
-        limit = call.max_tokens or self._buckets[-1]
-        upper_bound = token_upper_bound(call.text, call.labels, call.template, limit)
-        candidates = buckets_for(self._buckets, upper_bound)
-        for bucket in candidates:
-            padded = inputs | {"pad_to": np.array([bucket], dtype=np.int32)}
-            try:
-                outputs = await self._infer(f"{MODEL}_s{bucket}", padded, ALL_OUTPUTS, call)
-            except PairTooLong:
-                continue
-            return _pair_logits(outputs, len(call.labels))
-        raise TritonFailed(f"a pair is longer than the longest length bucket, {candidates[-1]} tokens")
+            return await self._logits(MODEL, _inputs(call), call)
+        return await self._logits_of_buckets(call, buckets_for(self._buckets, call.bucket))
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
         outputs = await self._infer(EXPAND, _inputs(call), COUNT_OUTPUTS, call)
@@ -91,16 +88,17 @@ class TritonClient:
                 int(outputs["text_tokens"][0]),
                 np.asarray(outputs["tokens"]),
                 np.asarray(outputs["unknown"]),
+                _refused(outputs),
             )
         except (KeyError, IndexError, ValueError):
             raise TritonFailed("Triton's answer cannot be read") from None
-        if counts.pairs.shape != (len(call.labels), 3) or counts.unknown.shape != (len(call.labels), 2):
+        if counts.pairs.shape != (len(call.pairs), 3) or counts.unknown.shape != (len(call.pairs), 2):
             raise TritonFailed("Triton's answer has the wrong shape")
         return counts
 
     async def engine(self, timeout_s: float) -> Engine:
         call = _probe_call(timeout_s)
-        prober = TritonClient(self._probe_http, self._url)
+        prober = TritonClient(self._probe_transport, self._url)
         outputs = await prober._infer(EXPAND, _inputs(call), ALL_OUTPUTS, call)
         try:
             limits = EngineLimits(*np.asarray(outputs[LIMITS_OUTPUT]).tolist())
@@ -111,22 +109,40 @@ class TritonClient:
         return replace(_engine(outputs), limits=limits, contract=contract)
 
     async def probe(self, timeout_s: float) -> Engine:
-        prober = TritonClient(self._probe_http, self._url, self._buckets, self._tracing)
+        prober = TritonClient(self._probe_transport, self._url, self._buckets)
         return (await prober.logits(_probe_call(timeout_s))).engine
+
+    async def _logits_of_buckets(self, call: InferenceCall, buckets: Sequence[int]) -> PairLogits:
+        """From the first of the buckets; pairs that are longer than it, from the next."""
+        bucket, *longer_buckets = buckets
+        inputs = _inputs(call) | {"pad_to": np.array([bucket], dtype=np.int32)}
+        answer = await self._logits(f"{MODEL}_s{bucket}", inputs, call)
+        too_long = [index for index, error in answer.refused.items() if isinstance(error, PairTooLong)]
+        if not too_long:
+            return answer
+        if not longer_buckets:
+            raise TritonFailed(f"a pair is longer than the longest length bucket, {bucket} tokens")
+        rest = structs.replace(call, pairs=[call.pairs[index] for index in too_long])
+        return answer.completed(too_long, await self._logits_of_buckets(rest, longer_buckets))
+
+    async def _logits(self, model: str, inputs: Mapping[str, Values], call: InferenceCall) -> PairLogits:
+        return _pair_logits(await self._infer(model, inputs, ALL_OUTPUTS, call), len(call.pairs))
 
     async def _infer(
         self, model: str, inputs: Mapping[str, Values], outputs: Sequence[str], call: InferenceCall
     ) -> Mapping[str, Values]:
         header_length, body = encode_request(inputs, outputs, timeout_s=call.remaining_s(), priority=call.priority)
+        request = httpx.Request(
+            "POST",
+            self._url_of(model),
+            headers={**call.trace, HEADER_LENGTH: str(header_length)},
+            content=body,
+            extensions={"timeout": httpx.Timeout(call.remaining_s(), connect=CONNECT_TIMEOUT_S).as_dict()},
+        )
         try:
-            with self._tracing.upstream_call(model) as headers:
-                headers[HEADER_LENGTH] = str(header_length)
-                response = await self._http.post(
-                    f"{self._url}/v2/models/{model}/infer",
-                    content=body,
-                    headers=headers,
-                    timeout=httpx.Timeout(call.remaining_s(), connect=CONNECT_TIMEOUT_S),
-                )
+            # The transport itself: cookies, redirects and credentials of a client have no place here.
+            response = await self._transport.handle_async_request(request)
+            content = await response.aread()
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise DeadlineExceeded("Triton did not answer in time") from None
         except (httpx.TransportError, aiohttp.ClientError) as error:
@@ -134,24 +150,37 @@ class TritonClient:
             cause = connection_cause(error)
             raise TritonUnavailable(f"Triton does not answer, {cause}; it may be starting") from None
         if response.status_code != httpx.codes.OK:
-            raise _error_of(response, call)
+            raise _error_of(response.status_code, content, call)
         try:
-            return decode_response(int(response.headers.get(HEADER_LENGTH, "0")), response.content)
+            return decode_response(int(response.headers.get(HEADER_LENGTH, "0")), content)
         except (ProtocolError, ValueError):
             raise TritonFailed("Triton's answer cannot be read") from None
 
 
 def _probe_call(timeout_s: float) -> InferenceCall:
     deadline = time.monotonic() + timeout_s
-    return InferenceCall(PROBE_TEXT, [PROBE_LABEL], "{}", None, deadline, HIGHEST_PRIORITY)
+    return InferenceCall([Pair(PROBE_TEXT, PROBE_LABEL, "{}", None)], deadline, HIGHEST_PRIORITY)
 
 
 def _inputs(call: InferenceCall) -> dict[str, Values]:
+    """Each text, label and template once, and the pairs by their indices."""
+    texts: dict[str, int] = {}
+    labels: dict[str, int] = {}
+    templates: dict[str, int] = {}
+    pairs = [
+        (
+            texts.setdefault(text, len(texts)),
+            labels.setdefault(label, len(labels)),
+            templates.setdefault(template, len(templates)),
+            max_tokens or 0,
+        )
+        for text, label, template, max_tokens in call.pairs
+    ]
     return {
-        "text": [call.text],
-        "labels": call.labels,
-        "hypothesis_template": [call.template],
-        "max_tokens": np.array([call.max_tokens or 0], dtype=np.int32),
+        "text": list(texts),
+        "labels": list(labels),
+        "hypothesis_template": list(templates),
+        "pairs": np.array(pairs, dtype=np.int32),
     }
 
 
@@ -165,39 +194,59 @@ def _engine(outputs: Mapping[str, Values]) -> Engine:
 def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
     try:
         logits, tokens = np.asarray(outputs["logits"]), np.asarray(outputs["tokens"])
-        unknown = np.asarray(outputs.get("unknown", np.zeros((pairs, 2), dtype=np.float32)))
+        unknown = np.asarray(outputs["unknown"])
+        answer = PairLogits(logits, tokens, unknown, _engine(outputs), _refused(outputs))
     except (KeyError, ValueError):
         raise TritonFailed("Triton's answer cannot be read") from None
-    answer = PairLogits(logits, tokens, unknown, _engine(outputs))
     shapes = (logits.shape, tokens.shape, unknown.shape)
     if shapes != ((pairs, 3), (pairs, 3), (pairs, 2)) or not np.isfinite(logits).all():
         raise TritonFailed("Triton's answer has the wrong shape or is not finite")
     return answer
 
 
-def _error_of(response: httpx.Response, call: InferenceCall) -> ServiceError:
+def _refused(outputs: Mapping[str, Values]) -> dict[int, ServiceError]:
+    """The errors of pairs by index; `KeyError` or `ValueError` where they cannot be read."""
+    document = str(outputs["refused"][0])
+    if not document:
+        return {}
+    reasons = msgspec.json.decode(document, type=dict[str, str])
+    return {int(index): _refusal(reason) or TritonRejected(_cut(reason)) for index, reason in reasons.items()}
+
+
+def _refusal(reason: str) -> ServiceError | None:
+    """What a code of ours in Triton's words means."""
+    match = CODE.search(reason)
+    if match is None:
+        return None
+    code, words = match.groups()
+    if code == "pair_too_long":
+        return PairTooLong(_cut(words))
+    if code == "nothing_to_read":
+        return NothingToRead(of_label=words.startswith("label"))
+    return InvalidRequest(_cut(words), field="max_tokens")
+
+
+def _cut(reason: str) -> str:
+    return reason.partition("\n")[0][:MAX_REASON_CHARACTERS]
+
+
+def _error_of(status: int, content: bytes, call: InferenceCall) -> ServiceError:
     """By the status, and by a code of ours where `expand` gave one; the words are for people.
 
     Of Triton's words only the first line is told, which carries no text or label.
     """
-    status = response.status_code
     try:
-        reason = msgspec.json.decode(response.content, type=dict[str, str])["error"].partition("\n")[0]
+        reason = msgspec.json.decode(content, type=dict[str, str])["error"].partition("\n")[0]
     except (msgspec.MsgspecError, KeyError):
         reason = "no reason"
-    match = CODE.search(reason)
-    if match is not None and match[1] == "pair_too_long":
-        return PairTooLong(match[2][:MAX_REASON_CHARACTERS])
-    if match is not None and match[1] == "nothing_to_read":
-        labels = [int(index) for index in re.findall(r"\d+", match[2][:MAX_REASON_CHARACTERS])]
-        return NothingToRead(labels=labels)
-    if match is not None:
-        return InvalidRequest(match[2][:MAX_REASON_CHARACTERS], field="max_tokens")
+    refusal = _refusal(reason)
+    if refusal is not None:
+        return refusal
     if status == httpx.codes.SERVICE_UNAVAILABLE:
         if call.remaining_s() <= EXPIRED_S:
             return DeadlineExceeded("the request waited too long in Triton's queue")
         return TritonUnavailable("Triton does not serve the model at present")
     if status == httpx.codes.NOT_FOUND:
         return ModelNotLoaded("Triton has not loaded the model")
-    detail = f"Triton answered {status}: {reason[:MAX_REASON_CHARACTERS]}"
+    detail = f"Triton answered {status}: {_cut(reason)}"
     return TritonRejected(detail) if httpx.codes.is_client_error(status) else TritonFailed(detail)

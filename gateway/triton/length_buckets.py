@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+from gateway.triton.backend import Pair
 
 SPECIAL_TOKENS = 3
 """`[CLS]`, and `[SEP]` twice."""
@@ -13,19 +16,29 @@ MAX_DEFAULT_TEMPLATE_BYTES = 128
 """Of an engine's default template, which stands in its manifest."""
 
 
-def token_upper_bound(text: str, labels: Sequence[str], template: str, limit: int) -> int:
-    """No pair of `text` and a label in `template`, truncated to `limit`, has more tokens of WordPiece.
+def bucket_of(buckets: Sequence[int], pairs: Iterable[Pair]) -> int:
+    """The shortest that holds every pair, if the tokenizer is WordPiece; 0 where there are no buckets."""
+    if not buckets:
+        return 0
+    pieces = lru_cache(maxsize=None)(_pieces)
+    tokens = max(token_upper_bound(pair, buckets[-1], pieces) for pair in pairs)
+    return buckets_for(buckets, tokens)[0]
+
+
+def token_upper_bound(pair: Pair, limit: int, pieces: Callable[[str], int] | None = None) -> int:
+    """The pair, truncated to its limit or `limit`, has no more tokens of WordPiece.
 
     It makes at most one token of a character, after accents and Hangul syllables are decomposed (NFD). Another
     tokenizer, or an engine's long default template, costs a second call: `expand` refuses, and the next bucket is
     tried.
     """
-    if len(text) >= limit:
+    pieces = pieces or _pieces
+    limit = pair.max_tokens or limit
+    if len(pair.text) >= limit:
         # NFD makes nothing shorter, and takes time for a long text.
         return limit
-    hypothesis = _pieces(template or "{}") - len("{}") + max(map(_pieces, labels))
-    pieces = _pieces(text) + hypothesis + SPECIAL_TOKENS
-    return min(pieces, limit)
+    hypothesis = pieces(pair.template or "{}") - len("{}") + pieces(pair.label)
+    return min(pieces(pair.text) + hypothesis + SPECIAL_TOKENS, limit)
 
 
 def may_exceed(text: str, labels: Sequence[str], template: str, limit: int) -> bool:

@@ -82,7 +82,7 @@ class LoadBalancer:
     async def logits(self, call: InferenceCall, engine_id: str | None = None) -> PairLogits:
         """From a replica with the engine `engine_id`, if there is one; `TritonUnavailable` when none answers."""
         try:
-            answer, replica = await self._try(lambda backend: backend.logits(call), len(call.labels), engine_id)
+            answer, replica = await self._try(lambda backend: backend.logits(call), len(call.pairs), engine_id)
         except TritonUnavailable:
             self.ready = False
             self._lost.set()
@@ -104,7 +104,7 @@ class LoadBalancer:
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     deadline = time.monotonic() + PROBE_TIMEOUT_S
-                    await self.logits(InferenceCall(PROBE_TEXT, PROBE_LABELS, "{}", None, deadline))
+                    await self.logits(InferenceCall.of_text(PROBE_TEXT, PROBE_LABELS, "{}", None, deadline))
             except Exception as error:  # noqa: BLE001 - whatever a probe meets, the next one must come
                 log.debug("Triton does not answer yet: %r", error)
                 self._lost.set()

@@ -17,9 +17,13 @@ TEMPLATE = "hypothesis_template"
 MULTI_LABEL = "multi_label"
 MAX_TOKENS = "max_tokens"
 PAD_TO = "pad_to"
+PAIRS = "pairs"
+"""`[n, 4]` int32: indices of a pair's text, label and template, and its token limit, 0 for the engine's."""
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOKENS = "tokens"
 UNKNOWN = "unknown"
+REFUSED = "refused"
+"""JSON: why a pair is refused, by its index; empty where none is."""
 TEXT_TOKENS = "text_tokens"
 TOKEN_LIMIT = "token_limit"
 LIMITS = "limits"
@@ -67,8 +71,13 @@ def number(request: Any, name: str, default: int) -> int:
 
 def array(request: Any, name: str) -> NDArray[Any]:
     """The values of an input that every request has."""
+    return np.asarray(pb_utils.get_input_tensor_by_name(request, name).as_numpy())
+
+
+def optional_array(request: Any, name: str) -> NDArray[Any] | None:
+    """The values of an input, if the request has it."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return np.asarray(tensor.as_numpy())
+    return None if tensor is None else np.asarray(tensor.as_numpy())
 
 
 def output(name: str, values: NDArray[Any]) -> Any:

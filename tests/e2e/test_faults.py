@@ -145,15 +145,17 @@ async def test_a_replica_that_comes_or_goes_is_not_seen(tritons: Tritons, verdic
     Through a real DNS it is the cluster's autoscaling test. Seen failing when `refresh` changes nothing.
     """
     names, answered = Names([tritons.second.url]), 0
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-        balancer = LoadBalancer(names, lambda url: TritonClient(http, url))
+    async with httpx.AsyncHTTPTransport(trust_env=False) as transport:
+        balancer = LoadBalancer(names, lambda url: TritonClient(transport, url))
         keeping = asyncio.create_task(balancer.keep_healthy())
         stopping = asyncio.Event()
 
         async def client() -> None:
             nonlocal answered
             while not stopping.is_set():
-                await balancer.logits(InferenceCall("要求退款", LABELS, "{}", None, time.monotonic() + DEADLINE_S))
+                await balancer.logits(
+                    InferenceCall.of_text("要求退款", LABELS, "{}", None, time.monotonic() + DEADLINE_S)
+                )
                 answered += 1
 
         async with asyncio.TaskGroup() as clients:

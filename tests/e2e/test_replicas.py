@@ -63,12 +63,14 @@ async def test_every_answer_is_one_engines_though_two_are_there(running: Any) ->
 async def oracle(triton: TritonProcess, bodies: list[dict[str, Any]]) -> tuple[str, dict[str, dict[str, float]]]:
     """The engine's id, and the scores that it alone gives."""
     scores: dict[str, dict[str, float]] = {}
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
-        triton_client = TritonClient(client, triton.url)
+    async with httpx.AsyncHTTPTransport(trust_env=False) as transport:
+        triton_client = TritonClient(transport, triton.url)
         for body in bodies:
             labels = body["labels"]
             deadline = time.monotonic() + 30
-            calls = [InferenceCall(body["text"], labels[i : i + 64], "{}", None, deadline) for i in (0, 64)]
+            calls = [
+                InferenceCall.of_text(body["text"], labels[i : i + 64], "{}", None, deadline) for i in (0, 64)
+            ]
             parts = [await triton_client.logits(call) for call in calls]
             logits = [tuple(row) for part in parts for row in part.logits.tolist()]
             text: str = body["text"]

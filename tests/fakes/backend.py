@@ -42,10 +42,9 @@ class FakeBackend:
 
     @property
     def pairs_computed(self) -> int:
-        return sum(len(call.labels) for call in self.calls)
+        return sum(len(call.pairs) for call in self.calls)
 
     async def logits(self, call: InferenceCall) -> PairLogits:
-        _check_readable(call)
         self.calls.append(call)
         self.timeouts_s.append(call.remaining_s())
         engine_id = self.engine_ids[(len(self.calls) - 1) % len(self.engine_ids)]
@@ -58,23 +57,27 @@ class FakeBackend:
         failure = self.logits_failure or self.failure
         if failure is not None:
             raise failure
-        hits = [sum(character in call.text for character in label) for label in call.labels]
+        hits = [sum(character in pair.text for character in pair.label) for pair in call.pairs]
         logits = np.array([[hit, 0, 0] for hit in hits], dtype=np.float32)
-        limit = call.max_tokens or 512
-        truncated = max(0, len(call.text) - limit)
-        tokens = np.array([[min(len(call.text), limit), truncated, 0]] * len(call.labels), dtype=np.int32)
-        return PairLogits(logits, tokens, _unknown(call), Engine(engine_id, "fake"))
+        limits = [pair.max_tokens or 512 for pair in call.pairs]
+        lengths = [len(pair.text) for pair in call.pairs]
+        tokens = np.array(
+            [[min(n, limit), max(0, n - limit), 0] for n, limit in zip(lengths, limits, strict=True)],
+            dtype=np.int32,
+        )
+        return PairLogits(logits, tokens, _unknown(call), Engine(engine_id, "fake"), _refused(call))
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
         """Here three tokens of a pair are special."""
-        _check_readable(call)
         self.timeouts_s.append(call.remaining_s())
         if self.failure is not None:
             raise self.failure
-        limit = call.max_tokens or 512
-        lengths = [len(call.text) + len((call.template or "{}").replace("{}", label)) + 3 for label in call.labels]
+        limit = call.pairs[0].max_tokens or 512
+        lengths = [
+            len(pair.text) + len((pair.template or "{}").replace("{}", pair.label)) + 3 for pair in call.pairs
+        ]
         pairs = np.array([[min(n, limit), max(0, n - limit), 0] for n in lengths], dtype=np.int32)
-        return TokenCounts(limit, len(call.text), pairs, _unknown(call))
+        return TokenCounts(limit, len(call.pairs[0].text), pairs, _unknown(call), _refused(call))
 
     async def engine(self, timeout_s: float) -> Engine:
         if self.failure is not None:
@@ -93,16 +96,16 @@ class FakeBackend:
 
 
 def _unknown(call: InferenceCall) -> NDArray[np.float32]:
-    return np.array([[_share(call.text), _share(label)] for label in call.labels], dtype=np.float32)
+    return np.array([[_share(pair.text), _share(pair.label)] for pair in call.pairs], dtype=np.float32)
 
 
 def _share(text: str) -> float:
     return text.count("?") / len(text)
 
 
-def _check_readable(call: InferenceCall) -> None:
-    if not call.text.strip(INVISIBLE):
-        raise NothingToRead
-    labels = [index for index, label in enumerate(call.labels) if not label.strip(INVISIBLE)]
-    if labels:
-        raise NothingToRead(labels=labels)
+def _refused(call: InferenceCall) -> dict[int, ServiceError]:
+    return {
+        index: NothingToRead(of_label=bool(pair.text.strip(INVISIBLE)))
+        for index, pair in enumerate(call.pairs)
+        if not (pair.text.strip(INVISIBLE) and pair.label.strip(INVISIBLE))
+    }

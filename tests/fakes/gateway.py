@@ -12,11 +12,12 @@ import httpx
 
 from gateway.bootstrap import create_app
 from gateway.cache.memory_pair_cache import MemoryPairCache
+from gateway.classification.call_merger import CallMerger
 from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.service import ClassificationService
 from gateway.classification.work import Outcome
-from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.fair_queue import FairQueue, Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas
@@ -37,6 +38,7 @@ from web.access_log import AccessLog
 from web.authentication import Caller
 from web.middleware import Middleware
 from web.server import Draining
+from web.tracing import Tracing
 
 JSON = {"Content-Type": "application/json"}
 """Of every body: without a key, no other is taken."""
@@ -147,12 +149,14 @@ class FakeService:
         self.knows_engine = knows_engine
         clock, stores = FakeClock(), fake_stores(self.memory)
         self.load_balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: self.backend)
-        self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window)
+        max_call = Load(self.settings.max_pairs_per_call, self.settings.max_tokens_per_call)
+        self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
         self.quotas = Quotas(lambda: 0.0, self.settings.cached_pair_cost, shared=shared_quotas)
         self.usage = UsageCounter(stores.usage, clock)
         self.service = ClassificationService(
             self.load_balancer,
+            CallMerger(self.load_balancer, Tracing()),
             self.cache,
             self.queue,
             self.quotas,

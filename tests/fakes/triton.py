@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gateway.triton.kserve import HEADER_LENGTH
 
 LOGITS, TOKENS = np.ones((2, 3), dtype=np.float32), np.ones((2, 3), dtype=np.int32)
+UNKNOWN = np.zeros((2, 2), dtype=np.float32)
 """Of two pairs."""
 
 
@@ -28,17 +29,20 @@ def response(outputs: list[tuple[str, str, list[int], bytes]]) -> tuple[int, byt
 def logits_response(
     logits: NDArray[np.float32] = LOGITS,
     tokens: NDArray[np.int32] = TOKENS,
-    unknown: NDArray[np.float32] | None = None,
+    unknown: NDArray[np.float32] = UNKNOWN,
+    refused: str = "",
 ) -> httpx.Response:
-    """Of `zero_shot_logits`, by an engine whose id and name are `e`; without `unknown`, as it was once."""
+    """Of `zero_shot_logits`, by an engine whose id and name are `e`."""
     name = struct.pack("<I", 1) + b"e"
+    reasons = refused.encode()
     length, body = response(
         [
             ("logits", "FP32", list(logits.shape), logits.tobytes()),
             ("tokens", "INT32", list(tokens.shape), tokens.tobytes()),
             ("engine_id", "BYTES", [1], name),
             ("engine_name", "BYTES", [1], name),
+            ("unknown", "FP32", list(unknown.shape), unknown.tobytes()),
+            ("refused", "BYTES", [1], struct.pack("<I", len(reasons)) + reasons),
         ]
-        + ([] if unknown is None else [("unknown", "FP32", list(unknown.shape), unknown.tobytes())])
     )
     return httpx.Response(200, content=body, headers={HEADER_LENGTH: str(length)})

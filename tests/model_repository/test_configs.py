@@ -50,8 +50,9 @@ def test_the_ensembles_connect_existing_tensors() -> None:
     for ensemble in (ZERO_SHOT, LOGITS_ONLY):
         available = names(ensemble.input)
         for step in ensemble.ensemble_scheduling.step:
-            # Only the ensembles of the length buckets set the padded length.
-            assert set(step.input_map) == names(models[step.model_name].input) - {"pad_to"}
+            # Only the ensembles of the length buckets set the padded length, and only the gateway names pairs.
+            unset = {"pad_to"} | ({"pairs"} if ensemble is ZERO_SHOT else set())
+            assert set(step.input_map) == names(models[step.model_name].input) - unset
             assert set(step.input_map.values()) <= available
             assert set(step.output_map) <= names(models[step.model_name].output)
             available |= set(step.output_map.values())
@@ -72,10 +73,10 @@ def test_a_request_has_no_more_pairs_than_a_batch_of_the_engine() -> None:
 
 def test_the_gateway_requests_existing_tensors() -> None:
     assert LOGITS_ONLY.name == gateway_client.MODEL
-    assert names(LOGITS_ONLY.output) == {"logits", "tokens", "unknown", "engine_id", "engine_name"}
+    assert names(LOGITS_ONLY.output) == {"logits", "tokens", "unknown", "refused", "engine_id", "engine_name"}
     assert EXPAND.name == gateway_client.EXPAND
     assert set(gateway_client.COUNT_OUTPUTS) <= names(EXPAND.output)
-    assert {"text", "labels", "hypothesis_template", "max_tokens"} == names(LOGITS_ONLY.input)
+    assert {"text", "labels", "hypothesis_template", "pairs", "max_tokens"} == names(LOGITS_ONLY.input)
 
 
 @pytest.mark.parametrize(

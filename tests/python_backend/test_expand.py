@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -95,3 +96,81 @@ def test_a_refusal_that_the_gateway_acts_on_begins_with_its_code(
 def test_an_invalid_request_fails_alone(model: Any) -> None:
     refused, answered = model.execute([request(" ", ["投诉"]), request("手机", ["投诉"])])
     assert (refused.error.message, answered.error) == ("text: empty", None)
+
+
+def pairs_request(
+    texts: list[str],
+    labels: list[str],
+    templates: list[str],
+    pairs: list[tuple[int, int, int, int]],
+    **numbers: int,
+) -> dict[str, np.ndarray]:
+    inputs = request("", labels, **numbers)
+    inputs["text"] = np.array([text.encode() for text in texts], dtype=np.object_)
+    inputs["hypothesis_template"] = np.array([template.encode() for template in templates], dtype=np.object_)
+    inputs["pairs"] = np.array(pairs, dtype=np.int32)
+    return inputs
+
+
+def test_pairs_of_many_texts_templates_and_limits_have_the_rows_that_each_has_alone(model: Any) -> None:
+    texts, labels, templates = ["手机", "一二三四" * 5], ["投诉", "咨询"], ["{}", "这是{}"]
+    pairs = [(0, 0, 0, 0), (1, 1, 1, 20), (1, 0, 0, 8), (0, 1, 1, 0), (0, 0, 0, 0)]
+    (together,) = model.execute([pairs_request(texts, labels, templates, pairs)])
+    assert (together.error, together.outputs["refused"].tolist()) == (None, [b""])
+    for row, (text, label, template, limit) in enumerate(pairs):
+        alone_request = request(texts[text], [labels[label]], max_tokens=limit)
+        alone_request["hypothesis_template"] = np.array([templates[template].encode()], dtype=np.object_)
+        (alone,) = model.execute([alone_request])
+        length = int(alone.outputs["tokens"][0, 0])
+        for name in ("input_ids", "attention_mask", "token_type_ids"):
+            assert together.outputs[name][row, :length].tolist() == alone.outputs[name][0].tolist()
+            assert not together.outputs[name][row, length:].any()
+        for name in ("tokens", "unknown"):
+            assert together.outputs[name][row].tolist() == alone.outputs[name][0].tolist()
+        assert together.outputs["token_limit"][row] == alone.outputs["token_limit"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "template", "limit", "pad_to", "reason"),
+    [
+        ("\u200b", "投诉", "{}", 0, 0, "nothing_to_read: text"),
+        ("手机", "\u200b", "这是{}", 0, 0, "nothing_to_read: label"),
+        ("手机", "投诉", "{}", 7, 0, "token_limit: 7 tokens, this engine takes 8 to 512"),
+        (
+            "一二三四" * 8,
+            "投诉",
+            "{}",
+            0,
+            32,
+            "pair_too_long: a pair has 37 tokens, more than the 32 of its bucket",
+        ),
+        (" ", "投诉", "{}", 0, 0, "text: empty"),
+        ("一" * 100_001, "投诉", "{}", 0, 0, "text: 100001 characters, at most 100000"),
+        ("手机", "长" * 1_025, "{}", 0, 0, "labels: a label has 1025 characters, at most 1024"),
+        ("手机", "投诉", "没有", 0, 0, "hypothesis_template: exactly one {} is needed, where the label goes"),
+    ],
+)
+def test_an_invalid_pair_is_refused_and_its_neighbours_are_answered(
+    model: Any, text: str, label: str, template: str, limit: int, pad_to: int, reason: str
+) -> None:
+    pairs = [(0, 0, 0, 0), (1, 1, 1, limit), (0, 0, 0, 0)]
+    numbers = {"pad_to": pad_to} if pad_to else {}
+    (response,) = model.execute(
+        [pairs_request(["手机", text], ["咨询", label], ["{}", template], pairs, **numbers)]
+    )
+    assert response.error is None
+    assert json.loads(response.outputs["refused"][0]) == {"1": reason}
+    first, refused, last = response.outputs["input_ids"]
+    assert first.tolist() == last.tolist()
+    assert response.outputs["attention_mask"].sum(axis=1).tolist() == [7, 3, 7]
+    assert np.count_nonzero(refused) == 3, "special tokens alone"
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [[(1, 0, 0, 0)], [(0, -1, 0, 0)], [(0, 0, 2, 0)], [], [(0, 0, 0, 0)] * 65, [(0, 0, 0)], [0, 0, 0, 0]],
+    ids=repr,
+)
+def test_an_index_that_names_nothing_fails_the_request(model: Any, pairs: Any) -> None:
+    (response,) = model.execute([pairs_request(["手机"], ["投诉"], ["{}", "这是{}"], pairs)])
+    assert response.error.message.startswith("pairs: ")

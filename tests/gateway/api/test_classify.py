@@ -266,7 +266,9 @@ async def test_tokens_are_counted_without_classifying() -> None:
         assert_problem(
             await client.post("/v1/tokenize", json={"text": "x", "labels": "a,a"}), 422, "invalid_request"
         )
-    assert {call.text for call in backend.calls} <= {PROBE_TEXT}, "but for the gateway's own first one"
+    assert {pair.text for call in backend.calls for pair in call.pairs} <= {PROBE_TEXT}, (
+        "but for the gateway's own first one"
+    )
 
 
 async def test_each_labels_own_probability_is_told_where_asked_for() -> None:

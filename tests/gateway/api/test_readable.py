@@ -79,7 +79,9 @@ async def test_truncation_is_refused_where_the_caller_says_so(path: str, body: d
     async with gateway(backend) as client:
         refused = await client.post(path, json=body | {"truncate": False})
         assert assert_problem(refused, 422, "invalid_request")["field"] == field
-        assert {call.text for call in backend.calls} <= {PROBE_TEXT}, "nothing was computed for it"
+        assert {pair.text for call in backend.calls for pair in call.pairs} <= {PROBE_TEXT}, (
+            "nothing was computed for it"
+        )
         assert (await client.post(path, json=body)).status_code == 200
 
 

@@ -40,7 +40,7 @@ def tenant_with(memory: Memory, special_tokens: SpecialTokens, name: str = "acme
 
 def asked(backend: FakeBackend) -> tuple[str, str]:
     call = backend.calls[-1]
-    return call.text, call.labels[0]
+    return call.pairs[0].text, call.pairs[0].label
 
 
 @pytest.mark.parametrize(("path", "body"), ENTRANCES)
@@ -94,7 +94,7 @@ async def test_a_template_is_text_too() -> None:
     body = {"text": TEXT, "labels": ["EP]"], "hypothesis_template": "[S{}", "special_tokens": "text"}
     async with gateway(backend) as client:
         answer = (await client.post("/v1/classify", json=body)).json()
-    assert (backend.calls[-1].template, answer["labels"]) == ("[ S{}", ["EP]"])
+    assert (backend.calls[-1].pairs[0].template, answer["labels"]) == ("[ S{}", ["EP]"])
 
 
 async def test_a_cached_pair_of_one_mode_never_answers_the_other() -> None:

@@ -159,7 +159,7 @@ async def test_nobody_waits_for_a_batch_lines_computation_of_the_same_pairs() ->
     await asyncio.sleep(0.01)
     request = asyncio.create_task(world.classify(LABELS))
     await asyncio.sleep(0.01)
-    assert [(call.text, len(call.labels)) for call in world.backend.calls] == [("别的", 4), (TEXT, 4)]
+    assert [(call.pairs[0].text, len(call.pairs)) for call in world.backend.calls] == [("别的", 4), (TEXT, 4)]
     assert world.backend.gate is not None
     world.backend.gate.set()
     await asyncio.gather(busy, waiting, request)

@@ -46,19 +46,19 @@ async def test_labels_come_sorted_by_score(knows_engine: bool) -> None:
 async def test_labels_beyond_one_call_are_chunked_and_scored_together() -> None:
     world = FakeService(max_pairs_per_call=4)
     outcome = await world.classify([f"{i}号" for i in range(10)], ("3号", "7号"))
-    assert sorted(len(call.labels) for call in world.backend.calls) == [2, 2, 4, 4, 4, 4]
+    assert sorted(len(call.pairs) for call in world.backend.calls) == [4, 4, 4, 4, 4]
     assert [result.labels[0] for result in outcome.results] == ["3号", "7号"]
     assert sum(outcome.results[1].scores) == pytest.approx(1.0)
 
 
 async def test_one_request_keeps_its_calls_under_its_bound() -> None:
-    world = FakeService(FakeBackend(delay_s=0.01), max_calls_per_request=3)
+    world = FakeService(FakeBackend(delay_s=0.01), max_calls_per_request=3, max_pairs_per_call=3)
     await world.classify(LABELS, [str(i) for i in range(12)])
     assert world.backend.max_under_way == 3
 
 
 async def test_the_outcome_says_what_was_done() -> None:
-    world = FakeService(FakeBackend(delay_s=0.01))
+    world = FakeService(FakeBackend(delay_s=0.01), max_pairs_per_call=3)
     outcome = await world.classify(LABELS, ("a", "b"), max_tokens=8)
     values = outcome.values
     assert (len(values.rows), len(outcome.request.names), values.engine.id) == (2, 3, "engine-1")
@@ -86,7 +86,7 @@ async def test_the_deadline_ends_the_request_and_frees_its_pairs() -> None:
 
 async def test_a_later_call_of_a_request_may_wait_no_longer_than_the_request() -> None:
     """Triton drops what is queued beyond that: nobody would take its answer."""
-    world = FakeService(FakeBackend(delay_s=0.05), max_calls_per_request=1, deadline_s=5.0)
+    world = FakeService(FakeBackend(delay_s=0.05), max_calls_per_request=1, max_pairs_per_call=3, deadline_s=5.0)
     await world.classify(LABELS, ("a", "b", "c"))
     first, second, third = world.backend.timeouts_s
     assert 5.0 >= first > second > third > 4.0
@@ -147,7 +147,7 @@ async def test_pairs_beyond_the_bound_are_refused_at_once() -> None:
 @pytest.mark.parametrize("knows_engine", [True, False])
 async def test_an_answer_never_mixes_two_engines(knows_engine: bool) -> None:
     backend = FakeBackend(engine_ids=("engine-1", "engine-2"), delay_s=0.01)
-    world = FakeService(backend, knows_engine=knows_engine, cache_bytes=0)
+    world = FakeService(backend, knows_engine=knows_engine, cache_bytes=0, max_pairs_per_call=3)
     with pytest.raises(TritonUnavailable, match="engine changed"):
         await world.classify(LABELS, ("a", "b"))
     assert world.queue.pairs_in_flight == 0

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from msgspec import structs
 
 from gateway.errors import (
     DeadlineExceeded,
@@ -20,22 +20,21 @@ from gateway.errors import (
     TritonRejected,
     TritonUnavailable,
 )
-from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, PairLogits
+from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, Pair, PairLogits
 from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
 from gateway.triton.kserve import HEADER_LENGTH
+from gateway.triton.length_buckets import bucket_of
 from stores.errors import InvalidRequest, ServiceError
-from tests.fakes.triton import LOGITS, TOKENS, logits_response
-from web.request_context import RequestContext
-from web.tracing import Tracing
+from tests.fakes.triton import LOGITS, TOKENS, UNKNOWN, logits_response
 
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+BUCKETS = (32, 64, 128)
 
 
 def call(
     text: str = "手机", max_tokens: int | None = None, *, in_s: float = 1.0, priority: int = 0
 ) -> InferenceCall:
-    return InferenceCall(text, ["投诉", "咨询"], "{}", max_tokens, time.monotonic() + in_s, priority)
+    of_text = InferenceCall.of_text(text, ["投诉", "咨询"], "{}", max_tokens, time.monotonic() + in_s, priority)
+    return structs.replace(of_text, bucket=bucket_of(BUCKETS, of_text.pairs))
 
 
 async def ask(reply: httpx.Response | Exception, in_s: float = 1.0) -> PairLogits:
@@ -44,8 +43,7 @@ async def ask(reply: httpx.Response | Exception, in_s: float = 1.0) -> PairLogit
             raise reply
         return reply
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
-        return await TritonClient(client, "http://triton").logits(call(in_s=in_s))
+    return await TritonClient(httpx.MockTransport(handle), "http://triton").logits(call(in_s=in_s))
 
 
 async def test_a_good_answer_is_taken() -> None:
@@ -81,19 +79,48 @@ async def test_every_failure_has_its_error(reply: httpx.Response | Exception, er
 
 
 @pytest.mark.parametrize(
-    ("words", "labels"), [("nothing_to_read: text", []), ("nothing_to_read: labels 0,12", [0, 12])]
+    ("reason", "error"),
+    [
+        ("nothing_to_read: text", NothingToRead()),
+        ("nothing_to_read: label", NothingToRead(of_label=True)),
+        ("token_limit: 600 tokens, 8 to 512", InvalidRequest("600 tokens, 8 to 512", field="max_tokens")),
+        ("labels: a label is empty", TritonRejected("labels: a label is empty")),
+    ],
 )
-async def test_what_has_no_token_is_told_apart(words: str, labels: list[int]) -> None:
-    with pytest.raises(NothingToRead) as refused:
-        await ask(httpx.Response(400, json={"error": f"in ensemble 'z', {words}"}))
-    assert refused.value.labels == labels
+async def test_a_pair_is_refused_alone(reason: str, error: ServiceError) -> None:
+    answer = await ask(logits_response(refused=json.dumps({"1": reason})))
+    assert [*answer.refused] == [1]
+    assert (type(answer.refused[1]), str(answer.refused[1])) == (type(error), str(error))
+    assert getattr(answer.refused[1], "of_label", None) == getattr(error, "of_label", None)
+    assert answer.logits.shape == (2, 3)
 
 
-async def test_a_replica_that_tells_no_unknown_tokens_is_understood() -> None:
-    """In a roll-out, the gateway may be newer than a replica."""
-    assert (await ask(logits_response())).unknown.tolist() == [[0, 0], [0, 0]]
-    told = await ask(logits_response(unknown=np.array([[0.5, 0], [0.5, 1]], np.float32)))
-    assert told.unknown.tolist() == [[0.5, 0], [0.5, 1]]
+async def test_each_text_label_and_template_is_sent_once() -> None:
+    sent: list[dict[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        length = int(request.headers[HEADER_LENGTH])
+        start = length
+        for described in json.loads(request.content[:length])["inputs"]:
+            blob = request.content[start : (start := start + described["parameters"]["binary_data_size"])]
+            sent.append(described | {"blob": blob})
+        return logits_response(
+            np.ones((3, 3), np.float32), np.ones((3, 3), np.int32), np.zeros((3, 2), np.float32)
+        )
+
+    pairs = [Pair("a", "x", "{}", None), Pair("b", "x", "{}", 20), Pair("a", "y", "{}", None)]
+    await TritonClient(httpx.MockTransport(handle), "http://triton").logits(
+        InferenceCall(pairs, time.monotonic() + 1)
+    )
+    by_name = {tensor["name"]: tensor for tensor in sent}
+    assert {name: tensor["shape"] for name, tensor in by_name.items()} == {
+        "text": [2],
+        "labels": [2],
+        "hypothesis_template": [1],
+        "pairs": [3, 4],
+    }
+    index = np.frombuffer(by_name["pairs"]["blob"], np.int32).reshape(3, 4)
+    assert index.tolist() == [[0, 0, 0, 0], [1, 0, 0, 20], [0, 1, 0, 0]]
 
 
 @pytest.mark.parametrize("words", ["Request timeout expired", "Exceeds maximum queue size", "it is late"])
@@ -143,8 +170,8 @@ async def test_a_call_waits_for_its_answer_until_its_deadline_and_triton_knows_h
         seen.append((request.extensions["timeout"], header["parameters"]))
         return logits_response()
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
-        await TritonClient(client, "http://triton").logits(call(in_s=60.0, priority=LOWEST_PRIORITY))
+    triton = TritonClient(httpx.MockTransport(handle), "http://triton")
+    await triton.logits(call(in_s=60.0, priority=LOWEST_PRIORITY))
     ((timeout, parameters),) = seen
     assert timeout["connect"] == CONNECT_TIMEOUT_S
     assert timeout["read"] == pytest.approx(60.0, abs=5)
@@ -159,10 +186,9 @@ async def test_a_probe_is_an_inference_before_all_others(buckets: tuple[int, ...
     def handle(request: httpx.Request) -> httpx.Response:
         header = json.loads(request.content[: int(request.headers[HEADER_LENGTH])])
         asked.append((request.url.path.split("/")[3], header["parameters"]["priority"]))
-        return logits_response(LOGITS[:1], TOKENS[:1])
+        return logits_response(LOGITS[:1], TOKENS[:1], UNKNOWN[:1])
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
-        engine = await TritonClient(client, "http://triton", tuple(sorted(buckets))).probe(1.0)
+    engine = await TritonClient(httpx.MockTransport(handle), "http://triton", tuple(sorted(buckets))).probe(1.0)
     assert (asked, engine.id) == ([(model, 1)], "e")
 
 
@@ -173,27 +199,31 @@ async def test_only_the_first_line_of_tritons_words_is_passed_on() -> None:
 
 
 class Buckets:
-    """Triton with length buckets: `expand` refuses a call whose `pad_to` is below `needed`, and says `said`."""
+    """Triton with length buckets: pairs need `needed` tokens each, and one is refused where `pad_to` is below."""
 
-    def __init__(self, needed: int, said: str = "in ensemble 'x', pair_too_long: a pair has {} tokens") -> None:
+    def __init__(self, *needed: int, said: str = "pair_too_long: a pair has {} tokens") -> None:
         self.needed = needed
         self.said = said
         self.models: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         model = request.url.path.split("/")[3]
-        self.models.append(model)
         pad_to = int(model.rpartition("_s")[2])
         assert struct.pack("<i", pad_to) in request.content
-        if pad_to < self.needed:
-            return httpx.Response(400, json={"error": self.said.format(self.needed)})
-        return logits_response()
+        needed = [
+            tokens for tokens in self.needed if all(tokens > int(m.rpartition("_s")[2]) for m in self.models)
+        ]
+        self.models.append(model)
+        refused = {str(i): self.said.format(tokens) for i, tokens in enumerate(needed) if tokens > pad_to}
+        logits = np.array([[tokens, 0, 0] for tokens in needed], np.float32)
+        return logits_response(
+            logits, TOKENS[: len(needed)], UNKNOWN[: len(needed)], json.dumps(refused) if refused else ""
+        )
 
     async def ask(self, text: str, max_tokens: int | None = None) -> PairLogits:
-        transport = httpx.MockTransport(self)
-        async with httpx.AsyncClient(transport=transport) as client:
-            triton = TritonClient(client, "http://triton", (32, 64, 128))
-            return await triton.logits(call(text, max_tokens))
+        return await TritonClient(httpx.MockTransport(self), "http://triton", BUCKETS).logits(
+            call(text, max_tokens)
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,66 +231,27 @@ class Buckets:
     [("手机", None, 32), ("手" * 40, None, 64), ("手" * 500, None, 128), ("手" * 500, 50, 64)],
 )
 async def test_the_shortest_bucket_is_asked(text: str, max_tokens: int | None, bucket: int) -> None:
-    triton = Buckets(needed=1)
+    triton = Buckets(1, 1)
     await triton.ask(text, max_tokens)
     assert triton.models == [f"zero_shot_logits_s{bucket}"]
 
 
-@pytest.mark.parametrize("before", ["", "in ensemble 'x', "])
-async def test_a_pair_that_does_not_fit_goes_one_bucket_up(before: str) -> None:
-    triton = Buckets(100, before + "pair_too_long: a pair has {} tokens")
-    pairs = await triton.ask("手机")
+async def test_only_the_pairs_that_do_not_fit_go_one_bucket_up() -> None:
+    triton = Buckets(20, 100)
+    answer = await triton.ask("手机")
     assert triton.models == ["zero_shot_logits_s32", "zero_shot_logits_s64", "zero_shot_logits_s128"]
-    assert pairs.engine.id == "e"
+    assert (answer.logits[:, 0].tolist(), answer.refused, answer.engine.id) == ([20, 100], {}, "e")
 
 
 async def test_a_pair_beyond_the_longest_bucket_is_an_error_that_names_it() -> None:
-    triton = Buckets(needed=300)
+    triton = Buckets(300, 300)
     with pytest.raises(TritonFailed, match="longer than the longest length bucket, 128 tokens"):
         await triton.ask("手" * 500)
     assert triton.models == ["zero_shot_logits_s128"]
 
 
 async def test_words_without_a_code_try_no_other_bucket() -> None:
-    triton = Buckets(100, "in ensemble 'x', pad_to: a pair has {} tokens, 32 were asked for")
-    with pytest.raises(TritonRejected):
-        await triton.ask("手机")
+    triton = Buckets(100, 100, said="pad_to: a pair has {} tokens, 32 were asked for")
+    answer = await triton.ask("手机")
+    assert {type(error) for error in answer.refused.values()} == {TritonRejected}
     assert triton.models == ["zero_shot_logits_s32"]
-
-
-async def headers_at_triton(tracing: Tracing, context: RequestContext, traceparent: bytes) -> httpx.Headers:
-    """Of a call within the request that `traceparent` came with."""
-    received: list[httpx.Headers] = []
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        received.append(request.headers)
-        return logits_response()
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
-        triton = TritonClient(client, "http://triton", tracing=tracing)
-        with tracing.request(context, traceparent):
-            await triton.logits(call())
-    return received[0]
-
-
-async def test_triton_hears_of_the_callers_trace_though_nothing_is_recorded() -> None:
-    context = RequestContext("r", "POST", "/v1/classify")
-    headers = await headers_at_triton(Tracing(), context, TRACEPARENT.encode())
-    assert headers["traceparent"] == TRACEPARENT
-    headers = await headers_at_triton(Tracing(), context, b"nonsense")
-    assert "traceparent" not in headers
-
-
-async def test_the_span_of_a_call_hangs_below_its_request_and_tells_no_text() -> None:
-    exporter = InMemorySpanExporter()
-    tracing = Tracing(exporter=exporter)
-    headers = await headers_at_triton(tracing, RequestContext("r-1", "POST", "/v1/classify"), TRACEPARENT.encode())
-    tracing.close()
-    span, request = exporter.get_finished_spans()
-    assert span.parent is not None
-    assert span.parent.span_id == request.context.span_id
-    assert headers["traceparent"] == f"00-{TRACE}-{span.context.span_id:016x}-01"
-    assert span.name == "infer zero_shot_logits"
-    told: dict[str, Any] = dict(request.attributes or {}) | dict(span.attributes or {})
-    assert told["wanneng.request_id"] == "r-1"
-    assert "手机" not in repr(told)

@@ -4,7 +4,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.triton.length_buckets import buckets_for, may_exceed, token_upper_bound
+from gateway.triton.backend import Pair
+from gateway.triton.length_buckets import bucket_of, buckets_for, may_exceed, token_upper_bound
 from python_backend.errors import NothingToRead
 from python_backend.hypotheses import hypotheses
 from python_backend.tokenization import PairEncoder, load_tokenizer
@@ -23,7 +24,8 @@ def test_no_pair_of_the_real_tokenizer_is_longer_than_the_bound(
         rows = ENCODER.encode(text, hypotheses(labels, template), 512)
     except NothingToRead:
         return
-    assert rows.input_ids.shape[1] <= token_upper_bound(text, labels, template, 512)
+    pairs = [Pair(text, label, template, None) for label in labels]
+    assert rows.input_ids.shape[1] <= max(token_upper_bound(pair, 512) for pair in pairs)
 
 
 @given(TEXTS, TEXTS, st.sampled_from(["{}", "这是关于{}的"]), st.integers(20, 200))
@@ -41,12 +43,13 @@ def test_a_default_template_may_be_long() -> None:
 
 
 def test_the_bound_is_exact_for_chinese() -> None:
-    assert token_upper_bound("这个手机", ["投诉", "建议吗"], "{}", 512) == 4 + 3 + 3
+    assert token_upper_bound(Pair("这个手机", "建议吗", "{}", None), 512) == 4 + 3 + 3
     assert ENCODER.encode("这个手机", ["建议吗"], 512).input_ids.shape[1] == 10
 
 
 def test_a_token_limit_bounds_it() -> None:
-    assert token_upper_bound("手" * 1_000, ["投诉"], "{}", 64) == 64
+    assert token_upper_bound(Pair("手" * 1_000, "投诉", "{}", None), 64) == 64
+    assert token_upper_bound(Pair("手" * 1_000, "投诉", "{}", 50), 64) == 50
 
 
 def test_the_shortest_bucket_that_holds_the_pair_comes_first() -> None:
@@ -54,6 +57,13 @@ def test_the_shortest_bucket_that_holds_the_pair_comes_first() -> None:
     assert buckets_for(buckets, 10) == [32, 64, 128]
     assert buckets_for(buckets, 32) == [32, 64, 128]
     assert buckets_for(buckets, 33) == [64, 128]
+
+
+def test_the_longest_pair_chooses_the_bucket() -> None:
+    short, long = Pair("手机", "投诉", "{}", None), Pair("手" * 40, "投诉", "{}", None)
+    assert bucket_of((32, 64, 128), [short]) == 32
+    assert bucket_of((32, 64, 128), [short, long, short]) == 64
+    assert bucket_of((), [long]) == 0
 
 
 def test_a_pair_longer_than_every_bucket_is_asked_of_the_longest_which_may_cut_it() -> None:

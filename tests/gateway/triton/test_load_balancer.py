@@ -60,7 +60,7 @@ class World:
 
     async def ask(self, engine_id: str | None = None, pairs: int = 1) -> PairLogits:
         labels = [str(i) for i in range(pairs)]
-        call = InferenceCall("x", labels, "{}", None, time.monotonic() + 5.0)
+        call = InferenceCall.of_text("x", labels, "{}", None, time.monotonic() + 5.0)
         return await self.load_balancer.logits(call, engine_id)
 
     async def ask_until_called(self, url: str) -> PairLogits:

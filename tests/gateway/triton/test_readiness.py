@@ -20,7 +20,7 @@ def before(backend: FakeBackend) -> LoadBalancer:
 
 
 def call() -> InferenceCall:
-    return InferenceCall("x", ["y"], "{}", None, time.monotonic() + 1.0)
+    return InferenceCall.of_text("x", ["y"], "{}", None, time.monotonic() + 1.0)
 
 
 async def probing(load_balancer: LoadBalancer, until: bool) -> None:

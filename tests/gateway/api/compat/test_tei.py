@@ -75,14 +75,14 @@ async def test_a_request_of_many_hypotheses_is_one_request() -> None:
 )
 async def test_all_pairs_of_a_request_have_one_deadline(pairs: list[list[str]]) -> None:
     backend = FakeBackend(delay_s=60)
-    async with gateway(backend, max_calls_per_request=16, max_pairs_per_call=4) as client:
+    async with gateway(backend, max_calls_per_request=16, max_pairs_per_call=4, max_tokens_per_call=128) as client:
         began = time.monotonic()
         async with asyncio.timeout(5):
             refused = await client.post("/predict", json={"inputs": pairs}, headers={"X-Request-Timeout": "0.2"})
         ended = time.monotonic()
     assert_problem(refused, 504, "deadline_exceeded")
-    calls = [call for call in backend.calls if call.labels[0].startswith("第")]
-    assert sum(len(call.labels) for call in calls) == 16
+    calls = [call for call in backend.calls if call.pairs[0].label.startswith("第")]
+    assert sum(len(call.pairs) for call in calls) == 16
     (deadline,) = {call.deadline for call in calls}
     assert began + 0.2 <= deadline <= ended
     assert ended - deadline < 2, "a multiple of the time would be 3.2 s"

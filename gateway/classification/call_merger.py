@@ -1,0 +1,88 @@
+"""Merges what the fair queue grants together: the pairs of many requests in one call to Triton."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+
+from msgspec import Struct, structs
+
+from gateway.cache.single_flight import Flight
+from gateway.errors import TritonFailed
+from gateway.scheduling.fair_queue import Grant
+from gateway.triton.backend import InferenceCall, PairLogits
+from gateway.triton.load_balancer import LoadBalancer
+from stores.errors import ServiceError
+from web.tracing import Tracing
+
+MODEL = "zero_shot_logits"
+"""As traces name it."""
+
+
+class _MergedCall(Struct):
+    """The calls of a grant, and what computes them all."""
+
+    calls: list[InferenceCall]
+    flight: Flight[Sequence[PairLogits | ServiceError]]
+
+
+class CallMerger:
+    """Each call gets its own part of the answer; one that fails by its own fault fails alone.
+
+    A merged call has the last deadline of its calls, whose requests end at their own, and is cancelled when all of
+    them have left.
+    """
+
+    def __init__(self, load_balancer: LoadBalancer, tracing: Tracing) -> None:
+        self._load_balancer = load_balancer
+        self._tracing = tracing
+        self._under_way: dict[Grant, _MergedCall] = {}
+
+    async def logits(self, call: InferenceCall, grant: Grant, engine_id: str | None = None) -> PairLogits:
+        """The answer to `call`, which takes its turn by `grant`; all calls of a grant want the same engine."""
+        with self._tracing.upstream_call(MODEL) as trace:
+            merged = self._under_way.get(grant)
+            if merged is None:
+                calls: list[InferenceCall] = []
+                # The task starts after all calls of the grant were added: they were woken together, before it.
+                flight = Flight(self._ask(calls, engine_id), partial(self._under_way.__delitem__, grant))
+                merged = self._under_way[grant] = _MergedCall(calls, flight)
+            else:
+                self._tracing.link(merged.calls[0].trace)
+            index = len(merged.calls)
+            merged.calls.append(structs.replace(call, trace=trace))
+            answer = (await merged.flight.result())[index]
+        if isinstance(answer, ServiceError):
+            raise answer
+        return answer
+
+    async def _ask(
+        self, calls: Sequence[InferenceCall], engine_id: str | None
+    ) -> Sequence[PairLogits | ServiceError]:
+        """The answer to each call."""
+        if len(calls) == 1:
+            return [await self._load_balancer.logits(calls[0], engine_id)]
+        merged = structs.replace(
+            calls[0],
+            pairs=list(chain.from_iterable(call.pairs for call in calls)),
+            deadline=max(call.deadline for call in calls),
+        )
+        try:
+            answer = await self._load_balancer.logits(merged, engine_id)
+        except TritonFailed:
+            # It may be the fault of one of them.
+            return await asyncio.gather(*(self._alone(call, engine_id) for call in calls))
+        parts: list[PairLogits | ServiceError] = []
+        start = 0
+        for call in calls:
+            parts.append(answer.part(start, len(call.pairs)))
+            start += len(call.pairs)
+        return parts
+
+    async def _alone(self, call: InferenceCall, engine_id: str | None) -> PairLogits | ServiceError:
+        try:
+            return await self._load_balancer.logits(call, engine_id)
+        except ServiceError as error:
+            return error

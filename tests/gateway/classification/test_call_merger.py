@@ -1,0 +1,192 @@
+"""What is granted together goes to Triton as one call, and each request gets what it would get alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from gateway.classification.call_merger import CallMerger
+from gateway.errors import DeadlineExceeded, NothingToRead, TritonFailed, TritonRejected, TritonUnavailable
+from gateway.scheduling.fair_queue import Grant
+from gateway.triton.backend import InferenceCall, PairLogits
+from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.load_balancer import LoadBalancer
+from stores.errors import ServiceError
+from tests.fakes.backend import INVISIBLE, FakeBackend
+from tests.fakes.gateway import FakeService
+from web.request_context import RequestContext
+from web.tracing import Tracing
+
+TRACES = ("4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c")
+TWO_CALLS = 32 * 8
+"""A window for two calls of 4 pairs."""
+
+
+async def answers(world: FakeService, tenants: int, pairs: int = 1) -> list[Any]:
+    """The outcomes of as many tenants that ask at once, or their errors."""
+    asking = [
+        world.classify([f"{tenant}号{i}" for i in range(pairs)], f"第{tenant}", tenant=f"t_{tenant}")
+        for tenant in range(tenants)
+    ]
+    return await asyncio.gather(*asking, return_exceptions=True)
+
+
+def busy_world(backend: FakeBackend, **settings: Any) -> FakeService:
+    """Two calls fill the window, and four pairs a call."""
+    return FakeService(
+        backend, window=TWO_CALLS, max_pairs_per_call=4, max_tokens_per_call=32 * 4, cache_bytes=0, **settings
+    )
+
+
+async def test_a_call_that_finds_triton_idle_waits_for_nobody() -> None:
+    world = FakeService(FakeBackend(delay_s=0.05))
+    first = asyncio.create_task(world.classify(["投诉"], tenant="a"))
+    await asyncio.sleep(0.01)
+    assert len(world.backend.calls) == 1
+    await world.classify(["咨询"], tenant="b")
+    await first
+    assert [len(call.pairs) for call in world.backend.calls] == [1, 1]
+
+
+async def test_what_waits_for_a_turn_is_merged_up_to_a_full_call() -> None:
+    world = busy_world(FakeBackend(delay_s=0.02))
+    outcomes = await answers(world, tenants=10)
+    sizes = [len(call.pairs) for call in world.backend.calls]
+    assert sizes == [1, 1, 4, 4], "two that found room, and the others together"
+    assert world.backend.max_under_way == 2
+    for tenant, outcome in enumerate(outcomes):
+        assert outcome.results[0].labels == [f"{tenant}号0"]
+    assert (world.queue.pairs_in_flight, world.queue.pairs_at_triton) == (0, 0)
+
+
+async def test_64_tenants_that_are_merged_get_what_each_gets_alone() -> None:
+    alone = [(await FakeService().classify(["第1", "咨询1", "9"], f"第{i}咨询")).results[0] for i in range(64)]
+    world = FakeService(FakeBackend(delay_s=0.001), window=4_096)
+    together = await asyncio.gather(
+        *(world.classify(["第1", "咨询1", "9"], f"第{i}咨询", tenant=f"t_{i}") for i in range(64))
+    )
+    assert [outcome.results[0] for outcome in together] == alone
+    assert len(world.backend.calls) <= 2 + 64 * 3 // 63
+
+
+async def test_a_pair_that_is_refused_fails_its_request_alone() -> None:
+    world = busy_world(FakeBackend(delay_s=0.02))
+    blockers = [asyncio.create_task(world.classify(["x"], "甲乙"[i], tenant="t_0")) for i in range(2)]
+    await asyncio.sleep(0)
+    texts = ["手机", INVISIBLE, "投诉"]
+    outcomes = await asyncio.gather(
+        *(world.classify(["投诉"], text, tenant=f"t_{text}") for text in texts), return_exceptions=True
+    )
+    await asyncio.gather(*blockers)
+    assert [len(call.pairs) for call in world.backend.calls] == [1, 1, 3]
+    assert isinstance(outcomes[1], NothingToRead)
+    assert not isinstance(outcomes[0], BaseException)
+    assert not isinstance(outcomes[2], BaseException)
+
+
+class Poisoned(FakeBackend):
+    """Fails every call that has the text 毒."""
+
+    def __init__(self, error: ServiceError) -> None:
+        super().__init__()
+        self.error = error
+
+    async def logits(self, call: InferenceCall) -> PairLogits:
+        answer = await super().logits(call)
+        if any(pair.text == "毒" for pair in call.pairs):
+            raise self.error
+        return answer
+
+
+def merger_of(backend: FakeBackend, tracing: Tracing | None = None) -> CallMerger:
+    balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: backend)
+    return CallMerger(balancer, tracing or Tracing())
+
+
+def call(text: str, in_s: float = 1.0) -> InferenceCall:
+    return InferenceCall.of_text(text, ["投诉"], "{}", None, time.monotonic() + in_s)
+
+
+async def merged(merger: CallMerger, calls: Sequence[InferenceCall]) -> list[PairLogits | BaseException]:
+    grant = Grant(None)
+    return await asyncio.gather(*(merger.logits(call, grant) for call in calls), return_exceptions=True)
+
+
+@pytest.mark.parametrize("error", [TritonRejected("a label is too long"), TritonFailed("the engine broke")])
+async def test_one_that_makes_triton_fail_the_whole_call_fails_alone(error: ServiceError) -> None:
+    backend = Poisoned(error)
+    first, poisoned, last = await merged(merger_of(backend), [call("投"), call("毒"), call("诉")])
+    assert isinstance(poisoned, type(error))
+    assert isinstance(first, PairLogits)
+    assert isinstance(last, PairLogits)
+    assert [len(call.pairs) for call in backend.calls] == [3, 1, 1, 1]
+
+
+@pytest.mark.parametrize("error", [TritonUnavailable("gone"), DeadlineExceeded("late")])
+async def test_a_triton_that_is_gone_is_not_asked_again_for_each(error: ServiceError) -> None:
+    backend = FakeBackend(failure=error)
+    outcomes = await merged(merger_of(backend), [call("投"), call("诉")])
+    assert [type(outcome) for outcome in outcomes] == [type(error)] * 2
+    assert len(backend.calls) == 1
+
+
+async def test_the_last_deadline_counts_and_the_first_to_leave_ends_nothing() -> None:
+    backend = FakeBackend(delay_s=0.1)
+    merger, grant = merger_of(backend), Grant(None)
+    hasty = asyncio.create_task(merger.logits(call("投", in_s=0.01), grant))
+    patient = asyncio.create_task(merger.logits(call("诉", in_s=5.0), grant))
+    await asyncio.sleep(0.03)
+    hasty.cancel()
+    assert (await patient).logits.shape == (1, 3)
+    assert backend.timeouts_s == [pytest.approx(5.0, abs=0.5)]
+
+
+async def test_a_call_that_all_have_left_is_cancelled() -> None:
+    backend = FakeBackend(gate=asyncio.Event())
+    merger, grant = merger_of(backend), Grant(None)
+    leaving = [asyncio.create_task(merger.logits(call(text), grant)) for text in "投诉"]
+    await asyncio.sleep(0.01)
+    assert backend.under_way == 1
+    for task in leaving:
+        task.cancel()
+    await asyncio.gather(*leaving, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert backend.under_way == 0
+
+
+async def test_each_request_has_a_span_of_its_own_and_names_the_one_that_carried_its_pairs() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(exporter=exporter)
+    backend = FakeBackend()
+    merger, grant = merger_of(backend, tracing), Grant(None)
+
+    async def request(trace: str) -> None:
+        with tracing.request(
+            RequestContext("r", "POST", "/v1/classify"), f"00-{trace}-00f067aa0ba902b7-01".encode()
+        ):
+            await merger.logits(call("手机"), grant)
+
+    await asyncio.gather(*(request(trace) for trace in TRACES))
+    tracing.close()
+    spans = [span for span in exporter.get_finished_spans() if span.name == "infer zero_shot_logits"]
+    first, second = sorted(spans, key=lambda span: TRACES.index(f"{span.context.trace_id:032x}"))
+    (sent,) = backend.calls
+    assert sent.trace["traceparent"] == f"00-{TRACES[0]}-{first.context.span_id:016x}-01"
+    assert not first.links
+    assert [link.context.span_id for link in second.links] == [first.context.span_id]
+    assert "手机" not in repr([span.attributes for span in spans])
+
+
+async def test_the_values_of_a_part_are_its_own() -> None:
+    first, second = await merged(merger_of(FakeBackend()), [call("投"), call("投诉")])
+    assert isinstance(first, PairLogits)
+    assert isinstance(second, PairLogits)
+    np.testing.assert_array_equal(first.logits, [[1, 0, 0]])
+    np.testing.assert_array_equal(second.logits, [[2, 0, 0]])
+    assert (first.tokens[0, 0], second.tokens[0, 0]) == (1, 2)
