@@ -60,10 +60,16 @@ def pages(language: str) -> dict[str, str]:
     """Path in the repository → path in the site."""
     if language == "zh":
         found = {f"docs/zh/{path.name}": path.name for path in (ROOT / "docs/zh").glob("*.md")}
+        folders = [("docs/zh/runbooks", "runbooks")]
     else:
         found = {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")}
-        for folder, name in (("docs/decisions", "decisions"), ("training/decisions", "training-decisions")):
-            found |= {f"{folder}/{path.name}": f"{name}/{path.name}" for path in (ROOT / folder).glob("*.md")}
+        folders = [
+            ("docs/decisions", "decisions"),
+            ("docs/runbooks", "runbooks"),
+            ("training/decisions", "training-decisions"),
+        ]
+    for folder, name in folders:
+        found |= {f"{folder}/{path.name}": f"{name}/{path.name}" for path in (ROOT / folder).glob("*.md")}
     outside = PAGES_OUTSIDE_DOCS[language]
     return found | {path: page for path, page in outside.items() if (ROOT / path).exists()}
 

@@ -20,10 +20,14 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ENGLISH_ONLY = {"engines-measured.md"}
 """Written by a benchmark."""
-ENGLISH = [ROOT / "README.md", *sorted(page for page in DOCS.glob("*.md") if page.name not in ENGLISH_ONLY)]
+ENGLISH = [
+    ROOT / "README.md",
+    *sorted(page for page in DOCS.glob("*.md") if page.name not in ENGLISH_ONLY),
+    *sorted(DOCS.glob("runbooks/*.md")),
+]
 PAGES = [
     *ENGLISH,
-    *sorted(DOCS.glob("zh/*.md")),
+    *sorted(DOCS.glob("zh/**/*.md")),
     *sorted(DOCS.glob("decisions/*.md")),
     *sorted(ROOT.glob("training/decisions/*.md")),
     *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "README.zh-CN.md", "embedded/MODEL_CARD.md")),
@@ -169,11 +173,11 @@ def test_every_decision_is_listed_by_its_number_and_title(folder: Path) -> None:
 
 
 def chinese(page: Path) -> Path:
-    return ROOT / "README.zh-CN.md" if page.name == "README.md" else DOCS / "zh" / page.name
+    return ROOT / "README.zh-CN.md" if page.name == "README.md" else DOCS / "zh" / page.relative_to(DOCS)
 
 
 def test_every_page_has_a_chinese_counterpart() -> None:
-    assert {chinese(page) for page in ENGLISH} == {ROOT / "README.zh-CN.md", *DOCS.glob("zh/*.md")}
+    assert {chinese(page) for page in ENGLISH} == {ROOT / "README.zh-CN.md", *DOCS.glob("zh/**/*.md")}
 
 
 @pytest.mark.parametrize("page", ENGLISH, ids=path_of)

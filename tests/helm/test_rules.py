@@ -26,6 +26,7 @@ MONITORED: dict[str, Any] = {
     "redis": {"url": "redis://cache:6379/0"},
     "networkPolicies": {"egress": {name: [{"ports": [{"port": 1}]}] for name in ("database", "redis")}},
     "pools": {"cpu": {"autoscaling": {"queueRatio": 2}}},
+    "ingress": {"enabled": True, "hosts": ["classify.example"], "tls": [{"secretName": "classify"}]},
 }
 WITH_DATABASE = {**MONITORED, "database": {"url": "postgresql://h/d"}}
 Series = dict[str, str]
@@ -156,7 +157,21 @@ def test_an_idle_pool_does_not_queue(promtool: str, rules: Path) -> None:
     check(promtool, rules, series, **value("wanneng:pool_queue_ratio", "5m", (ratio, 0)))
 
 
+CONTAINER = 'namespace="n",pod="w-triton-cpu-5d4-x",container="triton"'
+JOB = 'namespace="n",job_name="w-migration"'
+CERTIFICATE = 'namespace="n",name="classify"'
+OTHERS_RESTART = 'namespace="n",pod="wn-gateway-1",container="gateway"'
 HEALTHY = {
+    f'up{{{GATEWAY},pod="g1"}}': "1x600",
+    f"kube_pod_container_status_restarts_total{{{CONTAINER}}}": "1x600",
+    f"kube_pod_container_status_restarts_total{{{OTHERS_RESTART}}}": "0+1x600",
+    f'kube_pod_container_status_last_terminated_reason{{{CONTAINER},reason="OOMKilled"}}': "1x600",
+    f'kube_job_failed{{{JOB},condition="true"}}': "0x600",
+    'kube_job_failed{namespace="n",job_name="another",condition="true"}': "1x600",
+    f"certmanager_certificate_expiration_timestamp_seconds{{{CERTIFICATE}}}": f"{90 * 86400}x600",
+    f'wanneng_oldest_batch_age_seconds{{{CONTROL_PLANE},pod="c1"}}': "60x600",
+    f'wanneng_batches_unfinished{{{CONTROL_PLANE},pod="c1"}}': "2x600",
+    'kube_deployment_status_replicas_available{namespace="n",deployment="w-worker"}': "1x600",
     f'up{{{CONTROL_PLANE},pod="c1"}}': "1x600",
     f'up{{{CONTROL_PLANE},pod="c2"}}': "1x600",
     f'wanneng_ready{{{GATEWAY},pod="g1"}}': "1x600",
@@ -172,6 +187,41 @@ HEALTHY = {
 }
 ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
     # The series of the failure, when the alert must be firing, and its labels.
+    "WannengGatewaysDown": ({f'up{{{GATEWAY},pod="g1"}}': "0x600"}, "5m", {"severity": "critical"}),
+    "WannengPodRestarting": (
+        {f"kube_pod_container_status_restarts_total{{{CONTAINER}}}": "1+0.1x600"},
+        "20m",
+        {"severity": "warning", "namespace": "n", "pod": "w-triton-cpu-5d4-x", "container": "triton"},
+    ),
+    "WannengOutOfMemory": (
+        {f"kube_pod_container_status_restarts_total{{{CONTAINER}}}": "1x20 2x580"},
+        "10m",
+        {
+            "severity": "warning",
+            "namespace": "n",
+            "pod": "w-triton-cpu-5d4-x",
+            "container": "triton",
+            "reason": "OOMKilled",
+        },
+    ),
+    "WannengJobFailed": (
+        {f'kube_job_failed{{{JOB},condition="true"}}': "1x600"},
+        "5m",
+        {"severity": "warning", "namespace": "n", "job_name": "w-migration", "condition": "true"},
+    ),
+    "WannengCertificateExpiring": (
+        {f"certmanager_certificate_expiration_timestamp_seconds{{{CERTIFICATE}}}": f"{10 * 86400}x600"},
+        "65m",
+        {"severity": "warning", "namespace": "n", "name": "classify"},
+    ),
+    "WannengQuotaShareDegraded": (
+        {
+            f'wanneng_redis_up{{{GATEWAY},pod="g1"}}': "0x600",
+            f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="429"}}': "0+1x600",
+        },
+        "12m",
+        {"severity": "warning"},
+    ),
     "WannengErrorBudgetBurnFast": (
         {f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="502"}}': "0+15x600"},
         "70m",
@@ -238,6 +288,16 @@ WITH_DATABASE_ONLY: dict[str, tuple[Series, str, dict[str, str]]] = {
         "10m",
         {"severity": "warning"},
     ),
+    "WannengBatchTooOld": (
+        {f'wanneng_oldest_batch_age_seconds{{{CONTROL_PLANE},pod="c1"}}': "20000x600"},
+        "10m",
+        {"severity": "warning"},
+    ),
+    "WannengNoWorker": (
+        {'kube_deployment_status_replicas_available{namespace="n",deployment="w-worker"}': "0x600"},
+        "10m",
+        {"severity": "warning"},
+    ),
 }
 WITHOUT_DATABASE_ONLY = {"WannengTenantsFileInvalid"}
 
@@ -295,7 +355,7 @@ def test_the_control_plane_is_down_when_it_has_no_pods(promtool: str, database_r
 
 
 def test_a_pool_that_no_gateway_has_ever_seen_is_down(promtool: str, rules: Path) -> None:
-    series = {f'wanneng_ready{{{GATEWAY},pod="g1"}}': "0x600"}
+    series = {f'wanneng_ready{{{GATEWAY},pod="g1"}}': "0x600", f'up{{{GATEWAY},pod="g1"}}': "1x600"}
     check(promtool, rules, series, **firing("WannengPoolDown", "10m", {"severity": "critical", "pool": "cpu"}))
 
 
@@ -311,8 +371,36 @@ def test_requests_for_what_a_release_does_not_have_are_no_errors(promtool: str, 
 
 def test_every_alert_has_a_summary_a_description_and_a_severity(rules: Path, database_rules: Path) -> None:
     for rule in (*alerts(rules), *alerts(database_rules)):
-        assert rule["annotations"].keys() == {"summary", "description"}
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
+
+
+def slug(alert: str) -> str:
+    return re.sub(r"(?<!^)([A-Z])", r"-\1", alert.removeprefix("Wanneng")).lower()
+
+
+def test_every_alert_leads_to_a_runbook_in_both_languages_and_every_runbook_is_led_to(
+    rules: Path, database_rules: Path
+) -> None:
+    """Each is about one alert, names it, and says what it means, how to see it and what to do."""
+    for rule in (*alerts(rules), *alerts(database_rules)):
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{slug(rule['alert'])}.md"
+    alert_names = names(rules) | names(database_rules)
+    for folder in ("docs/runbooks", "docs/zh/runbooks"):
+        pages = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / folder).glob("*.md")}
+        assert pages.keys() == {f"{slug(alert)}.md" for alert in alert_names}
+        for alert in alert_names:
+            page = pages[f"{slug(alert)}.md"]
+            assert f"`{alert}`" in page
+            assert len(re.findall(r"^## ", page, re.MULTILINE)) == 3, alert
+    elsewhere = render(MONITORED | {"monitoring": {"enabled": True, "runbooks": "https://docs.example/runbooks"}})
+    assert "https://docs.example/runbooks/gateways-down.md" in str(find(elsewhere, "PrometheusRule", "w"))
+
+
+def test_without_gateways_the_engines_are_not_blamed(promtool: str, rules: Path) -> None:
+    series = {name: values for name, values in HEALTHY.items() if GATEWAY not in name}
+    check(promtool, rules, series, **firing("WannengGatewaysDown", "10m", {"severity": "critical"}))
+    check(promtool, rules, series, **firing("WannengPoolDown", "10m", None))
 
 
 def test_panels_that_an_alert_refers_to_exist(rules: Path) -> None:

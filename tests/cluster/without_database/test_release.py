@@ -121,7 +121,12 @@ def test_generated_keys_are_found_again_after_an_upgrade_that_did_without_them(r
     release.values = values
     release.upgrade("--wait")
     assert release.key == key
-    assert release.classify(key)["labels"]
+
+    def works() -> bool:
+        return release.api.request("GET", "/v1/models", key).status == http.client.OK
+
+    # Pods that still drain have the other Secret.
+    eventually("every gateway knows the key again", lambda: all(works() for _ in range(6)), 60)
 
 
 def test_manifests_that_are_rendered_without_the_cluster_change_nothing_when_applied_again(
