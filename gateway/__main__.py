@@ -8,13 +8,15 @@ import os
 import sys
 from pathlib import Path
 
+from starlette.types import ASGIApp
+
 from gateway.bootstrap import create_app
 from gateway.settings import Settings, SettingsError, load_settings
 from stores.database import Database, DatabaseError
 from stores.errors import StoreUnavailable
 from stores.tenants_file.parser import TenantsFileError
 from stores.tenants_file.stores import TenantsFile
-from web.server import PRIVATE_UMASK, Draining, configure_logging, serve
+from web.server import PRIVATE_UMASK, Draining, configure_logging, serve, serve_workers
 
 log = logging.getLogger("gateway")
 
@@ -22,19 +24,37 @@ log = logging.getLogger("gateway")
 def main() -> None:
     """Exit code 1 and one sentence when it cannot start."""
     os.umask(PRIVATE_UMASK)
-    draining = Draining()
     try:
         configure_logging()
         settings = load_settings()
-        app = create_app(settings, draining=draining)
         asyncio.run(_check_stores(settings))
+        _serve(settings)
     except (SettingsError, DatabaseError, TenantsFileError) as error:
         log.critical("cannot start: %s", error)
         sys.exit(1)
     except StoreUnavailable as error:
         log.critical("cannot start: %s", error.detail)
         sys.exit(1)
-    serve(app, settings.host, settings.port, draining, settings, settings.internal_port)
+
+
+def _serve(settings: Settings) -> None:
+    address = settings.host, settings.port
+    if settings.workers == 1:
+        draining = Draining()
+        serve(create_app(settings, draining=draining), *address, draining, settings, settings.internal_port)
+        return
+    if not settings.redis_url:
+        log.warning(
+            "each of the %d workers has quotas of its own, so a tenant gets up to %d times its quota; set "
+            "WANNENG_REDIS_URL to share them",
+            settings.workers,
+            settings.workers,
+        )
+
+    def create(draining: Draining, folder: Path, worker: int) -> ASGIApp:
+        return create_app(settings, draining=draining, workers=(folder, worker))
+
+    serve_workers(settings.workers, create, *address, settings, settings.internal_port)
 
 
 async def _check_stores(settings: Settings) -> None:

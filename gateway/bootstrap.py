@@ -67,6 +67,7 @@ from web.root_path import RootPath
 from web.same_user import SameUserTransport, aiohttp_transport
 from web.server import Draining
 from web.tracing import Tracing
+from web.worker_metrics import WorkerMetrics
 
 MAX_TRITON_CONNECTIONS = 128
 MAX_PROBES = 32
@@ -92,8 +93,12 @@ def create_app(
     clock: Clock | None = None,
     log: AccessLog | None = None,
     draining: Draining | None = None,
+    workers: tuple[Path, int] | None = None,
 ) -> Middleware:
-    """The ASGI application; tests give a `backend` in place of Triton, `stores`, a `clock` and a `log`."""
+    """The ASGI application; tests give a `backend` in place of Triton, `stores`, a `clock` and a `log`.
+
+    `workers`: a folder that all processes of this gateway share, and the number of this one.
+    """
     stores = stores or open_stores(settings)
     clock, draining = clock or SystemClock(), draining or Draining()
     log = log or AccessLog(text=is_text(settings.log_format))
@@ -147,6 +152,7 @@ def create_app(
         return None if load_balancer.ready else "waiting for a first answer from Triton"
 
     metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, stores.tenants_file)
+    metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)
     openapi = OpenApiEndpoint(forward_http, settings)
     apis = {
@@ -182,6 +188,7 @@ def create_app(
         keys.keep_last_used,
         usage.keep_stored,
     ]
+    background += [metrics.workers.serve] if metrics.workers else []
     if stores.tenants_file is not None:
         background.append(stores.tenants_file.watch)
     if shared_quotas is not None:

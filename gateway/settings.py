@@ -34,6 +34,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Address of the gateway; on any other than loopback, callers need a key."""
     port: Port = 8080
     """Port of the gateway."""
+    workers: Count = 1
+    """Processes that serve this address. Each has a cache, a queue, connections and, without Redis, quotas of its
+    own; `/metrics` tells the series of all, with the label `worker`. The chart sets it by the CPU request."""
     root_path: RootPath = ""
     """Path under which a proxy serves the gateway, such as `/nlp`, whether or not the proxy removes it; empty:
     `/`."""

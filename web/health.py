@@ -71,4 +71,4 @@ class HealthEndpoints:
     async def metrics(self, call: Call) -> Response:
         if self._check_host is not None:
             self._check_host(call.request)
-        return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
+        return Response(await self._metrics.exposition(), media_type=CONTENT_TYPE)

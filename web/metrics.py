@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from web.access_log import AccessLog
 from web.request_context import RequestContext
+from web.worker_metrics import WorkerMetrics
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 6.0, 10.0)
 SERVER_ERROR = 500
@@ -45,6 +46,8 @@ class HttpMetrics(Collector):
         self._log = log
         self.registry = CollectorRegistry()
         self.registry.register(self)
+        self.workers: WorkerMetrics | None = None
+        """Where several processes serve together."""
         self._requests: Counter[tuple[str, int]] = Counter()
         self._seconds: dict[str, Durations] = {}
 
@@ -66,6 +69,6 @@ class HttpMetrics(Collector):
             durations.add_to(seconds, [route])
         return [requests, seconds]
 
-    def exposition(self) -> bytes:
+    async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) if self.workers is None else await self.workers.exposition()

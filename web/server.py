@@ -10,9 +10,13 @@ import gc
 import logging
 import resource
 import signal
+import socket
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -21,7 +25,8 @@ from starlette.types import ASGIApp
 from logs import setup
 from web.connections import ConnectionLimits
 from web.http_protocol import bounded_protocol
-from web.settings import LogSettings, ServerSettings, load_settings
+from web.settings import LogSettings, ServerSettings, SettingsError, load_settings
+from web.workers import UNUSABLE, Workers, shared_socket
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +82,49 @@ def serve(
     app: ASGIApp, host: str, port: int, draining: Draining, settings: ServerSettings, internal_port: int = 0
 ) -> None:
     """Serve until SIGTERM or SIGINT; on `internal_port` too unless that is 0."""
+    _serve(app, _bind(host, port, internal_port), draining, settings)
+    if draining.failure:
+        sys.exit(1)
+
+
+def serve_workers(
+    count: int,
+    create_app: Callable[[Draining, Path, int], ASGIApp],
+    host: str,
+    port: int,
+    settings: ServerSettings,
+    internal_port: int = 0,
+) -> None:
+    """As `serve`, by `count` processes; each makes its own application, with a folder for all and its number."""
+
+    def work(worker: int, own: Sequence[socket.socket]) -> None:
+        draining = Draining()
+        try:
+            app = create_app(draining, folder, worker)
+        except SettingsError as error:
+            log.critical("cannot start: %s", error)
+            sys.exit(UNUSABLE)
+        _serve(app, own, draining, settings)
+        if draining.failure:
+            sys.exit(UNUSABLE)
+
+    for exclusive in _bind(host, port, internal_port):
+        # Sharing a port with another server of this user would not fail.
+        exclusive.close()
+    ports = (port, internal_port) if internal_port else (port,)
+    sockets = [[shared_socket(host, number) for number in ports] for _ in range(count)]
+    with tempfile.TemporaryDirectory(prefix="wanneng-workers-") as name:
+        folder = Path(name)
+        code = Workers(work, sockets).run()
+    sys.exit(code)
+
+
+def _serve(app: ASGIApp, sockets: Sequence[socket.socket], draining: Draining, settings: ServerSettings) -> None:
     # What exists now stays until the end: the garbage collector need not look at it again.
     gc.collect()
     gc.freeze()
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         # Its own set-up of Python's logging would be another format.
         log_config=None,
         log_level="warning",
@@ -95,13 +136,20 @@ def serve(
         ws="none",
         http=bounded_protocol(_limits(settings), settings.keep_alive_s),
     )
-    ports = (port, internal_port) if internal_port else ()
-    sockets = [uvicorn.Config(app, host=host, port=number, log_config=None).bind_socket() for number in ports]
-    log.info("listening on %s:%d", host, port)
-    DrainingServer(config, draining, settings.drain_s).run(sockets or None)
+    DrainingServer(config, draining, settings.drain_s).run(list(sockets))
     if draining.failure:
         log.critical(draining.failure)
-        sys.exit(1)
+
+
+def _bind(host: str, port: int, internal_port: int) -> list[socket.socket]:
+    """Sockets of both ports; the process ends with a sentence where one is in use."""
+    ports = (port, internal_port) if internal_port else (port,)
+    sockets = [
+        uvicorn.Config("", host=host, port=number, log_config=None, log_level="warning").bind_socket()
+        for number in ports
+    ]
+    log.info("listening on %s:%d", host, port)
+    return sockets
 
 
 def _limits(settings: ServerSettings) -> ConnectionLimits:

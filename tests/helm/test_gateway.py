@@ -31,6 +31,21 @@ def test_the_gateway_knows_the_length_buckets_of_the_pools() -> None:
     assert "WANNENG_LENGTH_BUCKETS" not in settings_of(render())
 
 
+@pytest.mark.parametrize(
+    ("cpu", "workers"),
+    [("100m", "1"), ("1999m", "1"), ("2000m", "2"), ("2", "2"), (4, "4"), (1.5, "1"), ("0.5", "1")],
+)
+def test_a_gateway_has_a_worker_for_each_core_that_it_requests(cpu: object, workers: str) -> None:
+    objects = render({"gateway": {"resources": {"requests": {"cpu": cpu}}}})
+    assert settings_of(objects)["WANNENG_WORKERS"] == workers
+
+
+def test_the_number_of_workers_can_be_set() -> None:
+    gateway = {"resources": {"requests": {"cpu": "4"}}, "settings": {"WANNENG_WORKERS": 3}}
+    assert settings_of(render({"gateway": gateway}))["WANNENG_WORKERS"] == "3"
+    assert settings_of(render({"gateway": {"resources": {}}}))["WANNENG_WORKERS"] == "1"
+
+
 def test_lifecycle_of_a_gateway_pod() -> None:
     pod = pod_of(find(render({"gateway": {"drainSeconds": 20}}), "Deployment", "w-gateway"))
     gateway = pod["containers"][0]

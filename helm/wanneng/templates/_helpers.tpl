@@ -173,6 +173,13 @@ Data of one of the chart's Secrets as it is in the cluster; empty where it is mi
 {{- end }}
 {{- end -}}
 
+{{/* Processes of a gateway: one for each core that it requests. */}}
+{{- define "wanneng.gatewayWorkers" -}}
+{{- $cpu := dig "requests" "cpu" "1" .Values.gateway.resources | toString -}}
+{{- $millis := ternary (trimSuffix "m" $cpu | float64) (mulf (trimSuffix "m" $cpu | float64) 1000) (hasSuffix "m" $cpu) -}}
+{{- max 1 (div (int $millis) 1000) -}}
+{{- end -}}
+
 {{- define "wanneng.tenantsSecret" -}}
 {{- .Values.existingTenantsSecret | default (printf "%s-tenants" (include "wanneng.fullname" .)) -}}
 {{- end -}}

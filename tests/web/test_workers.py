@@ -1,0 +1,131 @@
+"""Workers that serve one port, as real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tests.web.worker_server import WORKERS
+from web.background import running
+from web.worker_metrics import WorkerMetrics
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 60.0
+
+
+class Server:
+    def __init__(self) -> None:
+        with closing(socket.socket()) as unused:
+            unused.bind(("127.0.0.1", 0))
+            self.port = unused.getsockname()[1]
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.web.worker_server", str(self.port)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def get(self, path: str = "/") -> str:
+        """On a connection of its own; empty where nobody answers."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=5).text
+        except httpx.TransportError:
+            return ""
+
+    def pids(self, count: int = WORKERS, without: int = 0) -> set[int]:
+        """Of the workers that answer, once these are `count`."""
+        pids: set[int] = set()
+        deadline = time.monotonic() + DEADLINE_S
+        while len(pids) < count:
+            assert time.monotonic() < deadline, f"only {pids} answer"
+            if (pid := int(self.get() or 0)) not in {0, without}:
+                pids.add(pid)
+        return pids
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code and what it has logged."""
+        logged, _ = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, logged
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.process.kill()
+    server.process.communicate()
+
+
+def test_all_workers_answer_and_end_with_their_parent(server: Server) -> None:
+    pids = server.pids()
+    server.process.terminate()
+    code, _ = server.end()
+    assert code == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_worker_that_dies_is_started_again(server: Server) -> None:
+    dead, survivor = server.pids()
+    os.kill(dead, signal.SIGKILL)
+    assert survivor in server.pids(without=dead)
+    server.process.terminate()
+    code, logged = server.end()
+    assert code == 0
+    assert "was ended by SIGKILL; starting it again" in logged
+
+
+def test_workers_end_when_their_parent_is_killed(server: Server) -> None:
+    pids = server.pids()
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + DEADLINE_S
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_no_worker_can_serve_ends_all(server: Server) -> None:
+    server.pids()
+    server.get("/fail")
+    code, logged = server.end()
+    assert code == 1
+    assert "nothing can be served" in logged
+    assert "starting it again" not in logged
+
+
+def test_a_port_in_use_is_refused(server: Server) -> None:
+    server.pids()
+    second = server.start()
+    logged, _ = second.communicate(timeout=DEADLINE_S)
+    assert second.returncode != 0
+    assert "Address already in use" in logged
+
+
+async def test_each_worker_tells_the_metrics_of_all(tmp_path: Path) -> None:
+    workers = []
+    for number in range(3):
+        registry = CollectorRegistry()
+        Counter("things", "Things.", ["kind"], registry=registry).labels("good").inc(number + 1)
+        Gauge("up", "Up.", registry=registry).set(1)
+        workers.append(WorkerMetrics(registry, tmp_path, number, 3))
+    async with running(*(worker.serve() for worker in workers[:2])):
+        text = ""
+        while 'worker="1"' not in text:
+            text = (await workers[0].exposition()).decode()
+        assert await workers[1].exposition() == text.encode()
+    lines = text.splitlines()
+    assert lines.count("# TYPE things_total counter") == 1
+    assert 'things_total{kind="good",worker="0"} 1.0' in lines
+    assert 'things_total{kind="good",worker="1"} 2.0' in lines
+    assert 'up{worker="1"} 1.0' in lines
+    assert 'worker="2"' not in text, "it does not answer"

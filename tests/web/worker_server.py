@@ -1,0 +1,34 @@
+"""A server of two workers: `python -m tests.web.worker_server PORT`; it answers with the pid of the worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from web.server import Draining, configure_logging, serve_workers
+from web.settings import ServerSettings
+
+WORKERS = 2
+
+
+def create_app(draining: Draining, folder: Path, worker: int) -> ASGIApp:
+    async def tell_pid(request: Request) -> Response:
+        return PlainTextResponse(str(os.getpid()))
+
+    async def fail(request: Request) -> Response:
+        draining.failure = "nothing can be served"
+        return PlainTextResponse("failing")
+
+    return Starlette(routes=[Route("/", tell_pid), Route("/fail", fail)])
+
+
+if __name__ == "__main__":
+    configure_logging()
+    serve_workers(WORKERS, create_app, "127.0.0.1", int(sys.argv[1]), ServerSettings())
