@@ -46,7 +46,14 @@ def serve() -> None:
     settings, draining = load_settings(), server.Draining()
     app = create_app(settings, draining=draining)
     asyncio.run(_prepare(settings.database_url, keys_needed=settings.keys_needed))
-    server.serve(app, settings.control_plane_host, settings.control_plane_port, draining, settings)
+    server.serve(
+        app,
+        settings.control_plane_host,
+        settings.control_plane_port,
+        draining,
+        settings,
+        settings.control_plane_internal_port,
+    )
 
 
 def work() -> None:

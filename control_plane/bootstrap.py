@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -35,6 +35,7 @@ from control_plane.settings import Settings, WorkerSettings
 from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports
 from control_plane.worker.gateway_client import Gateway, HttpGateway
+from control_plane.worker.health import WorkerMetrics, served
 from control_plane.worker.worker import Worker
 from logs.setup import is_text
 from stores.clock import Clock, SystemClock
@@ -48,6 +49,7 @@ from web.access_log import AccessLog
 from web.authentication import Authenticator
 from web.background import run_forever, running
 from web.health import HealthEndpoints
+from web.internal_port import InternalPort
 from web.loop_lag import LoopLag
 from web.metrics import HttpMetrics
 from web.middleware import Middleware
@@ -129,7 +131,9 @@ def create_app(
             log.flush()
 
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    return Middleware(router, routes, metrics, tracing, draining, Problems())
+    port = settings.control_plane_internal_port
+    internal_port = InternalPort(port, ("/metrics",)) if port else None
+    return Middleware(router, routes, metrics, tracing, draining, Problems(), internal_port=internal_port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,9 @@ class WorkerProcess:
     """A worker, and retention beside it; call `close` at the end."""
 
     worker: Worker
+    metrics: WorkerMetrics
+    port: int
+    """0: `metrics` are not served."""
     retention: Retention
     database: Database
     http: httpx.AsyncClient
@@ -144,6 +151,12 @@ class WorkerProcess:
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping` is set; an unforeseen error of either part is raised, and ends both."""
         await self.database.check()
+        async with AsyncExitStack() as stack:
+            if self.port:
+                await stack.enter_async_context(served(self.port, self.metrics))
+            await self._work(stopping)
+
+    async def _work(self, stopping: asyncio.Event) -> None:
         tasks = [
             asyncio.create_task(work)
             for work in (self.worker.keep_serving(), self.retention.keep(), stopping.wait())
@@ -167,6 +180,7 @@ def create_worker(
 ) -> WorkerProcess:
     """Tests give a `gateway` and a `clock`."""
     database, clock = Database(settings.database_url), clock or SystemClock()
+    metrics = WorkerMetrics()
     http = httpx.AsyncClient(
         transport=aiohttp_transport(settings.batch_lines_at_once, same_user=settings.same_user),
         trust_env=False,
@@ -181,5 +195,13 @@ def create_worker(
         max_batch_output_bytes=settings.max_batch_output_bytes,
         max_tenant_file_bytes=settings.max_tenant_file_bytes,
         lines_at_once=settings.batch_lines_at_once,
+        metrics=metrics,
     )
-    return WorkerProcess(worker, Retention(database, clock, settings.batch_retention_days), database, http)
+    return WorkerProcess(
+        worker,
+        metrics,
+        settings.worker_port,
+        Retention(database, clock, settings.batch_retention_days),
+        database,
+        http,
+    )

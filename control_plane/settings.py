@@ -14,6 +14,7 @@ from web.settings import (
     LOG_FORMAT,
     Count,
     Port,
+    PortOrNone,
     Seconds,
     Secret,
     ServerSettings,
@@ -38,6 +39,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Address of the control plane; callers reach it through the gateway."""
     control_plane_port: Port = 8081
     """Port of the control plane."""
+    control_plane_internal_port: PortOrNone = 0
+    """Port of the control plane for `/metrics`, which then no other serves; 0: one port for all."""
     admin_key: Secret = ""
     """The operator's key, at least 32 characters; empty: tenants cannot be managed over HTTP. Set by `wanneng
     serve`."""
@@ -71,6 +74,8 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
 
     gateway_url: Text = "http://127.0.0.1:8080"
     """Address of the gateway that classifies the lines. Set by `wanneng serve`."""
+    worker_port: PortOrNone = 0
+    """Port of the worker for `/livez` and `/metrics`, at every address; 0: none."""
     internal_key: Secret = ""
     """Secret by which the gateway recognizes the worker, at least 32 characters. Set by `wanneng serve`."""
     same_user: bool = False

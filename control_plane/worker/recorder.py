@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -27,7 +27,9 @@ class Recorder:
         lease_s: float,
         max_batch_output_bytes: int,
         max_tenant_file_bytes: int,
+        count_lines: Callable[[Sequence[LineResult]], None],
     ) -> None:
+        self._count_lines = count_lines
         self._name = name
         self._queue = queue
         self._clock = clock
@@ -63,6 +65,7 @@ class Recorder:
         )
         until = self._clock.now() + timedelta(seconds=self._lease_s)
         status = await self._queue.record(batch, self._name, results, until, self._max_tenant_file_bytes)
+        self._count_lines(results)
         return batch if status == batch.status else batch.reach(status, self._clock.now())
 
     async def _store(self, batch: Batch, results: Sequence[LineResult]) -> Batch:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from control_plane.files import content_of, expiry_of, new_file
 from control_plane.worker.gateway_client import Gateway
+from control_plane.worker.health import WorkerMetrics
 from control_plane.worker.lines import LineChecker, request_id_of, split_lines
 from control_plane.worker.recorder import Recorder
 from control_plane.worker.slots import LineShare, LineSlots
@@ -64,6 +65,7 @@ class Worker:
         max_batch_output_bytes: int,
         max_tenant_file_bytes: int,
         lines_at_once: int,
+        metrics: WorkerMetrics,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._name = name
@@ -79,7 +81,9 @@ class Worker:
             lease_s=LEASE_S,
             max_batch_output_bytes=max_batch_output_bytes,
             max_tenant_file_bytes=max_tenant_file_bytes,
+            count_lines=metrics.count_lines,
         )
+        self._metrics = metrics
         self._slots = LineSlots(lines_at_once)
         self._sleep = sleep
         self._claiming = asyncio.Lock()
@@ -117,6 +121,7 @@ class Worker:
             if batch is None:
                 return False
             self._tenants.append(batch.tenant_id)
+        self._metrics.count_turn()
         try:
             await self._serve_turn(batch)
         finally:

@@ -68,3 +68,13 @@ async def test_what_workers_have_to_do_is_known_without_a_worker_and_without_the
         assert "wanneng_batch_lines_unfinished 5.0" in lines
         assert "wanneng_oldest_batch_age_seconds 7200.0" in lines
         assert "wanneng_batches_unfinished 1.0" in (await client.get("/metrics")).text.splitlines()
+
+
+async def test_metrics_have_a_port_of_their_own_where_one_is_set() -> None:
+    """So that whoever may scrape them need not reach the API."""
+    async with control_plane(control_plane_internal_port=8082) as client:
+        assert (await client.get("/metrics")).status_code == 404
+        assert (await client.get("/livez")).status_code == 200
+        internal = "http://control-plane:8082"
+        assert "wanneng_batches_unfinished" in (await client.get(f"{internal}/metrics")).text
+        assert (await client.get(f"{internal}/v1/tenants")).status_code == 404

@@ -56,10 +56,11 @@ def test_the_gateway_reaches_the_control_plane_through_its_service() -> None:
     assert "type" not in service, "it is reachable within the cluster only"
     template = deployment(objects, "control-plane")["spec"]["template"]
     assert service["selector"].items() <= template["metadata"]["labels"].items()
-    (port,) = pod_of(deployment(objects, "control-plane"))["containers"][0]["ports"]
+    port, metrics = pod_of(deployment(objects, "control-plane"))["containers"][0]["ports"]
     assert service["ports"][0]["targetPort"] == port["name"]
     settings = settings_of(objects, "control-plane")
     assert settings["WANNENG_CONTROL_PLANE_PORT"] == str(port["containerPort"])
+    assert settings["WANNENG_CONTROL_PLANE_INTERNAL_PORT"] == str(metrics["containerPort"])
     assert settings["WANNENG_CONTROL_PLANE_HOST"] == "0.0.0.0"
 
 
@@ -222,11 +223,22 @@ def test_replicas_resources_and_placement_can_be_chosen() -> None:
     assert "nodeSelector" not in pod_of(deployment(objects, "gateway"))
 
 
-def test_the_control_plane_is_scraped_under_its_own_job() -> None:
-    monitor = find(render({"monitoring": {"enabled": True}}, DATABASE), "PodMonitor", "w-control-plane")["spec"]
-    (endpoint,) = monitor["podMetricsEndpoints"]
-    assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
-    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "w-control-plane"}]
+@pytest.mark.parametrize("component", ["control-plane", "worker"])
+def test_the_control_plane_and_the_worker_are_scraped_under_their_own_jobs(component: str) -> None:
+    objects = render({"monitoring": {"enabled": True}}, DATABASE)
+    (endpoint,) = find(objects, "PodMonitor", f"w-{component}")["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": f"w-{component}"}]
+
+
+def test_a_worker_that_hangs_is_restarted() -> None:
+    (container,) = pod_of(deployment(render(None, DATABASE), "worker"))["containers"]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "internal"}
+    (port,) = container["ports"]
+    assert environment(container)["WANNENG_WORKER_PORT"] == str(port["containerPort"])
+
+
+def test_without_a_database_there_is_nothing_else_to_scrape() -> None:
     assert names(render({"monitoring": {"enabled": True}}), "PodMonitor") == ["w-gateway", "w-triton"]
 
 

@@ -51,11 +51,10 @@ def test_only_gateways_and_prometheus_connect_to_triton_which_connects_to_nothin
 
 
 def test_only_gateways_and_prometheus_connect_to_the_control_plane() -> None:
-    (rule,) = policy(render(None, DATABASE), "control-plane")["ingress"]
-    assert rule["ports"] == [{"port": 8081}]
-    *gateways, prometheus = rule["from"]
-    assert components(gateways) == ["gateway"]
-    assert prometheus == PROMETHEUS
+    calls, metrics = policy(render(None, DATABASE), "control-plane")["ingress"]
+    assert calls["ports"] == [{"port": 8081}]
+    assert components(calls["from"]) == ["gateway"]
+    assert metrics == {"from": [PROMETHEUS], "ports": [{"port": 8082}]}
 
 
 def test_without_prometheus_nothing_but_gateways_connects_to_triton_and_the_control_plane() -> None:
@@ -96,10 +95,12 @@ def test_without_a_database_a_gateway_connects_to_triton_alone() -> None:
     assert egress(render(), "gateway") == [("triton", 8000)]
 
 
-def test_nothing_connects_to_the_worker_and_the_migration() -> None:
+def test_nothing_but_prometheus_connects_to_the_worker_and_nothing_to_the_migration() -> None:
     objects = render(None, DATABASE)
-    assert "ingress" not in policy(objects, "worker")
+    assert policy(objects, "worker")["ingress"] == [{"from": [PROMETHEUS], "ports": [{"port": 8091}]}]
     assert "ingress" not in policy(objects, "migration")
+    without = render({"networkPolicies": {"prometheusFrom": []}}, DATABASE)
+    assert "ingress" not in policy(without, "worker")
 
 
 CLIENTS = {"ipBlock": {"cidr": "10.0.0.0/8"}}

@@ -411,6 +411,23 @@ def test_panels_that_an_alert_refers_to_exist(rules: Path) -> None:
     assert {title for pair in mentioned for title in pair} <= titles
 
 
+def test_the_questions_of_the_documentation_name_panels_and_their_series_in_both_languages() -> None:
+    """tests/cluster asks a real Prometheus for the answers."""
+    board = json.loads((CHART / "files/dashboard.json").read_text(encoding="utf-8"))
+    texts = {panel["title"]: str([target["expr"] for target in panel["targets"]]) for panel in board["panels"]}
+    rows = {
+        language: re.findall(
+            r"^\| (.+[?？]) \| (.+?) \| `(.+?)` \|", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        for language, path in (("en", ROOT / "docs/operations.md"), ("zh", ROOT / "docs/zh/operations.md"))
+    }
+    assert len(rows["en"]) == 7
+    assert [row[1:] for row in rows["en"]] == [row[1:] for row in rows["zh"]]
+    for _, title, query in rows["en"]:
+        series = re.findall(r"\b(?:wanneng[:_]|nv_)\w+", query)
+        assert any(name.removesuffix("_sum") in texts[title] for name in series), title
+
+
 def test_the_dashboard_is_in_a_config_map() -> None:
     objects = render({"monitoring": {"dashboard": {"enabled": True}}})
     config = find(objects, "ConfigMap", "w-dashboard")

@@ -115,9 +115,16 @@ def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> Non
     set_by_the_chart = {
         "gateway": {"HOST", "PORT", "INTERNAL_PORT", "TRITON_URL", "LENGTH_BUCKETS", "TENANTS_FILE", "DRAIN_S"}
         | {"DATABASE_URL", "REDIS_URL", "CONTROL_PLANE_URL", "INTERNAL_KEY", "SAME_USER"},
-        "controlPlane": {"CONTROL_PLANE_HOST", "CONTROL_PLANE_PORT", "DATABASE_URL", "ADMIN_KEY", "DRAIN_S"}
+        "controlPlane": {
+            "CONTROL_PLANE_HOST",
+            "CONTROL_PLANE_PORT",
+            "CONTROL_PLANE_INTERNAL_PORT",
+            "DATABASE_URL",
+            "ADMIN_KEY",
+            "DRAIN_S",
+        }
         | {"INTERNAL_KEY"},
-        "worker": {"DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY", "SAME_USER"},
+        "worker": {"WORKER_PORT", "DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY", "SAME_USER"},
     }
     read: dict[str, type[Struct]] = {
         "gateway": GatewaySettings,

@@ -16,7 +16,7 @@ from wanneng.errors import CommandError
 TIMEOUT_S = 10
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 COMPONENT, POOL = "app.kubernetes.io/component", "wanneng.io/pool"
-GATEWAY_METRICS_PORT, CONTROL_PLANE_METRICS_PORT = 8090, 8081
+GATEWAY_METRICS_PORT, CONTROL_PLANE_METRICS_PORT = 8090, 8082
 MAX_EVENTS = 5_000
 """Of a namespace; the API server forgets them after an hour."""
 MAX_LOG_BYTES = 8_000_000

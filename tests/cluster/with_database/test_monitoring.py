@@ -14,10 +14,12 @@ import pytest
 from tests.cluster.kubernetes import Release, eventually
 from tests.cluster.load import Load, steady
 from tests.cluster.prometheus import Prometheus, watching
-from tests.helm.tools import CHART
+from tests.helm.tools import CHART, ROOT
 
 BOARD = json.loads((CHART / "files/dashboard.json").read_text(encoding="utf-8"))
 PANELS = [(panel["title"], target["expr"]) for panel in BOARD["panels"] for target in panel["targets"]]
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+QUESTIONS = re.findall(r"^\| (.+\?) \| (.+?) \| `(.+?)` \|", OPERATIONS, re.MULTILINE)
 NAME = re.compile(r"\b(wanneng[:_][a-zA-Z0-9:_]+|nv_[a-z_]+)\b")
 MAX_REPLICAS = 3
 LABELS = 32
@@ -88,6 +90,16 @@ def test_every_panel_has_data(title: str, release: Release, prometheus: Promethe
         assert not any(math.isnan(value) for _, value in series), expr
 
 
+@pytest.mark.parametrize("row", QUESTIONS, ids=[row[0] for row in QUESTIONS])
+def test_each_question_of_the_documentation_has_a_panel_and_a_query_with_an_answer(
+    row: tuple[str, str, str], prometheus: Prometheus, load: Load
+) -> None:
+    _, title, query = row
+    assert title in {panel["title"] for panel in BOARD["panels"]}
+    series = eventually(query, partial(prometheus.query, query), 60)
+    assert not any(math.isnan(value) for _, value in series)
+
+
 def test_every_series_in_a_rule_exists(release: Release, prometheus: Prometheus, load: Load) -> None:
     rules = prometheus.rules()
     assert len(rules) > 15
@@ -116,7 +128,7 @@ def test_the_variables_of_the_dashboard_find_the_release(release: Release, prome
 
 def test_every_target_has_a_job_and_tritons_have_a_pool(release: Release, prometheus: Prometheus) -> None:
     labels = [target["labels"] for target in prometheus.targets()]
-    jobs = {"wanneng-gateway", "wanneng-control-plane", "wanneng-triton"}
+    jobs = {"wanneng-gateway", "wanneng-control-plane", "wanneng-worker", "wanneng-triton"}
     assert {target["job"] for target in labels} == jobs
     assert {target.get("pool") for target in labels if target["job"] == "wanneng-triton"} == {"cpu"}
 

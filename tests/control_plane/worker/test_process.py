@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -24,6 +25,7 @@ from stores.database import Database, migrate
 from stores.factory import Stores, sql_stores
 from stores.tenants import ACTIVE, Tenant
 from tests.control_plane.worker.poison import POISON
+from tests.e2e.server import free_ports
 from tests.fakes.chunks import chunks_of
 from tests.fakes.gateway_client import problem
 from tests.fakes.server import serving
@@ -76,15 +78,23 @@ async def test_a_batch_is_answered_from_upload_to_download_whatever_its_lines_ha
     file = await files.add("t_1", "in.jsonl", chunks_of(content, 1_000_000))
     batches = Batches(kept.batches, kept.files, clock)
     batch = await batches.create("t_1", file.id, ENDPOINT, WINDOW, {}, "")
-    stopping = asyncio.Event()
+    stopping, (port,) = asyncio.Event(), free_ports(1)
     async with serving(gateway) as gateway_url:
         process = create_worker(
-            WorkerSettings(database_url=url, gateway_url=gateway_url, internal_key=INTERNAL_KEY)
+            WorkerSettings(database_url=url, gateway_url=gateway_url, internal_key=INTERNAL_KEY, worker_port=port)
         )
         running = asyncio.create_task(process.run(stopping))
         async with asyncio.timeout(20):
             while (await batches.get("t_1", batch.id)).status != COMPLETED:
                 await asyncio.sleep(0.02)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/livez")).json() == {"status": "alive"}
+            metrics = (await client.get("/metrics")).text.splitlines()
+        assert f'wanneng_batch_lines_total{{result="completed"}} {LINES}.0' in metrics
+        assert f'wanneng_batch_lines_total{{result="failed"}} {len(POISON)}.0' in metrics
+        assert [line for line in metrics if line.startswith("wanneng_batch_turns_total ")] != [
+            "wanneng_batch_turns_total 0.0"
+        ]
         stopping.set()
         await running
         await process.close()

@@ -25,6 +25,7 @@ from control_plane.worker.gateway_client import (
     NotServed,
     TryLater,
 )
+from control_plane.worker.health import WorkerMetrics
 from control_plane.worker.turn import (
     ATTEMPTS,
     JITTER,
@@ -96,6 +97,7 @@ class Shop:
             max_batch_lines=self.max_batch_lines,
             max_batch_output_bytes=self.max_batch_output_bytes,
             max_tenant_file_bytes=self.max_tenant_file_bytes,
+            metrics=WorkerMetrics(),
             lines_at_once=lines_at_once,
             sleep=sleep or self.sleep,
         )

@@ -1,0 +1,77 @@
+"""The worker's own port: `/livez` for the kubelet, and `/metrics` for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from stores.batches import LineResult
+from web.background import running
+from web.loop_lag import LoopLag
+from web.metrics import CONTENT_TYPE
+
+ANY_ADDRESS = "0.0.0.0"
+BACKLOG = 16
+
+
+class WorkerMetrics:
+    """Of one worker; the backlog of all is the control plane's to tell."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        lines = Counter("wanneng_batch_lines", "Lines that have a result.", ["result"], registry=self.registry)
+        self._completed, self._failed = lines.labels("completed"), lines.labels("failed")
+        batches = Counter("wanneng_batch_turns", "Turns that batches have had.", registry=self.registry)
+        self.count_turn = batches.inc
+
+    def count_lines(self, results: Sequence[LineResult]) -> None:
+        failed = sum(result.failed for result in results)
+        self._failed.inc(failed)
+        self._completed.inc(len(results) - failed)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the worker."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def served(port: int, metrics: WorkerMetrics) -> AsyncIterator[None]:
+    """Serve during the block, on the event loop that the lines are answered on: one that hangs is seen to."""
+
+    async def livez(request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def exposition(request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE)
+
+    router = Router([Route("/livez", livez), Route("/metrics", exposition)])
+    config = uvicorn.Config(
+        router,
+        host=ANY_ADDRESS,
+        port=port,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        backlog=BACKLOG,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    async with running(LoopLag(metrics.registry).watch()):
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
