@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,7 +34,11 @@ def merged(logs: Mapping[str, str], request_id: str | None = None) -> list[Line]
         (line for pod, log in logs.items() for line in lines_of(pod, log)), key=lambda line: (line.at, line.pod)
     )
     if request_id is not None:
-        return [line for line in lines if line.request_id == request_id or request_id in line.text]
+        # Ids of a batch's lines begin alike; other records may name an id in their message.
+        named = re.compile(rf"(?<![\w-]){re.escape(request_id)}(?![\w-])")
+        return [
+            line for line in lines if (line.request_id or request_id) == request_id and named.search(line.text)
+        ]
     first: dict[str, str] = {}
     for line in lines:
         if line.request_id is not None:

@@ -503,6 +503,20 @@ def test_one_requests_lines_can_be_had_alone() -> None:
     assert merged(LOGS, "three") == []
 
 
+def test_a_request_is_not_one_whose_id_begins_alike_or_that_quotes_it() -> None:
+    """As the ids of a batch's lines do."""
+    at = "2026-11-21T10:00:01.0Z"
+    lines = [
+        f'{at} {{"request_id":"batch_1_1","status":200}}',
+        f'{at} {{"request_id":"batch_1_10","status":200}}',
+        f'{at} {{"request_id":"other","message":"after batch_1_1"}}',
+        f'{at} {{"message":"batch_1_1 has an error"}}',
+        f'{at} {{"message":"batch_1_1-2, xbatch_1_1"}}',
+    ]
+    found = merged({"g1": "\n".join(lines)}, "batch_1_1")
+    assert [line.text for line in found] == [line.partition(" ")[2] for line in (lines[0], lines[3])]
+
+
 def gateway(scores: dict[str, float], seen: list[httpx.Request]) -> Client:
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
