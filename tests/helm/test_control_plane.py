@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from control_plane.settings import Settings, WorkerSettings
 from tests.helm.tools import CHART, Object, containers, environment, find, helm, names, pod_of, render, variables
 
 DATABASE = CHART / "ci/database.yaml"
+SEED = "0123456789abcdef" * 4
 COMPONENTS = ("gateway", "control-plane", "worker")
 
 
@@ -249,11 +251,48 @@ def test_another_database_replaces_the_pods_and_another_chart_version_does_not(t
     shutil.copytree(CHART, tmp_path / "wanneng")
     metadata = tmp_path / "wanneng/Chart.yaml"
     metadata.write_text(metadata.read_text(encoding="utf-8").replace("\nversion: 0.1.0", "\nversion: 0.1.1"))
-    before = templates(render(None, DATABASE))
-    assert templates(render(None, DATABASE, chart=tmp_path / "wanneng")) == before
-    after = templates(render({"database": {"url": "postgresql://elsewhere/d"}}, DATABASE))
+    seed = {"keySeed": SEED}
+    before = templates(render(seed, DATABASE))
+    assert templates(render(seed, DATABASE, chart=tmp_path / "wanneng")) == before
+    after = templates(render({**seed, "database": {"url": "postgresql://elsewhere/d"}}, DATABASE))
     replaced = {name for name in before if before[name] != after[name]}
     assert replaced == {"w-gateway", "w-control-plane", "w-worker"}
+
+
+@pytest.mark.parametrize(
+    ("values", "replaced"),
+    [
+        ({"keySeed": SEED[::-1]}, {"w-gateway", "w-control-plane", "w-worker"}),
+        ({"redis": {"url": "redis://elsewhere"}}, {"w-gateway"}),
+        ({"internalKeySecret": {"name": "mine"}}, {"w-gateway", "w-control-plane", "w-worker"}),
+        ({"database": {"adminKeySecret": {"name": "mine"}}}, {"w-control-plane"}),
+    ],
+)
+def test_pods_that_read_a_changed_secret_are_replaced(values: dict[str, Any], replaced: set[str]) -> None:
+    """A running process does not see that its environment has changed."""
+
+    def checksums(objects: list[Object]) -> dict[str, str]:
+        return {
+            o["metadata"]["name"]: o["spec"]["template"]["metadata"]["annotations"]["wanneng.io/secrets"]
+            for o in objects
+            if o["kind"] == "Deployment" and "triton" not in o["metadata"]["name"]
+        }
+
+    before = checksums(render({"keySeed": SEED}, DATABASE))
+    after = checksums(render({"keySeed": SEED} | values, DATABASE))
+    assert {name for name in before if before[name] != after[name]} == replaced
+
+
+def test_a_generated_key_is_the_same_in_its_secret_and_in_the_checksum() -> None:
+    """Otherwise the first upgrade after an installation would replace every Pod."""
+    objects = render(None, DATABASE)
+    values = [
+        decoded(find(objects, "Secret", name))[key]
+        for name, key in (("w-database", "url"), ("w-internal", "internal-key"))
+    ]
+    contents = "\n".join([values[0], base64.b64encode(values[1].encode()).decode()])
+    annotations = deployment(objects, "worker")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"wanneng.io/secrets": hashlib.sha256(contents.encode()).hexdigest()[:16]}
 
 
 def test_the_notes_say_how_to_get_a_key_and_where_the_page_is() -> None:

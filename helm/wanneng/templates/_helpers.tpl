@@ -98,14 +98,50 @@ key: {{ ternary .given.key .key (not (empty .given.name)) }}
 
 {{/*
 `length` hexadecimal digits of the generated key `use`: at random, or derived from keySeed, so that every rendering has
-the same ones.
+the same ones. Within a rendering they are the same everywhere.
 */}}
 {{- define "wanneng.generated" -}}
+{{- $made := get .root.Values "generated" | default dict -}}
+{{- if not (hasKey $made .use) -}}
+{{- $digits := printf "%x" (randBytes 32 | b64dec) -}}
 {{- if .root.Values.keySeed -}}
-{{- list .root.Values.keySeed .root.Release.Namespace (include "wanneng.fullname" .root) .use | join "\n" | sha256sum | trunc .length -}}
-{{- else -}}
-{{- printf "%x" (randBytes 32 | b64dec) | trunc .length -}}
+{{- $digits = list .root.Values.keySeed .root.Release.Namespace (include "wanneng.fullname" .root) .use | join "\n" | sha256sum -}}
 {{- end -}}
+{{- $_ := set $made .use $digits -}}
+{{- $_ := set .root.Values "generated" $made -}}
+{{- end -}}
+{{- get $made .use | trunc .length -}}
+{{- end -}}
+
+{{/* The key in the chart's Secret `name`, as it is in the cluster, or else a new one; in base64. */}}
+{{- define "wanneng.ownKey" -}}
+{{- $existing := include "wanneng.existingData" . | fromJson -}}
+{{- get $existing .key | default (include "wanneng.generated" (dict "root" .root "use" .key "length" 64) | b64enc) -}}
+{{- end -}}
+
+{{/*
+Checksum of the Secrets that Pods of a component read as environment variables, which do not change in a running Pod.
+Contents of existing Secrets count where the cluster is known.
+*/}}
+{{- define "wanneng.secretsChecksum" -}}
+{{- $root := .root -}}
+{{- $full := include "wanneng.fullname" $root -}}
+{{- $values := $root.Values -}}
+{{- $contents := list -}}
+{{- range .of -}}
+{{- $given := get (dict "database" $values.database.existingSecret "redis" $values.redis.existingSecret "admin-key" $values.database.adminKeySecret "internal-key" $values.internalKeySecret) . -}}
+{{- if $given.name -}}
+{{- $data := include "wanneng.existingData" (dict "root" $root "name" $given.name) | fromJson -}}
+{{- $contents = append $contents (printf "%s %s %s" $given.name $given.key (get $data $given.key)) -}}
+{{- else if eq . "database" -}}
+{{- $contents = append $contents $values.database.url -}}
+{{- else if eq . "redis" -}}
+{{- $contents = append $contents $values.redis.url -}}
+{{- else if or (include "wanneng.hasDatabase" $root) (and (eq . "internal-key") (include "wanneng.hasRedis" $root)) -}}
+{{- $contents = append $contents (include "wanneng.ownKey" (dict "root" $root "name" (printf "%s-%s" $full (trimSuffix "-key" .)) "key" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $contents | sha256sum | trunc 16 -}}
 {{- end -}}
 
 {{/*

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from stores.api_keys import generate_key
 from tests.cluster.kubernetes import CommandFailed, Release, eventually
 from tests.cluster.load import Load, lossless
 from tests.helm.tools import LONG_TIMEOUT_S, ROOT
@@ -177,6 +179,40 @@ def test_status_says_why_a_release_does_not_start(namespaced: Callable[[dict[str
         return output if code == 1 and known else None
 
     eventually("status says why", problems, 60)
+
+
+def test_a_generated_key_is_replaced_without_a_refusal(release: Release) -> None:
+    """The recipe of docs/kubernetes.md: both keys, then clients change, then the new key alone."""
+    old, secret = release.key, f"{release.name}-tenants"
+    (declared,) = [
+        tenant["keys"][0]
+        for tenant in yaml.safe_load(release.secret(secret)["tenants.yaml"])["tenants"]
+        if tenant["id"] == "default"
+    ]
+    made = generate_key()
+    new, values = {"id": made.id, "sha256": made.digest}, release.values
+
+    def statuses(key: str) -> set[int]:
+        return {
+            gateway.request("GET", "/v1/models", key).status for gateway in release.gateways() for _ in range(3)
+        }
+
+    def upgrade(tenants: list[dict[str, Any]]) -> None:
+        release.values = values | {"tenants": tenants}
+        release.upgrade()
+        # The kubelet updates mounted Secrets about once a minute, and when the Pod changes.
+        release.kubectl("annotate", "pods", "--all", "--overwrite", f"touched={len(tenants[0].get('keys', ()))}")
+
+    with lossless(release.address, old):
+        upgrade([{"id": "default", "keys": [declared, new]}])
+        eventually("the new key works everywhere", lambda: statuses(made.key) == {http.client.OK}, 120)
+    with lossless(release.address, made.key):
+        upgrade([{"id": "default", "keys": [new]}])
+        refused = {http.client.UNAUTHORIZED}
+        eventually("the old key works nowhere", lambda: statuses(old) == refused, 120)
+    upgrade([{"id": "default"}])
+    eventually("the next generated key works", lambda: statuses(release.key) == {http.client.OK}, 120)
+    release.values = values
 
 
 @pytest.mark.parametrize("component", ["triton", "gateway"])
