@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded bench-first-token faults planes attack overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded bench-first-token faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -57,6 +57,9 @@ planes: env ## disturb the control plane under load and compare latency; about f
 
 attack: env ## attack a server and compare what a neighbour notices; about eight minutes
 	$(SERVE)/python -m benchmarks.attack
+
+fuzz: env ## send 20,000 hostile requests to a server of its own; a few minutes
+	$(SERVE)/python -m benchmarks.fuzz
 
 overload: env ## measure latency at ten times the capacity, and fairness between tenants; about four minutes
 	$(SERVE)/python -m benchmarks.overload

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypedDict
 
 import httpx
@@ -35,7 +37,10 @@ class OpenApiEndpoint:
         self._settings = settings
         self._own: dict[str, Any] = {}
         self._encoded = b"{}"
-        self._merged = False
+        url = settings.control_plane_url
+        self._url = f"{url.rstrip('/')}/openapi.json" if url and not settings.tenants_file else ""
+        """Of the control plane's part; empty where there is none, or once it is merged."""
+        self._merging = asyncio.Lock()
 
     def operations(self) -> Sequence[Operation]:
         return [
@@ -52,14 +57,19 @@ class OpenApiEndpoint:
         self._encoded = msgspec.json.encode(self._own)
 
     async def get(self, call: Call) -> Response:
-        url = self._settings.control_plane_url
-        if url and not self._settings.tenants_file and not self._merged:
-            try:
-                response = await self._http.get(f"{url.rstrip('/')}/openapi.json", timeout=TIMEOUT_S)
+        if self._url:
+            await self._merge()
+        return Response(self._encoded, media_type="application/json")
+
+    async def _merge(self) -> None:
+        """Once, however many ask at a time; they wait for one answer of the control plane."""
+        asked_by_another = self._merging.locked()
+        async with self._merging:
+            if asked_by_another or not self._url:
+                return
+            # The gateway's own, until the control plane answers.
+            with suppress(httpx.HTTPError, msgspec.DecodeError):
+                response = await self._http.get(self._url, timeout=TIMEOUT_S)
                 content = response.raise_for_status().content
                 merged = merge(self._own, msgspec.json.decode(content, type=_Document))
-                self._encoded = msgspec.json.encode(merged)
-                self._merged = True
-            except (httpx.HTTPError, msgspec.DecodeError):
-                pass  # The gateway's own, until the control plane answers.
-        return Response(self._encoded, media_type="application/json")
+                self._encoded, self._url = msgspec.json.encode(merged), ""

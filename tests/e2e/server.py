@@ -139,6 +139,17 @@ class Server:
         return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, trust_env=False)
 
 
+def gateway_of(server: Server) -> int:
+    (pid,) = [pid for pid in descendants(server.process.pid) if "-m gateway " in command_line(pid)]
+    return pid
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024
+
+
 @contextmanager
 def serving(
     state_dir: Path, engine: Path | None = None, config_name: str = "local", **settings: str

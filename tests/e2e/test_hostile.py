@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.routing import Route
 
-from tests.e2e.hostile import Hostile, hostile
-from tests.e2e.server import Server, command_line, descendants, serving
+from tests.e2e.hostile import AT_ONCE, PATHS, hostile, send_all
+from tests.e2e.server import Server, gateway_of, resident_bytes, serving
+from tests.fakes.gateway import gateway_app
 
-REQUESTS, WARM_UP, AT_ONCE = 10_000, 2_000, 24
-WAIT_S = 0.5
-"""For an answer; a body that never comes is waited for by the gateway, not by us."""
+REQUESTS, WARM_UP = 10_000, 2_000
 MAY_GROW_BYTES = 30_000_000
 
 
@@ -25,57 +24,13 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-async def send(port: int, request: Hostile) -> str:
-    """The status, or what happened instead of one."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return "refused"
-    try:
-        for piece in request.pieces:
-            writer.write(piece)
-            if len(request.pieces) > 1:
-                await asyncio.sleep(0.01)
-        if request.leaves:
-            return "left"
-        if request.shuts:
-            writer.write_eof()
-        await writer.drain()
-        async with asyncio.timeout(WAIT_S):
-            line = await reader.readline()
-        return line.split()[1].decode() if line else "closed"
-    except TimeoutError:
-        return "waiting"
-    except OSError:
-        return "reset"
-    finally:
-        writer.close()
-
-
-async def send_all(port: int, requests: Iterator[Hostile]) -> Counter[str]:
-    outcomes: Counter[str] = Counter()
-
-    async def client() -> None:
-        for request in requests:
-            outcomes[await send(port, request)] += 1
-
-    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
-    return outcomes
-
-
-def gateway_of(server: Server) -> int:
-    (pid,) = [pid for pid in descendants(server.process.pid) if "-m gateway " in command_line(pid)]
-    return pid
-
-
-def resident_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) * 1024
-
-
 def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_every_path_of_the_gateway_is_among_them() -> None:
+    routes = [route for route in gateway_app().router.routes if isinstance(route, Route)]
+    assert [route.path for route in routes if not any(route.path_regex.match(path) for path in PATHS)] == []
 
 
 async def test_ten_thousand_hostile_requests_do_no_harm(own_server: Server) -> None:

@@ -118,6 +118,19 @@ async def test_it_stands_alone_while_the_control_plane_has_none_and_is_merged_af
         assert "/v1/files" in (await client.get("/openapi.json")).json()["paths"]
 
 
+async def test_however_many_ask_at_a_time_it_is_merged_once() -> None:
+    body = [msgspec.json.encode(CONTROL_PLANE_DOCUMENT)]
+    control_plane = FakeControlPlane(body=body, before_answering=asyncio.Event())
+    async with serving(control_plane) as url, gateway(control_plane_url=url) as client:
+        asking = [asyncio.create_task(client.get("/openapi.json")) for _ in range(8)]
+        while not control_plane.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        control_plane.before_answering.set()
+        assert all("/v1/files" in answer.json()["paths"] for answer in await asyncio.gather(*asking))
+    assert len(control_plane.requests) == 1
+
+
 async def test_it_stands_alone_while_the_control_plane_is_away() -> None:
     async with serving(FakeControlPlane()) as url:
         pass
