@@ -21,7 +21,7 @@ from loadtest.budget import Promise
 from tests.e2e.hostile import hostile, send_all
 from tests.e2e.server import ROOT, Server, gateway_of, resident_bytes, serving
 
-REQUESTS, WARM_UP = 20_000, 4_000
+REQUESTS, WARM_UP = 20_000, 6_000
 MAX_BLOCKED_S = 0.05
 MAX_GROWTH_BYTES = 5_000_000
 

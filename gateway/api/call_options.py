@@ -14,6 +14,7 @@ from web.headers import header_value
 from web.openapi import header
 
 TIMEOUT_HEADER = "X-Request-Timeout"
+_TIMEOUT = TIMEOUT_HEADER.lower().encode()
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 0.01, 3_600.0
 """Less is a mistake, such as seconds given as milliseconds; more is longer than anything here lasts."""
 
@@ -30,12 +31,13 @@ FRESH = header("Cache-Control", "`no-cache`: compute every pair anew.")
 
 def call_options(request: Request) -> CallOptions:
     """`InvalidRequest` for a timeout out of bounds. The body has been read before."""
-    fresh = "no-cache" in (header_value(request, b"cache-control") or "")
+    caching = header_value(request, b"cache-control")
+    fresh = caching is not None and "no-cache" in caching
     return CallOptions(fresh, _timeout_s(request), partial(_wait_for_disconnect, request))
 
 
 def _timeout_s(request: Request) -> float | None:
-    value = header_value(request, TIMEOUT_HEADER.lower().encode())
+    value = header_value(request, _TIMEOUT)
     if value is None:
         return None
     try:

@@ -22,6 +22,8 @@ DIGEST_BYTES = 16
 """Of SHA-256: two of 2^64 texts of one tenant would share a digest."""
 MAX_DIGESTS = 4_096
 """Remembered, of labels, and of what precedes the text."""
+MAX_LABEL_LISTS = 64
+"""Whose digests are remembered together, such as those of a label set: at most a megabyte."""
 _VALUE = struct.Struct("<3f3i2f")
 PairLogitValues = tuple[float, float, float]
 PairTokens = tuple[int, int, int]
@@ -43,7 +45,7 @@ def pair_keys(
     of_text = _digest_before_text(tenant_id, engine_id, template, max_tokens).copy()
     of_text.update(_encoded(text))
     text_digest = of_text.digest()[:DIGEST_BYTES]
-    return [text_digest + _label_digest(label) for label in labels]
+    return [text_digest + label_digest for label_digest in _label_digests(tuple(labels))]
 
 
 def pack(logits: NDArray[np.float32], tokens: NDArray[np.int32], unknown: NDArray[np.float32]) -> list[bytes]:
@@ -65,6 +67,11 @@ def _digest_before_text(tenant_id: str, engine_id: str, template: str, max_token
     """Every field is preceded by its length, so that no two lists of fields have one encoding."""
     fields = map(_encoded, (tenant_id, engine_id, template, str(max_tokens or 0)))
     return hashlib.sha256(b"".join(len(field).to_bytes(8, "little") + field for field in fields))
+
+
+@lru_cache(MAX_LABEL_LISTS)
+def _label_digests(labels: tuple[str, ...]) -> list[bytes]:
+    return [_label_digest(label) for label in labels]
 
 
 @lru_cache(MAX_DIGESTS)

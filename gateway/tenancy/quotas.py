@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
-from cachetools import LRUCache
 from msgspec import Struct
 
 from gateway.errors import QuotaExceeded
@@ -138,15 +138,15 @@ class Quotas:
         self._shared = shared
         self.shared = shared is not None
         """Whether several gateways share the buckets."""
-        self._buckets: LRUCache[tuple[str, str], Bucket | SharedBucket] = LRUCache(MAX_BUCKETS)
+        self._bucket = lru_cache(MAX_BUCKETS)(self._new_bucket)
         self._used: set[SharedBucket] = set()
         """Since the last round of `keep_shared`, or not settled in it."""
         self.cached_pair_cost = cached_pair_cost
 
     def limits_of(self, quota: Quota) -> Quota:
         """The tenant's own, the default where it has none."""
-        if quota == NO_QUOTA:
-            return self._default
+        if NO_QUOTA in (quota, self._default):
+            return quota if self._default == NO_QUOTA else self._default
         return Quota(
             quota.requests_per_minute or self._default.requests_per_minute,
             quota.pairs_per_minute or self._default.pairs_per_minute,
@@ -207,12 +207,7 @@ class Quotas:
         remaining = self._bucket(tenant_id, "pairs", limit).remaining(self._now())
         return QuotaStatus(limit, int(remaining), math.ceil((limit - remaining) * WINDOW_S / limit))
 
-    def _bucket(self, tenant_id: str, resource: str, per_minute: int) -> Bucket | SharedBucket:
-        bucket = self._buckets.get((tenant_id, resource))
-        if bucket is None or bucket.per_minute != per_minute:
-            if self._shared is None:
-                bucket = Bucket(per_minute, self._now())
-            else:
-                bucket = SharedBucket(self._shared, tenant_id, resource, per_minute, self._now)
-            self._buckets[tenant_id, resource] = bucket
-        return bucket
+    def _new_bucket(self, tenant_id: str, resource: str, per_minute: int) -> Bucket | SharedBucket:
+        if self._shared is None:
+            return Bucket(per_minute, self._now())
+        return SharedBucket(self._shared, tenant_id, resource, per_minute, self._now)
