@@ -54,6 +54,9 @@ def test_lifecycle_of_a_triton_pod() -> None:
     assert triton["startupProbe"]["failureThreshold"] * triton["startupProbe"]["periodSeconds"] == 600
     assert triton["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
     assert triton["livenessProbe"]["exec"]["command"] == ["python3", "-m", "wanneng.serve.alive"]
+    liveness = triton["livenessProbe"]
+    assert liveness["terminationGracePeriodSeconds"] < triton["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] <= 10, "a dead Triton is noticed soon"
     assert triton["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
     assert triton["args"] == ["triton", "--exit-timeout-s=40"]
     assert pod["terminationGracePeriodSeconds"] > 60

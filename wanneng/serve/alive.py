@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import http.client
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from wanneng.errors import StartError
@@ -18,23 +21,46 @@ STUB = "triton_python_backend_stub"
 STOPPED = "T"
 """A state of proc(5)."""
 TIMEOUT_S = 5.0
+SILENCE_S = 40.0
 
 
 def main() -> None:
     """Exit code 1 and one sentence when it does not; the startup probe stored how many processes there were."""
     settings = load_settings({})
     try:
-        _ask(settings)
         stored = stub_count_file(settings)
         if stored.exists():
             check_stubs(int(stored.read_text(encoding="ascii")), settings.state_dir)
+        patiently(partial(_ask, settings), silence_file(settings), time.time)
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"alive: {error}")
+
+
+def patiently(ask: Callable[[], None], since_file: Path, now: Callable[[], float]) -> None:
+    """`TimeoutError` when `ask` has met nothing else for `SILENCE_S`, over several calls of this program.
+
+    A machine that is overloaded answers late, and a restart would only add to its load. Other errors are raised at
+    once.
+    """
+    try:
+        ask()
+    except TimeoutError:
+        if not since_file.exists():
+            since_file.write_text(f"{now()}\n", encoding="ascii")
+        if now() - float(since_file.read_text(encoding="ascii")) >= SILENCE_S:
+            raise
+    else:
+        since_file.unlink(missing_ok=True)
 
 
 def stub_count_file(settings: ServeSettings) -> Path:
     """Where the startup probe stores the number of Python processes."""
     return settings.state_dir / "stubs"
+
+
+def silence_file(settings: ServeSettings) -> Path:
+    """Since when Triton has answered late; the startup probe removes that of an earlier one."""
+    return settings.state_dir / "silent-since"
 
 
 def running_stubs(state_dir: Path) -> int:

@@ -12,7 +12,7 @@ import os
 import sys
 
 from wanneng.errors import StartError
-from wanneng.serve.alive import running_stubs, stub_count_file
+from wanneng.serve.alive import running_stubs, silence_file, stub_count_file
 from wanneng.serve.private_files import UMASK
 from wanneng.serve.triton import ENSEMBLE, buckets_of
 from wanneng.settings import ServeSettings, load_settings
@@ -29,6 +29,7 @@ def main() -> None:
             _infer(settings, bucket)
         os.umask(UMASK)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
+        silence_file(settings).unlink(missing_ok=True)
         stub_count_file(settings).write_text(f"{running_stubs(settings.state_dir)}\n", encoding="ascii")
     except (StartError, OSError, http.client.HTTPException) as error:
         sys.exit(f"probe: {error}")
