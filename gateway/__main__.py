@@ -10,13 +10,13 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from gateway.bootstrap import create_app
-from gateway.settings import Settings, SettingsError, load_settings
-from stores.database import Database, DatabaseError
+from gateway.bootstrap import create_app, open_stores
+from gateway.settings import Settings
+from stores.database import DatabaseError
 from stores.errors import StoreUnavailable
 from stores.tenants_file.parser import TenantsFileError
-from stores.tenants_file.stores import TenantsFile
 from web.server import PRIVATE_UMASK, Draining, configure_logging, serve, serve_workers
+from web.settings import SettingsError, load_settings
 
 log = logging.getLogger("gateway")
 
@@ -26,14 +26,11 @@ def main() -> None:
     os.umask(PRIVATE_UMASK)
     try:
         configure_logging()
-        settings = load_settings()
+        settings = load_settings(Settings)
         asyncio.run(_check_stores(settings))
         _serve(settings)
-    except (SettingsError, DatabaseError, TenantsFileError) as error:
-        log.critical("cannot start: %s", error)
-        sys.exit(1)
-    except StoreUnavailable as error:
-        log.critical("cannot start: %s", error.detail)
+    except (SettingsError, DatabaseError, TenantsFileError, StoreUnavailable) as error:
+        log.critical("cannot start: %s", getattr(error, "detail", error))
         sys.exit(1)
 
 
@@ -58,15 +55,11 @@ def _serve(settings: Settings) -> None:
 
 
 async def _check_stores(settings: Settings) -> None:
-    """The tenants file can be used, or the database is at the revision that this release needs."""
-    if settings.tenants_file:
-        _ = TenantsFile(Path(settings.tenants_file), settings).current
-        return
-    database = Database(settings.database_url)
+    stores = open_stores(settings)
     try:
-        await database.check()
+        await stores.check()
     finally:
-        await database.close()
+        await stores.close()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from gateway.redis.quotas import RedisQuotas
 from gateway.scheduling.fair_queue import FairQueue, Load
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.local_callers import LocalCallers
@@ -66,6 +66,7 @@ from web.problems import Problems
 from web.root_path import RootPath
 from web.same_user import SameUserTransport, aiohttp_transport
 from web.server import Draining
+from web.settings import SettingsError
 from web.tracing import Tracing
 from web.worker_metrics import WorkerMetrics
 

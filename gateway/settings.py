@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, structs
 
-from web import settings as server_settings
 from web.settings import (
     Count,
     CountOrNone,
@@ -20,9 +18,6 @@ from web.settings import (
     Text,
     is_loopback,
 )
-
-__all__ = ["Settings", "SettingsError", "load_settings"]
-
 
 RootPath = Annotated[str, Meta(pattern="^(/[A-Za-z0-9._~-]+)+$")]
 
@@ -119,8 +114,3 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     def keys_needed(self) -> bool:
         """Whoever reaches another address than loopback is a stranger."""
         return self.require_key or not is_loopback(self.host)
-
-
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environment` (the process's own by default); `SettingsError` names the bad variable."""
-    return server_settings.load_settings(Settings, environment)

@@ -32,6 +32,8 @@ class Stores:
     batches: BatchStore
     usage: UsageStore
     close: Callable[[], Awaitable[None]]
+    check: Callable[[], Awaitable[None]]
+    """The tenants file can be used, or the database is at the revision that this release needs."""
     tenants_file: TenantsFile | None = None
     """Where all of it comes from, if not from a database."""
 
@@ -46,6 +48,7 @@ def sql_stores(database: Database) -> Stores:
         SqlBatches(database),
         SqlUsage(database),
         database.close,
+        database.check,
     )
 
 
@@ -56,6 +59,9 @@ def file_stores(path: Path, limits: LabelLimits) -> Stores:
     async def close() -> None:
         pass
 
+    async def check() -> None:
+        _ = file.current
+
     return Stores(
         FileTenants(file),
         FileApiKeys(file),
@@ -64,5 +70,6 @@ def file_stores(path: Path, limits: LabelLimits) -> Stores:
         NoBatches(),
         NoUsage(),
         close,
+        check,
         file,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from prometheus_client import Gauge
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.cache.memory_pair_cache import MemoryPairCache
-from gateway.observability.pool_metrics import PoolMetrics
+from gateway.observability.pool_metrics import pool_metrics
 from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
 from gateway.scheduling.fair_queue import FairQueue
@@ -36,11 +35,11 @@ class GatewayMetrics(HttpMetrics):
         tenants_file: TenantsFile | None = None,
     ) -> None:
         super().__init__(log)
-        registry = self.registry
+        self._load_balancer = load_balancer
         self._computed = self._cached = self._refused = self._truncated = 0
         self._tenant_pairs: Counter[str] = Counter()
         self._triton_seconds = Durations()
-        gauges = [
+        self._gauges: list[tuple[str, str, Callable[[], float]]] = [
             ("wanneng_pairs_in_flight", "Pairs admitted and not answered.", lambda: queue.pairs_in_flight),
             ("wanneng_pairs_at_triton", "Pairs at Triton; the others wait.", lambda: queue.pairs_at_triton),
             ("wanneng_tokens_in_flight", "Estimated tokens admitted.", lambda: queue.tokens_in_flight),
@@ -49,17 +48,14 @@ class GatewayMetrics(HttpMetrics):
             ("wanneng_cache_pairs", "Pairs in the cache of this process.", lambda: cache.entries),
         ]
         if redis is not None:
-            gauges += [
+            self._gauges += [
                 ("wanneng_redis_up", "1 while Redis answers.", lambda: redis.up),
                 ("wanneng_redis_failures", "Calls that Redis did not answer.", lambda: redis.failures),
             ]
         if tenants_file is not None:
-            gauges.append(
+            self._gauges.append(
                 ("wanneng_tenants_file_valid", "0 while the tenants file is broken.", lambda: tenants_file.valid)
             )
-        for name, documentation, value in gauges:
-            Gauge(name, documentation, registry=registry).set_function(value)
-        registry.register(PoolMetrics(load_balancer))
 
     def record(self, context: RequestContext) -> None:
         super().record(context)
@@ -88,4 +84,6 @@ class GatewayMetrics(HttpMetrics):
         self._triton_seconds.add_to(triton, [])
         truncated = CounterMetricFamily("wanneng_truncated_texts", "Texts that were truncated.", self._truncated)
         refused = CounterMetricFamily("wanneng_pairs_refused", "Pairs beyond a bound in flight.", self._refused)
-        return [*super().collect(), pairs, of_tenants, triton, truncated, refused]
+        gauges = [GaugeMetricFamily(name, told, float(value())) for name, told, value in self._gauges]
+        counted = (pairs, of_tenants, triton, truncated, refused)
+        return [*super().collect(), *counted, *gauges, *pool_metrics(self._load_balancer)]

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gateway.triton.load_balancer import LoadBalancer
 from gateway.triton.replica import Replica
 
 
-class PoolMetrics(Collector):
-    """Collected at each scrape; a pool's series end with its last address."""
-
-    def __init__(self, load_balancer: LoadBalancer) -> None:
-        self._load_balancer = load_balancer
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        pools: dict[str, list[Replica]] = defaultdict(list)
-        for replica in self._load_balancer.replicas:
-            pools[replica.address.pool].append(replica)
-        counts = GaugeMetricFamily("wanneng_pool_replicas", "Replicas by state.", labels=["pool", "state"])
-        capacity = GaugeMetricFamily(
-            "wanneng_pool_capacity", "Weights of the replicas that answer.", labels=["pool"]
-        )
-        pairs = GaugeMetricFamily("wanneng_pool_pairs", "Pairs under way at its replicas.", labels=["pool"])
-        engines = GaugeMetricFamily("wanneng_pool_engines", "Replicas by engine.", labels=["pool", "engine"])
-        for pool, replicas in sorted(pools.items()):
-            answering = [replica for replica in replicas if replica.engine is not None]
-            counts.add_metric([pool, "answering"], len(answering))
-            counts.add_metric([pool, "ejected"], len(replicas) - len(answering))
-            capacity.add_metric([pool], sum(replica.address.weight for replica in answering))
-            pairs.add_metric([pool], sum(replica.outstanding_pairs for replica in replicas))
-            by_engine = Counter(replica.engine.id for replica in replicas if replica.engine is not None)
-            for engine, number in sorted(by_engine.items()):
-                engines.add_metric([pool, engine], number)
-        return (counts, capacity, pairs, engines)
+def pool_metrics(load_balancer: LoadBalancer) -> list[Metric]:
+    """At each scrape; a pool's series end with its last address."""
+    pools: dict[str, list[Replica]] = defaultdict(list)
+    for replica in load_balancer.replicas:
+        pools[replica.address.pool].append(replica)
+    counts = GaugeMetricFamily("wanneng_pool_replicas", "Replicas by state.", labels=["pool", "state"])
+    capacity = GaugeMetricFamily("wanneng_pool_capacity", "Weights of the replicas that answer.", labels=["pool"])
+    pairs = GaugeMetricFamily("wanneng_pool_pairs", "Pairs under way at its replicas.", labels=["pool"])
+    engines = GaugeMetricFamily("wanneng_pool_engines", "Replicas by engine.", labels=["pool", "engine"])
+    for pool, replicas in sorted(pools.items()):
+        answering = [replica for replica in replicas if replica.engine is not None]
+        counts.add_metric([pool, "answering"], len(answering))
+        counts.add_metric([pool, "ejected"], len(replicas) - len(answering))
+        capacity.add_metric([pool], sum(replica.address.weight for replica in answering))
+        pairs.add_metric([pool], sum(replica.outstanding_pairs for replica in replicas))
+        by_engine = Counter(replica.engine.id for replica in replicas if replica.engine is not None)
+        for engine, number in sorted(by_engine.items()):
+            engines.add_metric([pool, engine], number)
+    return [counts, capacity, pairs, engines]

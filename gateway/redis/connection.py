@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.redis.causes import cause_of
-from gateway.settings import SettingsError
+from web.settings import SettingsError
 
 BREAK_S = 1.0
 """How long Redis is not asked after a failure; then one call finds out whether it is back."""

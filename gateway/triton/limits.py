@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 from gateway.triton.backend import EngineLimits
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import ServiceError
+from web.settings import SettingsError
 
 RETRY_S = 0.25
 TIMEOUT_S = 5.0

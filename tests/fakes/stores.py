@@ -487,4 +487,5 @@ def fake_stores(memory: Memory | None = None) -> Stores:
         FakeBatches(memory),
         FakeUsage(memory),
         close,
+        close,
     )

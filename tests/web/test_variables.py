@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from msgspec.structs import fields
@@ -13,12 +14,12 @@ from control_plane.settings import Settings as ControlPlaneSettings
 from control_plane.settings import WorkerSettings, load_worker_settings
 from control_plane.settings import load_settings as load_control_plane_settings
 from gateway.settings import Settings as GatewaySettings
-from gateway.settings import load_settings as load_gateway_settings
 from tests.helm.tools import ROOT
 from wanneng.settings import ServeSettings
-from web.settings import SettingsError
+from web.settings import SettingsError, load_settings
 from web.variables import KNOWN, unknown_variables
 
+load_of_gateway = partial(load_settings, GatewaySettings)
 OF_TRITON = {"ENGINE_RUNTIME"}
 OF_COMMANDS = {"URL", "KEY"}
 OF_COMPOSE = {"IMAGES", "VERSION", "ENGINES", "ADDRESS"}
@@ -32,7 +33,7 @@ def test_the_settings_of_every_process_are_known() -> None:
     assert names | OF_TRITON | OF_COMMANDS | OF_COMPOSE | OF_TESTS | {"WORKERS"} == KNOWN
 
 
-@pytest.mark.parametrize("load", [load_gateway_settings, load_control_plane_settings, load_worker_settings])
+@pytest.mark.parametrize("load", [load_of_gateway, load_control_plane_settings, load_worker_settings])
 def test_a_misspelt_variable_is_refused_by_its_name(load: object) -> None:
     with pytest.raises(
         SettingsError, match=r"WANNENG_PAIRS_PER_MINUT is no setting .* is WANNENG_PAIRS_PER_MINUTE"
@@ -43,7 +44,7 @@ def test_a_misspelt_variable_is_refused_by_its_name(load: object) -> None:
 def test_every_unknown_variable_is_named_without_its_value() -> None:
     given = {"WANNENG_ADMINKEY": "secret", "WANNENG_PURPLE": "x", "WANNENG_PORT": "1"}
     with pytest.raises(SettingsError) as caught:
-        load_gateway_settings(given)
+        load_of_gateway(given)
     message = str(caught.value)
     assert "WANNENG_ADMINKEY is no setting of wanneng: is WANNENG_ADMIN_KEY meant?" in message
     assert (

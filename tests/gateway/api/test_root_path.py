@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.settings import SettingsError, load_settings
+from gateway.settings import Settings
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fakes.gateway import gateway, gateway_app
 from tests.fakes.server import serving
 from tests.problems import assert_problem
+from web.settings import SettingsError, load_settings
 
 BODY = {"text": "要求退款", "labels": "投诉,咨询"}
 
@@ -69,7 +70,7 @@ async def test_without_the_setting_the_gateway_has_no_other_path() -> None:
 @pytest.mark.parametrize("value", ["nlp", "/", "/nlp/", "/a b", "https://x/nlp", "/nlp?x"])
 def test_a_path_that_cannot_be_used_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match="WANNENG_ROOT_PATH is "):
-        load_settings({"WANNENG_ROOT_PATH": value})
+        load_settings(Settings, {"WANNENG_ROOT_PATH": value})
 
 
 def test_a_path_of_the_gateways_own_is_refused() -> None:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from gateway.errors import TritonUnavailable
-from gateway.observability.pool_metrics import PoolMetrics
+from gateway.observability.pool_metrics import pool_metrics
 from gateway.triton.discovery import Address, StaticDiscovery
 from gateway.triton.load_balancer import LoadBalancer
 from tests.fakes.backend import FakeBackend
 
 
+class Pools(Collector):
+    def __init__(self, load_balancer: LoadBalancer) -> None:
+        self._load_balancer = load_balancer
+
+    def collect(self) -> list[Metric]:
+        return pool_metrics(self._load_balancer)
+
+
 def exposition(load_balancer: LoadBalancer) -> set[str]:
     registry = CollectorRegistry()
-    registry.register(PoolMetrics(load_balancer))
+    registry.register(Pools(load_balancer))
     return {line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")}
 
 

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.redis.connection import RedisConnection
-from gateway.settings import SettingsError
 from tests.e2e.server import free_ports
 from tests.redis_server import RedisServer
+from web.settings import SettingsError
 
 
 async def write(redis: Redis) -> object:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.settings import SettingsError
 from gateway.triton.discovery import Address, DnsDiscovery, discovery_of
+from web.settings import SettingsError
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 from gateway.triton.backend import EngineLimits
 from gateway.triton.limits import check_limits
+from web.settings import SettingsError
 
 LIMITS = EngineLimits(64, 100_000, 1_024, 1_024)
 
