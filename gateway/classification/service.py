@@ -147,7 +147,7 @@ class ClassificationService:
         deadline = self._deadline(caller, options)
         work = Work(pairs, max_tokens, caller, options, charge, limits.pairs_in_flight, deadline)
         if not pairs.truncate:
-            await self._token_counter.refuse_truncation(pairs, max_tokens, caller, deadline)
+            await self._token_counter.refuse_truncation(pairs, max_tokens, caller, deadline, charge)
         try:
             return await self._values_from_one_engine(work)
         except BaseException:

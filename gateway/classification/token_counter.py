@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
-from gateway.classification.pairs import PairList
+from gateway.classification.pairs import PairList, Row
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import LabelTokens, TokenizeAnswer
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, rounded_share
 from gateway.errors import DeadlineExceeded
 from gateway.scheduling.fair_queue import FairQueue, Load
+from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import InferenceCall, TokenCounts
 from gateway.triton.length_buckets import may_exceed
 from gateway.triton.load_balancer import LoadBalancer
@@ -44,11 +46,30 @@ class TokenCounter:
         truncated = any(label.text_cut or label.label_cut for label in tokens)
         return TokenizeAnswer(limit, text_tokens, rounded_share(text_unknown), tokens, truncated)
 
-    async def refuse_truncation(self, pairs: PairList, max_tokens: int, caller: Caller, deadline: float) -> None:
-        """`InvalidRequest` where the limit of `max_tokens` would cut a pair; short pairs are not counted."""
-        for index, row in enumerate(pairs.rows):
-            if not may_exceed(row.text, row.labels, pairs.template, max_tokens):
-                continue
+    async def refuse_truncation(
+        self, pairs: PairList, max_tokens: int, caller: Caller, deadline: float, charge: Charge
+    ) -> None:
+        """`InvalidRequest` where the limit of `max_tokens` would cut a pair; short pairs are not counted.
+
+        Whoever cannot pay for the others is refused before they are counted; what is computed is charged later.
+        """
+        long = [
+            (index, row)
+            for index, row in enumerate(pairs.rows)
+            if may_exceed(row.text, row.labels, pairs.template, max_tokens)
+        ]
+        count = sum(len(row.labels) for _, row in long)
+        await charge.lease(count, count * MIN_PAIR_TOKENS)
+        charge.settle(count, count * MIN_PAIR_TOKENS)
+        try:
+            await self._refuse_cut(pairs, long, caller, deadline)
+        finally:
+            charge.cancel()
+
+    async def _refuse_cut(
+        self, pairs: PairList, rows: Sequence[tuple[int, Row]], caller: Caller, deadline: float
+    ) -> None:
+        for index, row in rows:
             for start in range(0, len(row.labels), self._max_pairs_per_call):
                 counts = await self._call(pairs, index, start, caller, deadline)
                 _, text_cut, label_cut = counts.pairs.max(axis=0).tolist()

@@ -116,6 +116,12 @@ class Charge:
     def _cost(self, computed: int) -> float:
         return computed + (self._pairs - computed) * self._quotas.cached_pair_cost
 
+    def cancel(self) -> None:
+        """Give all of it back: nothing is computed."""
+        self._quotas.give_back(self._tenant_id, "pairs", self._quota.pairs_per_minute, self._charged_pairs)
+        self.computed, self._charged_pairs = 0, 0.0
+        self.correct(0)
+
     def correct(self, tokens: int) -> None:
         """The engine has counted `tokens`: give back or take what the estimate was off by."""
         excess = self._charged_tokens - tokens

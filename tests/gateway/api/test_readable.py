@@ -8,7 +8,7 @@ import pytest
 
 from gateway.triton.load_balancer import PROBE_TEXT
 from tests.fakes.backend import INVISIBLE, FakeBackend
-from tests.fakes.gateway import COMPLAINT, gateway
+from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, gateway
 from tests.fakes.stores import Memory
 from tests.problems import assert_problem
 
@@ -83,6 +83,20 @@ async def test_truncation_is_refused_where_the_caller_says_so(path: str, body: d
             "nothing was computed for it"
         )
         assert (await client.post(path, json=body)).status_code == 200
+
+
+async def test_who_cannot_pay_for_long_pairs_is_refused_before_their_tokens_are_counted() -> None:
+    memory, backend = Memory(), FakeBackend()
+    key = add_key(memory, add_tenant(memory, pairs_per_minute=3))
+    long = {"text": "x" * 600, "labels": ["a", "b"], "truncate": False}
+    async with gateway(backend, memory, require_key=True) as client:
+        cut = await client.post("/v1/classify", json=long, headers=key)
+        assert assert_problem(cut, 422, "invalid_request")["field"] == "text"
+        assert cut.headers["ratelimit"].startswith('"pairs";r=3'), "nothing was computed"
+        await client.post("/v1/classify", json={"text": "a", "labels": ["a", "b"]}, headers=key)
+        calls = len(backend.timeouts_s)
+        assert_problem(await client.post("/v1/classify", json=long, headers=key), 429, "quota_exceeded")
+        assert len(backend.timeouts_s) == calls
 
 
 async def test_a_request_that_fits_is_answered_as_ever() -> None:
