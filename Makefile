@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-embedded bench-first-token faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -80,6 +80,9 @@ bench-gateway: env ## measure throughput on cached pairs, against a running `wan
 
 bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines
+
+bench-ragged: engine-env ## measure rows of mixed lengths as Triton's onnxruntime backend passes them, beside `local`
+	$(ENGINE) -m benchmarks.ragged
 
 bench-embedded: engine-env ## measure the embedded model by precision and number of layers
 	$(ENGINE) -m benchmarks.embedded

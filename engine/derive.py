@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from engine.errors import SnapshotError
 from engine.graph.fusion import convert_to_fp16, fuse
 from engine.graph.int8 import quantize
-from engine.graph.ragged_inputs import add_ragged_inputs
+from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
 from engine.publish import publishing
 from engine.recipe import Recipe
@@ -32,6 +32,7 @@ from engine.verification.reference import (
 )
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.served_engine import ServedEngine
+from python_backend.engine import MAX_BATCH_ROWS, MAX_BATCH_TOKENS
 
 MODEL_FILE = "model.onnx"
 CONFIG_FILES = ("config.json", TOKENIZER_FILE)
@@ -41,6 +42,12 @@ FUSED_ARCHITECTURES = ("structbert", "bert", "ernie", "roberta", "xlm-roberta")
 """Those whose attention ONNX Runtime's optimizer recognizes, which INT8 needs."""
 ROWS_PER_CALIBRATION_RUN = 2
 """A calibration run keeps all activations in memory: 0.25 GB at base size and 512 tokens."""
+
+RAGGED_LIMITS = {
+    "cpu": BatchLimits(MAX_BATCH_ROWS, MAX_BATCH_TOKENS),
+    "cuda": BatchLimits(rows=256, tokens=16_384),
+}
+"""Of one run in a graph with ragged inputs, by target: on CPUs as in the Python model."""
 
 Log = Callable[[str], None]
 
@@ -138,6 +145,7 @@ def rewrite(
             vocabulary=contract["vocabulary"],
             token_types=contract["token_types"],
             max_tokens=contract["max_tokens"],
+            limits=RAGGED_LIMITS[recipe.target],
         )
         onnx.save(ragged, path)
     return details

@@ -47,7 +47,7 @@ def build_plans(
 ) -> compare.Report:
     """Build plans from the engine `source` (cpu fp32 padded), verify them, and publish them as `target`.
 
-    The plans are `structbert_s<bucket>/1/model.sm<capability>.plan`, which the chart mounts into Triton's model
+    The plans are `structbert_s<bucket>/1/model.plan`, which the chart mounts into Triton's model
     repository. `SnapshotError` for another source. Unless the logits of the plans equal PyTorch's within the
     tolerance of their precision, nothing is published and `VerificationError` is raised.
     """
@@ -65,7 +65,7 @@ def build_plans(
         for number, (tokens, max_pairs) in enumerate(buckets.items(), start=1):
             log(f"building plan {number} of {len(buckets)}: {tokens} tokens, compute capability {capability}")
             plan = builder.build_plan(onnx_file, inputs=INPUTS, tokens=tokens, max_pairs=max_pairs)
-            path = plan_path(work, tokens, capability)
+            path = plan_path(work, tokens)
             path.parent.mkdir(parents=True)
             path.write_bytes(plan)
         write_manifest(

@@ -85,6 +85,6 @@ def choose_recipe(
     return Recipe(target, precision, target == "cuda" if ragged is None else ragged, tolerance)
 
 
-def plan_path(engine: Path, tokens: int, capability: str) -> Path:
-    """File of a bucket's plan for a compute capability, as `cc_model_filenames` in the model's config names it."""
-    return engine / f"structbert_s{tokens}" / "1" / f"model.sm{capability.replace('.', '')}.plan"
+def plan_path(engine: Path, tokens: int) -> Path:
+    """File of a bucket's plan, as `default_model_filename` in the model's config names it for every GPU."""
+    return engine / f"structbert_s{tokens}" / "1" / "model.plan"

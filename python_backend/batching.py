@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 MIN_ROWS = 4
 """Rows up to which a batch may hold any padding: a smaller batch costs more in overhead than it saves."""
-MAX_PADDING_SHARE = 0.15
-"""A larger batch is closed before padding becomes more than this share of its tokens."""
+MAX_PADDING_PERCENT = 15
+"""A larger batch is closed before padding becomes more than this part of its tokens."""
 
 
 def plan_batches(lengths: Sequence[int], *, max_rows: int, max_padded_tokens: int) -> list[NDArray[np.int64]]:
@@ -28,7 +28,7 @@ def plan_batches(lengths: Sequence[int], *, max_rows: int, max_padded_tokens: in
         padded_tokens = rows * length
         padding = padded_tokens - tokens - length
         full = rows > max_rows or (rows > 1 and padded_tokens > max_padded_tokens)
-        wasteful = rows > MIN_ROWS and padding > MAX_PADDING_SHARE * padded_tokens
+        wasteful = rows > MIN_ROWS and 100 * padding > MAX_PADDING_PERCENT * padded_tokens
         if full or wasteful:
             batches.append(order[start:position])
             start, tokens = position, 0

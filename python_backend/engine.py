@@ -15,8 +15,8 @@ from python_backend.errors import EngineError
 from python_backend.manifest import MODEL_FILE
 from python_backend.rows import Rows
 
-ITEM_SHAPE = "item_shape"
-"""Additional input of an engine with ragged inputs, `[n, 1]` int32: the length of each row in tokens."""
+SHAPE = "_shape"
+"""Suffix of the additional inputs of an engine with ragged inputs, `[n, 1]` int32: the width of each row."""
 MAX_BATCH_ROWS = 32
 MAX_BATCH_TOKENS = 4_096
 """Tokens of a batch, padding included: they bound the memory of a run, and so that of the process."""
@@ -49,19 +49,25 @@ class OnnxEngine:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base class for its errors
             raise EngineError(f"{path} cannot be loaded: {error}") from None
-        self._ragged = ITEM_SHAPE in {i.name for i in self._session.get_inputs()}
+        self._ragged = any(i.name.endswith(SHAPE) for i in self._session.get_inputs())
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
         """Logits `[n, 3]` of `rows`, in one run of the session."""
-        logits = self._session.run(["logits"], _flatten(rows) if self._ragged else rows)[0]
+        logits = self._session.run(["logits"], flatten([rows]) if self._ragged else rows)[0]
         return np.asarray(logits, dtype=np.float32)
 
 
-def _flatten(rows: Rows) -> dict[str, NDArray[Any]]:
-    """Ragged inputs as Triton's onnxruntime backend passes them: all tokens concatenated, and the row lengths."""
-    is_token = rows["attention_mask"].astype(bool)
-    flat: dict[str, NDArray[Any]] = {name: values[is_token] for name, values in rows.items()}
-    return flat | {ITEM_SHAPE: is_token.sum(axis=1, dtype=np.int32)[:, np.newaxis]}
+def flatten(requests: Sequence[Rows]) -> dict[str, NDArray[Any]]:
+    """Ragged inputs as Triton's onnxruntime backend passes them: all values of each input, and the row widths.
+
+    `[sum of widths]` int64 and, with the suffix `SHAPE`, `[n, 1]` int32.
+    """
+    flat: dict[str, NDArray[Any]] = {}
+    for name in requests[0]:
+        flat[name] = np.concatenate([rows[name].ravel() for rows in requests])
+        widths = [np.full((len(rows[name]), 1), rows[name].shape[1], dtype=np.int32) for rows in requests]
+        flat[name + SHAPE] = np.concatenate(widths)
+    return flat
 
 
 def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:

@@ -48,7 +48,7 @@ def test_there_is_a_plan_for_every_bucket_that_the_model_needs(fp32: Path, tmp_p
     assert report.passed
     assert builder.asked == [(tokens, MAX_PAIRS[tokens]) for tokens in (32, 64, 128)]
     for tokens in (32, 64, 128):
-        plan = json.loads((tmp_path / f"plans/structbert_s{tokens}/1/model.sm86.plan").read_bytes())
+        plan = json.loads((tmp_path / f"plans/structbert_s{tokens}/1/model.plan").read_bytes())
         assert plan["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
     manifest = json.loads((tmp_path / "plans/engine.json").read_text(encoding="utf-8"))
     assert manifest["engine_id"].endswith("-fp16")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from engine import recipe
 from engine.manifest import CONTRACT_FIELDS
@@ -17,7 +18,9 @@ from gateway.settings import Settings
 from gateway.triton import client as gateway_client
 from gateway.triton import length_buckets
 from python_backend import hypotheses, manifest, tokenization
+from python_backend.engine import SHAPE, flatten
 from python_backend.errors import InvalidTokenLimit, NothingToRead, PairTooLong
+from python_backend.rows import Rows
 from stores.label_sets import PLACEHOLDER as LABEL_SET_PLACEHOLDER
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +120,7 @@ def test_the_builder_and_the_server_agree_on_the_format_of_an_engine_folder() ->
 
 
 BUCKETS = {bucket: REPOSITORY / f"structbert_s{bucket}" for bucket in (32, 64, 128, 256, 512)}
-RAGGED = ("local", "onnx-cpu", "onnx-cuda", "onnx-cuda-a100")
+RAGGED = ("local", "onnx-cpu", "onnx-cuda", "onnx-cuda-a100", "onnx-cuda-mig")
 BUCKETED = ("local-padded", "tensorrt-a10", "tensorrt-a100")
 ENGINES = [f"structbert/configs/{name}.pbtxt" for name in RAGGED] + [
     f"structbert_s{bucket}/configs/{name}.pbtxt" for bucket in BUCKETS for name in BUCKETED
@@ -157,16 +160,66 @@ def test_triton_bounds_its_queues_where_it_can(path: str) -> None:
     assert bool(engine.model_warmup) == (engine.backend != "python")
 
 
-@pytest.mark.parametrize("name", [name for name in RAGGED if name != "local"])
-def test_the_onnxruntime_backend_passes_the_row_lengths(name: str) -> None:
+NATIVE = [name for name in RAGGED if name != "local"]
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_the_onnxruntime_backend_passes_the_row_widths_of_each_input(name: str) -> None:
     engine = config(f"structbert/configs/{name}.pbtxt")
     assert engine.backend == "onnxruntime"
     assert all(tensor.allow_ragged_batch and list(tensor.dims) == [-1] for tensor in engine.input)
-    (lengths,) = engine.batch_input
-    assert (lengths.kind, list(lengths.target_name)) == (lengths.BATCH_ITEM_SHAPE, ["item_shape"])
-    assert list(lengths.source_input) == ["input_ids"]
-    assert 'ITEM_SHAPE = "item_shape"' in (ROOT / "engine/graph/ragged_inputs.py").read_text(encoding="utf-8")
+    rows: Rows = {name: np.zeros((1, 1), dtype=np.int64) for name in ROWS}
+    shapes = {f"{source}{SHAPE}": [source] for source in ROWS}
+    assert set(flatten([rows])) == ROWS | set(shapes)
+    for widths in engine.batch_input:
+        assert (widths.kind, widths.data_type) == (widths.BATCH_ITEM_SHAPE, DataType.TYPE_INT32)
+    assert {widths.target_name[0]: list(widths.source_input) for widths in engine.batch_input} == shapes
+    assert f'SHAPE = "{SHAPE}"' in (ROOT / "engine/graph/ragged_inputs.py").read_text(encoding="utf-8")
     assert engine.max_batch_size >= STRUCTBERT.max_batch_size
+
+
+def cuda_options(engine: ModelConfig) -> dict[str, str]:
+    """The options of ONNX Runtime's CUDA provider as Triton's onnxruntime backend reads them from a config.
+
+    `ModelState::LoadModel` in its `src/onnxruntime.cc`: first those of the accelerator, then, where `parameters`
+    exists, four of them from there, or their defaults.
+    """
+    options: dict[str, str] = {}
+    for accelerator in engine.optimization.execution_accelerators.gpu_execution_accelerator:
+        assert accelerator.name == "cuda"
+        options |= dict(accelerator.parameters)
+    if engine.parameters:
+        given = {name: value.string_value for name, value in engine.parameters.items()}
+        strategies = {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"}
+        options |= {
+            "cudnn_conv_algo_search": given.get("cudnn_conv_algo_search", "0"),
+            "gpu_mem_limit": given.get("gpu_mem_limit", str(2**64 - 1)),
+            "arena_extend_strategy": strategies[given.get("arena_extend_strategy", "0")],
+            "do_copy_in_default_stream": given.get("do_copy_in_default_stream", "1"),
+        }
+    return options
+
+
+@pytest.mark.parametrize(
+    ("name", "instances", "gib"), [("onnx-cuda", 1, 8), ("onnx-cuda-a100", 2, 16), ("onnx-cuda-mig", 1, 3)]
+)
+def test_what_a_config_says_of_the_gpu_is_what_the_onnxruntime_backend_does(
+    name: str, instances: int, gib: int
+) -> None:
+    """A limit of memory that fits the smallest card, growth by what is needed, and no TF32."""
+    engine = config(f"structbert/configs/{name}.pbtxt")
+    options = cuda_options(engine)
+    assert int(options["gpu_mem_limit"]) == gib * 1024**3
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
+    assert options["use_tf32"] == "0"
+    (group,) = engine.instance_group
+    assert (group.kind, group.count) == (group.KIND_GPU, instances)
+
+
+def test_no_config_says_how_many_threads_run_an_engine() -> None:
+    """`wanneng serve` tells the backend: WANNENG_ENGINE_THREADS, or what the container's limit leaves."""
+    for path in ENGINES:
+        assert not {"intra_op_thread_count", "inter_op_thread_count"} & set(config(path).parameters)
 
 
 @pytest.mark.parametrize("name", BUCKETED)
@@ -200,14 +253,14 @@ def test_every_bucket_has_an_ensemble_and_takes_a_whole_request(bucket: int) -> 
     assert MAX_PAIRS[bucket] >= Settings().max_pairs_per_call
 
 
+@pytest.mark.parametrize("capability", ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1"])
 @pytest.mark.parametrize("name", ["tensorrt-a10", "tensorrt-a100"])
-def test_plan_files_are_named_after_the_compute_capability_of_the_gpu(name: str) -> None:
-    """8.0 A100, 8.6 A10, 8.9 L4 and L40S, 9.0 H100."""
+def test_every_gpu_finds_the_plans(name: str, capability: str) -> None:
+    """As Triton's tensorrt backend chooses a file: by the compute capability of the GPU, or else the default."""
     for bucket, folder in BUCKETS.items():
         engine = config(str((folder / "configs" / f"{name}.pbtxt").relative_to(REPOSITORY)))
-        assert set(engine.cc_model_filenames) == {"8.0", "8.6", "8.9", "9.0"}
-        for capability, file in engine.cc_model_filenames.items():
-            assert plan_path(Path(), bucket, capability) == Path(f"structbert_s{bucket}/1/{file}")
+        file = engine.cc_model_filenames.get(capability, engine.default_model_filename)
+        assert plan_path(Path(), bucket) == Path(f"structbert_s{bucket}/1/{file}")
 
 
 def test_the_verifier_and_the_builder_have_the_same_buckets() -> None:

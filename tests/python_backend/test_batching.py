@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_backend.batching import MAX_PADDING_SHARE, MIN_ROWS, plan_batches
+from python_backend.batching import MAX_PADDING_PERCENT, MIN_ROWS, plan_batches
 
 lengths = st.lists(st.integers(1, 512), max_size=200)
 
@@ -22,7 +22,7 @@ def test_larger_batches_have_little_padding(row_lengths: list[int]) -> None:
     for batch in plan_batches(row_lengths, max_rows=32, max_padded_tokens=2_048):
         padded_tokens = len(batch) * max(row_lengths[i] for i in batch)
         padding = padded_tokens - sum(row_lengths[i] for i in batch)
-        assert len(batch) <= MIN_ROWS or padding <= MAX_PADDING_SHARE * padded_tokens
+        assert len(batch) <= MIN_ROWS or 100 * padding <= MAX_PADDING_PERCENT * padded_tokens
 
 
 def test_a_batch_holds_no_more_rows_than_its_bound() -> None:

@@ -35,6 +35,9 @@ class HardwareCompatibilityLevel:
     NONE: HardwareCompatibilityLevel
     AMPERE_PLUS: HardwareCompatibilityLevel
 
+class BuilderFlag:
+    TF32: BuilderFlag
+
 class MemoryPoolType:
     WORKSPACE: MemoryPoolType
 
@@ -49,6 +52,7 @@ class IOptimizationProfile:
 class IBuilderConfig:
     hardware_compatibility_level: HardwareCompatibilityLevel
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int: ...
+    def clear_flag(self, flag: BuilderFlag) -> None: ...
     def create_timing_cache(self, serialized_timing_cache: Buffer) -> ITimingCache: ...
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None: ...
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool: ...

@@ -13,8 +13,9 @@ import sys
 
 from wanneng.errors import StartError
 from wanneng.serve.alive import running_stubs, silence_file, stub_count_file
+from wanneng.serve.hardware_config import read_config
 from wanneng.serve.private_files import UMASK
-from wanneng.serve.triton import ENSEMBLE, buckets_of
+from wanneng.serve.triton import ENSEMBLE
 from wanneng.settings import ServeSettings, load_settings
 
 TIMEOUT_S = 10.0
@@ -25,7 +26,7 @@ def main() -> None:
     """Exit code 1 and one sentence on standard error when there is no answer."""
     try:
         settings = load_settings({})
-        for bucket in buckets_of(settings.model_config_name) or (None,):
+        for bucket in read_config(settings.model_config_name).buckets or (None,):
             _infer(settings, bucket)
         os.umask(UMASK)
         settings.state_dir.mkdir(parents=True, exist_ok=True)

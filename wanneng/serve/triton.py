@@ -14,7 +14,9 @@ from pathlib import Path
 
 from wanneng.errors import StartError
 from wanneng.serve.checks import check_executable
-from wanneng.serve.repository import MODELS, MODELS_FOLDER, compose
+from wanneng.serve.cores import limited_cores
+from wanneng.serve.hardware_config import ONNXRUNTIME, PYTHON, check_backend, check_engine, read_config
+from wanneng.serve.repository import MODELS_FOLDER, compose
 from wanneng.serve.seccomp import ignore_fchmod
 from wanneng.serve.shared_memory import SharedMemory
 from wanneng.settings import CHECKOUT, PREFIX, ServeSettings, inherited_environment, nvidia_release
@@ -84,11 +86,13 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
 
     `exit_timeout_s`: how long Triton may finish what it has begun after SIGTERM.
     """
-    _check_engine(settings.engine)
-    buckets = buckets_of(settings.model_config_name)
+    config = read_config(settings.model_config_name)
+    check_engine(settings.engine, config)
     server = _installation(settings.state_dir)
     _check_network(settings, server.release)
-    compose(settings.engine, settings.state_dir / MODELS_FOLDER, _ensembles(buckets))
+    backends = settings.state_dir / server.backends
+    check_backend(config, backends)
+    compose(settings.engine, settings.state_dir / MODELS_FOLDER, _ensembles(config.buckets))
     _link(settings.state_dir / ENGINE_LINK, settings.engine)
     for package in PACKAGES:
         _link(settings.state_dir / package, CHECKOUT / package)
@@ -99,7 +103,6 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
         "model-control-mode": "none",
         "model-config-name": settings.model_config_name,
         "backend-directory": server.backends,
-        "backend-config": f"python,shm-region-prefix-name={shared_memory.prefix}",
         "http-address": settings.triton_host,
         "http-port": settings.triton_http_port,
         "grpc-address": settings.triton_host,
@@ -114,40 +117,40 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
         "http-restricted-api": CLOSED_APIS,
         "grpc-restricted-protocol": CLOSED_APIS,
     }
+    threads = settings.engine_threads or limited_cores()
+    backend_options = [f"{PYTHON},shm-region-prefix-name={shared_memory.prefix}"]
+    if config.backend == ONNXRUNTIME and threads:
+        # Only a pool that all sessions share has a size that can be told here.
+        backend_options += [
+            f"{ONNXRUNTIME},{option}"
+            for option in (
+                "enable-global-threadpool=1",
+                f"intra_op_thread_count={threads}",
+                "inter_op_thread_count=1",
+            )
+        ]
+    environment = _environment(server) | {
+        f"{PREFIX}ENGINE": f"./{ENGINE_LINK}",
+        f"{PREFIX}ENGINE_THREADS": str(threads),
+        f"{PREFIX}ENGINE_RUNTIME": _engine_runtime(config.backend, backends, server.release),
+    }
     return TritonServer(
         [
             str(server.binary),
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in options.items()),
+            *(f"--backend-config={option}" for option in backend_options),
         ],
-        _environment(settings, server),
+        environment,
         settings.state_dir,
         shared_memory,
-        buckets,
+        config.buckets,
     )
-
-
-def buckets_of(config_name: str) -> tuple[int, ...]:
-    """Tokens of the buckets that have a config of this name; none where `structbert` itself has it."""
-    if (MODELS / "structbert/configs" / f"{config_name}.pbtxt").exists():
-        return ()
-    configs = MODELS.glob(f"structbert_s*/configs/{config_name}.pbtxt")
-    buckets = tuple(sorted(int(path.parts[-3].removeprefix("structbert_s")) for path in configs))
-    if not buckets:
-        known = sorted({path.stem for path in MODELS.glob("structbert*/configs/*.pbtxt")})
-        raise StartError(f"--model-config-name {config_name} does not exist; there are {', '.join(known)}")
-    return buckets
 
 
 def _ensembles(buckets: tuple[int, ...]) -> list[str]:
     """Direct clients' `zero_shot` needs a model that takes every length, which buckets do not have."""
     return [f"{ENSEMBLE}_s{bucket}" for bucket in buckets] or ["zero_shot", ENSEMBLE]
-
-
-def _check_engine(folder: Path) -> None:
-    for name in ("engine.json", "model.onnx", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise StartError(f"the engine file {folder / name} is missing; --engine names another engine")
 
 
 def _installation(state_dir: Path) -> _Installation:
@@ -202,25 +205,19 @@ def _check_network(settings: ServeSettings, release: str) -> None:
         )
 
 
-def _engine_runtime(config_name: str, backends: Path, release: str) -> str:
+def _engine_runtime(backend: str, backends: Path, release: str) -> str:
     """What runs the engine, such as `onnxruntime-1.24.3`, which is part of the id of an INT8 engine."""
-    config = next(MODELS.glob(f"structbert*/configs/{config_name}.pbtxt")).read_text(encoding="utf-8")
-    backend = re.findall(r'^(?:backend|platform): "(\w+)"', config, re.MULTILINE)[0]
-    if backend == "python":
+    if backend == PYTHON:
         return f"onnxruntime-{importlib.metadata.version('onnxruntime')}"
     libraries = sorted((backends / backend).glob(f"lib{backend}.so.*"))
     version = libraries[-1].name.partition(".so.")[2] if libraries else release
     return f"{backend}-{version or 'unknown'}"
 
 
-def _environment(settings: ServeSettings, server: _Installation) -> dict[str, str]:
-    """Of our own variables only those that the Python models read."""
+def _environment(server: _Installation) -> dict[str, str]:
+    """That of this process without our own variables, and with what the Python models need."""
     inherited = inherited_environment()
     environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
-    environment[f"{PREFIX}ENGINE"] = f"./{ENGINE_LINK}"
-    environment[f"{PREFIX}ENGINE_THREADS"] = str(settings.engine_threads)
-    backends = settings.state_dir / server.backends
-    environment[f"{PREFIX}ENGINE_RUNTIME"] = _engine_runtime(settings.model_config_name, backends, server.release)
     library_path = environment.get("LD_LIBRARY_PATH", "")
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [library_path])])
     # The stub finds its packages through the first `python3` of PATH.

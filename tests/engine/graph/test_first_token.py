@@ -13,9 +13,10 @@ from engine.graph.export import export_onnx
 from engine.graph.first_token import read_first_token_alone
 from engine.graph.fusion import convert_to_fp16, fuse
 from engine.graph.int8 import quantize
-from engine.graph.ragged_inputs import add_ragged_inputs
+from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.network import network_of, token_types_of
 from engine.snapshot import Snapshot, read_snapshot
+from python_backend.engine import flatten
 from tests.engine.snapshots import as_batch, random_rows, random_snapshot
 from tests.engine.zoo import BERT_TOKENS, MODERNBERT, NLI, SNAPSHOTS, byte_level_bpe, transformers_snapshot
 
@@ -97,17 +98,16 @@ def test_int8_computes_the_first_token_alone_and_rows_alone_to_the_bit(first: tu
     np.testing.assert_array_equal(logits(quantized.graph, as_batch(pool[::-1], 64))[::-1], alone)
 
 
-def test_fused_half_precision_and_ragged_graphs_compute_the_first_token_alone(
+def test_graphs_of_half_precision_or_with_ragged_inputs_compute_the_first_token_alone(
     first: tuple[Snapshot, Path],
 ) -> None:
     snapshot, path = first
     inputs = as_batch(random_rows(5, ROWS), TOKENS)
     exact = logits(onnx.load(path), inputs)
-    flat = {name: values.ravel() for name, values in inputs.items()}
-    flat["item_shape"] = np.full((ROWS, 1), TOKENS, np.int32)
     half = convert_to_fp16(fuse(path, snapshot.config))
-    ragged = add_ragged_inputs(onnx.load(path), vocabulary=40, token_types=2, max_tokens=64)
-    for graph, given, tolerance in ((half, inputs, 0.02), (ragged, flat, 1e-6)):
-        np.testing.assert_allclose(logits(graph, given), exact, atol=tolerance)
-        shapes = multiplications(graph, given, WIDER["intermediate_size"])
-        assert [shape[1] for shape in shapes] == [TOKENS, TOKENS, 1]
+    np.testing.assert_allclose(logits(half, inputs), exact, atol=0.02)
+    shapes = multiplications(half, inputs, WIDER["intermediate_size"])
+    assert [shape[1] for shape in shapes] == [TOKENS, TOKENS, 1]
+    limits = BatchLimits(rows=32, tokens=4_096)
+    ragged = add_ragged_inputs(onnx.load(path), vocabulary=40, token_types=2, max_tokens=64, limits=limits)
+    np.testing.assert_allclose(logits(ragged, flatten([inputs])), exact, atol=1e-6)

@@ -1,4 +1,6 @@
+import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +10,8 @@ import onnxruntime
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.serve.triton import _check_network, prepare_triton
+from wanneng.serve import triton
+from wanneng.serve.triton import _check_network, _engine_runtime, prepare_triton
 from wanneng.settings import CHECKOUT, ServeSettings
 
 ENGINE = CHECKOUT / "tests/golden/small"
@@ -96,14 +99,71 @@ def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
 def test_what_runs_an_engine_is_known_by_the_library_of_its_backend_or_else_by_the_release(
     backend: str, tmp_path: Path
 ) -> None:
-    config = {"onnxruntime": "onnx-cpu", "tensorrt": "tensorrt-a100"}[backend]
-    settings = ServeSettings(engine=ENGINE, state_dir=tmp_path, model_config_name=config)
-    by_release = prepare_triton(settings).environment["WANNENG_ENGINE_RUNTIME"]
-    assert by_release.startswith(f"{backend}-")
-    folder = tmp_path / "backends" / backend
-    folder.mkdir()
-    (folder / f"lib{backend}.so.1.2.3").touch()
-    assert prepare_triton(settings).environment["WANNENG_ENGINE_RUNTIME"] == f"{backend}-1.2.3"
+    assert _engine_runtime(backend, tmp_path, "26.04") == f"{backend}-26.04"
+    (tmp_path / backend).mkdir()
+    (tmp_path / backend / f"lib{backend}.so.1.2.3").touch()
+    assert _engine_runtime(backend, tmp_path, "26.04") == f"{backend}-1.2.3"
+
+
+def engine_of(folder: Path, target: str, front: str) -> Path:
+    shutil.copytree(ENGINE, folder)
+    manifest = json.loads((folder / "engine.json").read_text(encoding="utf-8"))
+    (folder / "engine.json").write_text(json.dumps(manifest | {"target": target, "front": front}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("target", "front", "name", "way_out"),
+    [
+        ("cpu", "padded", "onnx-cpu", "--target cpu --ragged"),
+        ("cuda", "ragged", "onnx-cpu", "--target cpu --ragged"),
+        ("cpu", "ragged", "onnx-cuda", "--target cuda --ragged"),
+        ("cuda", "padded", "onnx-cuda-a100", "--target cuda --ragged"),
+        ("cpu", "padded", "tensorrt-a10", "--target tensorrt"),
+        ("tensorrt", "padded", "local", "--target cpu --padded"),
+        ("cuda", "ragged", "local", "--target cpu --padded"),
+    ],
+)
+def test_an_engine_that_a_config_does_not_run_is_refused_before_triton_starts(
+    target: str, front: str, name: str, way_out: str, tmp_path: Path
+) -> None:
+    settings = ServeSettings(
+        engine=engine_of(tmp_path / "engine", target, front), state_dir=tmp_path / "state", model_config_name=name
+    )
+    with pytest.raises(StartError, match=f"is for --target {target} with {front} inputs, .*{name}.*{way_out}`"):
+        prepare_triton(settings)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("cpu", "onnx-cpu"), ("cuda", "onnx-cuda-mig"), ("tensorrt", "tensorrt-a10")]
+)
+def test_a_backend_that_is_missing_is_refused_before_triton_starts(target: str, name: str, tmp_path: Path) -> None:
+    front = "padded" if target == "tensorrt" else "ragged"
+    engine, state = engine_of(tmp_path / "engine", target, front), tmp_path / "state"
+    settings = ServeSettings(engine=engine, state_dir=state, model_config_name=name)
+    backend = "tensorrt" if target == "tensorrt" else "onnxruntime"
+    with pytest.raises(
+        StartError, match=f"{name} needs Triton's {backend} backend, which .* lacks; .*choose local"
+    ):
+        prepare_triton(settings)
+    (state / "backends" / backend).mkdir()
+    assert f"--model-config-name={name}" in prepare_triton(settings).command
+
+
+@pytest.mark.parametrize(("given", "limit", "threads"), [(3, 0, 3), (3, 1, 3), (0, 1, 1), (0, 0, 0)])
+def test_the_threads_of_a_run_are_those_that_were_asked_for_or_those_of_the_container(
+    given: int, limit: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the environment of the Python model, and by the options of the onnxruntime backend."""
+    monkeypatch.setattr(triton, "limited_cores", lambda: limit)
+    settings = ServeSettings(engine=ENGINE, state_dir=tmp_path / "local", engine_threads=given)
+    assert prepare_triton(settings).environment["WANNENG_ENGINE_THREADS"] == str(threads)
+    engine = engine_of(tmp_path / "engine", "cpu", "ragged")
+    (tmp_path / "native/backends/onnxruntime").mkdir(parents=True)
+    native = replace(settings, engine=engine, state_dir=tmp_path / "native", model_config_name="onnx-cpu")
+    options = [argument for argument in prepare_triton(native).command if "=onnxruntime," in argument]
+    expected = ("enable-global-threadpool=1", f"intra_op_thread_count={threads}", "inter_op_thread_count=1")
+    assert options == [f"--backend-config=onnxruntime,{option}" for option in expected if threads]
 
 
 def test_the_packages_of_the_models_are_found_where_triton_runs(tmp_path: Path) -> None:
