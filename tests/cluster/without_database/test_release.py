@@ -120,7 +120,8 @@ def test_generated_keys_are_found_again_after_an_upgrade_that_did_without_them(r
     release.values = values | {"existingTenantsSecret": "mine"}
     release.upgrade()
     assert release.key == key, "Helm must not delete it"
-    release.values = values
+    # Without any value, Helm would use those of the last upgrade.
+    release.values = values | {"existingTenantsSecret": ""}
     release.upgrade("--wait")
     assert release.key == key
 
