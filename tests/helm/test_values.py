@@ -46,8 +46,8 @@ def differences(values: Any, schema: dict[str, Any], path: str = "") -> Iterator
     if schema.get("additionalProperties") is not False:
         yield f"{path} allows unknown values"
     for name in values.keys() ^ (properties.keys() - HELMS_OWN):
-        # The defaults have no `claims`.
-        if not path.endswith("resources"):
+        # The defaults have no `claims`, and a component has no additions to its Pods.
+        if not path.endswith("resources") and not (path.endswith(".pod") and path != ".pod"):
             yield f"{path}.{name} is in one of the two only"
     for name in values.keys() & properties.keys():
         yield from differences(values[name], properties[name], f"{path}.{name}")

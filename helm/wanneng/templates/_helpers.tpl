@@ -22,26 +22,52 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 
 {{- define "wanneng.image" -}}
 {{- $image := index .root.Values.images .image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
 {{ $image.repository }}:{{ default .root.Chart.AppVersion $image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{/* `pod` of the values, with that of a component (`own`), which wins, as JSON. */}}
+{{- define "wanneng.podOptions" -}}
+{{- mustMergeOverwrite (deepCopy .root.Values.pod) (deepCopy (default dict .own)) | toJson -}}
+{{- end -}}
+
+{{/* Labels of a Pod; those that select it win. `me` is root, component and pool. */}}
+{{- define "wanneng.podLabels" -}}
+{{- mustMergeOverwrite (deepCopy .options.labels) (include "wanneng.selector" .me | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* Annotations of a Pod that serves metrics on `port`, beside those of the values (`options`). */}}
+{{- define "wanneng.podAnnotations" -}}
+{{- $annotations := deepCopy .options.annotations -}}
+{{- if and .port .root.Values.monitoring.scrapeAnnotations -}}
+{{- $_ := mustMergeOverwrite $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .port) "prometheus.io/path" "/metrics") -}}
+{{- end -}}
+{{- if $annotations -}}{{ toYaml $annotations }}{{- end -}}
 {{- end -}}
 
 {{/* Start of every Pod spec. No Pod uses the Kubernetes API, so none gets a token. */}}
 {{- define "wanneng.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.images.pullSecrets }}
+{{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
   - name: {{ . }}
 {{- end }}
 {{- end }}
+{{- with .options.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .options.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
 {{- end -}}
 
 {{- define "wanneng.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
+{{- toYaml (mustMergeOverwrite (dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")) .securityContext) -}}
 {{- end -}}
 
 {{- define "wanneng.containerSecurityContext" -}}
@@ -65,7 +91,7 @@ capabilities: {drop: [ALL]}
 {{/*
 All pools, merged with their defaults, the facts of their configuration and the ID of their engine, as YAML:
 {pools: {name: {...}}}. The ID is a hash of everything that determines the engine: source, target, precision, batching,
-the image that builds it and, for TensorRT, the compute capability.
+the version of the image that builds it without its patch level and, for TensorRT, the compute capability.
 */}}
 {{- define "wanneng.pools" -}}
 {{- $configs := .Files.Get "files/configs.yaml" | fromYaml -}}
@@ -78,12 +104,23 @@ the image that builds it and, for TensorRT, the compute capability.
 {{- if eq (toString $facts.target) "tensorrt" -}}
 {{- $kind = append $kind $pool.computeCapability -}}
 {{- end -}}
-{{- $kind = append $kind (include "wanneng.image" (dict "root" $ "image" $facts.image)) -}}
+{{- $kind = append $kind (include "wanneng.engineVersion" (dict "root" $ "image" $facts.image)) -}}
 {{- $_ := set $pool "facts" $facts -}}
 {{- $_ := set $pool "engine" (ternary "" (join " " $kind | sha256sum | trunc 12) (empty $.Values.model.source)) -}}
 {{- $_ := set $pools $name $pool -}}
 {{- end -}}
 {{- dict "pools" $pools | toYaml -}}
+{{- end -}}
+
+{{/* What engines of an image have in common: patch releases build the same ones. */}}
+{{- define "wanneng.engineVersion" -}}
+{{- $image := index .root.Values.images .image -}}
+{{- $tag := default .root.Chart.AppVersion $image.tag -}}
+{{- if regexMatch "^v?[0-9]+\\.[0-9]+\\.[0-9]+$" $tag -}}
+{{ .image }} {{ regexReplaceAll "\\.[0-9]+$" $tag "" }}
+{{- else -}}
+{{ .image }} {{ $tag }}
+{{- end -}}
 {{- end -}}
 
 {{- define "wanneng.engineFolder" -}}
@@ -233,8 +270,7 @@ Data of one of the chart's Secrets as it is in the cluster; empty where it is mi
 
 {{/* Egress to DNS, to components of this release (`pods`: component and port) and to services outside (`external`). */}}
 {{- define "wanneng.egress" -}}
-- to:
-    - namespaceSelector: {}
+- to: {{- toYaml .root.Values.networkPolicies.dns | nindent 4 }}
   ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
