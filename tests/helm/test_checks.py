@@ -36,7 +36,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"model": {"source": "sources/a"}},
-        "engines.volume: required, because model.source is a path on this volume",
+        "engines.volume: required, because model.source and engine of a pool are paths on this volume",
+    ),
+    (
+        {"pools": {"cpu": {"engine": "plans/x"}, "z": {}}, "engines": {"volume": {"emptyDir": {}}}},
+        "pools.z.engine: required, because another pool names its engine",
     ),
     (
         {"networkPolicies": {"enabled": False}},

@@ -120,3 +120,36 @@ def test_the_embedded_model_needs_no_volume_and_no_job() -> None:
     objects = render()
     assert names(objects, "Job") == []
     assert "initContainers" not in pod_of(find(objects, "Deployment", "w-triton-cpu"))
+
+
+def test_engines_that_were_built_elsewhere_are_loaded_as_they_are() -> None:
+    """From an image, on nodes whose GPUs are all busy: no Job needs one."""
+    volume = {"image": {"reference": "registry.example/engines:1", "pullPolicy": "IfNotPresent"}}
+    objects = render(
+        {
+            "model": {"precision": "fp16"},
+            "engines": {"volume": volume},
+            "pools": {
+                "cpu": None,
+                "a10": {"config": "tensorrt-a10", "computeCapability": "8.6", "engine": "plans/a10"},
+            },
+        }
+    )
+    assert names(objects, "Job") == []
+    deployment = find(objects, "Deployment", "w-triton-a10")
+    assert deployment["metadata"]["annotations"]["wanneng.io/engine"] == "/engines/plans/a10"
+    wait, triton = containers(deployment)
+    assert "/engines/plans/a10" in wait["args"]
+    assert not any(argument.startswith("--built-by") for argument in wait["args"])
+    assert environment(triton)["WANNENG_ENGINE"] == "/engines/plans/a10"
+    assert {"name": "engines", **volume} in pod_of(deployment)["volumes"]
+
+
+def test_jobs_are_not_disrupted_and_leave_nothing_for_good() -> None:
+    for files in (GPUS, CHART / "ci/database.yaml"):
+        jobs = [o for o in render(None, files) if o["kind"] == "Job"]
+        assert jobs
+        for job in jobs:
+            annotations = job["spec"]["template"]["metadata"]["annotations"]
+            assert annotations["karpenter.sh/do-not-disrupt"] == "true"
+            assert job["spec"]["ttlSecondsAfterFinished"] == 7 * 86_400

@@ -91,7 +91,8 @@ capabilities: {drop: [ALL]}
 {{/*
 All pools, merged with their defaults, the facts of their configuration and the ID of their engine, as YAML:
 {pools: {name: {...}}}. The ID is a hash of everything that determines the engine: source, target, precision, batching,
-the version of the image that builds it without its patch level and, for TensorRT, the compute capability.
+the version of the image that builds it without its patch level and, for TensorRT, the compute capability. A pool that
+names an engine (`prebuilt`) has its path in place of the ID.
 */}}
 {{- define "wanneng.pools" -}}
 {{- $configs := .Files.Get "files/configs.yaml" | fromYaml -}}
@@ -106,7 +107,15 @@ the version of the image that builds it without its patch level and, for TensorR
 {{- end -}}
 {{- $kind = append $kind (include "wanneng.engineVersion" (dict "root" $ "image" $facts.image)) -}}
 {{- $_ := set $pool "facts" $facts -}}
-{{- $_ := set $pool "engine" (ternary "" (join " " $kind | sha256sum | trunc 12) (empty $.Values.model.source)) -}}
+{{- $_ := set $pool "prebuilt" (not (empty $pool.engine)) -}}
+{{- if $pool.prebuilt -}}
+{{- $_ := set $pool "engineFolder" (printf "/engines/%s" $pool.engine) -}}
+{{- else if $.Values.model.source -}}
+{{- $_ := set $pool "engine" (join " " $kind | sha256sum | trunc 12) -}}
+{{- $_ := set $pool "engineFolder" (printf "/engines/built/%s" $pool.engine) -}}
+{{- else -}}
+{{- $_ := set $pool "engineFolder" "/opt/wanneng/embedded" -}}
+{{- end -}}
 {{- $_ := set $pools $name $pool -}}
 {{- end -}}
 {{- dict "pools" $pools | toYaml -}}
@@ -121,10 +130,6 @@ the version of the image that builds it without its patch level and, for TensorR
 {{- else -}}
 {{ .image }} {{ $tag }}
 {{- end -}}
-{{- end -}}
-
-{{- define "wanneng.engineFolder" -}}
-{{- if . -}}/engines/built/{{ . }}{{- else -}}/opt/wanneng/embedded{{- end -}}
 {{- end -}}
 
 {{/* Reference to a Secret: the existing one (`given`) if it has a name, otherwise the chart's (`name`, `key`). */}}

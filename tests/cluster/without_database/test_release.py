@@ -162,6 +162,25 @@ def test_manifests_that_are_rendered_without_the_cluster_change_nothing_when_app
     assert applied() == applied()
 
 
+def test_an_uninstall_leaves_the_generated_keys_alone(namespaced: Callable[[dict[str, Any]], Release]) -> None:
+    other = namespaced({"gateway": {"replicas": 0}, "pools": {"cpu": {"replicas": 0}}})
+    other.install()
+    key = other.key
+    other.kubernetes.helm("uninstall", other.name, "--namespace", other.namespace)
+    ours = ("--selector", f"app.kubernetes.io/instance={other.name}")
+    kinds = (
+        *("secrets", "deployments", "services", "serviceaccounts", "configmaps", "jobs", "pods"),
+        *("networkpolicies", "poddisruptionbudgets", "horizontalpodautoscalers"),
+    )
+
+    def left() -> list[str]:
+        return [o["metadata"]["name"] for kind in kinds for o in other.objects(kind, *ours)]
+
+    eventually("nothing else is left", lambda: left() == [f"{other.name}-tenants"], 30)
+    other.install()
+    assert other.key == key
+
+
 def test_status_says_why_a_release_does_not_start(namespaced: Callable[[dict[str, Any]], Release]) -> None:
     """A Secret that cannot be mounted and an image whose name is no name: both show in no log."""
     other = namespaced(
