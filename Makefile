@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -87,6 +87,14 @@ bench-ragged: engine-env ## measure rows of mixed lengths as Triton's onnxruntim
 bench-embedded: engine-env ## measure the embedded model by precision and number of layers
 	$(ENGINE) -m benchmarks.embedded
 
+PEERS ?=
+bench-peers: env engine-env peers-env ## compare with bare engines, the transformers pipeline and infinity; PEERS="--rounds 1 --short" is quick
+	$(SERVE)/python -m benchmarks.peers $(PEERS)
+
+bench-cost: env engine-env ## measure what a pair costs by its length
+	$(ENGINE) -m benchmarks.peer_models build/peers/base
+	$(SERVE)/python -m benchmarks.cost_model build/peers/base
+
 bench-first-token: engine-env ## measure what it saves that the last layer computes the first token alone
 	$(ENGINE) -m benchmarks.first_token
 
@@ -168,6 +176,12 @@ clients-env:
 aiperf-env:
 	@PIP_COMPILE=0 sh requirements/environment.sh .venv-aiperf requirements/aiperf.txt
 
+# OpenVINO has no wheels for some machines: it is left out there.
+peers-env:
+	@PIP_COMPILE=0 sh requirements/environment.sh .venv-infinity requirements/infinity.txt
+	@PIP_COMPILE=0 sh requirements/environment.sh .venv-openvino requirements/openvino.txt \
+		|| echo "wanneng: the comparison goes on without OpenVINO" >&2
+
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
@@ -182,4 +196,6 @@ lock: ## choose package versions anew (needs uv)
 	$(COMPILE) --group build --group docs -o requirements/docs.txt
 	$(COMPILE) --group build --group clients -o requirements/clients.txt
 	$(COMPILE) --group build --group aiperf -o requirements/aiperf.txt
+	$(COMPILE) --group build --group infinity -o requirements/infinity.txt
+	$(COMPILE) --group build --group openvino -o requirements/openvino.txt
 	@cd clients/typescript && PATH="$(CURDIR)/.venv/bin:$$PATH" npm run --silent lock

@@ -7,7 +7,7 @@ import json
 import random
 import secrets
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from rich.table import Table
 from wanneng.client import AsyncClient, Client
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
-from wanneng.load import PERCENTILES, Budget, Measured, Plan, Send, run
+from wanneng.load import PERCENTILES, Budget, Measured, Plan, Told, run
 from wanneng.options import say, table_console
 
 TEXTS = (
@@ -29,18 +29,21 @@ TEXTS = (
     "央行宣布下调存款准备金率，股市应声上涨",
 )
 LABELS = "投诉,咨询,建议,体育,财经"
+TIMEOUT_S = 30.0
 WARM_TEXTS = 16
 """Texts that are repeated for `--cached`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class Texts:
     """The text of each request."""
 
-    own: tuple[str, ...]
+    own: tuple[str, ...] = ()
     """Those of the user, in turn; none: sentences of ours, each with a number that makes it new."""
-    cached: float
-    tag: str
+    cached: float = 0.0
+    """Share of our sentences that are repeated."""
+    tag: str = field(default_factory=lambda: secrets.token_hex(3))
+    """What makes the sentences of two runs different."""
 
     def text(self, number: int) -> str:
         if self.own:
@@ -79,22 +82,23 @@ def bench(
     max_error_share: Annotated[
         float | None, typer.Option(help="Budget: of each loop; 0 where there is another budget.")
     ] = None,
-    timeout_s: Annotated[float, typer.Option(help="After which a request has failed.")] = 30.0,
+    timeout_s: Annotated[float, typer.Option(help="After which a request has failed.")] = TIMEOUT_S,
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Load a deployment with closed and open loops; exit code 1 if a budget is exceeded."""
     plan = _plan(clients, rates, duration_s)
     key = tenant_key(key_file)
-    chosen = _Texts(_lines(texts), cached, secrets.token_hex(3))
+    chosen = Texts(_lines(texts), cached)
     with Client(url, key, timeout_s=timeout_s) as client:
         # Told at once, if nothing answers there.
         version = client.classify(chosen.warm(0), labels).model_version
         if cached:
             client.classify_all([chosen.warm(number) for number in range(WARM_TEXTS)], labels)
-    results = asyncio.run(_measure(url, key, chosen, labels, plan, timeout_s))
+    loading = measure(url, key, chosen, labels, plan, timeout_s=timeout_s, told=_say_loop)
+    results = asyncio.run(loading)
     if len(results) < len(plan.clients) + len(plan.rates) + len(plan.shares):
-        say("no request was answered before the closed loops ended, so a share of their rate is no load")
+        say("no request of the closed loops was answered, so a share of their rate is no load")
     limits = (p99_ms, min_requests_per_s)
     share = 0.0 if max_error_share is None and any(limit is not None for limit in limits) else max_error_share
     broken = Budget(*limits, share).broken(results)
@@ -116,9 +120,17 @@ def bench(
         raise typer.Exit(1)
 
 
-async def _measure(
-    url: str, key: str | None, texts: _Texts, labels: str, plan: Plan, timeout_s: float
+async def measure(
+    url: str,
+    key: str | None,
+    texts: Texts,
+    labels: str,
+    plan: Plan,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    told: Told = lambda _loop: None,
 ) -> list[Measured]:
+    """Load the gateway at `url` with one text a request; `told` hears of each loop as it ends."""
     async with AsyncExitStack() as stack:
         # A client with one connection each: one pool for all of them would be what is measured.
         connections: dict[int, AsyncClient] = {}
@@ -129,8 +141,7 @@ async def _measure(
                 connections[connection] = await stack.enter_async_context(client)
             return await connections[connection].classify(texts.text(number), labels)
 
-        measured: Send = send
-        return await run(measured, plan, lambda loop: say(f"{loop.load}: {loop.requests_per_s:.1f} requests/s"))
+        return await run(send, plan, told)
 
 
 def _plan(clients: str | None, rates: str | None, duration_s: float) -> Plan:
@@ -167,6 +178,10 @@ def _lines(file: Path | None) -> tuple[str, ...]:
     if not lines:
         raise CommandError(f"--texts {file} has no text")
     return lines
+
+
+def _say_loop(loop: Measured) -> None:
+    say(f"{loop.load}: {loop.requests_per_s:.1f} requests/s")
 
 
 def _print(results: list[Measured]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wanneng.bench import _lines, _plan, _Texts
+from wanneng.bench import Texts, _lines, _plan
 from wanneng.errors import CommandError
 from wanneng.load import Plan
 
@@ -32,7 +32,7 @@ def test_what_is_no_number_is_refused_by_the_options_name(clients: str | None, r
 
 
 def test_texts_are_new_unless_they_are_to_be_in_the_cache() -> None:
-    new, mixed = (_Texts((), cached, "a") for cached in (0.0, 0.5))
+    new, mixed = (Texts((), cached, "a") for cached in (0.0, 0.5))
     assert len({new.text(number) for number in range(1_000)}) == 1_000
     warm = {mixed.warm(number) for number in range(100)}
     assert 300 < sum(mixed.text(number) in warm for number in range(1_000)) < 700
@@ -42,7 +42,7 @@ def test_texts_are_new_unless_they_are_to_be_in_the_cache() -> None:
 def test_own_texts_are_sent_in_turn(tmp_path: Path) -> None:
     file = tmp_path / "texts.txt"
     file.write_text("一\n\n二\n", encoding="utf-8-sig")
-    texts = _Texts(_lines(file), 0.0, "a")
+    texts = Texts(_lines(file), 0.0, "a")
     assert [texts.text(number) for number in range(3)] == ["一", "二", "一"]
     file.write_text("\n", encoding="utf-8")
     with pytest.raises(CommandError, match="has no text"):

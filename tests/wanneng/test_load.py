@@ -93,7 +93,7 @@ def measured(milliseconds: int, *, is_open: bool, failed: int = 0) -> Measured:
     """A hundred requests in 10 s."""
     answered = 100 - failed
     errors = Counter({"overloaded": failed} if failed else {})
-    return Measured("it", is_open, 10.0, [milliseconds / 1e3] * answered, answered, errors)
+    return Measured("it", is_open, [milliseconds / 1e3] * answered, 10.0, errors)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,6 @@ def test_without_an_open_loop_the_closed_ones_have_the_p99() -> None:
 
 
 def test_nothing_answered_is_over_every_budget() -> None:
-    nothing = Measured("it", True, 10.0)
+    nothing = Measured("it", True, elapsed_s=10.0)
     assert len(Budget(1_000, 0.1, 0.5).broken([nothing])) == 3
     assert nothing.summary()["p99_ms"] is None

@@ -1,0 +1,86 @@
+"""Makes the models that `benchmarks/peers.py` compares, with random weights, on which speed does not depend.
+
+An NLI model of three logits for the product, the bare engines and the transformers pipeline, and a reranker of one
+logit with the same encoder for infinity. The bare graphs are as the exporter writes them: their last layer
+computes all tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from benchmarks.first_token import SHAPES
+from engine.build import build_engine
+from engine.graph.export import export_onnx
+from engine.graph.fusion import fuse
+from engine.graph.int8 import quantize
+from engine.network import network_of
+from engine.recipe import choose_recipe
+from engine.samples import calibration_cases
+from engine.snapshot import label_maps, read_snapshot
+from engine.verification.reference import Case, pad_rows
+from engine.verification.served_engine import encode_cases
+from wanneng.bench import LABELS, TEXTS
+
+ROOT = Path(__file__).parents[1]
+NLI = ("contradiction", "neutral", "entailment")
+BARE_TEXTS = 64
+"""Texts of the bare engines' rows, each with all labels."""
+
+
+def main() -> None:
+    """Make what is missing in the folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="base")
+    options = parser.parse_args()
+    folder: Path = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, labels in (("nli", NLI), ("reranker", ("LABEL_0",))):
+        if not (folder / name / "model.safetensors").exists():
+            _write_snapshot(folder / name, labels, SHAPES[options.shape])
+    for precision in ("fp32", "int8"):
+        if not (folder / precision / "engine.json").exists():
+            recipe = choose_recipe(precision=precision)
+            build_engine(folder / "nli", folder / precision, recipe, name="random", log=_say)
+    if not (folder / "rows.npz").exists():
+        _write_bare(folder)
+
+
+def _write_snapshot(folder: Path, labels: tuple[str, ...], shape: dict[str, int]) -> None:
+    tokenizer = json.loads((ROOT / "embedded/tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
+    torch.manual_seed(0)
+    config = BertConfig(**shape, vocab_size=len(vocabulary), **label_maps(labels))
+    BertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _write_bare(folder: Path) -> None:
+    snapshot = read_snapshot(folder / "nli", None)
+    export_onnx(network_of(snapshot), folder / "bare-fp32.onnx", snapshot.logits)
+    calibration = encode_cases(folder / "fp32", calibration_cases(None))
+    samples = [pad_rows(calibration[start : start + 2]) for start in range(0, len(calibration), 2)]
+    quantized = quantize(fuse(folder / "bare-fp32.onnx", snapshot.config), samples)
+    onnx.save(quantized.graph, folder / "bare-int8.onnx")
+    labels = tuple(LABELS.split(","))
+    cases = [Case(f"{TEXTS[n % len(TEXTS)]}（单号{n:06}）", labels) for n in range(BARE_TEXTS)]
+    np.savez(folder / "rows.npz", **pad_rows(encode_cases(folder / "fp32", cases)))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
