@@ -112,20 +112,20 @@ class Exchange:
             self._connection.transport.write(held)
 
     def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        lines = [STATUS_LINE[status]]
-        closes = False
-        for name, value in (*self._default_headers, *headers):
-            if name == b"content-length":
-                self._remaining = int(value)
-            elif name == b"connection" and value.lower() == b"close":
-                self.keep_alive, closes = False, True
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if not self.keep_alive and not closes:
-            lines.append(b"connection: close\r\n")
+        headers = [*self._default_headers, *headers]
+        by_name = dict(headers)
+        length, connection = by_name.get(b"content-length"), by_name.get(b"connection")
+        if connection is not None and connection.lower() == b"close":
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append((b"connection", b"close"))
         if self.scope["method"] == "HEAD" or status in BODILESS:
             self._remaining = 0
-        elif self._remaining is None:
-            lines.append(b"transfer-encoding: chunked\r\n")
+        elif length is None:
+            headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            self._remaining = int(length)
+        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
         head = b"".join(lines)
         if not head.count(b"\r") == head.count(b"\n") == len(lines) or b"\0" in head:
             raise ValueError("a header of the answer has a line break or NUL in it")

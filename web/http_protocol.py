@@ -138,13 +138,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(400, "Exactly one Host header is needed.")
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "Too many pipelined requests.")
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        raw_path, query = _path_and_query(self.url)
+        path = raw_path.decode("ascii")
         scope: Any = self.scope
         scope["http_version"] = version
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"], scope["query_string"] = url.path, url.query or b""
+        scope["raw_path"], scope["query_string"] = raw_path, query
         self._in_head = False
         self._head_bytes = self._silent_bytes = self._discarded_bytes = 0
         self._cancel_header_timer()
@@ -266,6 +266,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
+
+
+def _path_and_query(target: bytes) -> tuple[bytes, bytes]:
+    if target.startswith(b"/") and b"#" not in target:
+        path, _, query = target.partition(b"?")
+        return path, query
+    url = httptools.parse_url(target)
+    return url.path or b"/", url.query or b""
 
 
 def bounded_protocol(limits: ConnectionLimits, keep_alive_s: float) -> type[BoundedHttpProtocol]:

@@ -79,6 +79,6 @@ def _context(call: Call) -> GatewayContext:
 def _report(call: Call, outcome: Outcome | PairOutcome) -> None:
     context, values = _context(call), outcome.values
     context.texts = len(values.rows)
-    context.truncated_texts = sum(result.truncated for result in outcome.results)
+    context.truncated_texts = sum([result.truncated for result in outcome.results])
     context.pairs_computed, context.pairs_cached = values.computed, values.cached
     context.triton_s, context.engine_id = values.triton_s, values.engine.id

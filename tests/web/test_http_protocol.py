@@ -459,6 +459,32 @@ async def test_every_byte_of_an_answer_that_nobody_reads_counts() -> None:
                     await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"/a%20b?c=%20", "/a b", b"c=%20"),
+        (b"/a?b?c", "/a", b"b?c"),
+        (b"//a", "//a", b""),
+        (b"/a?b#c", "/a", b"b"),
+        (b"http://x/a?b", "/a", b"b"),
+        (b"http://x", "/", b""),
+    ],
+)
+async def test_a_target_has_a_path_and_a_query(target: bytes, path: str, query: bytes) -> None:
+    class Empty(App):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            self.scopes.append(scope)
+            await send(start((b"content-length", b"0")))
+            await send({"type": "http.response.body"})
+
+    app = Empty()
+    async with serving(app, LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target)
+        assert await status(reader) == 200
+    assert (app.scopes[0]["path"], app.scopes[0]["query_string"]) == (path, query)
+
+
 async def test_an_idle_connection_is_closed_in_time() -> None:
     async with serving(App(), LIMITS, keep_alive_s=0.2) as (connect, protocol):
         reader, writer = await connect()
