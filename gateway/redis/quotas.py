@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import TypeVar
 
 from redis.asyncio import Redis
@@ -58,7 +59,7 @@ end
 LEASE = (
     CLOCK_SCRIPT
     + f"""
-local id, per_minute = ARGV[2], tonumber(ARGV[3])
+local per_minute, id = tonumber(ARGV[2]), ARGV[3]
 local returned, needed, wanted = ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0
 local overdrawn, share_spent, gateways, since = ARGV[7] + 0, ARGV[8] + 0, ARGV[9] + 0, tonumber(ARGV[10])
 local clock = tick(KEYS[1], ARGV[1])
@@ -121,18 +122,7 @@ class RedisQuotas:
     async def lease(self, tenant_id: str, resource: str, per_minute: int, request: LeaseRequest) -> Grant | None:
         bucket = f"{PREFIX}{tenant_id}:{resource}:{per_minute}"
         keys = [CLOCK, bucket, f"{bucket}:{self._name}"]
-        arguments = [
-            int(self._known),
-            request.id,
-            per_minute,
-            request.returned,
-            request.needed,
-            request.wanted,
-            request.overdrawn,
-            request.share_spent,
-            request.gateways,
-            "" if request.since is None else request.since,
-        ]
+        arguments = [int(self._known), per_minute, *("" if field is None else field for field in astuple(request))]
 
         async def command(redis: Redis) -> Grant:
             grant = Grant(*map(float, await self._lease(keys=keys, args=arguments)))
