@@ -29,6 +29,12 @@ def load_pretrained(folder: Path, snapshot: Snapshot) -> PreTrainedTokenizerBase
     `folder`: a staged snapshot. `SnapshotError` if there is none, or only one that needs other packages.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    sentencepiece = [path.name for path in sorted(folder.glob("*.model"))]
+    if not snapshot.is_structbert and sentencepiece and not (folder / "tokenizer.json").exists():
+        raise SnapshotError(
+            f"tokenizer.json is missing, and {sentencepiece[0]} needs the package sentencepiece: where that is "
+            "installed, `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` writes tokenizer.json"
+        )
     if snapshot.is_structbert:
         kind: Any = BertTokenizerFast if uses_fast(folder) else BertTokenizer
     else:

@@ -19,6 +19,8 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_SUFFIX = ".index.json"
 NESTED = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs store the weights beside an optimizer's state."""
+MAX_BYTES = 2_000_000_000
+"""Of all weights in FP32: an ONNX file holds less than 2 GiB, the graph included."""
 WRAPPER = "module."
 """Prefix of the names in a network that was wrapped for several GPUs."""
 
@@ -51,6 +53,12 @@ def read_weights(folder: Path) -> Weights:
     is_plain = tensors is stored
     while all(name.startswith(WRAPPER) for name in named):
         named, is_plain = {name.removeprefix(WRAPPER): value for name, value in named.items()}, False
+    size = sum(4 * value.numel() for value in named.values() if value.is_floating_point())
+    if size > MAX_BYTES:
+        raise SnapshotError(
+            f"{folder}: the weights have {size / 1e9:.1f} GB in FP32, and an ONNX file holds "
+            f"{MAX_BYTES / 1e9:.0f} GB; build a smaller model"
+        )
     weights = {name: _as_float32(files[0], name, value) for name, value in named.items()}
     return Weights(weights, files, is_plain)
 

@@ -15,7 +15,7 @@ from engine.snapshot import read_snapshot, write_snapshot
 from engine.staging import staged
 from engine.tokenizer import load_pretrained, served_tokenizer
 from tests.engine.snapshots import random_snapshot
-from tests.engine.zoo import split_safetensors
+from tests.engine.zoo import SNAPSHOTS, split_safetensors
 
 
 @pytest.fixture
@@ -198,6 +198,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / "vocab.txt").write_text("一\n丁\n", encoding="utf-8"),
         "has id 40, but the model has 40|lacks",
     ),
+    "more than an ONNX file holds": (
+        # Stored as one number, which is repeated.
+        lambda f: save(f, weights(f) | {"head.weight": torch.zeros(1).expand(600_000_000)}),
+        r"the weights have 2\.4 GB in FP32, and an ONNX file holds 2 GB",
+    ),
     "unknown architecture": (
         as_transformers(model_type="gpt2"),
         "model_type is 'gpt2'; there are structbert, bert",
@@ -222,6 +227,15 @@ def test_a_broken_snapshot_is_refused_by_name_and_nothing_is_written(kind: str, 
         build_engine(folder, folder.parent / "engine", choose_recipe(), name="broken")
     assert "\n" not in str(raised.value)
     assert sorted(folder.parent.iterdir()) == before
+
+
+def test_a_tokenizer_of_sentencepiece_alone_is_refused_with_the_way_to_tokenizer_json(tmp_path: Path) -> None:
+    SNAPSHOTS["xlm-r"](tmp_path / "snapshot")
+    (tmp_path / "snapshot/tokenizer.json").unlink()
+    (tmp_path / "snapshot/sentencepiece.bpe.model").write_bytes(b"\n\x0e")
+    with pytest.raises(SnapshotError, match=r"tokenizer\.json is missing, .*bpe\.model needs .*save_pretrained"):
+        build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(), name="xlm")
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
 def test_the_order_of_logits_can_be_told(folder: Path) -> None:
