@@ -125,10 +125,12 @@ def create_app(
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
     pair_cache: PairCache = cache
     redis: RedisConnection | None = None
+    shared_cache: RedisPairCache | None = None
     shared_quotas: RedisQuotas | None = None
     if settings.redis_url:
         redis = RedisConnection(settings.redis_url, settings.redis_timeout_s)
-        pair_cache = TieredPairCache(cache, RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key))
+        shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key)
+        pair_cache = TieredPairCache(cache, shared_cache)
         shared_quotas = RedisQuotas(redis)
     quotas = Quotas(time.monotonic, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
 
@@ -152,7 +154,7 @@ def create_app(
     async def readiness() -> str | None:
         return None if load_balancer.ready else "waiting for a first answer from Triton"
 
-    metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, stores.tenants_file)
+    metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, shared_cache, stores.tenants_file)
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)
     openapi = OpenApiEndpoint(forward_http, settings)

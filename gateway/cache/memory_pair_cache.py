@@ -29,10 +29,17 @@ class MemoryPairCache:
         self._tenants: OrderedDict[str, _Entries] = OrderedDict()
         """Whose last `put` was longest ago is first."""
         self.entries = 0
+        self.hits = self.misses = self.evicted = 0
+        """Since the start; `evicted` to make room, not because they had expired."""
+
+    @property
+    def size_bytes(self) -> int:
+        return self.entries * ENTRY_BYTES
 
     async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
         entries = self._tenants.get(tenant_id)
         if entries is None:
+            self.misses += len(keys)
             return [None] * len(keys)
         now = self._now()
         values: list[bytes | None] = []
@@ -43,6 +50,9 @@ class MemoryPairCache:
                 values.append(entry[0])
             else:
                 values.append(None)
+        misses = values.count(None)
+        self.misses += misses
+        self.hits += len(values) - misses
         return values
 
     async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None:
@@ -61,7 +71,9 @@ class MemoryPairCache:
         while (excess := self.entries - self._max_entries) > 0:
             # A look at all tenants, 20 µs for a thousand; the share of one is larger than what a `put` adds.
             largest = max(self._tenants, key=lambda tenant: len(self._tenants[tenant]))
-            self._evict(largest, min(excess, len(self._tenants[largest])))
+            count = min(excess, len(self._tenants[largest]))
+            self._evict(largest, count)
+            self.evicted += count
 
     def _sweep(self, now: float, max_entries: int) -> None:
         """Remove entries that have expired, of tenants that have put none for longest."""

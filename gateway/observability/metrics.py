@@ -11,6 +11,7 @@ from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.observability.pool_metrics import pool_metrics
 from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
+from gateway.redis.pair_cache import RedisPairCache
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.triton.load_balancer import LoadBalancer
 from stores.tenants_file.stores import TenantsFile
@@ -32,13 +33,17 @@ class GatewayMetrics(HttpMetrics):
         queue: FairQueue,
         cache: MemoryPairCache,
         redis: RedisConnection | None = None,
+        shared_cache: RedisPairCache | None = None,
         tenants_file: TenantsFile | None = None,
     ) -> None:
         super().__init__(log)
         self._load_balancer = load_balancer
         self._computed = self._cached = self._refused = self._truncated = 0
         self._tenant_pairs: Counter[str] = Counter()
-        self._triton_seconds = Durations()
+        self._triton_seconds, self._turn_seconds = Durations(), Durations()
+        queue.observe_wait = self._turn_seconds.observe
+        self._caches = {"memory": cache} | ({} if shared_cache is None else {"redis": shared_cache})
+        self._memory_cache, self._redis = cache, redis
         self._gauges: list[tuple[str, str, Callable[[], float]]] = [
             ("wanneng_pairs_in_flight", "Pairs admitted and not answered.", lambda: queue.pairs_in_flight),
             ("wanneng_pairs_at_triton", "Pairs at Triton; the others wait.", lambda: queue.pairs_at_triton),
@@ -46,11 +51,11 @@ class GatewayMetrics(HttpMetrics):
             ("wanneng_tokens_at_triton", "Estimated tokens at Triton.", lambda: queue.tokens_at_triton),
             ("wanneng_ready", "1 when requests can be answered.", lambda: load_balancer.ready),
             ("wanneng_cache_pairs", "Pairs in the cache of this process.", lambda: cache.entries),
+            ("wanneng_cache_bytes", "Their memory.", lambda: cache.size_bytes),
         ]
         if redis is not None:
             self._gauges += [
                 ("wanneng_redis_up", "1 while Redis answers.", lambda: redis.up),
-                ("wanneng_redis_failures", "Calls that Redis did not answer.", lambda: redis.failures),
             ]
         if tenants_file is not None:
             self._gauges.append(
@@ -84,6 +89,22 @@ class GatewayMetrics(HttpMetrics):
         self._triton_seconds.add_to(triton, [])
         truncated = CounterMetricFamily("wanneng_truncated_texts", "Texts that were truncated.", self._truncated)
         refused = CounterMetricFamily("wanneng_pairs_refused", "Pairs beyond a bound in flight.", self._refused)
+        turns = HistogramMetricFamily(
+            "wanneng_turn_seconds", "Waiting for the turn of a call to Triton.", labels=[]
+        )
+        self._turn_seconds.add_to(turns, [])
+        lookups = CounterMetricFamily("wanneng_cache_lookups", "Pairs looked up.", labels=["tier", "result"])
+        for tier, cache in self._caches.items():
+            lookups.add_metric([tier, "hit"], cache.hits)
+            lookups.add_metric([tier, "miss"], cache.misses)
+        evicted = CounterMetricFamily(
+            "wanneng_cache_evicted_pairs", "Pairs that made room for others.", self._memory_cache.evicted
+        )
         gauges = [GaugeMetricFamily(name, told, float(value())) for name, told, value in self._gauges]
-        counted = (pairs, of_tenants, triton, truncated, refused)
+        counted = [pairs, of_tenants, triton, turns, truncated, refused, lookups, evicted]
+        if self._redis is not None:
+            failures = CounterMetricFamily(
+                "wanneng_redis_failures", "Calls that Redis did not answer.", self._redis.failures
+            )
+            counted.append(failures)
         return [*super().collect(), *counted, *gauges, *pool_metrics(self._load_balancer)]

@@ -27,6 +27,8 @@ class RedisPairCache:
 
     def __init__(self, redis: RedisConnection, ttl_s: float, secret: str) -> None:
         self._redis = redis
+        self.hits = self.misses = 0
+        """Since the start; what Redis did not answer is missing."""
         self._ttl_ms = max(1, int(ttl_s * 1_000))
         self._name_key, self._value_key = (
             hmac.digest(secret.encode(), purpose, "sha256")
@@ -40,8 +42,13 @@ class RedisPairCache:
 
         values = await self._redis.call(command)
         if values is None:
+            self.misses += len(keys)
             return [None] * len(keys)
-        return [self._verified(key, value) for key, value in zip(keys, values, strict=True)]
+        known = [self._verified(key, value) for key, value in zip(keys, values, strict=True)]
+        misses = known.count(None)
+        self.misses += misses
+        self.hits += len(known) - misses
+        return known
 
     async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None:
         async def command(redis: Redis) -> bool:

@@ -136,7 +136,10 @@ class FairQueue:
         self._max_call = max_call
         self._window = window
         self._max_delay_s = max_delay_s
+        self._now = now
         self._throughput = Throughput(now)
+        self.observe_wait: Callable[[float], None] = _ignore
+        """Called with the seconds that a call has waited for its turn."""
         self._normal, self._low = _Lane(), _Lane()
         self._order = count()
 
@@ -201,7 +204,7 @@ class FairQueue:
 
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
         """
-        lane = self._lane(low_priority)
+        lane, began = self._lane(low_priority), self._now()
         start = lane.schedule(tenant_id, load.tokens)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         heapq.heappush(lane.waiting, _Waiting(start, next(self._order), load, group, granted))
@@ -214,6 +217,7 @@ class FairQueue:
             if not granted.cancelled():
                 self._finish(lane, load, granted.result())
             raise
+        self.observe_wait(self._now() - began)
         try:
             yield grant
         finally:
@@ -288,3 +292,7 @@ class FairQueue:
             self._throughput.begin()
             granted.set_result(grant)
             lane.discard_cancelled()
+
+
+def _ignore(seconds: float) -> None:
+    pass

@@ -153,3 +153,16 @@ async def test_an_entry_is_not_larger_than_it_is_counted() -> None:
     (key,) = pair_keys("t", "e", "{}", None, "text", ["a"])
     (value,) = pack(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32), np.zeros((1, 2), np.float32))
     assert sum(map(sys.getsizeof, (key, value, (value, 1.0)))) < ENTRY_BYTES * 2 / 3
+
+
+async def test_hits_misses_and_evictions_are_counted() -> None:
+    """What expires is not evicted: a larger cache would not have kept it."""
+    world = World(3)
+    await world.known("t", "a")
+    await world.put("t", "a", "b", "c", "d")
+    await world.known("t", "a", "b", "c", "d")
+    assert (world.cache.hits, world.cache.misses, world.cache.evicted) == (3, 2, 1)
+    assert world.cache.size_bytes == 3 * ENTRY_BYTES
+    world.at += 61
+    await world.put("t", "e")
+    assert (world.cache.evicted, world.cache.size_bytes) == (1, ENTRY_BYTES)

@@ -85,3 +85,15 @@ def test_a_gateway_does_not_start_on_a_broken_tenants_file(tmp_path: Path) -> No
     assert json.loads(line)["message"].startswith("cannot start: ")
     assert "tenants[0].id" in line
     assert (done.stderr, "Traceback" in line) == ("", False)
+
+
+async def test_waits_for_a_turn_and_lookups_in_the_cache_are_counted() -> None:
+    """Nothing is looked up before the first answer, which tells which engine there is."""
+    async with gateway() as client:
+        for body in (COMPLAINT, COMPLAINT, COMPLAINT | {"text": "另一段文字"}):
+            assert (await client.post("/v1/classify", json=body)).status_code == 200
+        lines = (await client.get("/metrics")).text.splitlines()
+    assert "wanneng_turn_seconds_count 2.0" in lines
+    assert 'wanneng_cache_lookups_total{result="hit",tier="memory"} 2.0' in lines
+    assert 'wanneng_cache_lookups_total{result="miss",tier="memory"} 2.0' in lines
+    assert "wanneng_cache_evicted_pairs_total 0.0" in lines
