@@ -48,3 +48,20 @@ def test_gateways_scale_on_their_cpu() -> None:
         "target": {"type": "Utilization", "averageUtilization": 70},
     }
     assert "replicas" not in find(objects, "Deployment", "w-gateway")["spec"]
+
+
+def test_gateways_scale_on_requests_in_flight_where_that_is_asked_for() -> None:
+    """CPU stays a metric, so that one of the two is left while Prometheus does not answer."""
+    scaling = {"enabled": True, "requestsPerReplica": 40}
+    objects = render({"monitoring": {"enabled": True}, "gateway": {"autoscaling": scaling}})
+    cpu, requests = find(objects, "HorizontalPodAutoscaler", "w-gateway")["spec"]["metrics"]
+    assert cpu["resource"]["name"] == "cpu"
+    assert requests["external"] == {
+        "metric": {
+            "name": "wanneng:gateway_requests_in_flight",
+            "selector": {"matchLabels": {"namespace": "n", "release": "w"}},
+        },
+        "target": {"type": "AverageValue", "averageValue": "40"},
+    }
+    alone = render({"gateway": {"autoscaling": {"enabled": True}}})
+    assert len(find(alone, "HorizontalPodAutoscaler", "w-gateway")["spec"]["metrics"]) == 1

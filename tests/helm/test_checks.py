@@ -63,6 +63,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 99}}},
         "gateway.autoscaling: minReplicas is greater than maxReplicas",
     ),
+    (
+        {"gateway": {"autoscaling": {"enabled": True, "requestsPerReplica": 40}}},
+        "gateway.autoscaling.requestsPerReplica: requires the recording rules",
+    ),
     ({"database": {"url": "sqlite:///data/wanneng.db"}}, "database.url: SQLite cannot be shared between Pods"),
     ({"database": {"url": "mysql://host/db"}}, "database.url: must start with postgresql://"),
     (

@@ -121,6 +121,15 @@ def test_refused_pairs_count_as_demand(promtool: str, rules: Path) -> None:
     check(promtool, rules, series, **value("wanneng:pairs_demanded", "5m", (demanded, 320)))
 
 
+def test_requests_in_flight_are_what_all_gateways_have_together(promtool: str, rules: Path) -> None:
+    """Requests of 2 s at 10 a second: 20 in flight at each."""
+    series = {
+        f'wanneng_request_seconds_sum{{{GATEWAY},pod="{pod}",route="/r"}}': "0+300x40" for pod in ("g1", "g2")
+    }
+    expected = (f"wanneng:gateway_requests_in_flight{{{OF}}}", 40)
+    check(promtool, rules, series, **value("wanneng:gateway_requests_in_flight", "5m", expected))
+
+
 def test_each_pool_has_a_share_of_the_demand_for_any_number_of_gateways(promtool: str, rules: Path) -> None:
     series = (
         IN_FLIGHT
