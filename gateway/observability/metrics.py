@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -40,6 +41,7 @@ class GatewayMetrics(HttpMetrics):
         self._load_balancer = load_balancer
         self._computed = self._cached = self._refused = self._truncated = 0
         self._tenant_pairs: Counter[str] = Counter()
+        self._tenant_requests: Counter[tuple[str, str]] = Counter()
         self._triton_seconds, self._turn_seconds = Durations(), Durations()
         queue.observe_wait = self._turn_seconds.observe
         self._caches = {"memory": cache} | ({} if shared_cache is None else {"redis": shared_cache})
@@ -71,8 +73,9 @@ class GatewayMetrics(HttpMetrics):
         self._truncated += context.truncated_texts
         if tenant := context.tenant_id:
             has_series = tenant in self._tenant_pairs or len(self._tenant_pairs) < MAX_TENANTS
-            pairs = context.pairs_computed + context.pairs_cached
-            self._tenant_pairs[tenant if has_series else OTHER_TENANTS] += pairs
+            label = tenant if has_series else OTHER_TENANTS
+            self._tenant_pairs[label] += context.pairs_computed + context.pairs_cached
+            self._tenant_requests[label, _outcome(context.status)] += 1
         if context.triton_s:
             self._triton_seconds.observe(context.triton_s)
 
@@ -83,6 +86,11 @@ class GatewayMetrics(HttpMetrics):
         of_tenants = CounterMetricFamily("wanneng_tenant_pairs", "Pairs answered.", labels=["tenant"])
         for tenant, count in self._tenant_pairs.items():
             of_tenants.add_metric([tenant], count)
+        requests = CounterMetricFamily(
+            "wanneng_tenant_requests", "Requests of tenants.", labels=["tenant", "outcome"]
+        )
+        for labels, count in self._tenant_requests.items():
+            requests.add_metric(list(labels), count)
         triton = HistogramMetricFamily(
             "wanneng_triton_seconds", "Waiting for Triton, over all calls of a request.", labels=[]
         )
@@ -101,10 +109,18 @@ class GatewayMetrics(HttpMetrics):
             "wanneng_cache_evicted_pairs", "Pairs that made room for others.", self._memory_cache.evicted
         )
         gauges = [GaugeMetricFamily(name, told, float(value())) for name, told, value in self._gauges]
-        counted = [pairs, of_tenants, triton, turns, truncated, refused, lookups, evicted]
+        counted = [pairs, of_tenants, requests, triton, turns, truncated, refused, lookups, evicted]
         if self._redis is not None:
             failures = CounterMetricFamily(
                 "wanneng_redis_failures", "Calls that Redis did not answer.", self._redis.failures
             )
             counted.append(failures)
         return [*super().collect(), *counted, *gauges, *pool_metrics(self._load_balancer)]
+
+
+def _outcome(status: int) -> str:
+    if status < HTTPStatus.BAD_REQUEST:
+        return "answered"
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return "refused"
+    return "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "failed"

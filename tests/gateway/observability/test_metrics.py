@@ -97,3 +97,18 @@ async def test_waits_for_a_turn_and_lookups_in_the_cache_are_counted() -> None:
     assert 'wanneng_cache_lookups_total{result="hit",tier="memory"} 2.0' in lines
     assert 'wanneng_cache_lookups_total{result="miss",tier="memory"} 2.0' in lines
     assert "wanneng_cache_evicted_pairs_total 0.0" in lines
+
+
+async def test_requests_of_a_tenant_are_counted_by_their_outcome() -> None:
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory, "acme"))
+    async with gateway(memory=memory, require_key=True) as client:
+        await client.post("/v1/classify", json=COMPLAINT, headers=key)
+        await client.post("/v1/classify", json={"text": "x"}, headers=key)
+        await client.post("/v1/classify", json=COMPLAINT)
+        lines = (await client.get("/metrics")).text.splitlines()
+    found = {line for line in lines if line.startswith("wanneng_tenant_requests_total{")}
+    assert found == {
+        'wanneng_tenant_requests_total{outcome="answered",tenant="acme"} 1.0',
+        'wanneng_tenant_requests_total{outcome="invalid",tenant="acme"} 1.0',
+    }
