@@ -35,7 +35,8 @@ from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from gateway.redis.quotas import RedisQuotas
-from gateway.scheduling.fair_queue import FairQueue, Load
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.lane import Load
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.label_sets import LabelSetReader

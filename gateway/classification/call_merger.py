@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from gateway.cache.single_flight import Flight
 from gateway.errors import TritonFailed
-from gateway.scheduling.fair_queue import Grant
+from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import ServiceError

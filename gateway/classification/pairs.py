@@ -12,7 +12,7 @@ from gateway.cache.pair_cache import pair_keys
 from gateway.cache.single_flight import Flight, SingleFlight
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, pair_tokens
 from gateway.errors import NothingToRead
-from gateway.scheduling.fair_queue import Load
+from gateway.scheduling.lane import Load
 from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall, Pair
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import ServiceError

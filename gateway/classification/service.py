@@ -44,7 +44,8 @@ from gateway.classification.schema import ClassifyBody, TokenizeAnswer, Tokenize
 from gateway.classification.token_counter import TokenCounter
 from gateway.classification.work import EngineChanged, Outcome, PairOutcome, PairValues, Work
 from gateway.errors import DeadlineExceeded, TritonUnavailable
-from gateway.scheduling.fair_queue import NO_LOAD, FairQueue, Load
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.lane import NO_LOAD, Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas, QuotaStatus
@@ -83,7 +84,6 @@ class ClassificationService:
         self._label_sets = label_sets
         self._usage = usage
         self._settings = settings
-        self._max_call = Load(settings.max_pairs_per_call, settings.max_tokens_per_call)
         self._token_counter = TokenCounter(load_balancer, queue, settings.max_pairs_per_call)
         self._flights: SingleFlight[Computed] = SingleFlight()
         self._low_priority_flights: SingleFlight[Computed] = SingleFlight()
@@ -142,10 +142,10 @@ class ClassificationService:
     async def _values_by_deadline(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
         """Each value from the cache, another request's flight, or Triton."""
         limits = self.limits_of(caller)
-        max_tokens = pairs.max_tokens or self._settings.max_tokens
         charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs))
-        deadline = self._deadline(caller, options)
-        work = Work(pairs, max_tokens, caller, options, charge, limits.pairs_in_flight, deadline)
+        deadline, max_call = self._deadline(caller, options), self._queue.max_call
+        max_tokens = pairs.max_tokens or self._settings.max_tokens
+        work = Work(pairs, max_tokens, max_call, caller, options, charge, limits.pairs_in_flight, deadline)
         if not pairs.truncate:
             await self._token_counter.refuse_truncation(pairs, max_tokens, caller, deadline, charge)
         try:
@@ -170,7 +170,7 @@ class ClassificationService:
                 charge.settle(0, 0)
             else:
                 flights = self._flights_of(caller)
-                calls = plan_calls(rows, flights, self._max_call, work.max_tokens, fresh=options.fresh)
+                calls = plan_calls(rows, flights, work.max_call, work.max_tokens, fresh=options.fresh)
                 self._admit(work, sum((call.load for call in calls), NO_LOAD))
                 try:
                     engine = await self._fill_missing(work, rows, calls, engine)
@@ -192,7 +192,7 @@ class ClassificationService:
 
     async def _lease(self, work: Work, missing: Iterable[PairAt]) -> None:
         """Have at hand what charging these pairs takes, if all are computed; charge before anything is awaited."""
-        load = sum((call.load for call in split_calls(missing, self._max_call, work.max_tokens)), NO_LOAD)
+        load = sum((call.load for call in split_calls(missing, work.max_call, work.max_tokens)), NO_LOAD)
         await work.charge.lease(work.computed + load.pairs, work.estimated_tokens + load.tokens)
 
     def _admit(self, work: Work, load: Load) -> None:
@@ -256,7 +256,7 @@ class ClassificationService:
             row, label = planned.pairs[index]
             raise pairs.source.named(error, row.index, label)
         values = pack(answer.logits, answer.tokens, answer.unknown)
-        as_expected = engine is not None and answer.engine.id == engine.id
+        as_expected = answer.engine.id == engine_id
         keys = planned.keys if as_expected else planned.keys_under(answer.engine, pairs, tenant_id)
         await self._cache.put(tenant_id, dict(zip(keys, values, strict=True)))
         work.tokens += int(answer.tokens[:, 0].sum())
@@ -278,7 +278,7 @@ class ClassificationService:
         joined = join_flights(part.pairs, flights)
         known = {(id(row), index) for other in joined for row, index in other.pairs}
         new = [pair for pair in part.pairs if (id(pair.row), pair.label) not in known]
-        calls = split_calls(new, self._max_call, work.max_tokens)
+        calls = split_calls(new, work.max_call, work.max_tokens)
         self._admit(work, sum((call.load for call in calls), NO_LOAD))
         call_slots = asyncio.Semaphore(self._settings.max_calls_per_request)
         fills = [self._start_flight(work, call, engine, call_slots).fill() for call in calls]

@@ -10,7 +10,8 @@ from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import LabelTokens, TokenizeAnswer
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, rounded_share
 from gateway.errors import DeadlineExceeded
-from gateway.scheduling.fair_queue import FairQueue, Load
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.lane import Load
 from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import InferenceCall, TokenCounts
 from gateway.triton.length_buckets import may_exceed
@@ -91,7 +92,7 @@ class TokenCounter:
         try:
             async with (
                 asyncio.timeout_at(deadline),
-                self._queue.turn(tenant_id, load, low_priority=low_priority),
+                self._queue.counting_turn(tenant_id, load),
             ):
                 counts = await self._load_balancer.count_tokens(call)
         except TimeoutError:

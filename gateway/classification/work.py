@@ -10,6 +10,7 @@ from gateway.classification.pairs import PairList, RowValues
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import CachedTokens, TextResult, Usage
 from gateway.classification.scoring import Logits
+from gateway.scheduling.lane import Load
 from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import Engine
 from web.authentication import Caller
@@ -21,6 +22,8 @@ class Work(Struct):
     pairs: PairList
     max_tokens: int
     """Of a pair."""
+    max_call: Load
+    """What its calls to Triton may hold."""
     caller: Caller
     options: CallOptions
     charge: Charge

@@ -8,11 +8,12 @@ be done if the tenant had an equal share.
 A request that would wait too long is refused at once instead: a queue that admits more than it can serve makes
 everybody wait for its whole length, and serves no more.
 
-Batch lines wait in a lane of their own, which is served when no other call waits.
+Batch lines wait in a lane of their own, which is served when no other call waits. Counts of tokens have one too,
+from which one at a time is served beside all others.
 
-Calls that are granted together are merged into one, a full batch of the engine. So that there is something to
-merge, few of these are at Triton at a time, however small they are; one that finds fewer there does not wait for
-company.
+Calls that are granted together are merged into one. So that there is something to merge, few of these are at
+Triton at a time, however small they are; one that finds fewer there does not wait for company. A merged call holds
+at most a full batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there.
 """
 
 from __future__ import annotations
@@ -21,104 +22,34 @@ import asyncio
 import heapq
 import math
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
-from typing import NamedTuple
 
 from gateway.errors import Overloaded, QuotaExceeded
+from gateway.scheduling.lane import NO_LOAD, Grant, Lane, Load, Waiting
 from gateway.scheduling.throughput import Throughput
 
 IN_FLIGHT_RETRY_S = 1
 MAX_RETRY_S = 30.0
-MAX_TENANTS = 1_000
-"""Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
 WINDOWS = 2
 """What may always be ahead of a call, in windows: one at Triton, and one to follow it without a gap."""
 MIN_CALLS = 2
 """Merged calls at Triton, however small the window is: one that is executed, and one to follow it."""
 
 
-class Load(NamedTuple):
-    """What a call asks of the engine."""
-
-    pairs: int
-    tokens: int
-    """As the engine pads them: what is shared out, for pairs differ a hundredfold."""
-
-    def __add__(self, other: Load) -> Load:  # type: ignore[override]
-        return Load(self.pairs + other.pairs, self.tokens + other.tokens)
-
-    def __sub__(self, other: Load) -> Load:
-        return Load(self.pairs - other.pairs, self.tokens - other.tokens)
-
-
-NO_LOAD = Load(0, 0)
-
 MAX_CALL = Load(64, 2_048)
 """64 pairs as short as any count."""
-
-
-class Grant:
-    """What was granted together and goes to Triton as one call."""
-
-    def __init__(self, group: Hashable | None) -> None:
-        self.group = group
-        self.load = NO_LOAD
-        self.members = 0
-        """Calls that have not ended."""
-
-    def fits(self, load: Load, max_call: Load) -> bool:
-        total = self.load + load
-        return total.pairs <= max_call.pairs and total.tokens <= max_call.tokens
-
-
-class _Waiting(NamedTuple):
-    """A call in the queue; compared by the first two."""
-
-    start: float
-    """In virtual time."""
-    order: int
-    """Of arrival."""
-    load: Load
-    group: Hashable | None
-    granted: asyncio.Future[Grant]
-
-
-class _Lane:
-    """Calls of one priority."""
-
-    def __init__(self) -> None:
-        self.in_flight = NO_LOAD
-        self.at_triton = NO_LOAD
-        self.of_tenant: dict[str, Load] = {}
-        """What each tenant has in flight."""
-        self.virtual_time = 0.0
-        self.finish_times: dict[str, float] = {}
-        """Virtual time at which all that a tenant has asked for so far would be done; who asked last is last."""
-        self.waiting: list[_Waiting] = []
-        """A heap."""
-        self.grants: Counter[Hashable] = Counter()
-        """Merged calls at Triton, by group."""
-
-    def schedule(self, tenant_id: str, tokens: int) -> float:
-        """The virtual time at which the tenant's next call starts."""
-        start = max(self.virtual_time, self.finish_times.pop(tenant_id, 0.0))
-        self.finish_times[tenant_id] = start + tokens
-        if len(self.finish_times) > MAX_TENANTS:
-            del self.finish_times[next(iter(self.finish_times))]
-        return start
-
-    def discard_cancelled(self) -> None:
-        while self.waiting and self.waiting[0].granted.cancelled():
-            heapq.heappop(self.waiting)
+MAX_CALL_S = 0.05
+"""Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
+MIN_CALL_TOKENS = 512
+"""What a call may hold on any engine: smaller ones cost more in overhead than others would wait."""
 
 
 class FairQueue:
     """At most `max_tokens` of a priority are in flight, queued or at Triton, and at most `window()` at Triton.
 
-    `max_call` is what one call to Triton holds, and there are as many of them there as the window has room for.
+    `max_call` is what one call to Triton holds at most, and as many are there as the window has room for.
 
     A request that would wait longer than `max_delay_s` at the present throughput is refused; but never while less
     is ahead of it than Triton needs to have no gaps. Batch lines are not refused for a long wait.
@@ -140,7 +71,7 @@ class FairQueue:
         self._throughput = Throughput(now)
         self.observe_wait: Callable[[float], None] = _ignore
         """Called with the seconds that a call has waited for its turn."""
-        self._normal, self._low = _Lane(), _Lane()
+        self._normal, self._low, self._counts = Lane(), Lane(), Lane()
         self._order = count()
 
     @property
@@ -158,6 +89,13 @@ class FairQueue:
     @property
     def tokens_at_triton(self) -> int:
         return self._normal.at_triton.tokens + self._low.at_triton.tokens
+
+    @property
+    def max_call(self) -> Load:
+        """What a call may hold at present."""
+        calls_at_once = max(1.0, self._window() / (MIN_CALLS * self._max_call.tokens))
+        in_time = self._throughput.tokens_per_s / calls_at_once * MAX_CALL_S
+        return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(MIN_CALL_TOKENS, in_time))))
 
     def admit(
         self, tenant_id: str, load: Load, max_pairs: int | None = None, *, low_priority: bool = False
@@ -196,18 +134,25 @@ class FairQueue:
         if left.tokens:
             lane.of_tenant[tenant_id] = left
 
-    @asynccontextmanager
-    async def turn(
+    def turn(
         self, tenant_id: str, load: Load, group: Hashable | None = None, *, low_priority: bool = False
-    ) -> AsyncIterator[Grant]:
+    ) -> AbstractAsyncContextManager[Grant]:
         """Wait until `load` may go to Triton; it is there until the block ends.
 
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
         """
-        lane, began = self._lane(low_priority), self._now()
+        return self._turn(self._lane(low_priority), tenant_id, load, group)
+
+    def counting_turn(self, tenant_id: str, load: Load) -> AbstractAsyncContextManager[Grant]:
+        """As `turn`, for a count of tokens: one at a time, beside all others, for the engine has no part in it."""
+        return self._turn(self._counts, tenant_id, load, None)
+
+    @asynccontextmanager
+    async def _turn(self, lane: Lane, tenant_id: str, load: Load, group: Hashable | None) -> AsyncIterator[Grant]:
+        began = self._now()
         start = lane.schedule(tenant_id, load.tokens)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, _Waiting(start, next(self._order), load, group, granted))
+        heapq.heappush(lane.waiting, Waiting(start, next(self._order), load, group, granted))
         self._grant()
         try:
             grant = await granted
@@ -223,7 +168,7 @@ class FairQueue:
         finally:
             self._finish(lane, load, grant)
 
-    def _lane(self, low_priority: bool) -> _Lane:
+    def _lane(self, low_priority: bool) -> Lane:
         return self._low if low_priority else self._normal
 
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
@@ -248,38 +193,48 @@ class FairQueue:
             pairs_refused=load.pairs,
         )
 
-    def _finish(self, lane: _Lane, load: Load, grant: Grant) -> None:
+    def _finish(self, lane: Lane, load: Load, grant: Grant) -> None:
         lane.at_triton -= load
         grant.members -= 1
         if not grant.members:
             lane.grants[grant.group] -= 1
-        self._throughput.done(load.tokens, idle=self.tokens_at_triton == 0)
+        if lane is not self._counts:
+            self._throughput.done(load.tokens, idle=self.tokens_at_triton == 0)
         self._grant()
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""
-        self._grant_lane(self._normal, beside=0)
+        window = self._window_now()
+        self._grant_lane(self._normal, beside=0, window=window)
         if not self._normal.waiting and self._low.waiting:
-            self._grant_lane(self._low, beside=self._normal.at_triton.tokens)
-        for lane in (self._normal, self._low):
+            self._grant_lane(self._low, beside=self._normal.at_triton.tokens, window=window)
+        self._grant_lane(self._counts, beside=0, window=0)
+        for lane in (self._normal, self._low, self._counts):
             if not lane.at_triton.tokens and not lane.waiting:
                 # Nobody waits: the shares of the past are forgotten.
                 lane.virtual_time = 0.0
                 lane.finish_times.clear()
                 lane.grants.clear()
 
-    def _grant_lane(self, lane: _Lane, *, beside: int) -> None:
+    def _window_now(self) -> int:
+        """The window, in calls of the present size."""
+        window = self._window()
+        shrunk = round(window * self.max_call.tokens / self._max_call.tokens)
+        return min(window, max(MIN_CALLS * MIN_CALL_TOKENS, shrunk))
+
+    def _grant_lane(self, lane: Lane, *, beside: int, window: int) -> None:
         """`beside`: tokens at Triton that take of the window though they are not the lane's."""
         opened: dict[Hashable, Grant] = {}
+        max_call = self.max_call
         max_grants = max(MIN_CALLS, self._window() // self._max_call.tokens)
         lane.discard_cancelled()
         while lane.waiting:
             start, _, load, group, granted = lane.waiting[0]
             at_triton = lane.at_triton.tokens + beside
-            if at_triton and at_triton + load.tokens > self._window():
+            if at_triton and at_triton + load.tokens > window:
                 return
             grant = opened.get(group) if group is not None else None
-            if grant is None or not grant.fits(load, self._max_call):
+            if grant is None or not grant.fits(load, max_call):
                 if group is not None and lane.grants[group] >= max_grants:
                     return
                 grant = opened[group] = Grant(group)
@@ -289,7 +244,8 @@ class FairQueue:
             lane.at_triton += load
             grant.load += load
             grant.members += 1
-            self._throughput.begin()
+            if lane is not self._counts:
+                self._throughput.begin()
             granted.set_result(grant)
             lane.discard_cancelled()
 

@@ -1,7 +1,7 @@
-"""`structbert` with a fixed service time: the real model on a tiny engine, then a pause to the full time.
+"""`structbert` with a known service time: the real model on a tiny engine, then a pause to the full time.
 
-What a GPU is like to who waits for it, and no load on this machine's cores: each execution takes
-`TEST_SERVICE_S`, whatever it holds. Triton loads this file in place of `model_repository/structbert/1/model.py`.
+A slow engine that puts no load on this machine's cores: an execution takes its pairs' share of `TEST_SERVICE_S`,
+which 64 take, and at least a tenth. Triton loads this file in place of `model_repository/structbert/1/model.py`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from python_backend.triton import tensors
 from python_backend.triton.structbert import StructBertModel
 
 SERVICE_S = float(os.environ["TEST_SERVICE_S"])
+BATCH_PAIRS = 64
+MIN_SHARE = 0.1
 
 
 class TritonPythonModel(StructBertModel):
     """One execution at a time."""
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        ends = time.monotonic() + SERVICE_S
+        pairs = sum(len(tensors.array(request, "input_ids")) for request in requests)
+        ends = time.monotonic() + SERVICE_S * max(MIN_SHARE, pairs / BATCH_PAIRS)
         answers = super().execute(requests)
         time.sleep(max(0.0, ends - time.monotonic()))
         return answers

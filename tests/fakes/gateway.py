@@ -17,7 +17,8 @@ from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.service import ClassificationService
 from gateway.classification.work import Outcome
-from gateway.scheduling.fair_queue import FairQueue, Load
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.lane import Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetReader
 from gateway.tenancy.quotas import Quotas

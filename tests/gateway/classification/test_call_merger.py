@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from gateway.classification.call_merger import CallMerger
 from gateway.errors import DeadlineExceeded, NothingToRead, TritonFailed, TritonRejected, TritonUnavailable
-from gateway.scheduling.fair_queue import Grant
+from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
 from gateway.triton.discovery import Address, StaticDiscovery
 from gateway.triton.load_balancer import LoadBalancer

@@ -9,7 +9,8 @@ import pytest
 from gateway.classification.pairs import Row, RowValues, missing_of, split_calls
 from gateway.classification.tokens import MIN_PAIR_TOKENS, estimate_tokens, pair_tokens
 from gateway.errors import QuotaExceeded
-from gateway.scheduling.fair_queue import Load
+from gateway.scheduling.lane import Load
+from gateway.triton.backend import InferenceCall, TokenCounts
 from stores.tenants import Quota
 from tests.fakes.backend import FakeBackend
 from tests.fakes.gateway import FakeService, gateway
@@ -58,20 +59,32 @@ async def test_tokens_are_charged_as_estimated_and_corrected_by_what_the_engine_
     assert bucket.level(0.0) == 1_000 - 2 * 100
 
 
-async def test_counting_tokens_takes_its_turn() -> None:
-    """Seen failing when it goes to Triton past the queue."""
-    backend = FakeBackend(gate=asyncio.Event())
+class CountingBackend(FakeBackend):
+    """Counts tokens one after another, as told by `gate`."""
+
+    counting = 0
+    max_counting = 0
+
+    async def count_tokens(self, call: InferenceCall) -> TokenCounts:
+        self.counting += 1
+        self.max_counting = max(self.max_counting, self.counting)
+        await asyncio.sleep(0.02)
+        self.counting -= 1
+        return await super().count_tokens(call)
+
+
+async def test_counts_take_turns_beside_what_the_engine_computes() -> None:
+    """A count of a long text delays no classification, and many counts not each other's tokenizer."""
+    backend = CountingBackend(gate=asyncio.Event())
+    body = {"text": "手机" * 5_000, "labels": ["投诉"]}
     async with gateway(backend, tokens_per_replica=64) as client:
-        busy = [
-            asyncio.create_task(client.post("/v1/classify", json={"text": f"忙{n}", "labels": ["投", "诉"]}))
-            for n in range(2)
-        ]
+        busy = asyncio.create_task(client.post("/v1/classify", json={"text": "忙", "labels": ["投", "诉"]}))
         while not backend.calls:
             await asyncio.sleep(0.01)
-        counting = asyncio.create_task(client.post("/v1/tokenize", json={"text": "手机", "labels": ["投诉"]}))
-        await asyncio.sleep(0.1)
-        assert not counting.done()
+        counts = await asyncio.gather(*(client.post("/v1/tokenize", json=body) for _ in range(5)))
+        assert {count.status_code for count in counts} == {200}
+        assert backend.max_counting == 1
+        assert not busy.done()
         assert backend.gate is not None
         backend.gate.set()
-        assert (await counting).status_code == 200
-        assert {(await task).status_code for task in busy} == {200}
+        assert (await busy).status_code == 200

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Overloaded, QuotaExceeded
-from gateway.scheduling.fair_queue import MAX_TENANTS, FairQueue, Load
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.lane import MAX_TENANTS, Grant, Load
 
 
 def load(tokens: int) -> Load:
@@ -194,10 +196,10 @@ class Slow:
         self.at, self.per_s = 100.0, per_s
         self.queue = FairQueue(100_000, lambda: window, max_delay_s, lambda: self.at)
 
-    async def warm(self) -> Slow:
+    async def warm(self, pairs: int = 10) -> Slow:
         for _ in range(20):
-            async with self.queue.turn("t", load(10)):
-                self.at += 10 / self.per_s
+            async with self.queue.turn("t", load(pairs)):
+                self.at += pairs / self.per_s
         return self
 
     def fill(self, tenant: str, pairs: int = 5, *, low_priority: bool = False) -> tuple[int, Overloaded]:
@@ -263,6 +265,40 @@ async def test_a_triton_that_does_nothing_any_more_is_no_division_by_zero() -> N
         with pytest.raises(Overloaded) as refused:
             slow.queue.admit("t", load(1))
     assert refused.value.retry_after_s == 30
+
+
+@pytest.mark.parametrize(
+    ("per_s", "tokens"), [(1, 512), (10_240, 512), (20_480, 1_024), (40_960, 2_048), (1_000_000, 2_048)]
+)
+async def test_a_call_holds_what_the_engine_does_in_a_twentieth_of_a_second(per_s: float, tokens: int) -> None:
+    slow = Slow(per_s, window=4_096)
+    assert slow.queue.max_call == Load(64, 2_048), "nothing is known"
+    await slow.warm(pairs=math.ceil(per_s / 20))
+    assert slow.queue.max_call.tokens == pytest.approx(tokens, abs=1)
+
+
+async def test_what_is_granted_together_shares_a_grant_up_to_a_full_call() -> None:
+    queue = FairQueue(100_000, lambda: 40, max_call=Load(4, 20))
+    grants: list[Grant] = []
+    ended = asyncio.Event()
+
+    async def run(pairs: int, group: object) -> None:
+        async with queue.turn("t", load(pairs), group) as grant:
+            grants.append(grant)
+            await ended.wait()
+
+    calls = [asyncio.create_task(run(pairs, group)) for pairs, group in [(1, "a"), (1, "a"), (1, "b")]]
+    await settle()
+    assert len({id(grant) for grant in grants}) == 3, "there was room for each as it came"
+    calls += [asyncio.create_task(run(pairs, "a")) for pairs in (2, 2, 1)]
+    await settle()
+    assert len(grants) == 3, "two calls of its group are at Triton"
+    ended.set()
+    await asyncio.gather(*calls)
+    first, second, third = grants[3:]
+    assert first is second
+    assert third is not first, "four pairs are a full call"
+    assert queue.pairs_at_triton == 0
 
 
 class Call:

@@ -1,0 +1,84 @@
+"""What waits in the fair queue, and what is at Triton, of one priority."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter
+from collections.abc import Hashable
+from typing import NamedTuple
+
+MAX_TENANTS = 1_000
+"""Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
+
+
+class Load(NamedTuple):
+    """What a call asks of the engine."""
+
+    pairs: int
+    tokens: int
+    """As the engine pads them: what is shared out, for pairs differ a hundredfold."""
+
+    def __add__(self, other: Load) -> Load:  # type: ignore[override]
+        return Load(self.pairs + other.pairs, self.tokens + other.tokens)
+
+    def __sub__(self, other: Load) -> Load:
+        return Load(self.pairs - other.pairs, self.tokens - other.tokens)
+
+
+NO_LOAD = Load(0, 0)
+
+
+class Grant:
+    """What was granted together and goes to Triton as one call."""
+
+    def __init__(self, group: Hashable | None) -> None:
+        self.group = group
+        self.load = NO_LOAD
+        self.members = 0
+        """Calls that have not ended."""
+
+    def fits(self, load: Load, max_call: Load) -> bool:
+        total = self.load + load
+        return total.pairs <= max_call.pairs and total.tokens <= max_call.tokens
+
+
+class Waiting(NamedTuple):
+    """A call in the queue; compared by the first two."""
+
+    start: float
+    """In virtual time."""
+    order: int
+    """Of arrival."""
+    load: Load
+    group: Hashable | None
+    granted: asyncio.Future[Grant]
+
+
+class Lane:
+    """Calls of one priority."""
+
+    def __init__(self) -> None:
+        self.in_flight = NO_LOAD
+        self.at_triton = NO_LOAD
+        self.of_tenant: dict[str, Load] = {}
+        """What each tenant has in flight."""
+        self.virtual_time = 0.0
+        self.finish_times: dict[str, float] = {}
+        """Virtual time at which all that a tenant has asked for so far would be done; who asked last is last."""
+        self.waiting: list[Waiting] = []
+        """A heap."""
+        self.grants: Counter[Hashable] = Counter()
+        """Merged calls at Triton, by group."""
+
+    def schedule(self, tenant_id: str, tokens: int) -> float:
+        """The virtual time at which the tenant's next call starts."""
+        start = max(self.virtual_time, self.finish_times.pop(tenant_id, 0.0))
+        self.finish_times[tenant_id] = start + tokens
+        if len(self.finish_times) > MAX_TENANTS:
+            del self.finish_times[next(iter(self.finish_times))]
+        return start
+
+    def discard_cancelled(self) -> None:
+        while self.waiting and self.waiting[0].granted.cancelled():
+            heapq.heappop(self.waiting)
