@@ -68,9 +68,14 @@ class Tracing:
     @contextmanager
     def upstream_call(self, model: str) -> Iterator[dict[str, str]]:
         """The span of a call to a model at Triton, and the headers that carry it there."""
+        if not self.records:
+            headers: dict[str, str] = {}
+            _propagator.inject(headers)
+            yield headers
+            return
         with self._tracer.start_as_current_span(f"infer {model}", kind=SpanKind.CLIENT) as span:
             span.set_attribute("gen_ai.request.model", model)
-            headers: dict[str, str] = {}
+            headers = {}
             _propagator.inject(headers)
             yield headers
 

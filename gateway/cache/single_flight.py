@@ -26,6 +26,8 @@ class Flight(Generic[_Result]):
             self._waiters -= 1
             if self._waiters == 0 and not self._task.done():
                 self._task.cancel()
+                # Whoever was the last to wait is answered when the work has ended.
+                await asyncio.wait([self._task])
 
     @staticmethod
     def _end(task: asyncio.Task[_Result], on_end: Callable[[], None]) -> None:

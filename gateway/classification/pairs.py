@@ -226,8 +226,11 @@ def plan_joins(
     rows: Sequence[RowValues], calls: Sequence[PlannedCall], flights: SingleFlight[Computed]
 ) -> list[Part]:
     """Missing pairs beside those of `calls`: flights compute them, another request's or ours for an equal text."""
+    missing = [*missing_of(rows)]
+    if len(missing) == sum(len(call.pairs) for call in calls):
+        return []
     own = {(id(row), index) for call in calls for row, index in call.pairs}
-    pairs = [pair for pair in missing_of(rows) if (id(pair.row), pair.label) not in own]
+    pairs = [pair for pair in missing if (id(pair.row), pair.label) not in own]
     joined = join_flights(pairs, flights)
     assert sum(len(part.pairs) for part in joined) == len(pairs), "nothing was awaited since the plan"
     return joined

@@ -204,11 +204,16 @@ class FairQueue:
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""
-        window = self._window_now()
-        self._grant_lane(self._normal, beside=0, window=window)
-        if not self._normal.waiting and self._low.waiting:
-            self._grant_lane(self._low, beside=self._normal.at_triton.tokens, window=window)
-        self._grant_lane(self._counts, beside=0, window=0)
+        if self._normal.waiting or self._low.waiting:
+            window, max_call = self._window(), self.max_call
+            max_grants = max(MIN_CALLS, window // self._max_call.tokens)
+            # As many calls as the window holds, but of the present size.
+            window_now = min(window, max(MIN_CALLS * MIN_CALL_TOKENS, max_grants * max_call.tokens))
+            self._grant_lane(self._normal, 0, window_now, max_call, max_grants)
+            if not self._normal.waiting:
+                beside = self._normal.at_triton.tokens
+                self._grant_lane(self._low, beside, window_now, max_call, max_grants)
+        self._grant_lane(self._counts, 0, 0, self._max_call, 1)
         for lane in (self._normal, self._low, self._counts):
             if not lane.at_triton.tokens and not lane.waiting:
                 # Nobody waits: the shares of the past are forgotten.
@@ -216,17 +221,9 @@ class FairQueue:
                 lane.finish_times.clear()
                 lane.grants.clear()
 
-    def _window_now(self) -> int:
-        """The window, in calls of the present size."""
-        window = self._window()
-        shrunk = round(window * self.max_call.tokens / self._max_call.tokens)
-        return min(window, max(MIN_CALLS * MIN_CALL_TOKENS, shrunk))
-
-    def _grant_lane(self, lane: Lane, *, beside: int, window: int) -> None:
+    def _grant_lane(self, lane: Lane, beside: int, window: int, max_call: Load, max_grants: int) -> None:
         """`beside`: tokens at Triton that take of the window though they are not the lane's."""
         opened: dict[Hashable, Grant] = {}
-        max_call = self.max_call
-        max_grants = max(MIN_CALLS, self._window() // self._max_call.tokens)
         lane.discard_cancelled()
         while lane.waiting:
             start, _, load, group, granted = lane.waiting[0]
