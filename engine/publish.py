@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import BuildError
 
 POLL_INTERVAL_S = 1.0
 LOG_INTERVAL_S = 30.0
+MANIFEST = "engine.json"
 
 
 @contextmanager
@@ -48,6 +50,27 @@ def publishing(target: Path, *, needed_bytes: int) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+
+
+def prune(target: Path, keep: int, log: Callable[[str], None]) -> None:
+    """Of the engines beside `target`, remove those that were used longest ago; with `target`, `keep` are left.
+
+    An engine is used when a build names it, which sets its time. What is no engine stays.
+    """
+    with suppress(OSError):
+        # Not there yet, or published by another user.
+        os.utime(target)
+    siblings = [path for path in target.parent.glob("[!.]*") if path != target and (path / MANIFEST).is_file()]
+    siblings.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in siblings[max(0, keep - 1) :]:
+        # Renamed first: nobody loads an engine of which half is gone.
+        try:
+            removed = path.replace(path.with_name(f".removed-{path.name}"))
+        except OSError as error:
+            log(f"{path} cannot be removed: {error.strerror}")
+        else:
+            shutil.rmtree(removed, ignore_errors=True)
+            log(f"removed {path}, which was used longest ago")
 
 
 def await_published(folder: Path, *, timeout_s: float, log: Callable[[str], None]) -> None:

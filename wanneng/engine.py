@@ -64,6 +64,9 @@ def build(
     if_missing: Annotated[
         bool, typer.Option("--if-missing", help="Do nothing if an engine of these weights is published there.")
     ] = False,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="First remove all but so many engines beside the output folder.")
+    ] = None,
 ) -> None:
     """Build an engine, compare its answers with the model's own pipeline, and publish it only if they agree."""
     with _needing("engine.txt"):
@@ -71,6 +74,10 @@ def build(
         from engine.samples import read_samples  # noqa: PLC0415
 
         recipe = choose_recipe(target, precision, ragged, tolerance)
+        if keep is not None:
+            from engine.publish import prune  # noqa: PLC0415
+
+            prune(output, keep, _say)
         told = (logits, template, max_tokens, languages)
         if _is_engine(source) and any(value is not None for value in told):
             raise CommandError(f"{source} is an engine, and knows its model: these options are for a snapshot")

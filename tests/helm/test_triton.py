@@ -153,3 +153,10 @@ def test_jobs_are_not_disrupted_and_leave_nothing_for_good() -> None:
             annotations = job["spec"]["template"]["metadata"]["annotations"]
             assert annotations["karpenter.sh/do-not-disrupt"] == "true"
             assert job["spec"]["ttlSecondsAfterFinished"] == 7 * 86_400
+
+
+def test_old_engines_are_removed_before_a_build() -> None:
+    (job, *_) = [o for o in render(None, GPUS) if o["kind"] == "Job"]
+    assert "--keep=20" in containers(job)[0]["args"]
+    (job, *_) = [o for o in render({"engines": {"keep": 0}}, GPUS) if o["kind"] == "Job"]
+    assert "keep" not in str(containers(job)[0]["args"])
