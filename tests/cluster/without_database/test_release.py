@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,13 +193,18 @@ def test_status_says_why_a_release_does_not_start(namespaced: Callable[[dict[str
         }
     )
     other.install()
+    uninstall = partial(other.kubernetes.helm, "uninstall", other.name, "--namespace", other.namespace)
 
     def problems() -> str | None:
         code, output = other.wanneng("status", other.name, "-n", other.namespace)
         known = 'secret "missing" not found' in output and "InvalidImageName" in output
         return output if code == 1 and known else None
 
-    eventually("status says why", problems, 60)
+    try:
+        eventually("status says why", problems, 60)
+    finally:
+        # The node has no room for the Pods of two releases and a build.
+        uninstall()
 
 
 def test_a_generated_key_is_replaced_without_a_refusal(release: Release) -> None:
