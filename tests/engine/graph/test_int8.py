@@ -10,12 +10,16 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from engine.build import build_engine
+from engine.errors import SnapshotError
 from engine.graph.export import export_onnx
 from engine.graph.fusion import fuse
 from engine.graph.int8 import Range, quantize
-from engine.network import network_of
-from engine.snapshot import Snapshot
+from engine.network import network_of, token_types_of
+from engine.recipe import choose_recipe
+from engine.snapshot import Snapshot, read_snapshot
 from tests.engine.snapshots import as_batch, random_rows, random_snapshot
+from tests.engine.zoo import SNAPSHOTS
 
 WIDER = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 3}
 SAMPLES = [as_batch(random_rows(seed, 8)) for seed in range(6)]
@@ -65,6 +69,32 @@ def test_a_row_has_the_same_logits_alone_and_in_100_random_batches(
         chosen = rng.choice(len(pool), size=int(rng.integers(2, 33)), replace=False)
         batch = as_batch([pool[i] for i in chosen], tokens=int(rng.integers(60, 65)))
         np.testing.assert_allclose(int8.run(["logits"], batch)[0], alone[chosen], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["erlangshen", "ernie", "xlm-r", "one-logit reranker"])
+def test_of_every_kind_with_int8_a_row_is_the_same_to_the_bit_in_any_batch(kind: str, tmp_path: Path) -> None:
+    SNAPSHOTS[kind](tmp_path / "snapshot")
+    snapshot = read_snapshot(tmp_path / "snapshot")
+    export_onnx(network_of(snapshot), tmp_path / "fp32.onnx", snapshot.logits)
+    has_types = token_types_of(snapshot) == 2
+
+    def rows_of(seed: int, count: int) -> list[dict[str, np.ndarray]]:
+        return [row | {"token_type_ids": row["token_type_ids"] * has_types} for row in random_rows(seed, count)]
+
+    samples = [as_batch(rows_of(seed, 8)) for seed in range(6)]
+    running = session(quantize(fuse(tmp_path / "fp32.onnx", snapshot.config), samples).graph)
+    pool = rows_of(11, 24)
+    alone = np.concatenate([running.run(["logits"], row)[0] for row in pool])
+    assert alone[:, 0].std() > 0.001, "rows must differ, or the test could not fail"
+    np.testing.assert_array_equal(running.run(["logits"], as_batch(pool[::-1], 64))[0][::-1], alone)
+
+
+@pytest.mark.parametrize("kind", ["deberta-v2", "modernbert"])
+def test_a_kind_without_int8_is_refused_by_name_and_nothing_is_written(kind: str, tmp_path: Path) -> None:
+    SNAPSHOTS[kind](tmp_path / "snapshot")
+    with pytest.raises(SnapshotError, match=f"there is no int8 for {kind}, only for structbert, bert, ernie, rob"):
+        build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(precision="int8"), name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
 def test_dynamic_quantization_does_not_have_this_property(tmp_path: Path) -> None:

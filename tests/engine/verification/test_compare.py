@@ -59,6 +59,21 @@ def test_a_logit_beyond_the_tolerance_fails_and_is_located() -> None:
     assert "FAILED, first for '二'" in result.sentence()
 
 
+@pytest.mark.parametrize(("changed", "passed"), [(0, True), (1, True), (2, False)])
+def test_an_int8_engine_that_changes_more_than_one_decided_label_in_a_hundred_is_refused(
+    changed: int, passed: bool
+) -> None:
+    rows = {"input_ids": np.array([[2, 5], [2, 6]]), "attention_mask": np.ones((2, 2), dtype=np.int64)}
+    cases = [Case(str(number), ("甲", "乙")) for number in range(100)]
+    expected = np.array([[1.0, 0, 0], [0.4, 0, 0]], dtype=np.float32)
+    other = np.array([[0.6, 0, 0], [0.8, 0, 0]], dtype=np.float32)
+    reference = Reference(cases, [answer_of(case, rows, expected) for case in cases], "modelscope 1.0", "abc")
+    given = [answer_of(case, rows, other if n < changed else expected) for n, case in enumerate(cases)]
+    result = compare(reference, given, target="x", precision="int8", tolerance=tolerance_of("int8"))
+    assert result.passed == passed, result.sentence()
+    assert f"top-1 agreement {1 - changed / 100:.3f} (at least 0.99)" in result.sentence()
+
+
 def test_other_token_ids_never_pass() -> None:
     """Even where the logits are equal, as for tokens that the model does not tell apart."""
     first, second = answers(LOGITS)
