@@ -60,6 +60,9 @@ def prune(target: Path, keep: int, log: Callable[[str], None]) -> None:
     with suppress(OSError):
         # Not there yet, or published by another user.
         os.utime(target)
+    for path in target.parent.glob(".removed-*"):
+        # What could not be removed the last time.
+        shutil.rmtree(path, ignore_errors=True)
     siblings = [path for path in target.parent.glob("[!.]*") if path != target and (path / MANIFEST).is_file()]
     siblings.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in siblings[max(0, keep - 1) :]:

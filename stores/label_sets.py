@@ -138,7 +138,6 @@ async def find_label_set(store: LabelSetStore, tenant_id: str, reference: str) -
 
 
 @lru_cache(4_096)
-@lru_cache(4_096)
 def normalized(label: str) -> str:
     """A label without what readers do not see: blanks around it and repeated ones, and full-width letters."""
     return " ".join(label.translate(HALF_WIDTH).split())

@@ -94,11 +94,6 @@ class RecordCache(Generic[_Key, _Record]):
                 raise
             return entry.record
 
-    def peek(self, key: _Key) -> _Record | None:
-        """What is known, however old; None where nothing is."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry.record
-
     def clear(self) -> None:
         """Read everything again, what is being read at the moment included."""
         self._entries.clear()

@@ -54,9 +54,10 @@ class Connections:
         next(iter(self.idle)).abort()
         return True
 
-    def become_idle(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """It has no request under way from now on."""
-        self.idle[connection] = loop.time()
+    def become_idle(self, connection: Connection, loop: asyncio.AbstractEventLoop, wait_s: float = 0.0) -> None:
+        """It has no request under way from now on; it is not closed as idle for `wait_s` longer."""
+        self.idle.pop(connection, None)
+        self.idle[connection] = loop.time() + wait_s
         if not self._is_watching:
             self._close_idle(loop)
 

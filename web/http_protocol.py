@@ -62,8 +62,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._accepted = True
         self.shared.count += 1
         self.shared.by_address[self._address] += 1
-        self.shared.become_idle(self, self.loop)
-        self._header_timer = self.loop.call_later(self._limits.header_timeout_s, self._header_timed_out)
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -100,7 +99,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             self._feed(data[start : start + FEED_BYTES])
         if self._in_head and self._head_bytes and self._header_timer is None:
-            self._header_timer = self.loop.call_later(self._limits.header_timeout_s, self._header_timed_out)
+            self._await_head()
 
     def _feed(self, data: bytes) -> None:
         if self._in_head:
@@ -243,8 +242,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if not self._in_head and self.pipeline and self.pipeline[0][0] is self.cycle:
             self.pipeline.popleft()
-        elif not self._in_head and self.cycle is self._running:
-            # Its body ends in the middle: nothing is answered within another answer.
+        elif not self._in_head and (self.cycle is self._running or self.cycle.response_complete):
+            # Its body ends in the middle: it has an answer, or one is being written.
             self.transport.close()
             return
         self._cancel_header_timer()
@@ -254,6 +253,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
             self.transport.write(STATUS_LINE[status] + head % len(body) + body)
             self.transport.close()
+
+    def _await_head(self) -> None:
+        """Its time is the headers' own, and not that of an idle connection."""
+        timeout_s = self._limits.header_timeout_s
+        if self._running is None:
+            self.shared.become_idle(self, self.loop, timeout_s)
+        self._header_timer = self.loop.call_later(timeout_s, self._header_timed_out)
 
     def _header_timed_out(self) -> None:
         self._header_timer = None

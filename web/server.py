@@ -108,11 +108,11 @@ def serve_workers(
         if draining.failure:
             sys.exit(UNUSABLE)
 
-    for exclusive in _bind(host, port, internal_port):
+    bound = [(exclusive, exclusive.getsockname()) for exclusive in _bind(host, port, internal_port)]
+    for exclusive, _ in bound:
         # Sharing a port with another server of this user would not fail.
         exclusive.close()
-    ports = (port, internal_port) if internal_port else (port,)
-    sockets = [[shared_socket(host, number) for number in ports] for _ in range(count)]
+    sockets = [[shared_socket(exclusive.family, address) for exclusive, address in bound] for _ in range(count)]
     with tempfile.TemporaryDirectory(prefix="wanneng-workers-") as name:
         folder = Path(name)
         code = Workers(work, sockets).run()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -29,7 +31,7 @@ class Family(Struct, array_like=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
-_decode = msgspec.json.Decoder(list[Family]).decode
+_decode = msgspec.msgpack.Decoder(list[Family]).decode
 
 
 class WorkerMetrics:
@@ -52,8 +54,9 @@ class WorkerMetrics:
     async def exposition(self) -> bytes:
         """Those of all workers, in Prometheus' text format."""
         told = await asyncio.gather(*map(self._ask, self._others))
-        own = (self._worker, msgspec.json.encode(self._families()))
-        workers = sorted([own, *zip(self._others, told, strict=True)])
+        workers = sorted(
+            [(self._worker, self._families()), *zip(self._others, told, strict=True)], key=itemgetter(0)
+        )
         return await asyncio.to_thread(_render, workers)
 
     def _families(self) -> list[Family]:
@@ -68,21 +71,25 @@ class WorkerMetrics:
         ]
 
     async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(msgspec.json.encode(self._families()))
-        writer.write_eof()
-        await writer.drain()
-        writer.close()
+        try:
+            writer.write(msgspec.msgpack.encode(self._families()))
+            writer.write_eof()
+            with suppress(ConnectionError):
+                await writer.drain()
+        finally:
+            writer.close()
 
-    async def _ask(self, worker: int) -> bytes:
+    async def _ask(self, worker: int) -> list[Family]:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(self._path(worker))
                 try:
-                    return await reader.read()
+                    return _decode(await reader.read())
                 finally:
                     writer.close()
-        except (OSError, TimeoutError):
-            return b""
+        except (OSError, msgspec.DecodeError):
+            # Late, gone, or gone in the middle of its answer.
+            return []
 
     def _path(self, worker: int) -> Path:
         return self._folder / str(worker)
@@ -99,10 +106,10 @@ class _Families(CollectorRegistry):
         return self._families
 
 
-def _render(workers: Iterable[tuple[int, bytes]]) -> bytes:
+def _render(workers: Iterable[tuple[int, list[Family]]]) -> bytes:
     metrics: dict[str, Metric] = {}
-    for worker, encoded in workers:
-        for family in _decode(encoded) if encoded else []:
+    for worker, families in workers:
+        for family in families:
             metric = metrics.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for name, labels, value in family.samples:
                 metric.add_sample(name, labels | {LABEL: str(worker)}, value)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
+from typing import Any
 
 UNUSABLE = os.EX_CONFIG
 """With this a worker ends that no new one could replace: it has logged why."""
@@ -61,19 +62,23 @@ class Workers:
                     log.warning("worker %d %s; starting it again", worker, _end_of(process))
                     if time.monotonic() - began < SHORT_LIFE_S:
                         time.sleep(PAUSE_S)
-                if not self._stopping:
-                    self._start(worker)
+                self._start(worker)
         return code
 
     def _start(self, worker: int) -> None:
         # A signal in the new process must not find this one's handler, which would pass it on to the others.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        process = self._context.Process(target=self._run_worker, args=(worker,), name=f"worker {worker}")
-        process.start()
-        self._processes[worker] = (process, time.monotonic())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        try:
+            if not self._stopping:
+                process = self._context.Process(target=self._run_worker, args=(worker,), name=f"worker {worker}")
+                process.start()
+                self._processes[worker] = (process, time.monotonic())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _run_worker(self, worker: int) -> None:
+        # A signal to the group, as from a terminal, comes from the parent alone, once.
+        os.setpgid(0, 0)
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -97,12 +102,9 @@ class Workers:
                 each.close()
 
 
-def shared_socket(host: str, port: int) -> socket.socket:
-    """One of several that share a port; nothing else may listen there."""
-    (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    shared = socket.socket(family, kind, protocol)
+def shared_socket(family: int, address: Any) -> socket.socket:
+    """One of several that share an address; nothing else may listen there."""
+    shared = socket.socket(family, socket.SOCK_STREAM)
     shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     shared.bind(address)

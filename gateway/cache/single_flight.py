@@ -17,6 +17,11 @@ class Flight(Generic[_Result]):
         self._task = asyncio.create_task(computation)
         self._task.add_done_callback(lambda task: self._end(task, on_end))
 
+    @property
+    def is_ending(self) -> bool:
+        """Done, or cancelled because nobody waits: too late to join."""
+        return self._task.done() or self._task.cancelling() > 0
+
     async def result(self) -> _Result:
         """Raises what the computation raised. A waiter that is cancelled leaves the others waiting."""
         self._waiters += 1
@@ -44,7 +49,9 @@ class SingleFlight(Generic[_Result]):
         self._by_key: dict[bytes, tuple[Flight[_Result], int]] = {}
 
     def find(self, key: bytes) -> tuple[Flight[_Result], int] | None:
-        return self._by_key.get(key)
+        """The flight that can be joined for `key`."""
+        under_way = self._by_key.get(key)
+        return None if under_way is None or under_way[0].is_ending else under_way
 
     def start(
         self, keys: Sequence[bytes], computation: Coroutine[Any, Any, _Result], on_end: Callable[[], None]

@@ -13,12 +13,13 @@ from gateway.cache.single_flight import Flight
 from gateway.errors import TritonFailed
 from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
+from gateway.triton.client import MODEL
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import ServiceError
 from web.tracing import Tracing
 
-MODEL = "zero_shot_logits"
-"""As traces name it."""
+MAX_ALONE = 2
+"""Calls at a time when those of a failed one are asked alone."""
 
 
 class _MergedCall(Struct):
@@ -73,7 +74,8 @@ class CallMerger:
             answer = await self._load_balancer.logits(merged, engine_id)
         except TritonFailed:
             # It may be the fault of one of them.
-            return await asyncio.gather(*(self._alone(call, engine_id) for call in calls))
+            slots = asyncio.Semaphore(MAX_ALONE)
+            return await asyncio.gather(*(self._alone(call, engine_id, slots) for call in calls))
         parts: list[PairLogits | ServiceError] = []
         start = 0
         for call in calls:
@@ -81,8 +83,11 @@ class CallMerger:
             start += len(call.pairs)
         return parts
 
-    async def _alone(self, call: InferenceCall, engine_id: str | None) -> PairLogits | ServiceError:
-        try:
-            return await self._load_balancer.logits(call, engine_id)
-        except ServiceError as error:
-            return error
+    async def _alone(
+        self, call: InferenceCall, engine_id: str | None, slots: asyncio.Semaphore
+    ) -> PairLogits | ServiceError:
+        async with slots:
+            try:
+                return await self._load_balancer.logits(call, engine_id)
+            except ServiceError as error:
+                return error

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from stores.errors import ClientDisconnected, ServiceError
 
 WATCH_AFTER_S = 0.02
-"""Most requests have ended by then, and watching costs more than what a caller that is gone would save."""
+"""Most requests have ended by then, and watching costs more than a disconnected caller saves."""
 
 _Result = TypeVar("_Result")
 

@@ -87,18 +87,18 @@ class TokenCounter:
         labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
         call = InferenceCall.of_text(text, labels, pairs.template, pairs.max_tokens, deadline)
-        tenant_id, low_priority = caller.tenant_id, caller.low_priority
-        self._queue.admit(tenant_id, load, low_priority=low_priority)
+        tenant_id = caller.tenant_id
+        self._queue.admit(tenant_id, load, counting=True)
         try:
             async with (
                 asyncio.timeout_at(deadline),
-                self._queue.counting_turn(tenant_id, load),
+                self._queue.turn(tenant_id, load, counting=True),
             ):
                 counts = await self._load_balancer.count_tokens(call)
         except TimeoutError:
             raise DeadlineExceeded("no answer in time; try again") from None
         finally:
-            self._queue.release(tenant_id, load, low_priority=low_priority)
+            self._queue.release(tenant_id, load, counting=True)
         for index, error in counts.refused.items():
             raise pairs.source.named(error, row, start + index)
         return counts

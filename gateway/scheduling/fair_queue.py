@@ -23,7 +23,7 @@ import heapq
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from itertools import count
 
 from gateway.errors import Overloaded, QuotaExceeded
@@ -37,9 +37,8 @@ WINDOWS = 2
 MIN_CALLS = 2
 """Merged calls at Triton, however small the window is: one that is executed, and one to follow it."""
 
-
 MAX_CALL = Load(64, 2_048)
-"""64 pairs as short as any count."""
+"""64 of the shortest pairs."""
 MAX_CALL_S = 0.05
 """Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
 MIN_CALL_TOKENS = 512
@@ -98,7 +97,13 @@ class FairQueue:
         return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(MIN_CALL_TOKENS, in_time))))
 
     def admit(
-        self, tenant_id: str, load: Load, max_pairs: int | None = None, *, low_priority: bool = False
+        self,
+        tenant_id: str,
+        load: Load,
+        max_pairs: int | None = None,
+        *,
+        low_priority: bool = False,
+        counting: bool = False,
     ) -> None:
         """Count `load` as in flight until it is released.
 
@@ -106,7 +111,7 @@ class FairQueue:
         than are left free: alone it gets half of all, one of n gets 1 / (n + 1), and there is always room for one
         more (the dynamic thresholds of Choudhury and Hahne, 1998).
         """
-        lane = self._lane(low_priority)
+        lane = self._lane(low_priority, counting)
         own = lane.of_tenant.get(tenant_id, NO_LOAD)
         if max_pairs is not None and own.pairs + load.pairs > max_pairs:
             raise QuotaExceeded(
@@ -121,35 +126,36 @@ class FairQueue:
                 f"{self._max_tokens}; try again",
                 pairs_refused=load.pairs,
             )
-        if not low_priority:
+        if lane is self._normal:
             self._refuse_long_delay(tenant_id, load)
         lane.of_tenant[tenant_id] = own + load
         lane.in_flight += load
 
-    def release(self, tenant_id: str, load: Load, *, low_priority: bool = False) -> None:
+    def release(self, tenant_id: str, load: Load, *, low_priority: bool = False, counting: bool = False) -> None:
         """It is answered, or nobody waits for it any more."""
-        lane = self._lane(low_priority)
+        lane = self._lane(low_priority, counting)
         lane.in_flight -= load
         left = lane.of_tenant.pop(tenant_id) - load
         if left.tokens:
             lane.of_tenant[tenant_id] = left
 
-    def turn(
-        self, tenant_id: str, load: Load, group: Hashable | None = None, *, low_priority: bool = False
-    ) -> AbstractAsyncContextManager[Grant]:
+    @asynccontextmanager
+    async def turn(
+        self,
+        tenant_id: str,
+        load: Load,
+        group: Hashable | None = None,
+        *,
+        low_priority: bool = False,
+        counting: bool = False,
+    ) -> AsyncIterator[Grant]:
         """Wait until `load` may go to Triton; it is there until the block ends.
 
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
+
+        `counting`: it counts tokens, so the engine has no part in it.
         """
-        return self._turn(self._lane(low_priority), tenant_id, load, group)
-
-    def counting_turn(self, tenant_id: str, load: Load) -> AbstractAsyncContextManager[Grant]:
-        """As `turn`, for a count of tokens: one at a time, beside all others, for the engine has no part in it."""
-        return self._turn(self._counts, tenant_id, load, None)
-
-    @asynccontextmanager
-    async def _turn(self, lane: Lane, tenant_id: str, load: Load, group: Hashable | None) -> AsyncIterator[Grant]:
-        began = self._now()
+        lane, began = self._lane(low_priority, counting), self._now()
         start = lane.schedule(tenant_id, load.tokens)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         heapq.heappush(lane.waiting, Waiting(start, next(self._order), load, group, granted))
@@ -168,8 +174,8 @@ class FairQueue:
         finally:
             self._finish(lane, load, grant)
 
-    def _lane(self, low_priority: bool) -> Lane:
-        return self._low if low_priority else self._normal
+    def _lane(self, low_priority: bool, counting: bool) -> Lane:
+        return self._counts if counting else self._low if low_priority else self._normal
 
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.

@@ -198,10 +198,15 @@ def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
         answer = PairLogits(logits, tokens, unknown, _engine(outputs), _refused(outputs))
     except (KeyError, ValueError):
         raise TritonFailed("Triton's answer cannot be read") from None
-    shapes = (logits.shape, tokens.shape, unknown.shape)
-    if shapes != ((pairs, 3), (pairs, 3), (pairs, 2)) or not np.isfinite(logits).all():
-        raise TritonFailed("Triton's answer has the wrong shape or is not finite")
-    return answer
+    if (logits.shape, tokens.shape, unknown.shape) != ((pairs, 3), (pairs, 3), (pairs, 2)):
+        raise TritonFailed("Triton's answer has the wrong shape")
+    finite = np.isfinite(logits).all(axis=1)
+    not_finite = [index for index in np.flatnonzero(~finite).tolist() if index not in answer.refused]
+    if len(not_finite) == pairs:
+        raise TritonFailed("Triton's answer is not finite")
+    # A pair that overflows in the engine's precision concerns no other.
+    overflowed = {index: TritonFailed("the engine's answer to a pair is not finite") for index in not_finite}
+    return replace(answer, refused={**answer.refused, **overflowed})
 
 
 def _refused(outputs: Mapping[str, Values]) -> dict[int, ServiceError]:

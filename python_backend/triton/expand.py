@@ -157,6 +157,8 @@ def _check_index(index: NDArray[Any], sizes: tuple[int, int, int]) -> None:
     """`InvalidInput` unless it names texts, labels and templates that there are, as many as a batch takes."""
     if index.ndim != 2 or index.shape[1] != len(sizes) + 1 or not 1 <= len(index) <= MAX_PAIRS:
         raise InvalidInput(f"pairs: shape {list(index.shape)}, expected [1 to {MAX_PAIRS}, 4]")
+    if len(np.unique(index[:, 0])) != sizes[0]:
+        raise InvalidInput("pairs: a text belongs to no pair, or an index is outside the texts")
     if max(sizes) > MAX_PAIRS or index.min() < 0 or (index[:, : len(sizes)] >= sizes).any():
         raise InvalidInput(
             "pairs: an index is outside the texts, labels or templates, or these are more than the pairs"

@@ -174,3 +174,8 @@ def test_an_invalid_pair_is_refused_and_its_neighbours_are_answered(
 def test_an_index_that_names_nothing_fails_the_request(model: Any, pairs: Any) -> None:
     (response,) = model.execute([pairs_request(["手机"], ["投诉"], ["{}", "这是{}"], pairs)])
     assert response.error.message.startswith("pairs: ")
+
+
+def test_a_text_that_no_pair_names_is_not_encoded(model: Any) -> None:
+    (response,) = model.execute([pairs_request(["手机", "长" * 100_000], ["投诉"], ["{}"], [(0, 0, 0, 0)])])
+    assert response.error.message.startswith("pairs: a text belongs to no pair")

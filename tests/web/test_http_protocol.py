@@ -485,6 +485,29 @@ async def test_a_target_has_a_path_and_a_query(target: bytes, path: str, query: 
     assert (app.scopes[0]["path"], app.scopes[0]["query_string"]) == (path, query)
 
 
+async def test_the_head_of_a_request_has_its_own_time_on_a_connection_that_was_idle() -> None:
+    async with serving(App(), LIMITS, keep_alive_s=0.3) as (connect, _):
+        reader, writer = await connect()
+        writer.write(REQUEST[:5])
+        await asyncio.sleep(2.5)
+        writer.write(REQUEST[5:])
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+
+
+async def test_what_was_answered_before_its_body_came_is_not_answered_again() -> None:
+    class Hasty(App):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+    async with serving(Hasty(), LIMITS) as (connect, _):
+        reader, writer = await connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"no chunk\r\n")
+        assert b"HTTP/1.1" not in await asyncio.wait_for(reader.read(), 5)
+
+
 async def test_an_idle_connection_is_closed_in_time() -> None:
     async with serving(App(), LIMITS, keep_alive_s=0.2) as (connect, protocol):
         reader, writer = await connect()

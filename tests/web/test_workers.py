@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import signal
 import socket
@@ -16,7 +18,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tests.web.worker_server import WORKERS
+from tests.web.worker_server import DRAIN_S, WORKERS
 from web.background import running
 from web.worker_metrics import WorkerMetrics
 
@@ -31,9 +33,22 @@ class Server:
             self.port = unused.getsockname()[1]
         self.process = self.start()
 
+    def slowly(self) -> socket.socket:
+        """A request that is answered after a second."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S)
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return connection
+
     def start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.web.worker_server", str(self.port)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def get(self, path: str = "/") -> str:
         """On a connection of its own; empty where nobody answers."""
@@ -74,6 +89,21 @@ def test_all_workers_answer_and_end_with_their_parent(server: Server) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_group_lets_workers_end_in_order(server: Server, number: signal.Signals) -> None:
+    """As Ctrl-C in a terminal: a worker that got it twice would end at once."""
+    server.pids()
+    with server.slowly() as connection:
+        time.sleep(0.3)
+        began = time.monotonic()
+        os.killpg(server.process.pid, number)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+    code, logged = server.end()
+    assert code == 0
+    assert number is not signal.SIGTERM or time.monotonic() - began >= DRAIN_S
+    assert logged.count("the application has ended in order") == WORKERS
+
+
 def test_a_worker_that_dies_is_started_again(server: Server) -> None:
     dead, survivor = server.pids()
     os.kill(dead, signal.SIGKILL)
@@ -109,6 +139,18 @@ def test_a_port_in_use_is_refused(server: Server) -> None:
     logged, _ = second.communicate(timeout=DEADLINE_S)
     assert second.returncode != 0
     assert "Address already in use" in logged
+
+
+async def test_a_worker_that_dies_as_it_tells_its_metrics_is_left_out(tmp_path: Path) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x91\x94\xa2up")
+        writer.close()
+
+    registry = CollectorRegistry()
+    Gauge("up", "Up.", registry=registry).set(math.nan)
+    async with await asyncio.start_unix_server(cut, tmp_path / "1"):
+        text = (await WorkerMetrics(registry, tmp_path, 0, 2).exposition()).decode()
+    assert 'up{worker="0"} NaN' in text
 
 
 async def test_each_worker_tells_the_metrics_of_all(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,6 +19,7 @@ from web.server import Draining, configure_logging, serve_workers
 from web.settings import ServerSettings
 
 WORKERS = 2
+DRAIN_S = 1.5
 
 
 def create_app(draining: Draining, folder: Path, worker: int) -> ASGIApp:
@@ -26,9 +30,19 @@ def create_app(draining: Draining, folder: Path, worker: int) -> ASGIApp:
         draining.failure = "nothing can be served"
         return PlainTextResponse("failing")
 
-    return Starlette(routes=[Route("/", tell_pid), Route("/fail", fail)])
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(1.0)
+        return PlainTextResponse("late")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        sys.stdout.write("the application has ended in order\n")
+        sys.stdout.flush()
+
+    return Starlette(routes=[Route("/", tell_pid), Route("/fail", fail), Route("/slow", slow)], lifespan=lifespan)
 
 
 if __name__ == "__main__":
     configure_logging()
-    serve_workers(WORKERS, create_app, "127.0.0.1", int(sys.argv[1]), ServerSettings())
+    serve_workers(WORKERS, create_app, "127.0.0.1", int(sys.argv[1]), ServerSettings(drain_s=DRAIN_S))

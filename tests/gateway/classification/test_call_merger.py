@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from gateway.classification.call_merger import CallMerger
+from gateway.classification.call_merger import MAX_ALONE, CallMerger
 from gateway.errors import DeadlineExceeded, NothingToRead, TritonFailed, TritonRejected, TritonUnavailable
 from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
@@ -126,6 +126,36 @@ async def test_one_that_makes_triton_fail_the_whole_call_fails_alone(error: Serv
     assert isinstance(first, PairLogits)
     assert isinstance(last, PairLogits)
     assert [len(call.pairs) for call in backend.calls] == [3, 1, 1, 1]
+
+
+async def test_the_calls_of_a_failed_one_are_asked_alone_a_few_at_a_time() -> None:
+    backend = FakeBackend(logits_failure=TritonFailed("broken"), delay_s=0.001)
+    await merged(merger_of(backend), [call(str(i)) for i in range(12)])
+    assert len(backend.calls) == 13
+    assert backend.max_under_way == MAX_ALONE
+
+
+async def test_nobody_joins_a_call_that_is_over() -> None:
+    """Seen failing: the flight was found again and again, until the stack was full."""
+    gate = asyncio.Event()
+    world = FakeService(FakeBackend(gate=gate, logits_failure=TritonFailed("broken")))
+    leader = asyncio.create_task(world.classify(["投诉"]))
+    while not world.backend.under_way:
+        await asyncio.sleep(0)
+    followers: list[asyncio.Task[Any]] = []
+
+    async def follow() -> None:
+        """Requests in every iteration of the loop around the one in which the flight ends."""
+        for _ in range(40):
+            followers.append(asyncio.create_task(world.classify(["投诉"])))
+            await asyncio.sleep(0)
+
+    following = asyncio.create_task(follow())
+    gate.set()
+    await following
+    outcomes = await asyncio.gather(leader, *followers, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {TritonFailed}
+    assert (world.queue.pairs_in_flight, world.queue.pairs_at_triton) == (0, 0)
 
 
 @pytest.mark.parametrize("error", [TritonUnavailable("gone"), DeadlineExceeded("late")])

@@ -95,6 +95,16 @@ async def test_a_pair_is_refused_alone(reason: str, error: ServiceError) -> None
     assert answer.logits.shape == (2, 3)
 
 
+async def test_a_pair_that_overflows_in_the_engine_fails_alone() -> None:
+    logits = LOGITS.copy()
+    logits[1, 2] = np.inf
+    answer = await ask(logits_response(logits))
+    assert [*answer.refused] == [1]
+    assert type(answer.refused[1]) is TritonFailed
+    refused = await ask(logits_response(logits, refused='{"1": "nothing_to_read: text"}'))
+    assert type(refused.refused[1]) is NothingToRead
+
+
 async def test_each_text_label_and_template_is_sent_once() -> None:
     sent: list[dict[str, Any]] = []
 
