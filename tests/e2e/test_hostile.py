@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def faults(server: Server) -> set[tuple[int, str]]:
+    """The status and code of every answer that says that it is the server's fault."""
+    entries = map(json.loads, (server.state_dir / "gateway.log").read_text(encoding="utf-8").splitlines())
+    return {(entry["status"], entry["error_code"]) for entry in entries if entry.get("status", 0) >= 500}
+
+
 def test_every_path_of_the_gateway_is_among_them() -> None:
     routes = [route for route in gateway_app().router.routes if isinstance(route, Route)]
     assert [route.path for route in routes if not any(route.path_regex.match(path) for path in PATHS)] == []
@@ -42,7 +49,9 @@ async def test_ten_thousand_hostile_requests_do_no_harm(own_server: Server) -> N
     await send_all(port, hostile(WARM_UP, 1, key))
     before = resident_bytes(pid)
     outcomes = await send_all(port, hostile(REQUESTS - WARM_UP, 2, key))
-    assert [status for status in outcomes if status.startswith("5")] == [], outcomes
+    # A busy control plane lets the gateway refuse what would wait for it; nothing else is the server's fault.
+    assert faults(own_server) <= {(503, "overloaded")}, outcomes
+    assert {status for status in outcomes if status.startswith("5")} <= {"503"}, outcomes
     assert outcomes["refused"] == 0
     # Most come far enough to be answered.
     assert sum(count for status, count in outcomes.items() if status.isdigit()) > 0.6 * outcomes.total()

@@ -113,7 +113,8 @@ def test_nobody_who_is_logged_forges_a_record_or_reads_a_secret(tmp_path: Path) 
             httpx.get(f"http://{server.triton_http}/v2/models/a%0A{forged}/stats", trust_env=False)
         admin = (tmp_path / "admin.key").read_text(encoding="utf-8").strip()
         server.stop()
-    assert len(records(tmp_path / "gateway.log")) > 20
+    # Of the 30, those are requests whose values HTTP allows.
+    assert sum(entry["logger"] == "access" for entry in records(tmp_path / "gateway.log")) >= 10
     for path in tmp_path.glob("*.log"):
         assert all(entry["logger"] != "forged" for entry in records(path)), path
         text = path.read_text(encoding="utf-8")
