@@ -83,16 +83,17 @@ def test_a_triton_past_help_is_replaced_and_errors_are_prompt_until_then(
         old = server.triton_pid()
         harmed = old
         if model:
-            (harmed,) = [pid for pid in descendants(old) if f"/models/{model}/" in command_line(pid).split()[1]]
+            # Of a model in several instances, another may still answer.
+            harmed = next(pid for pid in descendants(old) if f"/models/{model}/" in command_line(pid).split()[1])
         os.kill(harmed, number)
         deadline = time.monotonic() + 60
         while True:
             began = time.monotonic()
             answer = server.classify(**BODY)
             assert time.monotonic() - began < 11, "longer than the deadline of a request"
-            if answer.status_code == 200:
+            if answer.status_code == 200 and not alive(old):
                 break
-            assert (answer.status_code, answer.json()["code"]) in {
+            assert answer.status_code == 200 or (answer.status_code, answer.json()["code"]) in {
                 (503, "triton_unavailable"),
                 (504, "deadline_exceeded"),
             }
