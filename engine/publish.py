@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,23 +52,32 @@ def publishing(target: Path, *, needed_bytes: int) -> Iterator[Path]:
         raise
 
 
-def prune(target: Path, keep: int, log: Callable[[str], None]) -> None:
-    """Of the engines beside `target`, remove those that were used longest ago; with `target`, `keep` are left.
+def prune(target: Path, keep: int, also: Iterable[Path], log: Callable[[str], None]) -> None:
+    """Of the engines beside `target`, remove those that were used longest ago.
 
-    An engine is used when a build names it, which sets its time. What is no engine stays.
+    `keep` are left, with `target` and with those of `also` that belong beside it, which always stay. An engine is
+    used when a build names it, which sets its time. What is no engine stays.
     """
-    with suppress(OSError):
-        # Not there yet, or published by another user.
-        os.utime(target)
+    named = {target, *(path for path in also if path.parent == target.parent)}
+    for path in named:
+        with suppress(OSError):
+            # Not there yet, or published by another user.
+            os.utime(path)
     for path in target.parent.glob(".removed-*"):
         # What could not be removed the last time.
         shutil.rmtree(path, ignore_errors=True)
-    siblings = [path for path in target.parent.glob("[!.]*") if path != target and (path / MANIFEST).is_file()]
-    siblings.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in siblings[max(0, keep - 1) :]:
+    used_at: dict[Path, float] = {}
+    for path in target.parent.glob("[!.]*"):
+        # Another build may remove it at the same time.
+        with suppress(OSError):
+            if path not in named and (path / MANIFEST).is_file():
+                used_at[path] = path.stat().st_mtime
+    for path in sorted(used_at, key=used_at.__getitem__, reverse=True)[max(0, keep - len(named)) :]:
         # Renamed first: nobody loads an engine of which half is gone.
         try:
             removed = path.replace(path.with_name(f".removed-{path.name}"))
+        except FileNotFoundError:
+            continue
         except OSError as error:
             log(f"{path} cannot be removed: {error.strerror}")
         else:

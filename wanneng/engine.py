@@ -67,6 +67,9 @@ def build(
     keep: Annotated[
         int | None, typer.Option(min=1, help="First remove all but so many engines beside the output folder.")
     ] = None,
+    keep_also: Annotated[
+        list[Path] | None, typer.Option(help="An engine that --keep counts and never removes; may be repeated.")
+    ] = None,
 ) -> None:
     """Build an engine, compare its answers with the model's own pipeline, and publish it only if they agree."""
     with _needing("engine.txt"):
@@ -74,17 +77,21 @@ def build(
         from engine.samples import read_samples  # noqa: PLC0415
 
         recipe = choose_recipe(target, precision, ragged, tolerance)
-        if keep is not None:
-            from engine.publish import prune  # noqa: PLC0415
-
-            prune(output, keep, _say)
         told = (logits, template, max_tokens, languages)
         if _is_engine(source) and any(value is not None for value in told):
             raise CommandError(f"{source} is an engine, and knows its model: these options are for a snapshot")
-        if if_missing and _is_engine(str(output)):
+        if _is_engine(source) and samples is not None and recipe.target != "tensorrt":
+            raise CommandError(f"{source} brings its own samples; give --samples when building from a snapshot")
+        published = if_missing and _is_engine(str(output))
+        if published:
             _check_same(Path(source), output, recipe)
+        calibration = read_samples(samples) if samples is not None and not published else None
+        if keep is not None:
+            from engine.publish import prune  # noqa: PLC0415
+
+            prune(output, keep, keep_also or (), _say)
+        if published:
             return
-        calibration = read_samples(samples) if samples is not None else None
         model_name = name or Path(source).resolve().name
         if recipe.target == "tensorrt":
             _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, told, recipe)
@@ -92,10 +99,6 @@ def build(
         if _is_engine(source):
             from engine.derive import derive_engine  # noqa: PLC0415
 
-            if calibration is not None:
-                raise CommandError(
-                    f"{source} brings its own samples; give --samples when building from a snapshot"
-                )
             _say(derive_engine(Path(source), output, recipe, log=_say).sentence())
             return
         from engine.source import snapshot_folder  # noqa: PLC0415

@@ -167,3 +167,17 @@ def test_an_unreachable_hub_is_reported(tmp_path: Path) -> None:
         done = wanneng("build", MODEL, "--output", tmp_path / "e", **hub_variables(address, tmp_path / "cache"))
     assert done.returncode == 1
     assert f"{MODEL} is not a folder here and could not be downloaded from ModelScope" in last_line(done)
+
+
+def test_a_refused_build_removes_no_engine(tmp_path: Path) -> None:
+    for name in ("source", "engines/old"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "engine.json").write_text("{}", encoding="utf-8")
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text("{}", encoding="utf-8")
+    build = ("build", tmp_path / "source", "--output", tmp_path / "engines/new", "--keep", "1")
+    for options, words in ((("--template", "{}"), "knows its model"), (("--samples", samples), "samples")):
+        refused = wanneng(*build, *options)
+        assert refused.returncode == 1
+        assert words in last_line(refused)
+        assert (tmp_path / "engines/old").exists()

@@ -39,6 +39,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "engines.volume: required, because model.source and engine of a pool are paths on this volume",
     ),
     (
+        {**INT8, "engines": {**INT8["engines"], "keep": 3}, "pools": {"z": {"config": "onnx-cpu"}}},
+        "engines.keep: 3 is less than 4; the release builds 2 engines",
+    ),
+    (
         {"pools": {"cpu": {"engine": "plans/x"}, "z": {}}, "engines": {"volume": {"emptyDir": {}}}},
         "pools.z.engine: required, because another pool names its engine",
     ),

@@ -160,3 +160,16 @@ def test_old_engines_are_removed_before_a_build() -> None:
     assert "--keep=20" in containers(job)[0]["args"]
     (job, *_) = [o for o in render({"engines": {"keep": 0}}, GPUS) if o["kind"] == "Job"]
     assert "keep" not in str(containers(job)[0]["args"])
+
+
+def test_a_build_removes_no_engine_that_the_release_names() -> None:
+    pools = {"second": {"config": "onnx-cpu"}, "named": {"engine": "built/older"}}
+    objects = render(INT8 | {"pools": pools})
+    folders = {engine_of(INT8 | {"pools": pools}, pool) for pool in ("cpu", "second", "named")}
+    jobs = [containers(o)[0]["args"] for o in objects if o["kind"] == "Job"]
+    assert len(folders) == 3
+    assert len(jobs) == 2
+    for arguments in jobs:
+        output = next(a.partition("=")[2] for a in arguments if a.startswith("--output="))
+        also = {a.partition("=")[2] for a in arguments if a.startswith("--keep-also=")}
+        assert also == folders - {output}
