@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import secrets
 from contextlib import AsyncExitStack
@@ -19,6 +20,7 @@ from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.load import PERCENTILES, Budget, Measured, Plan, Told, run
 from wanneng.options import say, table_console
+from wanneng.tables.files import read_bytes, split_lines
 
 TEXTS = (
     "昨天刚到的手机，充电时发烫得厉害，我想直接退款",
@@ -30,6 +32,13 @@ TEXTS = (
 )
 LABELS = "投诉,咨询,建议,体育,财经"
 TIMEOUT_S = 30.0
+MAX_TIMEOUT_S = 3_600.0
+MAX_CLIENTS = 1_000
+"""Of a closed loop; each has a connection, and a process commonly has 1,024 open files."""
+MAX_RATE = 10_000.0
+"""Requests a second of an open loop: ten times what one process sends."""
+MAX_PERCENT = 1_000.0
+"""Of the best closed loop."""
 WARM_TEXTS = 16
 """Texts that are repeated for `--cached`."""
 
@@ -58,6 +67,13 @@ class Texts:
         return f"{TEXTS[number % len(TEXTS)]}（单号{name}）"
 
 
+def _finite(number: float | None) -> float | None:
+    """Bounds of options let NaN through, since it is neither below nor above them."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is not a finite number.")
+    return number
+
+
 def bench(
     url: Annotated[str, typer.Argument(envvar="WANNENG_URL", help="The gateway's address.")],
     clients: Annotated[
@@ -67,27 +83,43 @@ def bench(
         str | None,
         typer.Option(help="Open loops, in requests a second or in % of the best closed loop; by default 50%,80%."),
     ] = None,
-    duration_s: Annotated[float, typer.Option(help="How long each loop lasts.", min=0.1)] = 10.0,
+    duration_s: Annotated[float, typer.Option(help="How long each loop lasts.", min=0.1, callback=_finite)] = 10.0,
     labels: Annotated[str, typer.Option(help="Labels, separated by commas.")] = LABELS,
     texts: Annotated[
         Path | None, typer.Option(help="Your own texts, one a line, sent in turn; by default new ones.")
     ] = None,
     cached: Annotated[
-        float, typer.Option(help="Share of the default texts that are already in the cache.", min=0, max=1)
+        float,
+        typer.Option(
+            help="Share of the default texts that are already in the cache.", min=0, max=1, callback=_finite
+        ),
     ] = 0.0,
     p99_ms: Annotated[
-        float | None, typer.Option(help="Budget: p99 of the open loops, or else of the closed ones.")
+        float | None,
+        typer.Option(help="Budget: p99 of the open loops, or else of the closed ones.", min=0, callback=_finite),
     ] = None,
-    min_requests_per_s: Annotated[float | None, typer.Option(help="Budget: of the best loop.")] = None,
+    min_requests_per_s: Annotated[
+        float | None, typer.Option(help="Budget: of the best loop.", min=0, callback=_finite)
+    ] = None,
     max_error_share: Annotated[
-        float | None, typer.Option(help="Budget: of each loop; 0 where there is another budget.")
+        float | None,
+        typer.Option(
+            help="Budget: of each loop; 0 where there is another budget.", min=0, max=1, callback=_finite
+        ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option(help="After which a request has failed.")] = TIMEOUT_S,
+    timeout_s: Annotated[
+        float,
+        typer.Option(help="After which a request has failed.", min=0.1, max=MAX_TIMEOUT_S, callback=_finite),
+    ] = TIMEOUT_S,
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Load a deployment with closed and open loops; exit code 1 if a budget is exceeded."""
     plan = _plan(clients, rates, duration_s)
+    if texts is not None and cached:
+        raise CommandError(
+            "--cached is a share of the default texts, which --texts replaces; leave one of them out"
+        )
     key = tenant_key(key_file)
     chosen = Texts(_lines(texts), cached)
     with Client(url, key, timeout_s=timeout_s) as client:
@@ -148,33 +180,46 @@ def _plan(clients: str | None, rates: str | None, duration_s: float) -> Plan:
     if clients is None and rates is None:
         return Plan(duration_s=duration_s)
     listed = _split(rates)
-    shares = tuple(_number(rate[:-1], "--rates") / 100 for rate in listed if rate.endswith("%"))
-    if shares and not clients:
+    shares = tuple(_rate(rate.removesuffix("%"), rate, MAX_PERCENT) / 100 for rate in listed if rate.endswith("%"))
+    if shares and clients is None:
         clients = ",".join(map(str, Plan().clients))
-    counts = tuple(int(_number(count, "--clients")) for count in _split(clients))
-    return Plan(
-        counts, tuple(_number(rate, "--rates") for rate in listed if not rate.endswith("%")), shares, duration_s
-    )
+    absolute = tuple(_rate(rate, rate, MAX_RATE) for rate in listed if not rate.endswith("%"))
+    return Plan(tuple(map(_count, _split(clients))), absolute, shares, duration_s)
 
 
 def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    return [part.strip() for part in text.split(",")] if text is not None else []
 
 
-def _number(text: str, option: str) -> float:
+def _count(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_CLIENTS):
+        raise CommandError(
+            f"--clients has {text!r}; it takes whole numbers from 1 to {MAX_CLIENTS}, separated by commas"
+        )
+    return int(text)
+
+
+def _rate(number: str, text: str, limit: float) -> float:
     try:
-        number = float(text)
+        rate = float(number)
     except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf") or (option == "--clients" and number < 1):
-        raise CommandError(f"{option} has {text!r}; it takes positive numbers, separated by commas")
-    return number
+        rate = 0.0
+    if not 0 < rate <= limit:
+        raise CommandError(
+            f"--rates has {text!r}; it takes positive numbers up to {MAX_RATE:.0f}, or up to {MAX_PERCENT:.0f}%,"
+            " separated by commas"
+        )
+    return rate
 
 
 def _lines(file: Path | None) -> tuple[str, ...]:
     if file is None:
         return ()
-    lines = tuple(line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    try:
+        content = read_bytes(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"--texts {file} is not UTF-8 at byte {error.start}; convert it to UTF-8") from None
+    lines = tuple(line for line in split_lines(content) if line.strip())
     if not lines:
         raise CommandError(f"--texts {file} has no text")
     return lines

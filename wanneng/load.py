@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import time
 from collections import Counter
@@ -18,6 +19,9 @@ Send = Callable[[int, int], Awaitable[object]]
 MAX_IN_FLIGHT = 256
 """Requests of an open loop that wait for their answers; one more is counted as failed, and no queue hides here."""
 NOT_SENT = f"{MAX_IN_FLIGHT}_in_flight"
+GRACE_S = 1.0
+"""How long after its end an open loop still sends what was due before."""
+TOO_LATE = "too_late_to_send"
 PAUSE_S = 0.1
 """After a failure, a client of a closed loop waits so long: refusals take no time."""
 PERCENTILES = (0.5, 0.95, 0.99)
@@ -50,7 +54,7 @@ class Measured:
     def percentile_s(self, share: float) -> float:
         """The nearest rank; infinite if nothing was answered."""
         ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("inf")
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else float("inf")
 
     def summary(self) -> dict[str, Any]:
         """As JSON has it; a percentile without an answer is None."""
@@ -88,7 +92,10 @@ async def closed_loop(send: Send, clients: int, duration_s: float, numbers: Iter
 async def open_loop(
     send: Send, rate: float, duration_s: float, numbers: Iterator[int], *, seed: int = 1
 ) -> Measured:
-    """Requests at random times (Poisson), `rate` a second, each timed from when it was due."""
+    """Requests at random times (Poisson), `rate` a second, each timed from when it was due.
+
+    A rate beyond what this process can send ends in time too: what is still due then, at that rate, has failed.
+    """
     measured = Measured(f"{rate:.4g} requests/s", is_open=True)
     chance = random.Random(seed)  # noqa: S311 - the same times in each run
     due_at = started_at = time.monotonic()
@@ -102,6 +109,9 @@ async def open_loop(
     async with asyncio.TaskGroup() as group:
         while (due_at := due_at + chance.expovariate(rate)) < ends_at:
             await asyncio.sleep(due_at - time.monotonic())
+            if time.monotonic() > ends_at + GRACE_S:
+                measured.errors[TOO_LATE] += math.ceil(rate * (ends_at - due_at))
+                break
             if free:
                 group.create_task(ask(free.pop(), due_at))
             else:

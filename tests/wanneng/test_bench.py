@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from wanneng.__main__ import app
 from wanneng.bench import Texts, _lines, _plan
 from wanneng.errors import CommandError
 from wanneng.load import Plan
@@ -25,9 +27,15 @@ def test_options_choose_the_loops(clients: str | None, rates: str | None, plan: 
     assert _plan(clients, rates, 5) == plan
 
 
-@pytest.mark.parametrize("clients, rates", [("0", None), ("0.5", None), ("a", None), (None, "-1"), (None, "x%")])
-def test_what_is_no_number_is_refused_by_the_options_name(clients: str | None, rates: str | None) -> None:
-    with pytest.raises(CommandError, match="--clients" if clients else "--rates"):
+@pytest.mark.parametrize(
+    "clients, rates",
+    [("0", None), ("1.5", None), ("a", None), ("", None), ("1001", None), ("9" * 5_000, None)]
+    + [(None, rate) for rate in ("-1", "x%", "", "nan", "inf", "10001", "1001%")],
+)
+def test_what_is_no_number_within_bounds_is_refused_by_the_options_name(
+    clients: str | None, rates: str | None
+) -> None:
+    with pytest.raises(CommandError, match="--rates" if clients is None else "--clients"):
         _plan(clients, rates, 5)
 
 
@@ -47,3 +55,41 @@ def test_own_texts_are_sent_in_turn(tmp_path: Path) -> None:
     file.write_text("\n", encoding="utf-8")
     with pytest.raises(CommandError, match="has no text"):
         _lines(file)
+
+
+@pytest.mark.parametrize("content, reason", [("好".encode("gb18030"), "is not UTF-8"), (None, "cannot be read")])
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "texts"
+    if content:
+        file.write_bytes(content)
+    with pytest.raises(CommandError, match=f"texts {reason}"):
+        _lines(file)
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("--duration-s", "inf"),
+        ("--timeout-s", "0"),
+        ("--timeout-s", "1e9"),
+        ("--timeout-s", "nan"),
+        ("--p99-ms", "nan"),
+        ("--p99-ms", "-1"),
+        ("--min-requests-per-s", "nan"),
+        ("--max-error-share", "1.1"),
+        ("--cached", "nan"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_before_anything_is_sent(option: str, value: str) -> None:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["bench", "http://127.0.0.1:1", option, value])
+    assert result.exit_code == 2, result.output
+    assert option in result.output
+
+
+def test_a_share_of_cached_texts_beside_own_texts_is_refused(tmp_path: Path) -> None:
+    arguments = ["bench", "http://127.0.0.1:1", "--cached", "0.5", "--texts", str(tmp_path / "texts.txt")]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, CommandError)
+    assert "leave one of them out" in str(result.exception)

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from wanneng.errors import ConnectionRefused, GatewayRefused
-from wanneng.load import MAX_IN_FLIGHT, NOT_SENT, Budget, Measured, Plan, closed_loop, open_loop, run
+from wanneng.load import MAX_IN_FLIGHT, NOT_SENT, TOO_LATE, Budget, Measured, Plan, closed_loop, open_loop, run
 
 
 class Deployment:
@@ -65,6 +65,13 @@ async def test_an_open_loop_is_bounded() -> None:
     assert measured.errors[NOT_SENT] > 0
 
 
+async def test_an_open_loop_ends_even_if_its_rate_cannot_be_sent() -> None:
+    rate = 1e9
+    result = await open_loop(Deployment().send, rate, 0.1, count())
+    assert result.errors[TOO_LATE] > rate * 0.1 / 2
+    assert result.errors.total() + len(result.seconds) == pytest.approx(rate * 0.1, rel=0.01)
+
+
 async def test_a_request_is_timed_from_when_it_was_due() -> None:
     """The deployment holds the loop, so that later requests are sent late."""
     held = False
@@ -111,6 +118,13 @@ def test_a_budget_names_what_exceeds_it(budget: Budget, broken: int) -> None:
     """The p99 of a closed loop does not count beside an open one."""
     results = [measured(400, is_open=False), measured(40, is_open=True, failed=2)]
     assert len(budget.broken(results)) == broken
+
+
+@pytest.mark.parametrize(
+    "count, share, nearest", [(1, 0.99, 1), (2, 0.5, 1), (3, 0.5, 2), (100, 0.99, 99), (101, 0.99, 100)]
+)
+def test_a_percentile_is_the_nearest_rank(count: int, share: float, nearest: int) -> None:
+    assert Measured("it", True, [float(n) for n in range(count, 0, -1)]).percentile_s(share) == nearest
 
 
 def test_without_an_open_loop_the_closed_ones_have_the_p99() -> None:
