@@ -31,7 +31,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Port of the gateway."""
     workers: Count = 1
     """Processes that serve this address. Each has a cache, a queue, connections and, without Redis, quotas of its
-    own; `/metrics` tells the series of all, with the label `worker`. The chart sets it by the CPU request."""
+    own; `/metrics` returns the series of all, with the label `worker`. The chart sets it by the CPU request."""
     root_path: RootPath = ""
     """Path under which a proxy serves the gateway, such as `/nlp`, whether or not the proxy removes it; empty:
     `/`."""
