@@ -437,6 +437,19 @@ def test_the_questions_of_the_documentation_name_panels_and_their_series_in_both
         assert any(name.removesuffix("_sum") in texts[title] for name in series), title
 
 
+def test_the_dashboard_counts_gateways_and_not_their_workers(promtool: str, rules: Path) -> None:
+    """A gateway is ready when all of its workers are."""
+    board = json.loads((CHART / "files/dashboard.json").read_text(encoding="utf-8"))
+    (panel,) = [panel for panel in board["panels"] if panel["title"] == "Ready gateways"]
+    expr = panel["targets"][0]["expr"].replace("$namespace", "n").replace("$release", "w")
+    workers = {("g1", 0): 1, ("g1", 1): 1, ("g2", 0): 1, ("g2", 1): 0}
+    series = {
+        f'wanneng_ready{{{GATEWAY},pod="{pod}",worker="{worker}"}}': f"{ready}x40"
+        for (pod, worker), ready in workers.items()
+    }
+    check(promtool, rules, series, **value(expr, "5m", ("{}", 1)))
+
+
 def test_the_dashboard_is_in_a_config_map() -> None:
     objects = render({"monitoring": {"dashboard": {"enabled": True}}})
     config = find(objects, "ConfigMap", "w-dashboard")

@@ -25,7 +25,7 @@ class GatewayMetrics:
     invalid_tenants_files: int
     """Gateways that cannot use their file of tenants."""
     replicas: Mapping[str, tuple[int, int]]
-    """By pool: replicas that answer and that are ejected, at the gateway where fewest answer."""
+    """By pool: replicas that answer and that are ejected, at the worker of a gateway where fewest answer."""
     engines: Mapping[str, frozenset[str]]
     """By pool."""
 
@@ -59,15 +59,20 @@ def aggregate(expositions: Iterable[str]) -> GatewayMetrics:
     answering = 0
     for exposition in expositions:
         answering += bool(exposition)
-        pool_states: dict[str, dict[str, int]] = defaultdict(dict)
+        # A gateway of several workers has a series of each.
+        pool_states: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+        zeros_here: set[str] = set()
         for name, labels, value in _samples(exposition):
             sums[name] += value
-            zeros[name] += value == 0
+            if value == 0:
+                zeros_here.add(name)
             if name == "wanneng_pool_replicas":
-                pool_states[labels["pool"]][labels["state"]] = int(value)
+                pool_states[labels["pool"], labels.get("worker", "")][labels["state"]] = int(value)
             if name == "wanneng_pool_engines":
                 engines[labels["pool"]].add(labels["engine"])
-        for pool, states in pool_states.items():
+        for name in zeros_here:
+            zeros[name] += 1
+        for (pool, _), states in pool_states.items():
             counts = (states.get("answering", 0), states.get("ejected", 0))
             replicas[pool] = min(replicas.get(pool, counts), counts)
     return GatewayMetrics(

@@ -116,6 +116,18 @@ def test_gateways_are_added_up_and_the_one_that_sees_least_is_believed() -> None
     assert (seen.without_redis, seen.invalid_tenants_files) == (1, 1)
 
 
+def test_the_workers_of_a_gateway_are_one_gateway() -> None:
+    def of_worker(number: int, exposition: str) -> str:
+        labelled = exposition.replace('pool="a10"', f'pool="a10",worker="{number}"')
+        return re.sub(r"^(wanneng_\w+) ", rf'\1{{worker="{number}"}} ', labelled, flags=re.MULTILINE)
+
+    workers = of_worker(0, BEHIND) + of_worker(1, BEHIND) + of_worker(2, METRICS)
+    seen = aggregate([workers])
+    assert (seen.answering, seen.pairs_in_flight) == (1, 90)
+    assert seen.replicas == {"a10": (1, 1)}
+    assert (seen.without_redis, seen.invalid_tenants_files) == (1, 1)
+
+
 def test_what_gateways_see_is_told_in_sentences() -> None:
     other = METRICS.replace('engine="e1"', 'engine="e2"')
     problems = status(RELEASE, PODS, [], [], aggregate([BEHIND, other])).problems
@@ -191,7 +203,7 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
             "p ended with 1 (Error): not started",
         ),
         (
-            {"initContainerStatuses": [{"state": {"running": {}}}], **NOT_READY},
+            {"initContainerStatuses": [{"name": "engine", "state": {"running": {}}}], **NOT_READY},
             "p waits for its engine, which is not published yet",
         ),
         (NOT_READY, "p is starting, or does not answer its probe"),
@@ -201,6 +213,14 @@ def test_a_pods_trouble_is_one_sentence(trouble: dict[str, Any], words: str) -> 
     assert pod_problem(pod("p", **trouble), QUIET) == words
     problems = status(RELEASE, [pod("p", **trouble)], [], [], aggregate([METRICS])).problems
     assert words in problems
+
+
+def test_a_sidecar_among_the_init_containers_is_not_taken_for_a_wait() -> None:
+    sidecar = {"name": "istio-proxy", "ready": True, "state": {"running": {}}}
+    triton = {"name": "triton", "ready": True, "state": {"running": {}}}
+    conditions = [{"type": "Ready", "status": "True"}]
+    sound = pod("p", initContainerStatuses=[sidecar], containerStatuses=[triton], conditions=conditions)
+    assert pod_problem(sound, QUIET) is None
 
 
 def test_a_container_that_failed_once_and_runs_now_is_no_pod_problem() -> None:
