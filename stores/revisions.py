@@ -52,8 +52,10 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
     scripts = ScriptDirectory(str(MIGRATIONS))
     head = scripts.get_revision(scripts.get_current_head() or "")
-    connection.execute(sa.delete(COMPATIBILITY))
-    connection.execute(sa.insert(COMPATIBILITY).values(revision=head.module.compatible_with))
+    oldest = head.module.compatible_with
+    if connection.scalars(sa.select(COMPATIBILITY.c.revision)).all() != [oldest]:
+        connection.execute(sa.delete(COMPATIBILITY))
+        connection.execute(sa.insert(COMPATIBILITY).values(revision=oldest))
 
 
 def _compatible_with(connection: Connection) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
+from control_plane.settings import SettingsError
 from stores.batches import LineResult
 from web.background import running
 from web.loop_lag import LoopLag
@@ -47,7 +50,11 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def served(port: int, metrics: WorkerMetrics) -> AsyncIterator[None]:
-    """Serve during the block, on the event loop that the lines are answered on: one that hangs is seen to."""
+    """Serve during the block, on the event loop that the lines are answered on: one that hangs is seen to.
+
+    `SettingsError` when nobody can listen on `port`.
+    """
+    listener = _listen(port)
 
     async def livez(request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -58,8 +65,6 @@ async def served(port: int, metrics: WorkerMetrics) -> AsyncIterator[None]:
     router = Router([Route("/livez", livez), Route("/metrics", exposition)])
     config = uvicorn.Config(
         router,
-        host=ANY_ADDRESS,
-        port=port,
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -68,10 +73,20 @@ async def served(port: int, metrics: WorkerMetrics) -> AsyncIterator[None]:
         backlog=BACKLOG,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve([listener]))
     async with running(LoopLag(metrics.registry).watch()):
         try:
             yield
         finally:
             server.should_exit = True
             await serving
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((ANY_ADDRESS, port), backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"WANNENG_WORKER_PORT: the worker cannot listen on port {port}: {os.strerror(error.errno or 0)}; "
+            "choose another port"
+        ) from None

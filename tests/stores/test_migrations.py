@@ -9,11 +9,11 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from stores.database import Database, migrate
 from stores.factory import sql_stores
-from stores.revisions import MIGRATIONS, revision_of
+from stores.revisions import MIGRATIONS, revision_of, upgrade
 from stores.tenants import ACTIVE, Quota, Tenant
 
 
@@ -68,6 +68,20 @@ async def test_a_release_works_with_a_database_that_the_next_one_has_expanded(
     await stores.tenants.add(Tenant("t_1", "acme", ACTIVE, datetime(2030, 1, 1, tzinfo=UTC), Quota()))
     assert await stores.tenants.get("t_1") is not None
     await stores.close()
+
+
+def test_a_database_of_this_release_is_left_as_it_is(tmp_path: Path) -> None:
+    """Most runs of `migrate` have nothing to do, and write nothing."""
+    engine = create_engine(f"sqlite:///{tmp_path}/new.db")
+    written: list[str] = []
+    with engine.begin() as connection:
+        upgrade(connection)
+    event.listen(engine, "before_cursor_execute", lambda *told: written.append(told[2]))
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
+    assert written
+    assert [statement for statement in written if not statement.startswith(("SELECT", "PRAGMA"))] == []
 
 
 def test_every_revision_says_which_releases_still_work() -> None:

@@ -46,7 +46,10 @@ def patiently(ask: Callable[[], None], since_file: Path, now: Callable[[], float
         ask()
     except TimeoutError:
         if not since_file.exists():
-            since_file.write_text(f"{now()}\n", encoding="ascii")
+            # Whole or not at all: the kubelet kills a probe that takes too long.
+            written = since_file.with_name(f"{since_file.name}.new")
+            written.write_text(f"{now()}\n", encoding="ascii")
+            written.replace(since_file)
         if now() - float(since_file.read_text(encoding="ascii")) >= SILENCE_S:
             raise
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 from control_plane.batches import ENDPOINT, WINDOW, Batches
 from control_plane.bootstrap import create_worker
 from control_plane.files import Files
-from control_plane.settings import WorkerSettings
+from control_plane.settings import SettingsError, WorkerSettings
+from control_plane.worker.health import WorkerMetrics, served
 from stores.batches import COMPLETED
 from stores.clock import SystemClock
 from stores.database import Database, migrate
@@ -109,3 +111,11 @@ async def test_a_batch_is_answered_from_upload_to_download_whatever_its_lines_ha
     assert [result["custom_id"] for result in results] == [f"c{number}" for number in range(LINES)]
     assert [result["response"]["body"]["labels"] for result in results] == [[f"文\0{n}"] for n in range(LINES)]
     assert [error["id"] for error in errors] == [f"{batch.id}_{n}" for n in range(1, len(POISON) + 1)]
+
+
+async def test_a_port_that_is_in_use_is_named_with_its_setting() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"WANNENG_WORKER_PORT: .* port {port}: Address already in use; "):
+            async with served(port, WorkerMetrics()):
+                pass

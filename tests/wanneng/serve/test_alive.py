@@ -37,3 +37,16 @@ def test_an_answer_in_time_ends_the_silence(tmp_path: Path) -> None:
 def test_whoever_is_gone_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(ConnectionRefusedError):
         patiently(gone, tmp_path / "silent-since", lambda: 0.0)
+
+
+def test_a_probe_that_is_killed_while_it_writes_spoils_nothing(tmp_path: Path) -> None:
+    class Killed(type(tmp_path)):  # type: ignore[misc]
+        """A path of a process that is killed before it has written a byte."""
+
+        def write_text(self, *_: object, **__: object) -> int:
+            self.touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        patiently(late, Killed(tmp_path / "silent-since"), lambda: 100.0)
+    patiently(late, tmp_path / "silent-since", lambda: 100.0)
