@@ -402,8 +402,47 @@ def test_every_alert_leads_to_a_runbook_in_both_languages_and_every_runbook_is_l
             page = pages[f"{slug(alert)}.md"]
             assert f"`{alert}`" in page
             assert len(re.findall(r"^## ", page, re.MULTILINE)) == 3, alert
-    elsewhere = render(MONITORED | {"monitoring": {"enabled": True, "runbooks": "https://docs.example/runbooks"}})
-    assert "https://docs.example/runbooks/gateways-down.md" in str(find(elsewhere, "PrometheusRule", "w"))
+    for ending in ("", "/"):
+        runbooks = f"https://docs.example/runbooks{ending}"
+        elsewhere = render(MONITORED | {"monitoring": {"enabled": True, "runbooks": runbooks}})
+        assert "https://docs.example/runbooks/gateways-down.md" in str(find(elsewhere, "PrometheusRule", "w"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "fires"),
+    [
+        ('namespace="cert-manager",exported_namespace="n",name="classify"', True),
+        ('namespace="cert-manager",exported_namespace="n",name="tls.classify"', True),
+        ('namespace="cert-manager",exported_namespace="n",name="tls-classify"', False),
+        ('namespace="n",exported_namespace="other",name="classify"', False),
+        ('namespace="n",name="of-another-service"', False),
+    ],
+)
+def test_certificates_of_the_ingress_alone_are_watched(
+    promtool: str, tmp_path: Path, labels: str, *, fires: bool
+) -> None:
+    """cert-manager's own ServiceMonitor puts the namespace of a certificate into `exported_namespace`."""
+    tls = [{"secretName": "classify"}, {"secretName": "tls.classify"}, {"hosts": ["default.example"]}]
+    watched = write_rules(MONITORED | {"ingress": MONITORED["ingress"] | {"tls": tls}}, tmp_path)
+    series = {f"certmanager_certificate_expiration_timestamp_seconds{{{labels}}}": f"{10 * 86400}x600"}
+    expected = {"severity": "warning", **dict(re.findall(r'(\w+)="(.+?)"', labels))}
+    check(promtool, watched, series, **firing("WannengCertificateExpiring", "65m", expected if fires else None))
+
+
+def test_without_a_certificate_of_its_own_a_release_watches_none() -> None:
+    without = MONITORED | {"ingress": MONITORED["ingress"] | {"tls": [{"hosts": ["classify.example"]}]}}
+    assert "certmanager" not in str(find(render(without), "PrometheusRule", "w"))
+
+
+def test_commands_of_runbooks_name_the_namespace_and_read_whole_logs() -> None:
+    """With a selector, `kubectl logs` shows the last ten lines of each Pod unless `--tail` says how many."""
+    for folder in ("docs/runbooks", "docs/zh/runbooks"):
+        for path in (ROOT / folder).glob("*.md"):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                if re.search(r"(^|`)(kubectl|helm|wanneng cluster|cmctl) ", line):
+                    assert "-n wanneng" in line, (path.name, line)
+                if "logs -l" in line:
+                    assert "--tail=" in line, (path.name, line)
 
 
 def test_without_gateways_the_engines_are_not_blamed(promtool: str, rules: Path) -> None:
