@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from control_plane.settings import Settings, WorkerSettings
+from tests.helm.test_triton import INT8
 from tests.helm.tools import CHART, Object, containers, environment, find, helm, names, pod_of, render, variables
 
 DATABASE = CHART / "ci/database.yaml"
@@ -293,6 +295,23 @@ def test_a_generated_key_is_the_same_in_its_secret_and_in_the_checksum() -> None
     contents = "\n".join([values[0], base64.b64encode(values[1].encode()).decode()])
     annotations = deployment(objects, "worker")["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"wanneng.io/secrets": hashlib.sha256(contents.encode()).hexdigest()[:16]}
+
+
+@pytest.mark.parametrize(
+    ("values", "served"),
+    [
+        ({}, "the small embedded model, which is meant for evaluation"),
+        ({"engines": INT8["engines"]}, "the small embedded model, which is meant for evaluation"),
+        (INT8, "sources/a"),
+        (INT8 | {"pools": {"cpu": {"engine": "plans/x"}}}, "plans/x"),
+        (INT8 | {"pools": {"second": {"engine": "plans/x"}}}, "sources/a, plans/x"),
+    ],
+)
+def test_the_notes_say_what_is_served(values: dict[str, Any], served: str, tmp_path: Path) -> None:
+    file = tmp_path / "values.json"
+    file.write_text(json.dumps(values), encoding="utf-8")
+    done = helm("install", "w", str(CHART), "--namespace", "n", "--dry-run=client", "--values", str(file))
+    assert f"It serves {served}.\n" in done.stdout, done.stderr
 
 
 def test_the_notes_say_how_to_get_a_key_and_where_the_page_is() -> None:
