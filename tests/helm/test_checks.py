@@ -11,6 +11,7 @@ from tests.helm.tools import CHART, refusal, render
 
 KEY = {"id": "4f1c0a9b7d2e", "sha256": "0" * 64}
 TICKETS = {"name": "tickets", "labels": ["投诉"]}
+HOME = {"pod": {"extraEnv": [{"name": "HOME", "value": "/"}]}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pools": {"cpu": None}}, "pools: at least one pool is required"),
     ({"pools": {"cpu": {"config": "h100"}}}, "pools.cpu.config: unknown configuration h100; use one of local"),
@@ -102,6 +103,30 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"controlPlane": {"settings": {"WANNENG_CACHE_BYTES": 1}}},
         "controlPlane.settings.WANNENG_CACHE_BYTES: this is a setting of the gateway",
+    ),
+    (
+        {"pod": {"extraEnv": [{"name": "WANNENG_PORT", "value": "1"}]}},
+        "pod.extraEnv: the chart sets WANNENG_PORT itself; `settings` of the gateway",
+    ),
+    *(
+        (part, f"{where}.pod.extraEnv: the chart sets HOME itself")
+        for where, part in (
+            ("gateway", {"gateway": HOME}),
+            ("controlPlane", {"controlPlane": HOME}),
+            ("worker", {"worker": HOME}),
+            ("poolDefaults", {"poolDefaults": HOME}),
+            ("pools.cpu", {"pools": {"cpu": HOME}}),
+        )
+    ),
+    ({"service": {"nodePort": 30080}}, "service.nodePort: a Service of type ClusterIP cannot have one"),
+    ({"service": {"externalTrafficPolicy": "Local"}}, "set service.type to NodePort or LoadBalancer, or remove"),
+    (
+        {"service": {"type": "NodePort", "loadBalancerClass": "example/nlb"}},
+        "service.loadBalancerClass: a Service of type NodePort cannot have one; set service.type to LoadBalancer",
+    ),
+    (
+        {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+        "service.loadBalancerSourceRanges: a Service of type ClusterIP cannot have one",
     ),
     ({"ingress": {"enabled": True}}, "ingress.hosts: at least one host is required"),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: at least one Gateway is required"),

@@ -90,6 +90,30 @@ def test_the_labels_by_which_pods_are_selected_cannot_be_replaced() -> None:
         assert workload["spec"]["template"]["metadata"]["labels"][name] != "mine"
 
 
+def test_an_annotation_of_the_charts_own_is_there_once_and_wins() -> None:
+    mine = dict.fromkeys(("karpenter.sh/do-not-disrupt", "wanneng.io/secrets", "helm.sh/hook"), "mine")
+    for files in (DATABASE, GPUS):
+        objects = render({"pod": {"annotations": mine}}, files)
+        rendered = [o["spec"]["template"]["metadata"] for o in objects if o["kind"] == "Job"]
+        assert {o["annotations"]["karpenter.sh/do-not-disrupt"] for o in rendered} == {"true"}
+        assert find(objects, "Pod", "w-test")["metadata"]["annotations"]["helm.sh/hook"] == "test"
+        gateway = find(objects, "Deployment", "w-gateway")["spec"]["template"]["metadata"]["annotations"]
+        assert gateway["wanneng.io/secrets"] != "mine"
+
+
+def test_the_pod_of_helm_test_has_labels_and_annotations_too() -> None:
+    options = {"labels": {"team": "nlp"}, "annotations": {"mesh": "off"}}
+    metadata = find(render({"pod": options}), "Pod", "w-test")["metadata"]
+    assert metadata["labels"].items() >= {"team": "nlp", "app.kubernetes.io/component": "test"}.items()
+    assert metadata["annotations"].items() >= {"mesh": "off", "helm.sh/hook": "test"}.items()
+
+
+@pytest.mark.parametrize("option", ["annotations", "labels", "securityContext", "extraEnv", "extraVolumes"])
+def test_an_option_of_pods_may_be_removed(option: str) -> None:
+    for workload in workloads({"pod": {option: None}}):
+        assert pod_of(workload)["securityContext"]["runAsNonRoot"] is True
+
+
 def test_pods_can_be_scraped_by_annotation() -> None:
     ports = {}
     for workload in workloads({"monitoring": {"scrapeAnnotations": True}}):
@@ -117,7 +141,11 @@ def test_an_image_may_be_named_by_its_digest() -> None:
     ("value", "name", "rendered"),
     [
         ({"type": "LoadBalancer", "loadBalancerClass": "example/nlb"}, "loadBalancerClass", "example/nlb"),
-        ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, "loadBalancerSourceRanges", ["10.0.0.0/8"]),
+        (
+            {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]},
+            "loadBalancerSourceRanges",
+            ["10.0.0.0/8"],
+        ),
         ({"type": "NodePort", "externalTrafficPolicy": "Local"}, "externalTrafficPolicy", "Local"),
         ({"trafficDistribution": "PreferClose"}, "trafficDistribution", "PreferClose"),
     ],

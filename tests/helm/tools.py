@@ -68,6 +68,15 @@ def _fetch() -> None:
                     partial.replace(TOOLS / Path(member).name)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, as API servers do; PyYAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"twice the same key, {keys}, {node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
 def helm(*arguments: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [tool("helm"), *arguments], check=False, capture_output=True, text=True, timeout=timeout_s, cwd=ROOT
@@ -78,7 +87,7 @@ def render(values: Mapping[str, Any] | None = None, *files: Path, chart: Path = 
     """All objects of release `w` in namespace `n`, hooks included."""
     done = _template(values, files, chart)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.load_all(done.stdout, _StrictLoader) if document]
 
 
 def refusal(values: Mapping[str, Any]) -> str:

@@ -36,15 +36,16 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 
 {{/* Labels of a Pod; those that select it win. `me` is root, component and pool. */}}
 {{- define "wanneng.podLabels" -}}
-{{- mustMergeOverwrite (deepCopy .options.labels) (include "wanneng.selector" .me | fromYaml) | toYaml -}}
+{{- mustMergeOverwrite (deepCopy (default dict .options.labels)) (include "wanneng.selector" .me | fromYaml) | toYaml -}}
 {{- end -}}
 
-{{/* Annotations of a Pod that serves metrics on `port`, beside those of the values (`options`). */}}
+{{/* Annotations of a Pod: those of the values (`options`), then those of metrics on `port`, then `own`, which wins. */}}
 {{- define "wanneng.podAnnotations" -}}
-{{- $annotations := deepCopy .options.annotations -}}
+{{- $annotations := deepCopy (default dict .options.annotations) -}}
 {{- if and .port .root.Values.monitoring.scrapeAnnotations -}}
 {{- $_ := mustMergeOverwrite $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .port) "prometheus.io/path" "/metrics") -}}
 {{- end -}}
+{{- $_ := mustMergeOverwrite $annotations (default dict .own) -}}
 {{- if $annotations -}}{{ toYaml $annotations }}{{- end -}}
 {{- end -}}
 
@@ -67,7 +68,7 @@ schedulerName: {{ . }}
 {{- end -}}
 
 {{- define "wanneng.podSecurityContext" -}}
-{{- toYaml (mustMergeOverwrite (dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")) .securityContext) -}}
+{{- toYaml (mustMergeOverwrite (dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")) (default dict .securityContext)) -}}
 {{- end -}}
 
 {{- define "wanneng.containerSecurityContext" -}}
