@@ -80,12 +80,12 @@ def build(
         told = (logits, template, max_tokens, languages)
         if _is_engine(source) and any(value is not None for value in told):
             raise CommandError(f"{source} is an engine, and knows its model: these options are for a snapshot")
-        if _is_engine(source) and samples is not None and recipe.target != "tensorrt":
-            raise CommandError(f"{source} brings its own samples; give --samples when building from a snapshot")
         published = if_missing and _is_engine(str(output))
         if published:
             _check_same(Path(source), output, recipe)
         calibration = read_samples(samples) if samples is not None and not published else None
+        if _is_engine(source) and calibration is not None and recipe.target != "tensorrt":
+            raise CommandError(f"{source} brings its own samples; give --samples when building from a snapshot")
         if keep is not None:
             from engine.publish import prune  # noqa: PLC0415
 

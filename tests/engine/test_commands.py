@@ -174,9 +174,9 @@ def test_a_refused_build_removes_no_engine(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "engine.json").write_text("{}", encoding="utf-8")
     samples = tmp_path / "samples.jsonl"
-    samples.write_text("{}", encoding="utf-8")
+    samples.write_text('{"text": "七", "labels": ["丄"]}\n', encoding="utf-8")
     build = ("build", tmp_path / "source", "--output", tmp_path / "engines/new", "--keep", "1")
-    for options, words in ((("--template", "{}"), "knows its model"), (("--samples", samples), "samples")):
+    for options, words in ((("--template", "{}"), "knows its model"), (("--samples", samples), "its own samples")):
         refused = wanneng(*build, *options)
         assert refused.returncode == 1
         assert words in last_line(refused)
