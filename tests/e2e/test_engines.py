@@ -16,7 +16,6 @@ BUILDER = ROOT / ".venv-engine/bin/python"
 KINDS = {
     "int8": ["--precision", "int8"],
     "ragged fp32": ["--ragged"],
-    "cuda fp16": ["--target", "cuda"],
 }
 
 
@@ -57,3 +56,18 @@ def test_a_built_engine_is_served_and_verified(kind: str, snapshot: Path, tmp_pa
     runtime = f"-onnxruntime-{onnxruntime.__version__}" if facts["precision"] == "int8" else ""
     assert answer["model_version"] == facts["engine_id"] + runtime
     assert verified.returncode == 0, verified.stderr
+
+
+def test_an_engine_for_gpus_is_verified_and_refused_by_what_has_none(snapshot: Path, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    built = engine_command(BUILDER, "build", snapshot, "--target", "cuda", "--output", engine)
+    assert built.returncode == 0, built.stderr
+    verified = engine_command(
+        sys.executable, "verify", engine, "--reference", engine / "reference.json", "--precision", "fp16"
+    )
+    assert verified.returncode == 0, verified.stderr
+    with (
+        pytest.raises(AssertionError, match="is for --target cuda with ragged inputs"),
+        serving(tmp_path / "state", engine),
+    ):
+        pass
