@@ -40,7 +40,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     control_plane_port: Port = 8081
     """Port of the control plane."""
     control_plane_internal_port: PortOrNone = 0
-    """Port of the control plane for `/metrics`, which then no other serves; 0: one port for all."""
+    """Port that serves the control plane's `/metrics`, and nothing but health checks beside it; 0: `/metrics` is
+    on the main port."""
     admin_key: Secret = ""
     """The operator's key, at least 32 characters; empty: tenants cannot be managed over HTTP. Set by `wanneng
     serve`."""

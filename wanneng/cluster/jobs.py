@@ -17,7 +17,7 @@ REVISION = "wanneng.io/revision"
 def job_problems(
     jobs: Sequence[Object], pods: Sequence[Object], deployments: Sequence[Object], events: Events
 ) -> Iterator[str]:
-    """Failed Jobs, unless a later revision has been deployed without them, and Jobs that do not get on."""
+    """Failed Jobs, unless a later revision has been deployed without them, and Jobs that make no progress."""
     deployed = max(map(_revision, deployments), default=0)
     for job in jobs:
         name, own_pods = job["metadata"]["name"], _pods_of(job, pods)
@@ -27,7 +27,7 @@ def job_problems(
             yield f"the job {name} failed: {reason}; `kubectl logs job/{name}` has more"
         elif failed is None and _condition(job, "Complete") is None:
             for problem in filter(None, (pod_problem(pod, events) for pod in own_pods)):
-                yield f"the job {name} does not get on: {problem}"
+                yield f"the job {name} makes no progress: {problem}"
 
 
 def running_jobs(jobs: Sequence[Object], now: datetime) -> Iterator[str]:

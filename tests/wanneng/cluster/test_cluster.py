@@ -404,7 +404,7 @@ def test_a_job_that_runs_is_told_and_one_that_cannot_start_is_a_problem() -> Non
     assert (running.problems, running.running_jobs) == ((), ("the job w-migration has been running for 90 s",))
     stuck = of_job("w-migration", **UNPLACED)
     assert status(RELEASE, [*PODS, stuck], jobs, [], aggregate([METRICS])).problems == (
-        f"the job w-migration does not get on: w-migration-abc cannot be placed: {NO_ROOM}",
+        f"the job w-migration makes no progress: w-migration-abc cannot be placed: {NO_ROOM}",
     )
     done = [job("w-migration", 2, startTime=began, conditions=[{"type": "Complete", "status": "True"}])]
     finished = status(RELEASE, PODS, done, [], aggregate([METRICS]))
