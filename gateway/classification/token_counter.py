@@ -59,6 +59,8 @@ class TokenCounter:
             for index, row in enumerate(pairs.rows)
             if may_exceed(row.text, row.labels, pairs.template, max_tokens)
         ]
+        if not long:
+            return
         count = sum(len(row.labels) for _, row in long)
         await charge.lease(count, count * MIN_PAIR_TOKENS)
         charge.settle(count, count * MIN_PAIR_TOKENS)

@@ -36,7 +36,6 @@ WINDOWS = 2
 """What may always be ahead of a call, in windows: one at Triton, and one to follow it without a gap."""
 MIN_CALLS = 2
 """Merged calls at Triton, however small the window is: one that is executed, and one to follow it."""
-
 MAX_CALL = Load(64, 2_048)
 """64 of the shortest pairs."""
 MAX_CALL_S = 0.05
