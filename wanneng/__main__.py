@@ -18,11 +18,12 @@ from wanneng import batch as batch_commands
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
 from wanneng.bench import bench
-from wanneng.calibrate import Threshold, choose, predict, read_examples, store_threshold, thresholds
+from wanneng.calibrate import Threshold, choose, predict, store_threshold, thresholds
 from wanneng.classify import classify
 from wanneng.client import Client
 from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError
+from wanneng.examples import read_examples
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.options import err, say, showing
 from wanneng.serve.access import LOCAL_KEY_FILE
@@ -128,14 +129,21 @@ def triton(
 @app.command()
 def calibrate(
     label_set: Annotated[str, typer.Argument(help="Name of the label set.")],
-    examples: Annotated[Path, typer.Option(help="JSON lines of text and label; null: none of these.")],
+    examples: Annotated[
+        Path,
+        typer.Option(
+            help="Labelled texts: .jsonl, .csv, .xlsx, or Label Studio's .json; no label: none of these."
+        ),
+    ],
     precision: Annotated[float | None, typer.Option(help="Lowest precision; by default the best F1.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make a version of the set with the threshold.")] = False,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key_file: KeyFile = None,
 ) -> None:
     """Find the threshold below which a text is none of a label set's labels."""
-    labelled = read_examples(examples)
+    found = read_examples(examples)
+    say(f"{examples}: {found.description}")
+    labelled = found.items
     with Client(url, tenant_key(key_file)) as client:
         with showing("classifying", len(labelled)) as shown:
             predictions = list(shown.track(predict(client, label_set, labelled)))

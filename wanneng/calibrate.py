@@ -7,22 +7,12 @@ their label; F1 their harmonic mean (van Rijsbergen, Information Retrieval, 1979
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from wanneng.client import Client
 from wanneng.errors import CommandError
-from wanneng.tables.files import read_lines
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    text: str
-    label: str | None
-    """None: none of the set's."""
+from wanneng.examples import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +39,6 @@ class Threshold:
     def f1(self) -> float:
         total = self.precision + self.recall
         return 2 * self.precision * self.recall / total if total else 0.0
-
-
-def read_examples(path: Path) -> list[Example]:
-    """JSON lines of `text` and `label`; a `label` of null, or none: it belongs to no label of the set."""
-    examples = []
-    try:
-        for number, line in enumerate(read_lines(path), 1):
-            if line.strip():
-                examples.append(_example(json.loads(line), f"{path}:{number}"))
-    except json.JSONDecodeError as error:
-        raise CommandError(f"{path} cannot be read: {error}") from None
-    if not any(example.label for example in examples):
-        raise CommandError(f"{path} has no labelled text")
-    return examples
 
 
 def predict(client: Client, label_set: str, examples: Sequence[Example]) -> Iterator[Prediction]:
@@ -114,12 +90,3 @@ def store_threshold(client: Client, name: str, threshold: float) -> str:
         replaces=newest.version,
     )
     return stored.reference
-
-
-def _example(line: Any, location: str) -> Example:
-    if not isinstance(line, dict) or not isinstance(line.get("text"), str):
-        raise CommandError(f"{location}: an object with a text and a label is needed")
-    label = line.get("label")
-    if label is not None and not isinstance(label, str):
-        raise CommandError(f"{location}: the label is a string, or null for none of these")
-    return Example(line["text"], label)

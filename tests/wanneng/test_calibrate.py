@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -7,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanneng.calibrate import Example, Prediction, choose, predict, read_examples, store_threshold, thresholds
+from wanneng.calibrate import Prediction, choose, predict, store_threshold, thresholds
 from wanneng.client import Client
 from wanneng.errors import CommandError
+from wanneng.examples import Example
 
 
 def predictions(*rows: tuple[float, str]) -> list[Prediction]:
@@ -88,17 +88,3 @@ def test_a_stored_threshold_is_a_version_that_says_the_rest_as_before() -> None:
     method, body, headers = gateway.requests[-1]
     assert (method, body["threshold"], body["labels"], headers["if-match"]) == ("PUT", 0.25, LABELS, '"3"')
     assert body["special_tokens"] == "text"
-
-
-def test_examples_may_have_any_character_but_a_line_feed(tmp_path: Path) -> None:
-    path = tmp_path / "labelled.jsonl"
-    path.write_text('\ufeff{"text": "一\u2028二\x85", "label": "a"}\r\n\n', encoding="utf-8", newline="")
-    assert read_examples(path) == [Example("一\u2028二\x85", "a")]
-
-
-@pytest.mark.parametrize("line", ["x", "[]", '{"label": "a"}', '{"text": "a", "label": 1}', '{"text": "a"}'])
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "labelled.jsonl"
-    path.write_text(line, encoding="utf-8")
-    with pytest.raises(CommandError, match=r"labelled\.jsonl"):
-        read_examples(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,15 @@ class ReadOptions:
     sheet: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A JSON object as a row; `error`: why it cannot be used."""
+
+    number: int
+    cells: Mapping[str, Any]
+    error: str | None = None
+
+
 def read_options(
     format_: str | None, encoding: str | None, text_column: str | None, header: bool | None, sheet: str | None
 ) -> ReadOptions:
@@ -45,7 +55,11 @@ def read_options(
 
 def read_table(source: Path, options: ReadOptions = ReadOptions()) -> Table:
     """`-` is standard input. `CommandError` says what cannot be read, and which option helps."""
-    content = read_bytes(source)
+    return table_of(source, read_bytes(source), options)
+
+
+def table_of(source: Path, content: bytes, options: ReadOptions = ReadOptions()) -> Table:
+    """`content`: the bytes of the file, which messages call `source`."""
     format_ = options.format or SUFFIXES.get(source.suffix.lower(), "txt")
     if excel.is_workbook(content):
         format_ = "xlsx"
@@ -114,24 +128,31 @@ def _problem_of(text: str, encoding: str) -> str | None:
 
 def _json_lines(source: Path, decoded: Decoded, options: ReadOptions) -> Table:
     parsed = [
-        (number, *_json_line(line, decoded.encoding))
+        Record(number, *_json_line(line, decoded.encoding))
         for number, line in enumerate(split_lines(decoded.text), 1)
         if line.strip()
     ]
-    columns = list(dict.fromkeys(name for _, cells, _ in parsed for name in cells))
+    return records_table(source, parsed, decoded.encoding, "lines of JSON", options)
+
+
+def records_table(
+    source: Path, records: Sequence[Record], encoding: str, kind: str, options: ReadOptions = ReadOptions()
+) -> Table:
+    """A table of JSON objects; `kind`: what they are, for the user, such as `lines of JSON`."""
+    columns = list(dict.fromkeys(name for record in records for name in record.cells))
     if not columns:
-        problem = next((error for _, _, error in parsed if error), "it has no lines")
-        raise CommandError(f"{source} cannot be read as JSON lines: {problem}")
+        problem = next((record.error for record in records if record.error), f"it has no {kind}")
+        raise CommandError(f"{source} cannot be read as {kind}: {problem}")
     try:
         column = columns[choose_column(columns, options.text_column)]
     except CommandError as error:
         raise CommandError(f"{source}: {error}") from None
     rows = []
-    for number, cells, unreadable in parsed:
-        text = cells.get(column)
-        wrong = _problem_of(text, decoded.encoding) if isinstance(text, str) else f"{column!r} is not a text"
-        rows.append(Row(number, cells, as_text(text), unreadable or wrong))
-    told = f"{decoded.encoding}; texts are in the field {column!r}; {len(rows)} lines of JSON"
+    for record in records:
+        text = record.cells.get(column)
+        wrong = _problem_of(text, encoding) if isinstance(text, str) else f"{column!r} is not a text"
+        rows.append(Row(record.number, record.cells, as_text(text), record.error or wrong))
+    told = f"{encoding}; texts are in the field {column!r}; {len(rows)} {kind}"
     return Table(columns, rows, told, is_spreadsheet=False)
 
 
@@ -143,10 +164,13 @@ def _json_line(line: str, encoding: str) -> tuple[dict[str, Any], str | None]:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         return {}, f"the line is not JSON: {error}"
-    if isinstance(value, str):
-        value = {"text": value}
+    return fields_of({"text": value} if isinstance(value, str) else value, "line")
+
+
+def fields_of(value: Any, kind: str) -> tuple[dict[str, Any], str | None]:
+    """The fields of a JSON value, or why it has none that can be used; `kind`: what the value is, for the user."""
     if not isinstance(value, dict):
-        return {}, "the line is neither an object nor a string"
+        return {}, f"the {kind} is not an object"
     if any(isinstance(cell, str) and is_malformed(cell) for cell in value.values()):
-        return {}, "the line has characters that are not valid Unicode (lone surrogates)"
+        return {}, f"the {kind} has characters that are not valid Unicode (lone surrogates)"
     return value, None
