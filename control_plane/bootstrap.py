@@ -23,7 +23,6 @@ from control_plane.api.batches import BatchEndpoints
 from control_plane.api.files import FileEndpoints
 from control_plane.api.health import readiness
 from control_plane.api.label_sets import LabelSetEndpoints
-from control_plane.api.openapi import OpenApiEndpoint
 from control_plane.api.page import PageEndpoints
 from control_plane.api.tenants import TenantEndpoints
 from control_plane.api.usage import UsageEndpoints
@@ -53,8 +52,9 @@ from web.internal_port import InternalPort
 from web.loop_lag import LoopLag
 from web.metrics import HttpMetrics
 from web.middleware import Middleware
+from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
-from web.problems import Problems
+from web.problems import STATUSES, Problems
 from web.same_user import aiohttp_transport
 from web.server import Draining
 from web.tracing import Tracing
@@ -98,7 +98,7 @@ def create_app(
         max_tenant_bytes=settings.max_tenant_label_set_bytes,
     )
     tenants = Tenants(stores.tenants, stores.api_keys, clock)
-    openapi = OpenApiEndpoint()
+    openapi = OpenApiEndpoint(STATUSES)
     apis = {
         "Label sets": LabelSetEndpoints(label_sets).operations(),
         "Batches": [

@@ -24,8 +24,7 @@ from gateway.api.compat.vllm import VllmEndpoints
 from gateway.api.compat.xinference import XinferenceEndpoints
 from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
 from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PREFIX, Forwarding
-from gateway.api.openapi import OpenApiEndpoint
-from gateway.api.statuses import STATUSES
+from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.cache.pair_cache import PairCache
 from gateway.classification.call_merger import CallMerger
@@ -62,8 +61,9 @@ from web.health import HealthEndpoints
 from web.internal_port import InternalPort
 from web.loop_lag import LoopLag
 from web.middleware import Middleware
+from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
-from web.problems import Problems
+from web.problems import STATUSES, Problems
 from web.root_path import RootPath
 from web.same_user import SameUserTransport, aiohttp_transport
 from web.server import Draining
@@ -109,7 +109,7 @@ def create_app(
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
     triton_transport = aiohttp_transport(MAX_TRITON_CONNECTIONS, same_user=settings.same_user)
     probe_transport = aiohttp_transport(MAX_PROBES, same_user=settings.same_user)
-    forward_http = _forward_http(settings)
+    forward_http, control_plane_url = _forward_http(settings), settings.control_plane_url.rstrip("/")
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
         lambda url: backend or TritonClient(triton_transport, url, settings.length_buckets, probe_transport),
@@ -158,7 +158,12 @@ def create_app(
     metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, shared_cache, stores.tenants_file)
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)
-    openapi = OpenApiEndpoint(forward_http, settings)
+    openapi = OpenApiEndpoint(
+        {**STATUSES, **GATEWAY_STATUSES},
+        settings.root_path,
+        http=forward_http,
+        other_url="" if settings.tenants_file or not control_plane_url else f"{control_plane_url}/openapi.json",
+    )
     apis = {
         "Classification": ClassifyEndpoints(classifications).operations(),
         "Compatible APIs": [
@@ -224,7 +229,15 @@ def create_app(
     if root_path is not None and any(route.path.startswith(f"{root_path.prefix}/") for route in routes):
         raise SettingsError(f"WANNENG_ROOT_PATH is {root_path.prefix}, where the gateway has paths of its own")
     return Middleware(
-        router, routes, metrics, tracing, draining, Problems(STATUSES), GatewayContext, internal_port, root_path
+        router,
+        routes,
+        metrics,
+        tracing,
+        draining,
+        Problems(GATEWAY_STATUSES),
+        GatewayContext,
+        internal_port,
+        root_path,
     )
 
 

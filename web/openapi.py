@@ -61,8 +61,8 @@ RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 """Of responses."""
 
 
-def document(apis: Apis, statuses: Statuses) -> Document:
-    """OpenAPI 3.1; `statuses` of the errors that the operations raise."""
+def document(apis: Apis, statuses: Statuses, root_path: str = "") -> Document:
+    """OpenAPI 3.1; `statuses` of the errors that the operations raise, `root_path` of the server."""
     operations = [operation for api in apis.values() for operation in api]
     schemas = schemas_of(
         (operation.body for operation in operations if operation.body is not None),
@@ -93,7 +93,7 @@ def document(apis: Apis, statuses: Statuses) -> Document:
             "description": "Zero-shot classification: any text, any labels, a score for each.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root_path or "/"}],
         "tags": [{"name": tag} for tag in apis],
         "paths": paths,
         "components": {
