@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the document of a process, with that of another one, such as the other plane's, merged in."""
+"""`GET /openapi.json`: the document of this process, merged with that of the other plane."""
 
 from __future__ import annotations
 
