@@ -57,6 +57,7 @@ from web.operations import routes_of
 from web.problems import STATUSES, Problems
 from web.same_user import aiohttp_transport
 from web.server import Draining
+from web.tenant_callers import TenantCallers
 from web.tracing import Tracing
 
 
@@ -78,9 +79,7 @@ def create_app(
     )
     authentication = HeaderAuthentication(
         authenticator,
-        stores.tenants,
-        clock,
-        ttl_s=settings.key_cache_ttl_s,
+        TenantCallers(stores.tenants, clock, settings.key_cache_ttl_s),
         internal_key=settings.internal_key,
     )
     files = Files(

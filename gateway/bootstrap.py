@@ -39,7 +39,6 @@ from gateway.scheduling.lane import Load
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
 from gateway.tenancy.label_sets import LabelSetReader
-from gateway.tenancy.local_callers import LocalCallers
 from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Backend
@@ -59,6 +58,7 @@ from web.background import run_forever, running
 from web.failure_limit import FailureLimit
 from web.health import HealthEndpoints
 from web.internal_port import InternalPort
+from web.local_callers import LocalCallers
 from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.openapi_endpoint import OpenApiEndpoint
@@ -68,6 +68,7 @@ from web.root_path import RootPath
 from web.same_user import SameUserTransport, aiohttp_transport
 from web.server import Draining
 from web.settings import SettingsError
+from web.tenant_callers import TenantCallers
 from web.tracing import Tracing
 from web.worker_metrics import WorkerMetrics
 
@@ -140,10 +141,8 @@ def create_app(
     keys = Authenticator(stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s)
     authentication = GatewayAuthentication(
         keys,
-        stores.tenants,
-        clock,
+        TenantCallers(stores.tenants, clock, settings.key_cache_ttl_s),
         FailureLimit(settings.max_auth_failures_per_s, time.monotonic),
-        ttl_s=settings.key_cache_ttl_s,
         internal_key=settings.internal_key,
         local=None if settings.keys_needed else LocalCallers(settings.host),
     )

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from cachetools import LRUCache
+from starlette.requests import Request
 
 from stores.errors import TooManyFailures
 
@@ -47,6 +48,12 @@ class FailureLimit:
     def _level(self, subscriber: str) -> float:
         level, at = self._buckets.get(subscriber, (self._burst, 0.0))
         return min(self._burst, level + (self._now() - at) * self._per_s)
+
+
+def address_of(request: Request) -> str:
+    """Of the caller; empty where the server does not know it, as on a socket of Unix."""
+    client = request.scope.get("client")
+    return client[0] if client else ""
 
 
 def subscriber_of(address: str) -> str:

@@ -17,13 +17,13 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
-from gateway.tenancy.authentication import GatewayAuthentication, address_of
+from gateway.tenancy.authentication import GatewayAuthentication
 from stores.errors import BodyTooSlow, ClientDisconnected, InvalidRequest, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.bodies import DISCONNECT
 from web.connection_causes import connection_cause
 from web.error_shapes import OPENAI
-from web.failure_limit import subscriber_of
+from web.failure_limit import address_of, subscriber_of
 from web.problems import ERROR_SHAPE
 
 PATHS = (

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from gateway.tenancy.local_callers import LocalCallers
-from stores.clock import Clock
 from stores.errors import NotFound, Unauthorized
-from stores.record_cache import RecordCache
-from stores.tenants import ACTIVE, CLASSIFY, LOCAL_TENANT_ID, SCOPES, Tenant, TenantStore
+from stores.tenants import CLASSIFY
 from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
-from web.failure_limit import FailureLimit
+from web.failure_limit import FailureLimit, address_of
 from web.headers import header_value
+from web.local_callers import LocalCallers
+from web.tenant_callers import TenantCallers
 
 AUTHORIZATION, TENANT = b"authorization", TENANT_HEADER.lower().encode()
 
@@ -25,19 +24,17 @@ class GatewayAuthentication:
     def __init__(
         self,
         keys: Authenticator,
-        tenants: TenantStore,
-        clock: Clock,
+        tenants: TenantCallers,
         failures: FailureLimit,
         *,
-        ttl_s: float,
         internal_key: str = "",
         local: LocalCallers | None = None,
     ) -> None:
         self._keys = keys
+        self._tenants = tenants
         self._failures = failures
         self._internal_key = internal_key
         self._local = local
-        self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
 
     async def caller_of(self, request: Request) -> Caller:
         tenant_id = header_value(request, TENANT)
@@ -46,12 +43,7 @@ class GatewayAuthentication:
             return await self.tenant_of(request)
         if not is_internal_key(authorization, self._internal_key):
             raise self.failed(request)
-        tenant = await self._tenants.get(tenant_id)
-        if tenant is None or tenant.status != ACTIVE:
-            raise Unauthorized
-        return Caller(
-            tenant.id, (CLASSIFY,), tenant.quota, low_priority=True, special_tokens=tenant.special_tokens
-        )
+        return await self._tenants.low_priority(tenant_id, (CLASSIFY,))
 
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
@@ -64,7 +56,7 @@ class GatewayAuthentication:
         self._local.check(request)
         # Clients of other services always send a key; where none is needed, an unknown one does no harm.
         request.scope["context"].key_ignored = authorization is not None
-        return await self._local_caller()
+        return await self._tenants.local()
 
     def require_operator(self, request: Request) -> None:
         raise NotFound("the control plane manages tenants")
@@ -82,7 +74,7 @@ class GatewayAuthentication:
     def forget(self) -> None:
         """Look tenants and keys up again: one has changed."""
         self._keys.forget()
-        self._tenants.clear()
+        self._tenants.forget()
 
     async def _find(self, authorization: str, request: Request) -> Caller | None:
         """The caller who has the key; None where nobody has, and none is needed."""
@@ -96,18 +88,3 @@ class GatewayAuthentication:
         if caller is None and self._local is None:
             raise self.failed(request)
         return caller
-
-    async def _local_caller(self) -> Caller:
-        tenant = await self._tenants.get(LOCAL_TENANT_ID)
-        if tenant is not None and tenant.status != ACTIVE:
-            raise Unauthorized(
-                f"the tenant {LOCAL_TENANT_ID!r} of callers without a key is suspended, so a key is needed"
-            )
-        if tenant is None:
-            return Caller(LOCAL_TENANT_ID, SCOPES, has_key=False)
-        return Caller(LOCAL_TENANT_ID, SCOPES, tenant.quota, has_key=False, special_tokens=tenant.special_tokens)
-
-
-def address_of(request: Request) -> str:
-    client = request.scope.get("client")
-    return client[0] if client else ""

@@ -7,7 +7,6 @@ from starlette.requests import Request
 
 from gateway.observability.request_context import GatewayContext
 from gateway.tenancy.authentication import GatewayAuthentication
-from gateway.tenancy.local_callers import LocalCallers
 from stores.api_keys import generate_key
 from stores.errors import NotFound, StoreUnavailable, TooManyFailures, Unauthorized
 from stores.tenants import CLASSIFY, LOCAL_TENANT_ID, SCOPES, SUSPENDED, Quota
@@ -16,6 +15,8 @@ from tests.fakes.gateway import add_key, add_tenant, bearer
 from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
 from web.authentication import TENANT_HEADER, Authenticator, Caller
 from web.failure_limit import FailureLimit
+from web.local_callers import LocalCallers
+from web.tenant_callers import TenantCallers
 
 INTERNAL_KEY = "the-internal-key-0123456789-abcdef"
 WORKER = bearer(INTERNAL_KEY)
@@ -30,10 +31,8 @@ class World:
         self.tenant = add_tenant(self.memory, pairs_per_minute=7)
         self.authentication = GatewayAuthentication(
             Authenticator(FakeApiKeys(self.memory), self.clock, ttl_s=TTL_S),
-            FakeTenants(self.memory),
-            self.clock,
+            TenantCallers(FakeTenants(self.memory), self.clock, TTL_S),
             FailureLimit(failures_per_s, lambda: 0.0),
-            ttl_s=TTL_S,
             internal_key=internal_key,
             local=None if require_key else LocalCallers("127.0.0.1"),
         )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from gateway.tenancy.local_callers import LocalCallers
 from stores.errors import Unauthorized, UnsupportedMediaType
+from web.local_callers import LocalCallers
 
 JSON = {"content-type": "application/json", "content-length": "2"}
 
