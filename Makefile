@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -130,6 +130,13 @@ chart-readme: ## write the chart's table of values from values.yaml
 
 images-gpu: ## build the image of Triton for GPUs (needs NVIDIA's registry)
 	@helm/docker/build.sh triton-gpu
+
+SIGN_OPTIONS ?=
+publish: env ## push the images and the chart to REGISTRY=host/path, with provenance and SBOMs, signed where cosign is installed
+	@$(SERVE)/python -m publishing "$(REGISTRY)" $(if $(IMAGE_PREFIX),--image-prefix "$(IMAGE_PREFIX)") \
+		$(if $(CONTAINER_TOOL),--container-tool "$(CONTAINER_TOOL)") \
+		$(if $(WITHOUT),--without "$(WITHOUT)") $(if $(BUILDER),--builder "$(BUILDER)") \
+		$(if $(SIGN_KEY),--sign-key "$(SIGN_KEY)") $(foreach option,$(SIGN_OPTIONS),--sign-option=$(option))
 
 docs: docs-env ## build the documentation site in build/site, in English and Chinese, and check its links
 	@rm -rf build/site

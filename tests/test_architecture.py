@@ -19,6 +19,7 @@ PACKAGES = (
     "training",
     "loadtest",
     "benchmarks",
+    "publishing",
     "wanneng",
 )
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

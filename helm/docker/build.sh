@@ -24,6 +24,8 @@ format=
 prefix=${IMAGE_PREFIX:-localhost/wanneng}
 version=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)}
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+# `make publish` refuses such an image.
+[ -z "$(git status --porcelain 2>/dev/null)" ] || revision=$revision-dirty
 
 for name in "$@"; do
     case $name in

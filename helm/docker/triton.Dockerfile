@@ -51,10 +51,14 @@ LABEL org.opencontainers.image.title="wanneng triton (CPU)" \
 
 # NVIDIA's Triton image, with the TensorRT and ONNX Runtime backends and TensorRT's builder. Requires x86-64.
 FROM ${GPU_BASE} AS gpu
-COPY requirements/plans.txt /tmp/
-# With access to the system packages, which include TensorRT.
+COPY requirements/plans.txt requirements/sbom.txt /tmp/
+# With access to the system packages, which include TensorRT; the software bill of materials lists those too.
 RUN python3 -m venv --system-site-packages /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/plans.txt \
+    && python3 -m venv /tmp/sbom \
+    && /tmp/sbom/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/sbom.txt \
+    && /tmp/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /opt/venv/sbom.cdx.json /opt/venv \
+    && rm -rf /tmp/sbom \
     && chmod --recursive a+rX /opt/venv
 COPY LICENSE /opt/wanneng/
 COPY model_repository /opt/wanneng/model_repository

@@ -79,10 +79,10 @@ class Release:
         self.kubernetes.kubectl("create", "namespace", self.namespace)
         self.kubernetes.kubectl("label", "namespace", self.namespace, RESTRICTED)
 
-    def install(self, *options: str, chart: Path = CHART, timeout_s: float = LONG_S) -> None:
+    def install(self, *options: str, chart: Path | str = CHART, timeout_s: float = LONG_S) -> None:
         self._helm("install", *options, chart=chart, timeout_s=timeout_s)
 
-    def upgrade(self, *options: str, chart: Path = CHART, timeout_s: float = LONG_S) -> None:
+    def upgrade(self, *options: str, chart: Path | str = CHART, timeout_s: float = LONG_S) -> None:
         self._helm("upgrade", *options, chart=chart, timeout_s=timeout_s)
 
     def rendered(self) -> str:
@@ -92,7 +92,7 @@ class Release:
         options = ("--namespace", self.namespace, "--values", str(path), "--no-hooks")
         return self.kubernetes.helm("template", self.name, str(CHART), *options)
 
-    def _helm(self, verb: str, *options: str, chart: Path, timeout_s: float) -> None:
+    def _helm(self, verb: str, *options: str, chart: Path | str, timeout_s: float) -> None:
         path = Path(f"/tmp/{self.namespace}-values.json")
         path.write_text(json.dumps(self.values), encoding="utf-8")
         arguments = ("--namespace", self.namespace, "--values", str(path), f"--timeout={timeout_s:.0f}s", *options)

