@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -100,6 +100,10 @@ bench-first-token: engine-env ## measure what it saves that the last layer compu
 
 bench-int8: engine-env ## measure the accuracy that INT8 costs, on the development sets in DATA
 	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)
+
+TEXTS ?= 300
+evaluate: serve-env ## judge the embedded model on the development sets in DATA, TEXTS=300 a task, and on our examples
+	$(SERVE)/python -m benchmarks.evaluate --data $(DATA) --texts $(TEXTS)
 
 structure: ## count modules, layers and upward imports of the packages
 	@python3 benchmarks/structure.py

@@ -23,6 +23,7 @@ from wanneng.classify import classify
 from wanneng.client import Client
 from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError
+from wanneng.evaluate import evaluate
 from wanneng.examples import read_examples
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.options import err, say, showing
@@ -48,6 +49,7 @@ app.add_typer(tenant_commands.app, name="tenant")
 
 app.command()(classify)
 app.command()(bench)
+app.command()(evaluate)
 
 
 @app.callback()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from wanneng.checkout import needing
 from wanneng.errors import CommandError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def build(
     ] = None,
 ) -> None:
     """Build an engine, compare its answers with the model's own pipeline, and publish it only if they agree."""
-    with _needing("engine.txt"):
+    with needing("engine.txt"):
         from engine.recipe import choose_recipe  # noqa: PLC0415
         from engine.samples import read_samples  # noqa: PLC0415
 
@@ -127,7 +126,7 @@ def reference(
     max_tokens: Annotated[int | None, MAX_TOKENS] = None,
 ) -> None:
     """Write texts and labels with the answers of the model's own pipeline."""
-    with _needing("engine.txt"):
+    with needing("engine.txt"):
         from engine.reference import write_reference  # noqa: PLC0415
         from engine.samples import read_samples  # noqa: PLC0415
         from engine.source import snapshot_folder  # noqa: PLC0415
@@ -151,7 +150,7 @@ def verify(
     report: Annotated[Path | None, typer.Option(help="Write the report to this file as JSON.")] = None,
 ) -> None:
     """Compare the answers of an engine with a reference; exit code 1 beyond the precision's tolerance."""
-    with _needing("serve.txt"):
+    with needing("serve.txt"):
         from engine.verification.verdict import verify as verify_target  # noqa: PLC0415
 
         comparison = verify_target(engine, reference, precision, tolerance)
@@ -170,7 +169,7 @@ def wait(
     built_by: Annotated[str, typer.Option(help="Who builds it; printed while waiting.")] = "",
 ) -> None:
     """Wait until an engine is published in a folder (init container of a Triton pod)."""
-    with _needing("serve.txt"):
+    with needing("serve.txt"):
         from engine.publish import await_published  # noqa: PLC0415
 
         hint = f"; {built_by} builds it" if built_by else ""
@@ -184,7 +183,7 @@ def snapshot(
     output: Annotated[Path, typer.Option(help="New folder for the snapshot.")],
 ) -> None:
     """Turn a w8 engine back into a ModelScope snapshot with the same logits."""
-    with _needing("engine.txt"):
+    with needing("engine.txt"):
         from engine.build import restore_snapshot  # noqa: PLC0415
 
         restore_snapshot(source, output)
@@ -247,28 +246,6 @@ def _names(listed: str | None) -> tuple[str, ...] | None:
 
 def _is_engine(source: str) -> bool:
     return (Path(source) / "engine.json").exists()
-
-
-@contextmanager
-def _needing(lock: str) -> Iterator[None]:
-    """Turns the builder's errors into one line, and a missing package into the way to get it."""
-    try:
-        from engine.errors import BuildError  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise CommandError("engines are built from a checkout of wanneng, not from the installed client") from None
-    try:
-        yield
-    except BuildError as error:
-        raise CommandError(str(error)) from None
-    except ModuleNotFoundError as error:
-        if error.name == "tensorrt":
-            raise CommandError(
-                "TensorRT is not installed here: plans are built inside NVIDIA's Triton image, on their own GPU"
-            ) from None
-        raise CommandError(
-            f"the package {error.name} is missing here; `pip install -r requirements/{lock}` brings it, "
-            "or run `make engine SOURCE=… OUTPUT=…`"
-        ) from None
 
 
 def _say(line: str) -> None:

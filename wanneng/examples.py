@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,14 @@ class Examples:
     def unlabelled(self) -> int:
         """How many texts have none of the labels."""
         return sum(example.label is None for example in self.items)
+
+    def sample(self, count: int) -> Examples:
+        """At most `count` of the texts, in their order; always the same ones."""
+        if count >= len(self.items):
+            return self
+        chosen = sorted(random.Random(0).sample(range(len(self.items)), count))  # noqa: S311 - repeatable
+        told = f"{self.description}; a sample of {count} of {len(self.items)} texts"
+        return replace(self, items=[self.items[position] for position in chosen], description=told)
 
     def counts(self) -> Counter[str]:
         """Texts by label."""

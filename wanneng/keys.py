@@ -36,6 +36,11 @@ def admin_key(file: Path | None) -> str | None:
     return _key(file, "WANNENG_ADMIN_KEY")
 
 
+def peer_key(file: Path | None) -> str | None:
+    """The key in `file` or in WANNENG_PEER_KEY; None: neither is given."""
+    return _key(file, "WANNENG_PEER_KEY")
+
+
 def _key(file: Path | None, variable: str) -> str | None:
     if file is None:
         key = secret(variable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 import time
@@ -117,6 +118,13 @@ class Shown:
         if seconds >= SHOWN_PAUSE_S:
             self.progress.update(self.task, description=f"waiting {seconds:.0f} s, as the gateway says")
         time.sleep(seconds)
+        self.progress.update(self.task, description=self.description)
+
+    async def async_pause(self, seconds: float) -> None:
+        """As `pause`, for asyncio."""
+        if seconds >= SHOWN_PAUSE_S:
+            self.progress.update(self.task, description=f"waiting {seconds:.0f} s, as the gateway says")
+        await asyncio.sleep(seconds)
         self.progress.update(self.task, description=self.description)
 
     def track(self, items: Iterable[T]) -> Iterator[T]:

@@ -177,6 +177,11 @@ def secret(variable: str) -> str | None:
     return os.environ.get(variable, "").strip() or None
 
 
+def gateway_url() -> str:
+    """The gateway's address of the environment, or else that of this machine's own."""
+    return os.environ.get(f"{PREFIX}URL") or ServeSettings().url
+
+
 def is_proxied(url: str) -> bool:
     """Whether programs that follow the environment, as curl does, would send a request for `url` to a proxy."""
     parts = urlsplit(url)
