@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -97,6 +97,9 @@ bench-cost: env engine-env ## measure what a pair costs by its length
 
 bench-first-token: engine-env ## measure what it saves that the last layer computes the first token alone
 	$(ENGINE) -m benchmarks.first_token
+
+calibration: engine-env ## measure what `wanneng calibrate` gains from eight examples of each label, on tasks in DATA
+	$(ENGINE) -m benchmarks.calibration --data $(DATA) $(if $(TASKS),--tasks $(TASKS))
 
 bench-int8: engine-env ## measure the accuracy that INT8 costs, on the development sets in DATA
 	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)

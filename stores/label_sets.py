@@ -11,6 +11,7 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
+from stores.correction import Correction, validate_correction
 from stores.errors import InvalidRequest
 from stores.paging import Page, PageRequest
 from stores.special_tokens import TEXT, SpecialTokens, as_text
@@ -62,6 +63,7 @@ class LabelSetContent:
     """Least probability of entailment of the best label; below it the answer is none of these."""
     special_tokens: SpecialTokens | None = None
     """None: the tenant's."""
+    correction: Correction | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -175,3 +177,5 @@ def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
         )
     if content.threshold is not None and not 0 < content.threshold < 1:
         raise InvalidRequest("the threshold must be a probability between 0 and 1", field="threshold")
+    if content.correction is not None:
+        validate_correction(content.correction, len(content.labels), multi_label=content.multi_label)

@@ -6,27 +6,22 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from wanneng import batch as batch_commands
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
 from wanneng.bench import bench
-from wanneng.calibrate import Threshold, choose, predict, store_threshold, thresholds
+from wanneng.calibration.commands import calibrate
 from wanneng.classify import classify
-from wanneng.client import Client
 from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError
 from wanneng.evaluate import evaluate
-from wanneng.examples import read_examples
-from wanneng.keys import KeyFile, tenant_key
-from wanneng.options import err, say, showing
+from wanneng.options import err, say
 from wanneng.serve.access import LOCAL_KEY_FILE
 from wanneng.settings import ServeSettings, is_proxied, load_settings
 from wanneng.settings import log_format as chosen_log_format
@@ -36,8 +31,6 @@ if TYPE_CHECKING:
     from wanneng.serve.serve_log import ServeLog
 
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
-
-MAX_THRESHOLDS_SHOWN = 12
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
@@ -49,6 +42,7 @@ app.add_typer(tenant_commands.app, name="tenant")
 
 app.command()(classify)
 app.command()(bench)
+app.command()(calibrate)
 app.command()(evaluate)
 
 
@@ -126,50 +120,6 @@ def triton(
         settings = load_settings({"trusted_network": trusted_network})
         code = asyncio.run(run_triton(settings, exit_timeout_s, log))
     raise typer.Exit(code)
-
-
-@app.command()
-def calibrate(
-    label_set: Annotated[str, typer.Argument(help="Name of the label set.")],
-    examples: Annotated[
-        Path,
-        typer.Option(
-            help="Labelled texts: .jsonl, .csv, .xlsx, or Label Studio's .json; no label: none of these."
-        ),
-    ],
-    precision: Annotated[float | None, typer.Option(help="Lowest precision; by default the best F1.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Make a version of the set with the threshold.")] = False,
-    url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
-    key_file: KeyFile = None,
-) -> None:
-    """Find the threshold below which a text is none of a label set's labels."""
-    found = read_examples(examples)
-    say(f"{examples}: {found.description}")
-    labelled = found.items
-    with Client(url, tenant_key(key_file)) as client:
-        with showing("classifying", len(labelled)) as shown:
-            predictions = list(shown.track(predict(client, label_set, labelled)))
-        candidates = thresholds(predictions)
-        chosen = choose(candidates, precision)
-        _print_thresholds(candidates, chosen)
-        print(
-            f"threshold {chosen.value:.4f}: precision {chosen.precision:.3f}, recall {chosen.recall:.3f}, "
-            f"{chosen.accepted} of {len(labelled)} texts accepted"
-        )
-        if keep:
-            print(store_threshold(client, label_set.partition("@")[0], round(chosen.value, 4)))
-
-
-def _print_thresholds(candidates: Sequence[Threshold], chosen: Threshold) -> None:
-    """Some of them, from the lowest to the highest; the chosen one is marked."""
-    step = max(1, len(candidates) // MAX_THRESHOLDS_SHOWN)
-    shown = sorted({*candidates[::step], chosen}, key=lambda threshold: threshold.value)
-    table = Table("", "threshold", "precision", "recall", "F1", "accepted", box=None, pad_edge=False)
-    for threshold in shown:
-        numbers = (threshold.value, threshold.precision, threshold.recall, threshold.f1)
-        mark = "→" if threshold == chosen else ""
-        table.add_row(mark, *(f"{number:.3f}" for number in numbers), str(threshold.accepted))
-    out.print(table)
 
 
 def main() -> None:

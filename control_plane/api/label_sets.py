@@ -148,6 +148,7 @@ def _content(body: LabelSetBody, max_labels: int) -> LabelSetContent:
         body.max_tokens,
         body.threshold,
         body.special_tokens,
+        body.correction,
     )
 
 
@@ -162,6 +163,7 @@ def _answer(label_set: LabelSet, removed: Sequence[int] | UnsetType = UNSET) -> 
         content.max_tokens,
         content.threshold,
         content.special_tokens,
+        content.correction,
         label_set.created_at,
         removed,
     )

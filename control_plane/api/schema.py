@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from stores.correction import Correction
 from stores.special_tokens import SpecialTokens
 from web.paging import ListAnswer
 
@@ -31,6 +32,8 @@ class LabelSetBody(Struct, forbid_unknown_fields=True):
     threshold: float | None = None
     special_tokens: SpecialTokens | None = None
     """Whether `[SEP]` and its like are the model's special tokens or text; null: as the tenant says."""
+    correction: Correction | None = None
+    """Learned from examples by `wanneng calibrate`; null: scores are the model's own."""
 
 
 class RollbackBody(Struct, forbid_unknown_fields=True):
@@ -48,6 +51,7 @@ class LabelSetAnswer(Struct, frozen=True):
     max_tokens: int | None
     threshold: float | None
     special_tokens: SpecialTokens | None
+    correction: Correction | None
     created_at: Time
     removed_versions: Sequence[int] | UnsetType = UNSET
     """Old ones that made room for this one; only in the answer that creates it."""

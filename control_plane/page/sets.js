@@ -49,6 +49,11 @@ export async function saveSet() {
     // What the form does not show is kept: hypotheses of single labels among it.
     const kept = labels.map((label) => state.set?.labels.find((other) => other.label === label) ?? label);
     const set = { labels: kept, hypothesis_template, multi_label, threshold, max_tokens, special_tokens };
+    // A correction is for these labels alone, in this order, with these hypotheses.
+    const old = state.set;
+    const asBefore = kept.length === old?.labels.length && kept.every((label, index) => label === old.labels[index])
+      && hypothesis_template === old.hypothesis_template && multi_label === old.multi_label;
+    if (asBefore) set.correction = old.correction;
     const saved = await request("PUT", `/v1/label-sets/${name}`, set, precondition);
     state.set = saved;
     await listSets();

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, structs
 from gateway.classification.pairs import PairList, Row, Source
 from gateway.classification.schema import ClassifyBody, TokenizeBody
 from gateway.settings import Settings
+from stores.correction import Correction
 from stores.errors import InvalidRequest
 from stores.label_sets import PLACEHOLDER, LabelSet, normalized
 from stores.special_tokens import MODEL, TEXT, SpecialTokens, as_text
@@ -35,6 +36,8 @@ class ClassificationRequest(Struct, frozen=True):
     """`name@version`, where the labels are from one."""
     entailment: bool = False
     """Tell each label's own probability of entailment."""
+    correction: Correction | None = None
+    """The label set's."""
 
 
 def validate(
@@ -146,6 +149,7 @@ def _with_label_set(
         content.threshold,
         label_set.reference,
         body.entailment,
+        content.correction,
     )
 
 

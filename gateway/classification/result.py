@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import TextResult, Truncation
-from gateway.classification.scoring import Logits, entailment, ranking
+from gateway.classification.scoring import Logits, corrected, entailment, ranking
 from gateway.classification.tokens import rounded_share
 
 
@@ -17,6 +17,8 @@ def text_result(
     unknown: list[tuple[float, float]],
 ) -> TextResult:
     """The result of one text, from the logits, token counts and shares of unknown tokens of its pairs."""
+    if request.correction is not None:
+        logits = corrected(logits, request.correction, multi_label=request.multi_label)
     order, scores = ranking(logits, multi_label=request.multi_label)
     optional: dict[str, Any] = {}
     if request.threshold is not None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
+
+from stores.correction import Correction
 
 Logits = tuple[float, float, float]
 """Entailment, neutral, contradiction (ModelScope, zero_shot_classification_pipeline.py)."""
@@ -26,6 +29,24 @@ def relations(logits: Logits) -> tuple[float, float, float]:
 def entailment(logits: Logits) -> float:
     """Probability of entailment of one pair by itself."""
     return relations(logits)[0]
+
+
+def corrected(logits: Sequence[Logits], correction: Correction, *, multi_label: bool) -> list[Logits]:
+    """A text's logits with those of entailment changed, as `Correction` says."""
+    if multi_label or len(logits) == 1:
+        centres = [contradicts for _, _, contradicts in logits]
+    else:
+        centres = [sum(entails for entails, _, _ in logits) / len(logits)] * len(logits)
+    offsets = [entails - centre for (entails, _, _), centre in zip(logits, centres, strict=True)]
+    values = [
+        centre + offset / correction.temperature + bias
+        for centre, offset, bias in zip(centres, offsets, correction.biases, strict=True)
+    ]
+    if correction.map is not None:
+        values = [
+            value + sum(map(mul, weights, offsets)) for value, weights in zip(values, correction.map, strict=True)
+        ]
+    return [(value, neutral, contradicts) for value, (_, neutral, contradicts) in zip(values, logits, strict=True)]
 
 
 def ranking(logits: Sequence[Logits], *, multi_label: bool) -> tuple[list[int], list[float]]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from stores.api_keys import DIGEST, KEY_ID
+from stores.correction import Correction
 from stores.errors import InvalidRequest
 from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
 from stores.special_tokens import MODEL, SpecialTokens
@@ -40,6 +41,7 @@ class _LabelSet(Struct, forbid_unknown_fields=True):
     max_tokens: int | None = None
     threshold: float | None = None
     special_tokens: SpecialTokens | None = None
+    correction: Correction | None = None
 
 
 class _Quota(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +128,7 @@ class TenantsFileContent:
             declared.max_tokens,
             declared.threshold,
             declared.special_tokens,
+            declared.correction,
         )
         try:
             validate_content(content, limits)

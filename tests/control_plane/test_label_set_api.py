@@ -59,6 +59,17 @@ async def test_special_tokens_are_the_tenants_unless_the_set_says_it() -> None:
         assert_problem(refused, 422, "invalid_request")
 
 
+async def test_a_correction_is_part_of_its_version_and_of_what_is_rolled_back_to() -> None:
+    correction = {"biases": [0.5, -0.25], "temperature": 2.0, "map": [[1.0, 0.0], [0.5, -1.0]]}
+    async with local() as client:
+        assert (await put(client)).json()["correction"] is None
+        assert (await put(client, BODY | {"correction": correction}, '"1"')).json()["correction"] == correction
+        assert (await put(client, etag='"2"')).json()["correction"] is None
+        back = await client.post(PATH + "/rollback", json={"version": 2}, headers={"If-Match": '"3"'})
+        assert back.json()["correction"] == correction
+        assert (await client.get(PATH + "@2")).json()["correction"] == correction
+
+
 async def test_two_writers_cannot_overwrite_each_other() -> None:
     async with local() as client:
         await put(client)
@@ -139,6 +150,18 @@ async def test_each_endpoint_needs_its_scope() -> None:
         ({"hypothesis_template": "{}{}"}, "hypothesis_template"),
         ({"max_tokens": 4}, "max_tokens"),
         ({"threshold": 1.0}, "threshold"),
+        ({"correction": {"biases": [1]}}, "correction.biases"),
+        ({"correction": {"biases": [1, 100.1]}}, "correction.biases"),
+        ({"correction": {"biases": [1, 1], "temperature": 0}}, "correction.temperature"),
+        ({"correction": {"biases": [1, 1], "map": [[1, 1]]}}, "correction.map"),
+        ({"correction": {"biases": [1, 1], "map": [[1, 1], [1]]}}, "correction.map[1]"),
+        ({"correction": {"biases": [1, 1], "map": [[1, 1], [1, -101]]}}, "correction.map[1]"),
+        ({"correction": {"biases": [1, 1], "map": [[1, 1]] * 2}, "multi_label": True}, "correction.map"),
+        ({"correction": {"biases": [1], "map": [[1]]}, "labels": ["a"]}, "correction.map"),
+        (
+            {"correction": {"biases": [0] * 65, "map": [[0] * 65] * 65}, "labels": [str(i) for i in range(65)]},
+            "correction.map",
+        ),
         ({"threshold": 0}, "threshold"),
     ],
 )

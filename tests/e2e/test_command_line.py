@@ -132,6 +132,42 @@ def test_a_threshold_is_found_from_labelled_texts_and_kept(server: Server, tmp_p
     kept = httpx.get(path, trust_env=False).json()
     assert (kept["version"], done.stdout.splitlines()[-1]) == (2, "calibrated@2")
     assert 0 < kept["threshold"] < 1
+    assert "投诉 has 2" in done.stderr
+
+
+def test_a_correction_is_learned_and_answers_with_the_next_version(server: Server, tmp_path: Path) -> None:
+    """The examples say the opposite of what the model says: only a correction can follow them."""
+    complaints = [
+        "退钱",
+        "货是坏的，差评",
+        "质量太差",
+        "态度恶劣",
+        "迟迟不发货",
+        "包装破了",
+        "少了一件",
+        "坏了没人管",
+    ]
+    weather = ["今天下雨", "明天多云", "台风要来了", "气温下降", "大雪封山", "阳光很好", "雾很大", "刮风了"]
+    path = f"{server.url}/v1/label-sets/corrected"
+    assert httpx.put(path, json={"labels": ["投诉", "天气"]}, trust_env=False).status_code == 201
+    before = server.classify(texts=complaints, label_set="corrected").json()
+    rows = [(text, "天气") for text in complaints] + [(text, "投诉") for text in weather]
+    examples = tmp_path / "labelled.csv"
+    examples.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
+    command = [sys.executable, "-m", "wanneng", "calibrate", "corrected", "--examples", str(examples), "--keep"]
+    done = subprocess.run(
+        [*command, "--url", server.url], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kept = httpx.get(path, trust_env=False).json()
+    assert (kept["version"], done.stdout.splitlines()[-1]) == (2, "corrected@2")
+    assert kept["correction"]["map"] is not None, done.stdout
+    after = server.classify(texts=complaints, label_set="corrected").json()
+    pinned = server.classify(texts=complaints, label_set="corrected@1").json()
+    assert (before["label_set"], after["label_set"]) == ("corrected@1", "corrected@2")
+    assert [result["scores"] for result in pinned["results"]] == [result["scores"] for result in before["results"]]
+    assert [result["labels"][0] for result in before["results"]].count("投诉") >= 6
+    assert [result["labels"][0] for result in after["results"]].count("天气") >= 6, done.stdout
 
 
 def bench(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from stores.correction import Correction
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from stores.factory import Stores
 from stores.label_sets import LabelSet, LabelSetBounds, LabelSetContent, SetLabel
@@ -22,6 +23,7 @@ CONTENT = LabelSetContent(
     max_tokens=64,
     threshold=0.5,
     special_tokens="text",
+    correction=Correction((0.5, -0.5), 2.0),
 )
 ALL = PageRequest(100)
 BOUNDS = LabelSetBounds(max_sets=100, max_names=100, max_versions=100, max_bytes=10_000_000)

@@ -9,6 +9,7 @@ import pytest
 
 from stores.api_keys import generate_key, matches
 from stores.batches import VALIDATING, Batch, BatchBounds
+from stores.correction import Correction
 from stores.errors import NotAvailable
 from stores.factory import Stores, file_stores
 from stores.files import BATCH_PURPOSE, File, UploadBounds
@@ -34,6 +35,7 @@ tenants:
     label_sets:
       - {{name: tickets, version: 1, labels: [投诉, {{label: 咨询, hypothesis: 用户在咨询}}]}}
       - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5, special_tokens: model}}
+      - {{name: mood, labels: [好, 坏], correction: {{biases: [1, -1.5]}}}}
   - id: other
 """
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -74,11 +76,15 @@ async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
     assert newest is not None
     assert first is not None
     assert (newest.version, newest.content.threshold) == (2, 0.5)
+    mood = await find_label_set(sets, "acme", "mood")
+    assert mood is not None
+    assert (mood.content.correction, first.content.correction) == (Correction((1.0, -1.5)), None)
     assert (newest.content.special_tokens, first.content.special_tokens) == ("model", None)
     assert (first.reference, first.content.hypotheses) == ("tickets@1", ("投诉", "用户在咨询"))
     assert await find_label_set(sets, "other", "tickets") is None
     assert [(version.name, version.version) for version in (await sets.page("acme", ALL)).items] == [
-        ("tickets", 2)
+        ("mood", 1),
+        ("tickets", 2),
     ]
     assert [version.version for version in (await sets.page("acme", ALL, "tickets")).items] == [2, 1]
 

@@ -8,7 +8,7 @@ from wanneng.client.batches import Batch, BatchResult, File
 from wanneng.client.classify import Classification, Tokens
 from wanneng.client.clients import AsyncClient, Client
 from wanneng.client.keys import Key, NewKey
-from wanneng.client.label_sets import LabelSet, SetLabel
+from wanneng.client.label_sets import Correction, LabelSet, SetLabel
 from wanneng.client.tenants import Tenant
 from wanneng.client.usage import DayOfUsage
 from wanneng.errors import GatewayRefused, RequestError
@@ -19,6 +19,7 @@ __all__ = [
     "BatchResult",
     "Classification",
     "Client",
+    "Correction",
     "DayOfUsage",
     "File",
     "GatewayRefused",

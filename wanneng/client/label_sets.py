@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,17 @@ class SetLabel:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """Changes the model's logits for the labels of a set; made by `wanneng calibrate`."""
+
+    biases: tuple[float, ...]
+    """One for each label, in their order."""
+    temperature: float = 1.0
+    map: tuple[tuple[float, ...], ...] | None = None
+    """A row for each label, of one weight for each label."""
+
+
+@dataclass(frozen=True, slots=True)
 class LabelSet:
     """One version of a set; it never changes."""
 
@@ -37,6 +48,8 @@ class LabelSet:
     """Probability of entailment below which a text is none of these."""
     special_tokens: str | None
     """`model` or `text`: what `[SEP]` and its like are; None: as the tenant says."""
+    correction: Correction | None
+    """None: scores are the model's own."""
     created_at: datetime
 
     @property
@@ -76,10 +89,11 @@ class LabelSets:
         max_tokens: int | None = None,
         threshold: float | None = None,
         special_tokens: str | None = None,
+        correction: Correction | None = None,
         replaces: int | None = None,
     ) -> LabelSet:
         """Make a version; `replaces` is the newest one."""
-        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens)
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens, correction)
         return self._send(_change("PUT", _path(name), body, replaces))
 
     def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
@@ -116,9 +130,10 @@ class AsyncLabelSets:
         max_tokens: int | None = None,
         threshold: float | None = None,
         special_tokens: str | None = None,
+        correction: Correction | None = None,
         replaces: int | None = None,
     ) -> LabelSet:
-        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens)
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens, correction)
         return await self._send(_change("PUT", _path(name), body, replaces))
 
     async def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
@@ -152,6 +167,7 @@ def _body(
     max_tokens: int | None,
     threshold: float | None,
     special_tokens: str | None,
+    correction: Correction | None,
 ) -> dict[str, Any]:
     return {
         "labels": [
@@ -163,6 +179,7 @@ def _body(
         "max_tokens": max_tokens,
         "threshold": threshold,
         "special_tokens": special_tokens,
+        "correction": None if correction is None else asdict(correction),
     }
 
 
@@ -180,5 +197,15 @@ def _label_set(item: dict[str, Any]) -> LabelSet:
         item["max_tokens"],
         item["threshold"],
         item["special_tokens"],
+        _correction(item["correction"]),
         datetime.fromisoformat(item["created_at"]),
+    )
+
+
+def _correction(item: dict[str, Any] | None) -> Correction | None:
+    if item is None:
+        return None
+    rows = item["map"]
+    return Correction(
+        tuple(item["biases"]), item["temperature"], None if rows is None else tuple(map(tuple, rows))
     )

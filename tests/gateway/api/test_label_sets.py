@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from stores.correction import Correction
 from tests.fakes.gateway import add_key, add_label_set, add_tenant, gateway
 from tests.fakes.stores import Memory
 from tests.problems import assert_problem
@@ -113,3 +117,73 @@ async def test_a_new_version_never_meets_an_old_score() -> None:
         ]
     assert (old["labels"][0], new["labels"][0]) == ("投诉", "别的")
     assert new["pairs"] == {"computed": 1, "cached": 1}
+
+
+CORRECTION = Correction((0.0, 3.0), 2.0)
+"""Half of each label's distance to the mean, and 3 more for the second label."""
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+async def test_a_correction_changes_scores_and_the_labels_own_probabilities(*, multi_label: bool) -> None:
+    """`天` entails `天` with 1 and `投诉` with 0. Centred: ±0.5 becomes 0.75 and 3.25; one by one: 0.5 and 3."""
+    memory = Memory()
+    add_label_set(memory, ["天", "投诉"], multi_label=multi_label, threshold=0.9, correction=CORRECTION)
+    async with gateway(memory=memory) as client:
+        body = {"texts": ["天"] * 2, "label_set": "tickets", "entailment": True}
+        answers = [(await client.post("/v1/classify", json=body)).json() for _ in range(2)]
+    logits = (0.5, 3.0) if multi_label else (0.75, 3.25)
+    first, second = logits
+    for answer in answers:
+        assert answer["label_set"] == "tickets@1"
+        for result in answer["results"]:
+            assert result["labels"] == ["投诉", "天"]
+            own = [math.exp(logit) / (math.exp(logit) + 2) for logit in (second, first)]
+            assert result["entailment"] == pytest.approx(own)
+            assert result["none_of_these"] is (own[0] < 0.9)
+            by_label = dict(zip(result["labels"], result["scores"], strict=True))
+            expected = 1 / (1 + math.exp(-second)) if multi_label else 1 / (1 + math.exp(first - second))
+            assert by_label["投诉"] == pytest.approx(expected)
+    assert answers[1]["pairs"] == {"computed": 0, "cached": 4}
+
+
+async def test_a_map_lets_one_label_speak_for_another() -> None:
+    """Centred logits of 0.5 and -0.5: the second label's rise by 4 times the first one's."""
+    memory = Memory()
+    add_label_set(memory, ["天", "投诉"], correction=Correction((0.0, 0.0), 1.0, ((0.0, 0.0), (4.0, 0.0))))
+    async with gateway(memory=memory) as client:
+        answer = (await client.post("/v1/classify", json={"text": "天", "label_set": "tickets"})).json()
+    assert answer["labels"] == ["投诉", "天"]
+    assert answer["scores"][0] == pytest.approx(1 / (1 + math.exp(-1)))
+
+
+BEST: dict[str, Callable[[Any], str]] = {
+    "/v1/classify": lambda answer: answer["labels"][0],
+    "/v1/flexible/infers": lambda answer: answer["labels"][0],
+    "/classify": lambda answer: answer["data"][0]["label"],
+    "/v1/moderations": lambda answer: max(
+        answer["results"][0]["category_scores"], key=answer["results"][0]["category_scores"].get
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/moderations", {"model": "tickets", "input": "天"}),
+        ("/classify", {"model": "tickets", "input": "天"}),
+        ("/v1/classify", {"label_set": "tickets", "text": "天"}),
+        ("/v1/flexible/infers", {"model": "tickets", "sequences": "天"}),
+    ],
+)
+async def test_every_api_that_takes_a_label_set_applies_its_correction(path: str, body: dict[str, Any]) -> None:
+    memory = Memory()
+    add_label_set(memory, ["天", "投诉"])
+    add_label_set(memory, ["天", "投诉"], correction=CORRECTION)
+    text = json.dumps(body)
+    async with gateway(memory=memory) as client:
+        plain, corrected = [
+            (await client.post(path, json=json.loads(text.replace("tickets", name)))).json()
+            for name in ("tickets@1", "tickets@2")
+        ]
+    assert BEST[path](plain) == "天"
+    assert BEST[path](corrected) == "投诉"

@@ -1,0 +1,1 @@
+"""`wanneng calibrate`: what examples teach about a label set."""
