@@ -154,7 +154,9 @@ def create_app(
     async def readiness() -> str | None:
         return None if load_balancer.ready else "waiting for a first answer from Triton"
 
-    metrics = GatewayMetrics(log, load_balancer, queue, cache, redis, shared_cache, stores.tenants_file)
+    metrics = GatewayMetrics(
+        log, load_balancer, queue, cache, redis, shared_cache, stores.tenants_file, service.comparison.texts
+    )
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)
     openapi = OpenApiEndpoint(

@@ -19,6 +19,7 @@ from web.settings import (
     is_loopback,
 )
 
+Share = Annotated[float, Meta(ge=0, le=1)]
 RootPath = Annotated[str, Meta(pattern="^(/[A-Za-z0-9._~-]+)+$")]
 
 
@@ -39,8 +40,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Port for `/metrics` and `/v1/tenants`, which then no other serves; 0: one port for all."""
     triton_url: Text = "http://127.0.0.1:8000"
     """Triton's address: one URL, several separated by commas, or `dns+http://name:8000` for every address of a
-    name; `#pool=a100&weight=3` after one names its pool and gives it three times the work. Set by `wanneng
-    serve`."""
+    name; `#pool=a100&weight=3` after one names its pool and gives it three times the work, `&share=0.1` lets this
+    pool's own model answer a tenth of the requests. Set by `wanneng serve`."""
     tenants_file: str = ""
     """YAML file of tenants and label sets in place of the database; read only, and read again when it changes."""
     control_plane_url: str = ""
@@ -89,6 +90,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Tokens of one call to Triton; longer texts go in more calls, so that nobody waits for all of them."""
     max_calls_per_request: Count = 8
     """Calls to Triton that one request has under way."""
+    comparison_sample: Share = 0.01
+    """While a pool has a share of the requests: share of the requests whose first text the other model answers
+    too, at low priority and one at a time, to compare the best labels."""
     length_buckets: tuple[Count, ...] = ()
     """Length buckets that Triton serves, in tokens, as `32,64,128`; empty: one model takes every length.
     Set by `wanneng serve`."""

@@ -15,6 +15,7 @@ from msgspec import UNSET, structs
 from gateway.cache.pair_cache import PairCache, pack
 from gateway.cache.single_flight import SingleFlight
 from gateway.classification.call_merger import CallMerger
+from gateway.classification.comparison import ModelComparison
 from gateway.classification.gather import gather
 from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.pairs import (
@@ -76,14 +77,11 @@ class ClassificationService:
         usage: UsageCounter,
         settings: Settings,
     ) -> None:
-        self._load_balancer = load_balancer
-        self._call_merger = call_merger
-        self._cache = cache
-        self._queue = queue
-        self._quotas = quotas
-        self._label_sets = label_sets
-        self._usage = usage
+        self._load_balancer, self._call_merger = load_balancer, call_merger
+        self._cache, self._queue, self._quotas = cache, queue, quotas
+        self._label_sets, self._usage = label_sets, usage
         self._settings = settings
+        self.comparison = ModelComparison(load_balancer, call_merger, queue, settings)
         self._token_counter = TokenCounter(load_balancer, queue, settings.max_pairs_per_call)
         self._flights: SingleFlight[Computed] = SingleFlight()
         self._low_priority_flights: SingleFlight[Computed] = SingleFlight()
@@ -161,7 +159,7 @@ class ClassificationService:
         pairs, caller, options, charge = work.pairs, work.caller, work.options, work.charge
         for _ in range(ENGINE_ATTEMPTS):
             work.begin_attempt()
-            engine = self._load_balancer.choose_engine()
+            engine = self._load_balancer.choose_engine(caller.tenant_id, pairs.rows[0].text)
             rows = rows_of(pairs, caller.tenant_id, engine)
             await self._look_up(rows, caller.tenant_id, fresh=options.fresh)
             if self._quotas.shared:
@@ -179,6 +177,7 @@ class ClassificationService:
             charge.correct(work.tokens)
             cached = len(pairs) - work.computed
             self._usage.count(caller.tenant_id, computed=work.computed, cached=cached, tokens=work.tokens)
+            self.comparison.consider(work, rows, engine)
             return PairValues(rows, engine, work.computed, cached, work.tokens, work.triton_s)
         raise TritonUnavailable("the engine changed while this request ran; try again")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -36,9 +37,10 @@ class GatewayMetrics(HttpMetrics):
         redis: RedisConnection | None = None,
         shared_cache: RedisPairCache | None = None,
         tenants_file: TenantsFile | None = None,
+        compared_texts: Mapping[tuple[str, str, bool], int] = MappingProxyType({}),
     ) -> None:
         super().__init__(log)
-        self._load_balancer = load_balancer
+        self._load_balancer, self._compared_texts = load_balancer, compared_texts
         self._computed = self._cached = self._refused = self._truncated = 0
         self._tenant_pairs: Counter[str] = Counter()
         self._tenant_requests: Counter[tuple[str, str]] = Counter()
@@ -108,8 +110,15 @@ class GatewayMetrics(HttpMetrics):
         evicted = CounterMetricFamily(
             "wanneng_cache_evicted_pairs", "Pairs that made room for others.", self._memory_cache.evicted
         )
+        compared = CounterMetricFamily(
+            "wanneng_compared_texts",
+            "Texts answered by two models.",
+            labels=["engine", "other", "same_best_label"],
+        )
+        for (engine, other, same), count in self._compared_texts.items():
+            compared.add_metric([engine, other, str(same).lower()], count)
         gauges = [GaugeMetricFamily(name, told, float(value())) for name, told, value in self._gauges]
-        counted = [pairs, of_tenants, requests, triton, turns, truncated, refused, lookups, evicted]
+        counted = [pairs, of_tenants, requests, triton, turns, truncated, refused, lookups, evicted, compared]
         if self._redis is not None:
             failures = CounterMetricFamily(
                 "wanneng_redis_failures", "Calls that Redis did not answer.", self._redis.failures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.triton.load_balancer import LoadBalancer
 from gateway.triton.replica import Replica
@@ -19,7 +19,13 @@ def pool_metrics(load_balancer: LoadBalancer) -> list[Metric]:
     capacity = GaugeMetricFamily("wanneng_pool_capacity", "Weights of the replicas that answer.", labels=["pool"])
     pairs = GaugeMetricFamily("wanneng_pool_pairs", "Pairs under way at its replicas.", labels=["pool"])
     engines = GaugeMetricFamily("wanneng_pool_engines", "Replicas by engine.", labels=["pool", "engine"])
+    shares = GaugeMetricFamily("wanneng_pool_share", "Share of the requests of a model on trial.", labels=["pool"])
+    seconds = HistogramMetricFamily("wanneng_pool_call_seconds", "Calls to its replicas.", labels=["pool"])
+    for pool, durations in sorted(load_balancer.call_seconds.items()):
+        durations.add_to(seconds, [pool])
     for pool, replicas in sorted(pools.items()):
+        if (share := replicas[0].address.share) is not None:
+            shares.add_metric([pool], share)
         answering = [replica for replica in replicas if replica.engine is not None]
         counts.add_metric([pool, "answering"], len(answering))
         counts.add_metric([pool, "ejected"], len(replicas) - len(answering))
@@ -28,4 +34,4 @@ def pool_metrics(load_balancer: LoadBalancer) -> list[Metric]:
         by_engine = Counter(replica.engine.id for replica in replicas if replica.engine is not None)
         for engine, number in sorted(by_engine.items()):
             engines.add_metric([pool, engine], number)
-    return [counts, capacity, pairs, engines]
+    return [counts, capacity, pairs, engines, shares, seconds]

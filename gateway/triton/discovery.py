@@ -36,6 +36,8 @@ class Address:
     """Replicas of one kind, such as those on one type of GPU."""
     weight: float = 1.0
     """Pairs a second that it computes, in any unit that all addresses share."""
+    share: float | None = None
+    """Share of the requests that this pool's own model answers; None: those that no pool with a share answers."""
 
 
 class Discovery(Protocol):
@@ -89,7 +91,7 @@ class CombinedDiscovery:
 def discovery_of(setting: str) -> Discovery:
     """`http://a:8000,dns+http://name:8000#pool=a100&weight=3`: entries separated by commas.
 
-    `SettingsError` for one that is no URL, or whose weight is no number above 0.
+    `SettingsError` for one that is no URL, whose weight is no number above 0, or whose share none from 0 to 1.
     """
     entries = [entry.strip() for entry in setting.split(",") if entry.strip()]
     if not entries:
@@ -98,18 +100,19 @@ def discovery_of(setting: str) -> Discovery:
 
 
 def _entry(entry: str) -> Discovery:
-    parts, weight, pool = urlsplit(""), 1.0, POOL
+    parts, weight, pool, share = urlsplit(""), 1.0, POOL, None
     try:
         parts = urlsplit(entry.removeprefix(DNS))
         options = parse_qs(parts.fragment, keep_blank_values=True, strict_parsing=True) if parts.fragment else {}
         weight = float(options.pop("weight", ["1"])[-1])
         pool = options.pop("pool", [POOL])[-1]
+        share = float(options.pop("share")[-1]) if "share" in options else None
         wellformed = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) and not options
     except ValueError:
         wellformed = False
-    if not wellformed or not pool or not 0 < weight < math.inf:
-        raise SettingsError(f"{SETTING}: {entry!r} is not like http://host:8000#pool=a10&weight=1")
-    address = Address(parts._replace(fragment="", query="", path="").geturl(), pool, weight)
+    if not wellformed or not pool or not 0 < weight < math.inf or not 0 <= (share or 0) <= 1:
+        raise SettingsError(f"{SETTING}: {entry!r} is not like http://host:8000#pool=a10&weight=1&share=0.1")
+    address = Address(parts._replace(fragment="", query="", path="").geturl(), pool, weight, share)
     return DnsDiscovery(address) if entry.startswith(DNS) else StaticDiscovery([address])
 
 

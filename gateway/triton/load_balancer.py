@@ -6,14 +6,17 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from gateway.errors import TritonFailed, TritonRejected, TritonUnavailable
-from gateway.triton.backend import Backend, Engine, InferenceCall, PairLogits, TokenCounts
+from gateway.triton.backend import LOWEST_PRIORITY, Backend, Engine, InferenceCall, PairLogits, TokenCounts
 from gateway.triton.discovery import Discovery
 from gateway.triton.replica import Replica
+from gateway.triton.shares import REST, capacity_of, points_of, with_share
 from stores.errors import ServiceError
+from web.metrics import Durations
 
 CHECK_INTERVAL_S = 1.0
 """How often a replica's health is checked when no answer of it has told."""
@@ -58,6 +61,10 @@ class LoadBalancer:
         self._lost.set()
         self.ready = False
         """After a real classification; not while no replica answers. A busy Triton stays ready."""
+        self.has_shares = False
+        """Whether a pool tries another model on a share of the requests."""
+        self.call_seconds: dict[str, Durations] = defaultdict(Durations)
+        """How long calls take, by pool, without those of low priority, which wait in Triton's queue."""
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -67,20 +74,29 @@ class LoadBalancer:
     @property
     def capacity(self) -> float:
         """The weights of those that answer; while none does, of the one that has to be tried."""
-        weights = [replica.address.weight for replica in self._replicas.values() if replica.engine is not None]
-        return sum(weights) or 1.0
+        answering = [replica for replica in self._replicas.values() if replica.engine is not None]
+        if self.has_shares:
+            return capacity_of(answering) or 1.0
+        return sum(replica.address.weight for replica in answering) or 1.0
 
-    def choose_engine(self) -> Engine | None:
+    def choose_engine(self, tenant_id: str = "", text: str = "") -> Engine | None:
         """The engine for a new request: as likely as its replicas' share of work; None while none is certain.
 
-        During a roll-out both engines answer, each request from one of them.
+        During a roll-out both engines answer, each request from one of them. Where pools have shares, a tenant's
+        text always has the same pool.
         """
-        now = self._now()
-        certain = [r for r in self._replicas.values() if r.engine and now - r.heard_at <= CERTAIN_S]
+        certain: Sequence[Replica] = self._certain()
+        if certain and self.has_shares:
+            certain = with_share(certain, points_of(tenant_id, text)[0] if text else REST)
         return self._draw(certain).engine if certain else None
+
+    def other_engine(self, engine: Engine) -> Engine | None:
+        """One to compare `engine` with."""
+        return next((r.engine for r in self._certain() if r.engine and r.engine.id != engine.id), None)
 
     async def logits(self, call: InferenceCall, engine_id: str | None = None) -> PairLogits:
         """From a replica with the engine `engine_id`, if there is one; `TritonUnavailable` when none answers."""
+        began = self._now()
         try:
             answer, replica = await self._try(lambda backend: backend.logits(call), len(call.pairs), engine_id)
         except TritonUnavailable:
@@ -88,6 +104,8 @@ class LoadBalancer:
             self._lost.set()
             raise
         replica.answered(answer.engine, self._now())
+        if call.priority != LOWEST_PRIORITY:
+            self.call_seconds[replica.address.pool].observe(self._now() - began)
         self.ready = True
         return answer
 
@@ -131,6 +149,7 @@ class LoadBalancer:
         for url in self._replicas.keys() - addresses.keys():
             log.info("%s is gone", url)
             del self._replicas[url]
+        self.has_shares = any(address.share is not None for address in addresses.values())
 
     def start_checks(self) -> list[asyncio.Task[None]]:
         """Start the checks of replicas not heard of for `CHECK_INTERVAL_S`; none waits for another."""
@@ -207,13 +226,16 @@ class LoadBalancer:
         if not candidates:
             raise TritonUnavailable("no replica of Triton is known; its address has none")
         answering = [r for r in candidates if r.engine is not None] or candidates
-        matching = [
-            r for r in answering if engine_id is None or (r.engine and r.engine.id == engine_id)
-        ] or answering
+        matching = [r for r in answering if r.engine and r.engine.id == engine_id] or with_share(answering, REST)
         first = self._draw(matching)
         others = [replica for replica in matching if replica is not first]
         second = self._draw(others) if others else first
         return min(first, second, key=lambda replica: replica.load)
+
+    def _certain(self) -> list[Replica]:
+        """Those whose engine is known."""
+        now = self._now()
+        return [r for r in self._replicas.values() if r.engine and now - r.heard_at <= CERTAIN_S]
 
     def _draw(self, replicas: Sequence[Replica]) -> Replica:
         if len(replicas) == 1:

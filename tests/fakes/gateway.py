@@ -132,7 +132,8 @@ def add_label_set(
 class FakeService:
     """The classification service with its parts in reach; quotas do not refill.
 
-    `knows_engine=False`: as in a gateway that has not heard of a replica yet.
+    `knows_engine=False`: as in a gateway that has not heard of a replica yet. `canary`: another
+    replica, whose model has a share of the requests.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class FakeService:
         window: int = 32_000,
         knows_engine: bool = True,
         shared_quotas: SharedQuotas | None = None,
+        canary: tuple[FakeBackend, float] | None = None,
         **settings: Any,
     ) -> None:
         self.backend = backend or FakeBackend()
@@ -149,7 +151,11 @@ class FakeService:
         self.settings = Settings(**({"deadline_s": 2} | settings))
         self.knows_engine = knows_engine
         clock, stores = FakeClock(), fake_stores(self.memory)
-        self.load_balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: self.backend)
+        addresses, self.backends = [Address("http://one")], {"http://one": self.backend}
+        if canary is not None:
+            addresses.append(Address("http://canary", "canary", share=canary[1]))
+            self.backends["http://canary"] = canary[0]
+        self.load_balancer = LoadBalancer(StaticDiscovery(addresses), self.backends.__getitem__)
         max_call = Load(self.settings.max_pairs_per_call, self.settings.max_tokens_per_call)
         self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
@@ -179,7 +185,9 @@ class FakeService:
     ) -> Outcome:
         if self.knows_engine and not self.load_balancer.replicas:
             await self.load_balancer.refresh()
-            self.load_balancer.replicas[0].answered(Engine("engine-1", "fake"), time.monotonic())
+            for replica in self.load_balancer.replicas:
+                engine = Engine(self.backends[replica.url].engine_ids[0], "fake")
+                replica.answered(engine, time.monotonic())
         texts = [text] if isinstance(text, str) else list(text)
         return await self.service.classify(
             ClassifyBody(list(labels), texts=texts, **body),

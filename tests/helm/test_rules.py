@@ -143,6 +143,23 @@ def test_each_pool_has_a_share_of_the_demand_for_any_number_of_gateways(promtool
     check(promtool, rules, series, **value("wanneng:pool_pairs_demanded", "5m", *shares))
 
 
+def test_a_pool_with_a_share_of_the_requests_has_that_share_of_the_demand(promtool: str, rules: Path) -> None:
+    """Whatever its capacity; the others have the rest, by theirs."""
+    series = (
+        IN_FLIGHT
+        | CAPACITY
+        | {f'wanneng_pool_share{{{GATEWAY},pod="{pod}",pool="canary"}}': "0.1x40" for pod in ("g1", "g2")}
+        | {
+            f'wanneng_pool_capacity{{{GATEWAY},pod="g1",pool="canary"}}': "8x40",
+            f'wanneng_pairs_refused_total{{{GATEWAY},pod="g1"}}': "0x40",
+            f'wanneng_pairs_total{{{GATEWAY},pod="g1",source="computed"}}': "0+150x40",
+        }
+    )
+    expected = {"a10": 18, "a100": 54, "canary": 8}
+    shares = [(f'wanneng:pool_pairs_demanded{{{OF},pool="{pool}"}}', n) for pool, n in expected.items()]
+    check(promtool, rules, series, **value("wanneng:pool_pairs_demanded", "5m", *shares))
+
+
 def test_the_queue_ratio_is_time_in_the_queue_relative_to_time_in_the_engine_over_all_pods(
     promtool: str, rules: Path
 ) -> None:

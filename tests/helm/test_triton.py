@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helm.tools import CHART, containers, environment, find, names, pod_of, render
+from tests.helm.tools import CHART, containers, environment, find, names, pod_of, refusal, render
 
 GPUS = CHART / "ci/gpus.yaml"
 INT8: dict[str, Any] = {
@@ -173,3 +173,66 @@ def test_a_build_removes_no_engine_that_the_release_names() -> None:
         output = next(a.partition("=")[2] for a in arguments if a.startswith("--output="))
         also = {a.partition("=")[2] for a in arguments if a.startswith("--keep-also=")}
         assert also == folders - {output}
+
+
+TRIAL: dict[str, Any] = INT8 | {
+    "pools": {"cpu": {"config": "onnx-cpu"}, "canary": {"config": "onnx-cpu", "model": {"source": "sources/b"}}}
+}
+
+
+def trial(share: float | None, **canary: Any) -> dict[str, Any]:
+    pools: dict[str, Any] = TRIAL["pools"]
+    model = pools["canary"]["model"] | ({} if share is None else {"share": share})
+    return TRIAL | {"pools": pools | {"canary": pools["canary"] | {"model": model} | canary}}
+
+
+def test_a_pool_tries_another_model_on_a_share_of_the_requests() -> None:
+    objects = render(trial(0.1))
+    jobs = {
+        job["metadata"]["annotations"]["wanneng.io/source"]: containers(job)[0]["args"]
+        for job in objects
+        if job["kind"] == "Job"
+    }
+    assert jobs.keys() == {"sources/a", "sources/b"}
+    engines = {}
+    for pool, source in (("cpu", "sources/a"), ("canary", "sources/b")):
+        engines[pool] = environment(pod_of(find(objects, "Deployment", f"w-triton-{pool}"))["containers"][0])[
+            "WANNENG_ENGINE"
+        ]
+        assert f"/engines/{source}" in jobs[source]
+        assert f"--output={engines[pool]}" in jobs[source]
+    assert engines["cpu"] != engines["canary"]
+    gateway = containers(find(objects, "Deployment", "w-gateway"))[0]
+    urls = environment(gateway)["WANNENG_TRITON_URL"].split(",")
+    assert sorted(url.partition("#")[2] for url in urls) == ["pool=canary&weight=1&share=0.1", "pool=cpu&weight=1"]
+
+
+def test_one_value_aborts_and_promotes_and_replaces_no_pod_of_triton() -> None:
+    shares = {share: render(trial(share)) for share in (0.1, 0, 1)}
+    for share in (0, 1):
+        gateway = environment(containers(find(shares[share], "Deployment", "w-gateway"))[0])
+        assert f"&share={share}" in gateway["WANNENG_TRITON_URL"]
+        for pool in ("w-triton-cpu", "w-triton-canary"):
+            assert find(shares[share], "Deployment", pool) == find(shares[0.1], "Deployment", pool)
+
+
+def test_a_promoted_model_becomes_the_releases_without_a_new_engine() -> None:
+    on_trial = find(render(trial(1)), "Deployment", "w-triton-canary")
+    values = INT8 | {"model": INT8["model"] | {"source": "sources/b"}, "pools": {"cpu": {"config": "onnx-cpu"}}}
+    later = find(render(values), "Deployment", "w-triton-cpu")
+    folders = {environment(pod_of(each)["containers"][0])["WANNENG_ENGINE"] for each in (on_trial, later)}
+    assert len(folders) == 1
+
+
+def test_trials_that_cannot_work_are_refused() -> None:
+    assert "pools.canary.model.share: required" in refusal(trial(None))
+    assert "share" in refusal(trial(1.5))
+    assert "requires the model.source of the release" in refusal(trial(0.1, engine="b"))
+    embedded = {"pools": {"cpu": {}, "canary": {"model": {"source": "sources/b", "share": 0.1}}}}
+    assert "requires the model.source of the release" in refusal(embedded)
+    both = trial(0.6)
+    both["pools"]["blue"] = {"config": "onnx-cpu", "model": {"source": "sources/c", "share": 0.5}}
+    assert "add up to 1.1" in refusal(both)
+    alone = trial(0.6)
+    alone["pools"]["cpu"] = None
+    assert "leave one without" in refusal(alone)

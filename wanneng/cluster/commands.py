@@ -128,6 +128,38 @@ def engines(release: _Release = "wanneng", namespace: _Namespace = None, context
 
 
 @app.command()
+def compare(
+    release: _Release = "wanneng",
+    namespace: _Namespace = None,
+    context: _Context = None,
+    agreement: Annotated[float, typer.Option(help="Lowest share of texts with the same best label.")] = 0.0,
+    texts: Annotated[int, typer.Option(help="Fewest texts that must have been compared.")] = 0,
+) -> None:
+    """Compare the models of pools with a share; exit code 1 below --agreement or --texts. A gate for promotion."""
+    from wanneng.cluster.compare import comparison_of  # noqa: PLC0415
+
+    found = comparison_of(_gateway_metrics(_cluster(release, namespace, context)))
+    table = Table("pool", "share", "engine", "calls", "mean call", box=None, pad_edge=False)
+    for pool in found.pools:
+        table.add_row(
+            pool.pool,
+            "the rest" if pool.share is None else f"{pool.share:.0%}",
+            ", ".join(sorted(pool.engines)),
+            str(pool.calls),
+            "-" if pool.mean_call_s is None else f"{pool.mean_call_s * 1000:.1f} ms",
+        )
+    out.print(table)
+    if found.agreement is None:
+        out.print("no text was compared yet")
+    else:
+        out.print(
+            f"{found.same} of {found.compared} compared texts have the same best label: {found.agreement:.1%}"
+        )
+    if found.compared < texts or (found.agreement or 0.0) < agreement:
+        raise typer.Exit(1)
+
+
+@app.command()
 def logs(
     release: _Release = "wanneng",
     namespace: _Namespace = None,
@@ -161,19 +193,26 @@ def _cluster(release: str, namespace: str | None, context: str | None) -> Kubern
 def _status(cluster: KubernetesCluster) -> Status:
     from wanneng.cluster import kube  # noqa: PLC0415
     from wanneng.cluster.gateway_metrics import aggregate, batches_of  # noqa: PLC0415
-    from wanneng.cluster.status import CONTROL_PLANE, GATEWAY, component, status_of  # noqa: PLC0415
+    from wanneng.cluster.status import CONTROL_PLANE, component, status_of  # noqa: PLC0415
 
     pods = cluster.objects("pods")
-    gateways, control_planes = (
-        [pod["metadata"]["name"] for pod in pods if component(pod) == name] for name in (GATEWAY, CONTROL_PLANE)
-    )
-    metrics = aggregate(cluster.metrics(name, kube.GATEWAY_METRICS_PORT) for name in gateways)
+    control_planes = [pod["metadata"]["name"] for pod in pods if component(pod) == CONTROL_PLANE]
+    metrics = aggregate(_gateway_metrics(cluster))
     batches = batches_of(cluster.metrics(name, kube.CONTROL_PLANE_METRICS_PORT) for name in control_planes)
     deployments, jobs, scalers, events = (
         cluster.objects(kind) for kind in ("deployments", "jobs", "horizontalpodautoscalers", "events")
     )
     now = datetime.now(UTC)
     return status_of(deployments, pods, jobs, scalers, metrics, now=now, events=events, batches=batches)
+
+
+def _gateway_metrics(cluster: KubernetesCluster) -> list[str]:
+    """The exposition of each gateway; empty for one that does not answer."""
+    from wanneng.cluster.kube import GATEWAY_METRICS_PORT  # noqa: PLC0415
+    from wanneng.cluster.status import GATEWAY, component  # noqa: PLC0415
+
+    names = [pod["metadata"]["name"] for pod in cluster.objects("pods") if component(pod) == GATEWAY]
+    return [cluster.metrics(name, GATEWAY_METRICS_PORT) for name in names]
 
 
 def _print(current: Status) -> None:

@@ -44,7 +44,7 @@ NO_BATCHES = Batches(0, 0.0)
 
 def batches_of(expositions: Iterable[str]) -> Batches:
     """One exposition for each control plane; they count in the same database."""
-    found = {name: value for exposition in expositions for name, _, value in _samples(exposition)}
+    found = {name: value for exposition in expositions for name, _, value in samples(exposition)}
     return Batches(
         int(found.get("wanneng_batches_unfinished", 0)), found.get("wanneng_oldest_batch_age_seconds", 0.0)
     )
@@ -62,7 +62,7 @@ def aggregate(expositions: Iterable[str]) -> GatewayMetrics:
         # A gateway of several workers has a series of each.
         pool_states: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         zeros_here: set[str] = set()
-        for name, labels, value in _samples(exposition):
+        for name, labels, value in samples(exposition):
             sums[name] += value
             if value == 0:
                 zeros_here.add(name)
@@ -87,7 +87,8 @@ def aggregate(expositions: Iterable[str]) -> GatewayMetrics:
     )
 
 
-def _samples(exposition: str) -> Iterable[tuple[str, dict[str, str], float]]:
+def samples(exposition: str) -> Iterable[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each."""
     for line in exposition.splitlines():
         sample = _SAMPLE.fullmatch(line)
         if sample is not None:

@@ -102,12 +102,15 @@ names an engine (`prebuilt`) has its path in place of the ID.
 {{- $pool := mustMergeOverwrite (deepCopy $.Values.poolDefaults) (deepCopy (default dict $given)) -}}
 {{- /* checks.yaml rejects unknown configurations. Until then the template needs some facts to render. */ -}}
 {{- $facts := get $configs $pool.config | default (dict "image" "tritonCpu" "precisions" list "buckets" list "unknown" true) -}}
-{{- $kind := list $.Values.model.source $facts.target $.Values.model.precision $facts.front -}}
+{{- $source := $pool.model.source | default $.Values.model.source -}}
+{{- $kind := list $source $facts.target $.Values.model.precision $facts.front -}}
 {{- if eq (toString $facts.target) "tensorrt" -}}
 {{- $kind = append $kind $pool.computeCapability -}}
 {{- end -}}
 {{- $kind = append $kind (include "wanneng.engineVersion" (dict "root" $ "image" $facts.image)) -}}
 {{- $_ := set $pool "facts" $facts -}}
+{{- $_ := set $pool "source" $source -}}
+{{- $_ := set $pool "hasShare" (not (kindIs "invalid" $pool.model.share)) -}}
 {{- $_ := set $pool "prebuilt" (not (empty $pool.engine)) -}}
 {{- if $pool.prebuilt -}}
 {{- $_ := set $pool "engineFolder" (printf "/engines/%s" $pool.engine) -}}
@@ -225,7 +228,8 @@ Data of one of the chart's Secrets as it is in the cluster; empty where it is mi
 {{- $urls := list -}}
 {{- $buckets := list -}}
 {{- range $name, $pool := (include "wanneng.pools" . | fromYaml).pools -}}
-{{- $urls = append $urls (printf "dns+http://%s-triton-%s:8000#pool=%s&weight=%v" $full $name $name $pool.weight) -}}
+{{- $share := ternary (printf "&share=%v" $pool.model.share) "" $pool.hasShare -}}
+{{- $urls = append $urls (printf "dns+http://%s-triton-%s:8000#pool=%s&weight=%v%s" $full $name $name $pool.weight $share) -}}
 {{- $buckets = $pool.facts.buckets -}}
 {{- end -}}
 - name: WANNENG_TRITON_URL

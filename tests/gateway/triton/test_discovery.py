@@ -56,6 +56,13 @@ async def test_pools_have_names_and_weights() -> None:
     assert Address("http://127.0.0.1:1", "local") in found[2:]
 
 
+async def test_a_pool_may_have_a_share_of_the_requests() -> None:
+    assert await discovery_of("http://a:8000#pool=b&share=0.1,http://c:8000#share=0").all() == [
+        Address("http://a:8000", "b", share=0.1),
+        Address("http://c:8000", share=0.0),
+    ]
+
+
 async def test_what_is_named_first_holds() -> None:
     assert await discovery_of("http://a:8000#weight=2,http://a:8000#weight=3").all() == [
         Address("http://a:8000", weight=2.0)
@@ -76,6 +83,10 @@ async def test_what_is_named_first_holds() -> None:
         "http://a#weight=inf",
         "http://a#weight=much",
         "http://a#pool=",
+        "http://a#share=1.1",
+        "http://a#share=-0.1",
+        "http://a#share=nan",
+        "http://a#share=",
         "http://a#speed=3",
         "http://a#weight",
     ],

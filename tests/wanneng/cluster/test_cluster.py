@@ -14,6 +14,7 @@ import pytest
 
 from tests.fakes.cluster import FakeCluster
 from wanneng.client import Client
+from wanneng.cluster.compare import PoolModel, comparison_of
 from wanneng.cluster.drain import drain
 from wanneng.cluster.gateway_metrics import Batches, aggregate, batches_of
 from wanneng.cluster.kube import COMPONENT, POOL, KubernetesCluster, Object
@@ -630,3 +631,27 @@ def test_an_unknown_context_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
     with pytest.raises(CommandError, match="nowhere"):
         KubernetesCluster("wanneng", None, "nowhere")
+
+
+TRIAL = """wanneng_pool_engines{engine="e1",pool="cpu"} 2.0
+wanneng_pool_engines{engine="e2",pool="canary"} 1.0
+wanneng_pool_share{pool="canary"} 0.1
+wanneng_pool_call_seconds_count{pool="cpu"} 90.0
+wanneng_pool_call_seconds_sum{pool="cpu"} 9.0
+wanneng_pool_call_seconds_count{pool="canary"} 0.0
+wanneng_compared_texts_total{engine="e1",other="e2",same_best_label="true"} 8.0
+wanneng_compared_texts_total{engine="e2",other="e1",same_best_label="true"} 1.0
+wanneng_compared_texts_total{engine="e1",other="e2",same_best_label="false"} 1.0
+wanneng_compared_texts_total{engine="e0",other="e2",same_best_label="false"} 50.0
+"""
+
+
+def test_two_models_are_compared_over_all_gateways() -> None:
+    """Counts of an engine that is gone are left out."""
+    found = comparison_of([TRIAL, TRIAL, ""])
+    assert (found.compared, found.same, found.agreement) == (20, 18, 0.9)
+    assert found.pools == (
+        PoolModel("canary", 0.1, frozenset({"e2"}), 0, None),
+        PoolModel("cpu", None, frozenset({"e1"}), 180, 0.1),
+    )
+    assert comparison_of([""]).agreement is None
