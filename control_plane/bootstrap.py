@@ -18,6 +18,7 @@ from itertools import chain
 import httpx
 from starlette.routing import Router
 
+from control_plane.api.audit import AuditEndpoints, attributed
 from control_plane.api.authentication import HeaderAuthentication
 from control_plane.api.batches import BatchEndpoints
 from control_plane.api.files import FileEndpoints
@@ -106,6 +107,7 @@ def create_app(
         ],
         "Usage": UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
         "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),
+        "Audit log": AuditEndpoints(stores.audit).operations(),
         "Server": [
             *HealthEndpoints(partial(readiness, stores.tenants), draining, metrics).operations(),
             *openapi.operations(),
@@ -113,7 +115,7 @@ def create_app(
     }
     openapi.describe(apis)
     backlog = BacklogMetrics(stores.batches, clock, metrics.registry)
-    operations = [*chain(*apis.values()), *PageEndpoints().operations()]
+    operations = [*map(attributed, chain(*apis.values())), *PageEndpoints().operations()]
     routes = routes_of(operations, authentication, settings)
 
     @asynccontextmanager
@@ -200,7 +202,7 @@ def create_worker(
         worker,
         metrics,
         settings.worker_port,
-        Retention(database, clock, settings.batch_retention_days),
+        Retention(database, clock, settings.batch_retention_days, settings.audit_retention_days),
         database,
         http,
     )

@@ -16,6 +16,7 @@ from web.settings import (
     Port,
     PortOrNone,
     Seconds,
+    SecondsOrNone,
     Secret,
     ServerSettings,
     SettingsError,
@@ -89,6 +90,8 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     """Lines that a worker has under way."""
     batch_retention_days: Seconds = 30.0
     """How long files and batches are kept."""
+    audit_retention_days: SecondsOrNone = 400.0
+    """How long administrative acts are kept; 0: for ever. A day's acts are removed together."""
 
     def __repr__(self) -> str:
         return without_secrets(self)

@@ -21,6 +21,7 @@ from stores.tenants import (
     ApiKey,
     ApiKeyStore,
     Quota,
+    Replaced,
     Tenant,
     TenantStore,
 )
@@ -113,10 +114,7 @@ class Tenants:
             raise InvalidRequest(f"{min(unknown)!r} is not one of {', '.join(SCOPES)}", field="scopes")
         if expires_at is not None and (expires_at.tzinfo is None or not now < expires_at <= LAST_TIME):
             raise InvalidRequest("must be a time in the future, with its time zone", field="expires_at")
-        new = generate_key()
-        key = ApiKey(new.id, tenant_id, new.digest, tuple(dict.fromkeys(scopes)), now, expires_at)
-        await self._api_keys.add(key, MAX_KEYS)
-        return key, new
+        return await self._add_key(tenant_id, tuple(dict.fromkeys(scopes)), now, expires_at)
 
     async def rotate_key(self, tenant_id: str, key_id: str, overlap_s: float) -> tuple[ApiKey, NewApiKey]:
         """A key with the same scopes and lifetime; the old one works for another `overlap_s` at most."""
@@ -128,10 +126,22 @@ class Tenants:
         old, now = known[0], self._clock.now()
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
         expires_at = None if lifetime is None else now + min(lifetime, LAST_TIME - now)
-        new = await self.add_key(tenant_id, old.scopes, expires_at)
         end = now + timedelta(seconds=overlap_s)
-        await self._api_keys.change(old.id, expires_at=end if old.expires_at is None else min(end, old.expires_at))
-        return new
+        replaced = Replaced(old.id, end if old.expires_at is None else min(end, old.expires_at))
+        return await self._add_key(tenant_id, old.scopes, now, expires_at, replaced)
+
+    async def _add_key(
+        self,
+        tenant_id: str,
+        scopes: tuple[str, ...],
+        now: datetime,
+        expires_at: datetime | None,
+        replaced: Replaced | None = None,
+    ) -> tuple[ApiKey, NewApiKey]:
+        new = generate_key()
+        key = ApiKey(new.id, tenant_id, new.digest, scopes, now, expires_at)
+        await self._api_keys.add(key, MAX_KEYS, replaced)
+        return key, new
 
     async def remove_key(self, tenant_id: str, key_id: str) -> None:
         await self._api_keys.remove(tenant_id, key_id)

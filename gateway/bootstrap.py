@@ -23,7 +23,7 @@ from gateway.api.compat.tei import TeiEndpoints
 from gateway.api.compat.vllm import VllmEndpoints
 from gateway.api.compat.xinference import XinferenceEndpoints
 from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
-from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PREFIX, Forwarding
+from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PATHS, Forwarding
 from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.cache.pair_cache import PairCache
@@ -75,7 +75,7 @@ from web.worker_metrics import WorkerMetrics
 MAX_TRITON_CONNECTIONS = 128
 MAX_PROBES = 32
 """Connections of their own: probes must not wait behind the work that they judge."""
-INTERNAL_PATHS = ("/metrics", OPERATORS_PREFIX)
+INTERNAL_PATHS = ("/metrics", *OPERATORS_PATHS)
 """For operators and their Prometheus, where there is a port for them."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""

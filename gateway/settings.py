@@ -37,7 +37,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Path under which a proxy serves the gateway, such as `/nlp`, whether or not the proxy removes it; empty:
     `/`."""
     internal_port: PortOrNone = 0
-    """Port for `/metrics` and `/v1/tenants`, which then no other serves; 0: one port for all."""
+    """Port for `/metrics`, `/v1/tenants` and `/v1/admin`, which then no other serves; 0: one port for all."""
     triton_url: Text = "http://127.0.0.1:8000"
     """Triton's address: one URL, several separated by commas, or `dns+http://name:8000` for every address of a
     name; `#pool=a100&weight=3` after one names its pool and gives it three times the work, `&share=0.1` lets this

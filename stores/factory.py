@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stores.audit import AuditLog
 from stores.batches import BatchStore
 from stores.database import Database
 from stores.files import FileStore
 from stores.label_sets import LabelLimits, LabelSetStore
+from stores.sql.audit import SqlAuditLog
 from stores.sql.batches import SqlBatches
 from stores.sql.files import SqlFiles
 from stores.sql.label_sets import SqlLabelSets
@@ -17,7 +19,7 @@ from stores.sql.tenants import SqlApiKeys, SqlTenants
 from stores.sql.usage import SqlUsage
 from stores.tenants import ApiKeyStore, TenantStore
 from stores.tenants_file.stores import FileApiKeys, FileLabelSets, FileTenants, TenantsFile
-from stores.tenants_file.unavailable import NoBatches, NoFiles, NoUsage
+from stores.tenants_file.unavailable import NoAudit, NoBatches, NoFiles, NoUsage
 from stores.usage import UsageStore
 
 
@@ -31,6 +33,7 @@ class Stores:
     files: FileStore
     batches: BatchStore
     usage: UsageStore
+    audit: AuditLog
     close: Callable[[], Awaitable[None]]
     check: Callable[[], Awaitable[None]]
     """The tenants file can be used, or the database is at the revision that this release needs."""
@@ -47,6 +50,7 @@ def sql_stores(database: Database) -> Stores:
         SqlFiles(database),
         SqlBatches(database),
         SqlUsage(database),
+        SqlAuditLog(database),
         database.close,
         database.check,
     )
@@ -69,6 +73,7 @@ def file_stores(path: Path, limits: LabelLimits) -> Stores:
         NoFiles(),
         NoBatches(),
         NoUsage(),
+        NoAudit(),
         close,
         check,
         file,

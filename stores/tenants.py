@@ -16,7 +16,8 @@ CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS = "classify", "label_sets:read", "la
 READ_USAGE = "usage:read"
 READ_BATCHES, WRITE_BATCHES = "batches:read", "batches:write"
 """Of files too, which a batch reads and writes."""
-SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE, READ_BATCHES, WRITE_BATCHES)
+READ_AUDIT = "audit:read"
+SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE, READ_BATCHES, WRITE_BATCHES, READ_AUDIT)
 """What a key may be allowed to do."""
 LOCAL_TENANT_ID = "local"
 """The tenant of this machine, as which a caller without a key is served on loopback."""
@@ -63,6 +64,14 @@ class ApiKey:
         return f"ApiKey(id={self.id!r}, tenant_id={self.tenant_id!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A key that another one takes the place of, and until when it still works."""
+
+    id: str
+    expires_at: datetime
+
+
 class TenantStore(Protocol):
     """Tenants; a name is unique."""
 
@@ -88,8 +97,11 @@ class TenantStore(Protocol):
 class ApiKeyStore(Protocol):
     """API keys; each belongs to a tenant."""
 
-    async def add(self, key: ApiKey, max_keys: int) -> None:
-        """`NotFound` when the tenant does not exist, `Conflict` when it has `max_keys`."""
+    async def add(self, key: ApiKey, max_keys: int, replaced: Replaced | None = None) -> None:
+        """With the end of the key that it replaces, all or nothing.
+
+        `NotFound` when the tenant or that key does not exist, `Conflict` when the tenant has `max_keys`.
+        """
         ...
 
     async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None: ...
@@ -98,10 +110,8 @@ class ApiKeyStore(Protocol):
         """In the order of their creation; after a key's id."""
         ...
 
-    async def change(
-        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
-    ) -> None:
-        """Only what is given; `NotFound` when the key does not exist."""
+    async def mark_used(self, key_id: str, used_at: datetime) -> None:
+        """`NotFound` when the key does not exist."""
         ...
 
     async def remove(self, tenant_id: str, key_id: str) -> None:

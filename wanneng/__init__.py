@@ -2,6 +2,8 @@
 
 from wanneng.client import (
     AsyncClient,
+    AuditLogAltered,
+    AuditRecord,
     Batch,
     BatchResult,
     Classification,
@@ -16,10 +18,14 @@ from wanneng.client import (
     SetLabel,
     Tenant,
     Tokens,
+    VerifiedChain,
+    verify_chain,
 )
 
 __all__ = [
     "AsyncClient",
+    "AuditLogAltered",
+    "AuditRecord",
     "Batch",
     "BatchResult",
     "Classification",
@@ -34,4 +40,6 @@ __all__ = [
     "SetLabel",
     "Tenant",
     "Tokens",
+    "VerifiedChain",
+    "verify_chain",
 ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from wanneng import audit as audit_commands
 from wanneng import batch as batch_commands
 from wanneng import engine as engine_commands
 from wanneng import tenant as tenant_commands
@@ -38,6 +39,7 @@ app.add_typer(cluster_commands.app, name="cluster")
 app.add_typer(engine_commands.app, name="engine")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(audit_commands.app, name="audit")
 
 
 app.command()(classify)
@@ -56,7 +58,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway.")] = None,
     internal_port: Annotated[
-        int | None, typer.Option(help="Port of /metrics and /v1/tenants alone; 0: one port for all.")
+        int | None, typer.Option(help="Port of /metrics, /v1/tenants and /v1/admin alone; 0: one port for all.")
     ] = None,
     control_plane_port: Annotated[int | None, typer.Option(help="Port of the control plane.")] = None,
     triton_host: Annotated[str | None, typer.Option(help="Address of Triton's ports.")] = None,

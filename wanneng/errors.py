@@ -2,6 +2,7 @@
 
 CommandError            one sentence that names the thing, the cause and the way out
 ├── StartError          a server could not be started, or died
+├── AuditLogAltered     an export of the audit log is not as it was written
 └── RequestError                no answer from the gateway, or one that cannot be read
     ├── InvalidAddress          the gateway's address is not valid
     ├── NoConnection            nothing was sent
@@ -28,6 +29,14 @@ class CommandError(Exception):
 
 class StartError(CommandError):
     pass
+
+
+class AuditLogAltered(CommandError):
+    """`sequence` is the first record that is not as it was written."""
+
+    def __init__(self, sequence: int, reason: str) -> None:
+        super().__init__(f"record {sequence} of the audit log is not as it was written: {reason}")
+        self.sequence = sequence
 
 
 class RequestError(CommandError):

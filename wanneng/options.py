@@ -1,4 +1,4 @@
-"""Options and the progress display that `wanneng classify` and `wanneng batch` share."""
+"""Options, tables and the progress display that several commands share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from wanneng.errors import CommandError
 
@@ -99,6 +101,24 @@ def label_order(body: dict[str, Any]) -> list[str]:
 def table_console() -> Console:
     """As wide as the terminal; wide enough for whole ids where a program reads the output."""
     return Console() if sys.stdout.isatty() else Console(width=PIPE_CHARACTERS)
+
+
+def print_table(rows: Iterable[object], columns: tuple[str, ...]) -> None:
+    """The attributes of each row that `columns` name."""
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(getattr(row, column)) for column in columns))
+    table_console().print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return " ".join(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def say(line: str) -> None:

@@ -38,7 +38,8 @@ class ServeSettings:
     port: int = 8080
     """Port of the gateway."""
     internal_port: int = 0
-    """Port of the gateway for `/metrics` and `/v1/tenants`, which then no other serves; 0: one port for all."""
+    """Port of the gateway for `/metrics`, `/v1/tenants` and `/v1/admin`, which then no other serves; 0: one port
+    for all."""
     control_plane_port: int = 8081
     """Port of the control plane, which listens on loopback."""
     triton_host: str = "127.0.0.1"

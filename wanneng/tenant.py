@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from wanneng.client import Client
 from wanneng.client.tenants import Tenants
 from wanneng.errors import CommandError
 from wanneng.keys import AdminKeyFile, admin_key
 from wanneng.local_server import local_admin_key
-from wanneng.options import table_console
+from wanneng.options import print_table
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="Manage tenants and their keys.")
@@ -40,7 +39,7 @@ def list_(url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
     """List the tenants."""
     with _tenants(url, admin_key_file) as tenants:
         columns = ("id", "name", "status", "requests_per_minute", "pairs_per_minute", "special_tokens")
-        _print_table(tenants.list(), (*columns, "created_at"))
+        print_table(tenants.list(), (*columns, "created_at"))
 
 
 @app.command()
@@ -95,7 +94,7 @@ def usage(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file:
     """Show what a tenant has used, by day."""
     with _tenants(url, admin_key_file) as tenants:
         days = tenants.usage(tenants.find(tenant).id)
-        _print_table(days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
+        print_table(days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
 
 
 @app.command()
@@ -131,7 +130,7 @@ def keys(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: 
     """List a tenant's keys, without their secrets."""
     with _tenants(url, admin_key_file) as tenants:
         listed = tenants.keys.list(tenants.find(tenant).id)
-        _print_table(listed, ("id", "scopes", "created_at", "expires_at", "last_used_at"))
+        print_table(listed, ("id", "scopes", "created_at", "expires_at", "last_used_at"))
 
 
 @app.command()
@@ -167,20 +166,3 @@ def _time(value: str) -> datetime:
         return datetime.fromisoformat(value)
     except ValueError:
         raise CommandError(f"--expires-at is {value!r}; a time such as 2027-01-31T00:00:00Z is needed") from None
-
-
-def _print_table(rows: Iterable[object], columns: tuple[str, ...]) -> None:
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(_cell(getattr(row, column)) for column in columns))
-    table_console().print(table)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return " ".join(value)
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return str(value)

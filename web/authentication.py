@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from stores.api_keys import key_id_of, matches
+from stores.api_keys import digest_of, key_id_of, matches
 from stores.clock import Clock
 from stores.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from stores.record_cache import RecordCache
@@ -19,6 +19,7 @@ from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 LAST_USED_INTERVAL_S = 60.0
 MAX_KNOWN = 10_000
 """Headers whose key was found right; all are looked at anew beyond this."""
+ADMIN_ID_DIGITS = 12
 SCHEME = "bearer"
 TENANT_HEADER = "X-Wanneng-Tenant"
 """With the internal key: the tenant that a request is for."""
@@ -37,6 +38,8 @@ class Caller(Struct, frozen=True):
     """False for `local`, where it needs none."""
     special_tokens: SpecialTokens = MODEL
     """The tenant's."""
+    key_id: str = ""
+    """Empty where it needs none, and for a batch's lines."""
 
     def require(self, scope: str) -> None:
         """`MissingScope` when the key does not allow it."""
@@ -93,7 +96,9 @@ class Authenticator:
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         api_key, tenant = record
-        caller = Caller(tenant.id, api_key.scopes, tenant.quota, special_tokens=tenant.special_tokens)
+        caller = Caller(
+            tenant.id, api_key.scopes, tenant.quota, special_tokens=tenant.special_tokens, key_id=key_id
+        )
         self._known[authorization] = known = (key_id, record, caller)
         return known
 
@@ -114,7 +119,7 @@ class Authenticator:
         last_used, self._last_used = self._last_used, {}
         for key_id, used_at in last_used.items():
             with suppress(NotFound):
-                await self._api_keys.change(key_id, last_used_at=used_at)
+                await self._api_keys.mark_used(key_id, used_at)
 
     async def keep_last_used(self) -> None:
         """Store it every `LAST_USED_INTERVAL_S`, until cancelled; a loss of power loses the last interval."""
@@ -122,6 +127,11 @@ class Authenticator:
             await asyncio.sleep(LAST_USED_INTERVAL_S)
             with suppress(StoreUnavailable):
                 await self.store_last_used()
+
+
+def admin_id(authorization: str) -> str:
+    """Tells admin keys apart, and is nothing that anybody could guess one from."""
+    return digest_of(bearer_token(authorization))[:ADMIN_ID_DIGITS]
 
 
 def is_internal_key(authorization: str, internal_key: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from stores.audit import AuditRecord
 from stores.correction import Correction
 from stores.special_tokens import SpecialTokens
 from web.paging import ListAnswer
@@ -244,3 +245,10 @@ class UsageAnswer(Struct, frozen=True):
     """Days on which something was used, in order."""
 
     days: list[UsageDay]
+
+
+class AuditList(Struct, frozen=True):
+    records: list[AuditRecord]
+    has_more: bool
+    last_id: str | None
+    """Sequence of the last record."""

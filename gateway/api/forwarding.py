@@ -32,6 +32,8 @@ PATHS = (
     "/v1/label-sets",
     "/v1/label-sets/{path:path}",
     "/v1/usage",
+    "/v1/audit",
+    "/v1/admin/{path:path}",
     "/v1/files",
     "/v1/files/{path:path}",
     "/v1/batches",
@@ -42,8 +44,8 @@ PATHS = (
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"
-OPERATORS_PREFIX = "/v1/tenants"
-"""Where the admin key is needed, which the control plane alone knows."""
+OPERATORS_PATHS = ("/v1/tenants", "/v1/admin")
+"""Where the paths begin for which the admin key is needed, which the control plane alone knows."""
 CONNECT_TIMEOUT_S = 2.0
 IDLE_TIMEOUT_S = 30.0
 """Longest pause of the control plane within an answer, or before it begins."""
@@ -67,7 +69,7 @@ OWN_RESPONSE_HEADERS = frozenset({b"date", b"x-request-id"})
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OPENAI_PATHS = ("/v1/files", "/v1/batches")
 """Where the paths begin whose clients read errors as OpenAI has them."""
-CACHED_PATHS = (OPERATORS_PREFIX, "/v1/label-sets")
+CACHED_PATHS = ("/v1/tenants", "/v1/label-sets")
 """Where the paths begin whose records the gateway remembers."""
 NOT_CONFIGURED = (
     "tenants, label sets, files, batches and the page need a control plane: set WANNENG_CONTROL_PLANE_URL"
@@ -156,7 +158,7 @@ class Forwarding:
             if _has_body(request):
                 raise InvalidRequest("the page takes no body")
             return None
-        if path.startswith(OPERATORS_PREFIX):
+        if path.startswith(OPERATORS_PATHS):
             if "Authorization" not in request.headers:
                 raise Unauthorized
             return None

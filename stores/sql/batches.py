@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from stores.audit import Act
 from stores.batches import (
     CANCELLING,
     FINALIZING,
@@ -31,6 +32,7 @@ from stores.database import Database
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.files import File, rechunk
 from stores.paging import Page, PageRequest, count_within
+from stores.sql.acts import record
 from stores.sql.backlog import IS_UNFINISHED, is_free, read_backlog, waiting_batches
 from stores.sql.pages import read_page
 from stores.sql.storage import lock_tenant, stored_bytes
@@ -105,6 +107,8 @@ class SqlBatches:
             changed = {name: values[name] for name in ("status", "detail")}
             if not (await connection.execute(update(batches).where(running).values(**changed))).rowcount:
                 raise Conflict("the batch is finished, or its files are being written")
+            states = ({"status": batch.status}, {"status": CANCELLING})
+            await record(connection, Act("batch.cancel", f"batch/{batch_id}", tenant_id, *states))
 
     async def backlog(self) -> Backlog:
         async with self._database.transaction() as connection:

@@ -11,10 +11,12 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from stores.audit import Act
 from stores.database import Database
 from stores.errors import Conflict, NotFound, StoreUnavailable
 from stores.files import BATCH_PURPOSE, Expiry, File, UploadBounds, never, rechunk
 from stores.paging import Page, PageRequest
+from stores.sql.acts import record
 from stores.sql.pages import read_page
 from stores.sql.storage import NEEDED, lock_tenant, stored_bytes
 from stores.sql.tables import file_pieces, files
@@ -95,6 +97,7 @@ class SqlFiles:
         existing = and_(files.c.tenant_id == tenant_id, files.c.id == file_id, COMPLETE)
         async with self._database.transaction() as connection:
             if (await connection.execute(delete(files).where(existing, ~NEEDED))).rowcount:
+                await record(connection, Act("file.delete", f"file/{file_id}", tenant_id))
                 return
             if (await connection.execute(select(files.c.id).where(existing))).first() is None:
                 raise NotFound("no such file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import msgspec
 from sqlalchemy import RowMapping, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from stores.audit import Act
 from stores.database import Database
 from stores.errors import Conflict, NotFound, PreconditionFailed
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds, LabelSetContent
 from stores.paging import Page, PageRequest, count_within, no_such_item
+from stores.sql.acts import record
 from stores.sql.pages import by_name
 from stores.sql.storage import lock_tenant
 from stores.sql.tables import label_set_versions as versions
@@ -48,6 +51,14 @@ class SqlLabelSets:
                     f"the tenant's label sets would have more than {bounds.max_bytes} bytes; delete one first"
                 )
             await connection.execute(insert(versions).values(**values))
+            before = {"version": latest} if latest else None
+            after = {
+                "version": label_set.version,
+                "labels": len(label_set.content.labels),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "removed_versions": list(removed),
+            }
+            await record(connection, Act("label_set.put", f"label_set/{name}", tenant_id, before, after))
         return removed
 
     async def latest(self, tenant_id: str, name: str) -> tuple[int, bool]:
@@ -92,6 +103,7 @@ class SqlLabelSets:
             if not (await connection.execute(update(sets).where(existing).values(deleted=True))).rowcount:
                 raise NotFound("no such label set")
             await connection.execute(delete(versions).where(_is(versions, tenant_id, name)))
+            await record(connection, Act("label_set.delete", f"label_set/{name}", tenant_id))
 
 
 async def _write_name(

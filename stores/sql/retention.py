@@ -1,4 +1,4 @@
-"""Deletes files and batches past their retention, files that have expired, and uploads that were given up."""
+"""Deletes files, batches and administrative acts past their retention, expired files, and uploads given up."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stores.clock import Clock
 from stores.database import Database
 from stores.errors import StoreUnavailable
 from stores.files import BATCH_PURPOSE
+from stores.sql.audit import SqlAuditLog
 from stores.sql.deletion import delete_in_parts
 from stores.sql.storage import NEEDED
 from stores.sql.tables import batches, files
@@ -23,8 +24,13 @@ EVERY_S = 3_600.0
 class Retention:
     """Runs beside the worker; any number may run."""
 
-    def __init__(self, database: Database, clock: Clock, retention_days: float) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, retention_days: float, audit_retention_days: float = 0.0
+    ) -> None:
+        """`audit_retention_days`: 0 keeps all acts."""
         self._database = database
+        self._audit_log = SqlAuditLog(database)
+        self._audit_retention_days = audit_retention_days
         self._clock = clock
         self._retention_days = retention_days
 
@@ -43,3 +49,7 @@ class Retention:
         ended = or_(files.c.created_at < oldest, files.c.expires_at <= now)
         await delete_in_parts(self._database, batches, done)
         await delete_in_parts(self._database, files, or_(and_(ended, ~NEEDED), given_up))
+        if self._audit_retention_days:
+            oldest = now - timedelta(days=self._audit_retention_days)
+            # By whole days: each time that some are removed adds a record.
+            await self._audit_log.prune(oldest.replace(hour=0, minute=0, second=0, microsecond=0))

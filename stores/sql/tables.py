@@ -166,6 +166,38 @@ usage = Table(
     Column("tokens", BigInteger, nullable=False, server_default="0"),
 )
 
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    # RFC 3339, to be hashed as it stands here.
+    Column("at", String(27), nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("verb", String(32), nullable=False),
+    Column("object", String(100), nullable=False),
+    # No foreign key: a deleted tenant's acts stay.
+    Column("tenant_id", String(32)),
+    Column("request_id", String(64)),
+    # Canonical JSON.
+    Column("before", Text),
+    Column("after", Text),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("audit_log_by_at", "at", "sequence"),
+    Index("audit_log_by_tenant_id", "tenant_id", "sequence"),
+    Index("audit_log_by_actor", "actor", "sequence"),
+    Index("audit_log_by_object", "object", "sequence"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    # One row: the newest record, locked by whoever adds the next.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
 schema_compatibility = Table(
     "schema_compatibility",
     metadata,

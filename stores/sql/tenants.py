@@ -9,16 +9,24 @@ from typing import Any
 
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from stores.audit import Act, difference, rfc3339
 from stores.database import Database
 from stores.errors import Conflict, NotFound
 from stores.paging import Page, PageRequest
+from stores.sql.acts import record
 from stores.sql.deletion import delete_in_parts
 from stores.sql.pages import by_name, read_page
 from stores.sql.storage import lock_tenant
 from stores.sql.tables import batches, files, keys, tenants
-from stores.tenants import SUSPENDED, ApiKey, Quota, Tenant
+from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant
 
+STATE = (
+    *("name", "status", "requests_per_minute", "pairs_per_minute", "pairs_in_flight", "tokens_per_minute"),
+    "special_tokens",
+)
+"""Columns of a tenant that an operator may change."""
 TENANT_PREFIX = "tenants_"
 """Prefix of the tenant's columns in a row that has both; `tenant_id` is a column of the key."""
 
@@ -33,6 +41,7 @@ class SqlTenants:
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(insert(tenants).values(**_row(tenant)))
+                await record(connection, _act("tenant.create", tenant.id, after=_state(_row(tenant))))
         except IntegrityError:
             raise Conflict(f"a tenant named {tenant.name!r} already exists") from None
 
@@ -51,21 +60,21 @@ class SqlTenants:
         values = _row(tenant)
         try:
             async with self._database.transaction() as connection:
-                change = update(tenants).where(tenants.c.id == tenant.id).values(**values)
-                result = await connection.execute(change)
+                known = await _lock(connection, tenant.id)
+                await connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(**values))
+                before, after = difference(_state(known), _state(values))
+                await record(connection, _act("tenant.update", tenant.id, before, after))
         except IntegrityError:
             raise Conflict(f"a tenant named {tenant.name!r} already exists") from None
-        if not result.rowcount:
-            raise NotFound("no such tenant")
 
     async def remove(self, tenant_id: str) -> None:
         this_tenant = tenants.c.id == tenant_id
         async with self._database.transaction() as connection:
+            known = await _lock(connection, tenant_id)
             # Nobody is served any more from here on, whatever comes between.
-            suspension = update(tenants).where(this_tenant).values(status=SUSPENDED)
-            if not (await connection.execute(suspension)).rowcount:
-                raise NotFound("no such tenant")
+            await connection.execute(update(tenants).where(this_tenant).values(status=SUSPENDED))
             await connection.execute(delete(keys).where(keys.c.tenant_id == tenant_id))
+            await record(connection, _act("tenant.delete", tenant_id, before=_state(known)))
         for table in (files, batches):
             await delete_in_parts(self._database, table, table.c.tenant_id == tenant_id)
         async with self._database.transaction() as connection:
@@ -78,7 +87,7 @@ class SqlApiKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, key: ApiKey, max_keys: int) -> None:
+    async def add(self, key: ApiKey, max_keys: int, replaced: Replaced | None = None) -> None:
         values = asdict(key) | {"scopes": " ".join(key.scopes)}
         number = select(func.count()).where(keys.c.tenant_id == key.tenant_id)
         async with self._database.transaction() as connection:
@@ -86,6 +95,16 @@ class SqlApiKeys:
             if (await connection.execute(number)).scalar_one() >= max_keys:
                 raise Conflict(f"the tenant has {max_keys} keys; revoke one first")
             await connection.execute(insert(keys).values(**values))
+            after: dict[str, Any] = {"scopes": list(key.scopes), "expires_at": _time(key.expires_at)}
+            if replaced is None:
+                act = Act("key.create", f"key/{key.id}", key.tenant_id, None, after)
+            else:
+                before = await _expire(connection, key.tenant_id, replaced)
+                after = {"new_key": key.id, "new_key_expires_at": after["expires_at"]} | {
+                    "expires_at": _time(replaced.expires_at)
+                }
+                act = Act("key.rotate", f"key/{replaced.id}", key.tenant_id, before, after)
+            await record(connection, act)
 
     async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
         tenant_columns = [column.label(f"{TENANT_PREFIX}{column.name}") for column in tenants.c]
@@ -102,22 +121,49 @@ class SqlApiKeys:
             rows = await read_page(connection, query, keys.c.id, order, request)
         return Page([_key(row) for row in rows.items], rows.has_more)
 
-    async def change(
-        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
-    ) -> None:
-        changes: dict[str, Any] = {"expires_at": expires_at, "last_used_at": last_used_at}
-        values = {name: value for name, value in changes.items() if value is not None}
+    async def mark_used(self, key_id: str, used_at: datetime) -> None:
         async with self._database.transaction() as connection:
-            result = await connection.execute(update(keys).where(keys.c.id == key_id).values(**values))
+            result = await connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=used_at))
         if not result.rowcount:
             raise NotFound("no such key")
 
     async def remove(self, tenant_id: str, key_id: str) -> None:
         deletion = delete(keys).where(keys.c.id == key_id, keys.c.tenant_id == tenant_id)
         async with self._database.transaction() as connection:
-            result = await connection.execute(deletion)
-        if not result.rowcount:
-            raise NotFound("the tenant has no such key")
+            if not (await connection.execute(deletion)).rowcount:
+                raise NotFound("the tenant has no such key")
+            await record(connection, Act("key.revoke", f"key/{key_id}", tenant_id))
+
+
+async def _lock(connection: AsyncConnection, tenant_id: str) -> RowMapping:
+    """The tenant's row, which nobody else changes before this transaction ends."""
+    await lock_tenant(connection, tenant_id)
+    return (await connection.execute(select(tenants).where(tenants.c.id == tenant_id))).mappings().one()
+
+
+async def _expire(connection: AsyncConnection, tenant_id: str, replaced: Replaced) -> dict[str, Any]:
+    """Of the old key, what the audit log says of it as it was; `NotFound`."""
+    this_key = (keys.c.id == replaced.id, keys.c.tenant_id == tenant_id)
+    old = (await connection.execute(select(keys.c.expires_at).where(*this_key))).first()
+    if old is None:
+        raise NotFound("the tenant has no such key")
+    await connection.execute(update(keys).where(*this_key).values(expires_at=replaced.expires_at))
+    return {"expires_at": _time(old.expires_at)}
+
+
+def _act(
+    verb: str, tenant_id: str, before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None
+) -> Act:
+    return Act(verb, f"tenant/{tenant_id}", tenant_id, before, after)
+
+
+def _state(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """What an operator may change of a tenant."""
+    return {name: row[name] for name in STATE}
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else rfc3339(time)
 
 
 def _row(tenant: Tenant) -> dict[str, Any]:

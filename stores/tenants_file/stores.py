@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, page_of
-from stores.tenants import ApiKey, Tenant
+from stores.tenants import ApiKey, Replaced, Tenant
 from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
 from stores.tenants_file.unavailable import refuse
 
@@ -100,7 +100,7 @@ class FileApiKeys:
     def __init__(self, file: TenantsFile) -> None:
         self._file = file
 
-    async def add(self, key: ApiKey, max_keys: int) -> None:
+    async def add(self, key: ApiKey, max_keys: int, replaced: Replaced | None = None) -> None:
         refuse()
 
     async def find(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
@@ -111,11 +111,8 @@ class FileApiKeys:
         keys = [key for key in self._file.current.keys.values() if key.tenant_id == tenant_id]
         return page_of(keys, request, lambda key: key.id)
 
-    async def change(
-        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
-    ) -> None:
-        if expires_at is not None:
-            refuse()
+    async def mark_used(self, key_id: str, used_at: datetime) -> None:
+        pass
 
     async def remove(self, tenant_id: str, key_id: str) -> None:
         refuse()

@@ -1,4 +1,4 @@
-"""What a tenants file cannot keep: files, batches and usage."""
+"""What a tenants file cannot keep: files, batches, usage and the audit log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import NoReturn
 
+from stores.audit import AuditFilter, AuditRecord
 from stores.batches import Backlog, Batch, BatchBounds
 from stores.errors import NotAvailable
 from stores.files import Expiry, File, UploadBounds, never
@@ -62,6 +63,19 @@ class NoUsage:
         pass
 
     async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
+        refuse()
+
+
+class NoAudit:
+    """An `AuditLog` that refuses everything: whoever changes the file does so in Git."""
+
+    async def page(self, records: AuditFilter, request: PageRequest) -> Page[AuditRecord]:
+        refuse()
+
+    async def read(self, records: AuditFilter, limit: int) -> Sequence[AuditRecord]:
+        refuse()
+
+    async def prune(self, before: datetime) -> int:
         refuse()
 
 

@@ -11,6 +11,7 @@ import httpx
 from control_plane.bootstrap import create_app
 from control_plane.settings import Settings
 from stores.clock import Clock
+from stores.factory import Stores
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import Memory, fake_stores
 from web.access_log import AccessLog
@@ -29,13 +30,14 @@ def control_plane_app(
     lines: list[bytes] | None = None,
     clock: Clock | None = None,
     draining: Draining | None = None,
+    stores: Stores | None = None,
     **settings: Any,
 ) -> Middleware:
-    """It has an admin key, and recognizes a gateway; `lines` receives the access log."""
+    """It has an admin key, and recognizes a gateway; `lines` receives the access log. `stores`: no fakes."""
     values: dict[str, Any] = {"admin_key": ADMIN_KEY, "internal_key": INTERNAL_KEY} | settings
     return create_app(
         Settings(**values),
-        stores=fake_stores(memory),
+        stores=stores or fake_stores(memory),
         clock=clock or FakeClock(),
         log=AccessLog((lines if lines is not None else []).append),
         draining=draining,
@@ -49,10 +51,11 @@ async def control_plane(
     clock: Clock | None = None,
     draining: Draining | None = None,
     headers: dict[str, str] | None = None,
+    stores: Stores | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole control plane, which runs as long as the block; `headers` are in each request."""
-    app = control_plane_app(memory, lines, clock, draining, **settings)
+    app = control_plane_app(memory, lines, clock, draining, stores, **settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
+from stores.audit import AuditFilter, AuditRecord
 from stores.batches import (
     CANCELLING,
     FINALIZING,
@@ -28,7 +29,7 @@ from stores.factory import Stores
 from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
-from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Tenant
+from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant
 from stores.usage import DailyUsage
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -132,11 +133,16 @@ class FakeTenants:
 class FakeApiKeys:
     memory: Memory
 
-    async def add(self, key: ApiKey, max_keys: int) -> None:
+    async def add(self, key: ApiKey, max_keys: int, replaced: Replaced | None = None) -> None:
         self.memory.check()
         self.memory.check_tenant(key.tenant_id)
         if sum(known.tenant_id == key.tenant_id for known in self.memory.keys.values()) >= max_keys:
             raise Conflict(f"the tenant has {max_keys} keys; revoke one first")
+        if replaced is not None:
+            old = self.memory.keys.get(replaced.id)
+            if old is None or old.tenant_id != key.tenant_id:
+                raise NotFound("the tenant has no such key")
+            self.memory.keys[old.id] = replace(old, expires_at=replaced.expires_at)
         expires_at = key.expires_at and key.expires_at.astimezone(UTC)
         self.memory.keys[key.id] = replace(key, expires_at=expires_at)
 
@@ -153,16 +159,11 @@ class FakeApiKeys:
         keys = [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]
         return page_of(sorted(keys, key=lambda key: (key.created_at, key.id)), request, lambda key: key.id)
 
-    async def change(
-        self, key_id: str, *, expires_at: datetime | None = None, last_used_at: datetime | None = None
-    ) -> None:
+    async def mark_used(self, key_id: str, used_at: datetime) -> None:
         self.memory.check()
         if key_id not in self.memory.keys:
             raise NotFound("no such key")
-        key = self.memory.keys[key_id]
-        self.memory.keys[key_id] = replace(
-            key, expires_at=expires_at or key.expires_at, last_used_at=last_used_at or key.last_used_at
-        )
+        self.memory.keys[key_id] = replace(self.memory.keys[key_id], last_used_at=used_at)
 
     async def remove(self, tenant_id: str, key_id: str) -> None:
         self.memory.check()
@@ -474,6 +475,25 @@ class FakeUsage:
         return sorted((usage for usage in daily if first <= usage.day <= last), key=lambda usage: usage.day)
 
 
+@dataclass
+class FakeAuditLog:
+    """An `AuditLog` without records: the other fakes write none."""
+
+    memory: Memory
+
+    async def page(self, records: AuditFilter, request: PageRequest) -> Page[AuditRecord]:
+        self.memory.check()
+        return Page([], has_more=False)
+
+    async def read(self, records: AuditFilter, limit: int) -> Sequence[AuditRecord]:
+        self.memory.check()
+        return []
+
+    async def prune(self, before: datetime) -> int:
+        self.memory.check()
+        return 0
+
+
 def fake_stores(memory: Memory | None = None) -> Stores:
     async def close() -> None:
         pass
@@ -486,6 +506,7 @@ def fake_stores(memory: Memory | None = None) -> Stores:
         FakeFiles(memory),
         FakeBatches(memory),
         FakeUsage(memory),
+        FakeAuditLog(memory),
         close,
         close,
     )

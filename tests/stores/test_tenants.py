@@ -11,7 +11,7 @@ import pytest
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.factory import Stores
 from stores.paging import Page, PageRequest
-from stores.tenants import SUSPENDED, ApiKey, Quota, Tenant
+from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant
 
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
 FIRST_PAGE, MAX_KEYS = PageRequest(100), 10
@@ -59,18 +59,24 @@ async def test_a_key_needs_a_tenant(stores: Stores) -> None:
         await stores.api_keys.add(KEY, MAX_KEYS)
 
 
-async def test_only_what_is_given_changes(stores: Stores, acme: Tenant) -> None:
+async def test_a_key_is_replaced_by_another_all_or_nothing(stores: Stores, acme: Tenant, other: Tenant) -> None:
     await stores.tenants.add(acme)
+    await stores.tenants.add(other)
     await stores.api_keys.add(KEY, MAX_KEYS)
-    end = THEN + timedelta(days=1)
+    end, new = THEN + timedelta(days=1), replace(KEY, id="abd", digest="e" * 64, created_at=THEN)
+    for refused, replaced in ((replace(new, tenant_id="t_2"), Replaced("abc", end)), (new, Replaced("no", end))):
+        with pytest.raises(NotFound):
+            await stores.api_keys.add(refused, MAX_KEYS, replaced)
+    assert await stores.api_keys.find("abd") is None
     await asyncio.gather(
-        stores.api_keys.change("abc", expires_at=end), stores.api_keys.change("abc", last_used_at=THEN)
+        stores.api_keys.add(new, MAX_KEYS, Replaced("abc", end)), stores.api_keys.mark_used("abc", THEN)
     )
     assert (await stores.api_keys.page("t_1", FIRST_PAGE)).items == [
-        replace(KEY, expires_at=end, last_used_at=THEN)
+        replace(KEY, expires_at=end, last_used_at=THEN),
+        new,
     ]
     with pytest.raises(NotFound):
-        await stores.api_keys.change("none", last_used_at=THEN)
+        await stores.api_keys.mark_used("none", THEN)
 
 
 async def test_times_are_kept_whatever_their_zone(stores: Stores, acme: Tenant) -> None:

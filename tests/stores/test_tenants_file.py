@@ -107,7 +107,6 @@ async def test_every_change_is_refused_with_the_way_out(declared: Stores) -> Non
         declared.tenants.change(acme),
         declared.tenants.remove("acme"),
         declared.api_keys.add(ApiKey(NEW.id, "acme", NEW.digest, SCOPES, THEN, None), 9),
-        declared.api_keys.change(NEW.id, expires_at=THEN),
         declared.api_keys.remove("acme", NEW.id),
         declared.label_sets.add(LabelSet("acme", "new", 1, content, THEN), 0, LabelSetBounds(9, 9, 9, 9)),
         declared.label_sets.remove("acme", "tickets"),
@@ -130,7 +129,7 @@ async def test_every_change_is_refused_with_the_way_out(declared: Stores) -> Non
 
 async def test_the_last_use_of_a_key_and_usage_are_not_kept(declared: Stores) -> None:
     """Neither is refused: requests go on."""
-    await declared.api_keys.change(NEW.id, last_used_at=THEN)
+    await declared.api_keys.mark_used(NEW.id, THEN)
     await declared.usage.add([])
     (key,) = (await declared.api_keys.page("acme", ALL)).items
     assert key.last_used_at is None

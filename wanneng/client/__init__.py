@@ -4,6 +4,7 @@ with Client("http://127.0.0.1:8080", key) as client:
     print(client.classify("要求退款", ["投诉", "咨询"]).best)
 """
 
+from wanneng.client.audit import AuditRecord, VerifiedChain, verify_chain
 from wanneng.client.batches import Batch, BatchResult, File
 from wanneng.client.classify import Classification, Tokens
 from wanneng.client.clients import AsyncClient, Client
@@ -11,10 +12,12 @@ from wanneng.client.keys import Key, NewKey
 from wanneng.client.label_sets import Correction, LabelSet, SetLabel
 from wanneng.client.tenants import Tenant
 from wanneng.client.usage import DayOfUsage
-from wanneng.errors import GatewayRefused, RequestError
+from wanneng.errors import AuditLogAltered, GatewayRefused, RequestError
 
 __all__ = [
     "AsyncClient",
+    "AuditLogAltered",
+    "AuditRecord",
     "Batch",
     "BatchResult",
     "Classification",
@@ -30,4 +33,6 @@ __all__ = [
     "SetLabel",
     "Tenant",
     "Tokens",
+    "VerifiedChain",
+    "verify_chain",
 ]

@@ -20,6 +20,7 @@ from typing import Any, Self, Unpack
 
 import httpx
 
+from wanneng.client.audit import AsyncAudit, Audit
 from wanneng.client.batches import AsyncBatches, Batches
 from wanneng.client.classify import (
     Classification,
@@ -51,7 +52,7 @@ MAX_CONCURRENT_CALLS = 4
 
 
 class Client:
-    """Blocking, for any number of threads. `key` is a tenant's key, or the admin key for `tenants`.
+    """Blocking, for any number of threads. `key` is a tenant's key, or the admin key for `tenants` and `audit`.
 
     `proxy` is the proxy to use, such as `http://proxy:3128`; the environment's proxy is ignored. Certificates are
     verified against the system's authorities and those in SSL_CERT_FILE.
@@ -84,6 +85,7 @@ class Client:
         self.label_sets = LabelSets(self._transport)
         self.batches = Batches(self._transport)
         self.tenants = Tenants(self._transport)
+        self.audit = Audit(self._transport)
 
     def classify(
         self, text: str, labels: Sequence[str] | None = None, **options: Unpack[Options]
@@ -181,6 +183,7 @@ class AsyncClient:
         self.label_sets = AsyncLabelSets(self._transport)
         self.batches = AsyncBatches(self._transport)
         self.tenants = AsyncTenants(self._transport)
+        self.audit = AsyncAudit(self._transport)
 
     async def classify(
         self, text: str, labels: Sequence[str] | None = None, **options: Unpack[Options]

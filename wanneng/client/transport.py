@@ -61,16 +61,18 @@ class Listing(Generic[T]):
     """A paginated list."""
 
     path: str
-    field: str
+    items: str
     """The field of the answer that holds the items."""
     parse: Callable[[dict[str, Any]], T]
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Of every page."""
 
     def page(self, after: str | None) -> Request[Page[T]]:
-        params: dict[str, Any] = {"limit": PAGE_ITEMS} | ({} if after is None else {"after": after})
+        params: dict[str, Any] = {"limit": PAGE_ITEMS, **self.params} | ({} if after is None else {"after": after})
 
         def parse(response: httpx.Response) -> Page[T]:
             answer = json_object(response)
-            items = [self.parse(item) for item in answer[self.field]]
+            items = [self.parse(item) for item in answer[self.items]]
             following = answer["last_id"] if answer["has_more"] else None
             if following is not None and following == after:
                 raise ValueError("the list does not go on")

@@ -44,6 +44,9 @@ CALLS: dict[tuple[str, str], Callable[[Client], object]] = {
     ("GET", "/v1/tenants/{id}/keys"): lambda client: client.tenants.keys.list("a"),
     ("POST", "/v1/tenants/{id}/keys"): lambda client: client.tenants.keys.create("a"),
     ("POST", "/v1/tenants/{id}/keys/{key}/rotate"): lambda client: client.tenants.keys.rotate("a", "b"),
+    ("GET", "/v1/audit"): lambda client: [*client.audit.own()],
+    ("GET", "/v1/admin/audit"): lambda client: [*client.audit.list()],
+    ("GET", "/v1/admin/audit/export"): lambda client: [*client.audit.export()],
     ("DELETE", "/v1/tenants/{id}/keys/{key}"): lambda client: client.tenants.keys.revoke("a", "b"),
 }
 NOT_ITS_OWN = {"Compatible APIs", "Server"}
