@@ -51,6 +51,8 @@ class TritonProcess:
                 triton_metrics_port=metrics,
             )
         )
+        # A server that starts elsewhere on this machine removes segments without a lock.
+        self.server.shared_memory.hold()
         if self.service_s:
             model = self.state / "models/structbert/1/model.py"
             model.unlink()
