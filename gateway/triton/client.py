@@ -31,10 +31,10 @@ from gateway.triton.backend import (
     PairLogits,
     TokenCounts,
 )
-from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 from gateway.triton.length_buckets import buckets_for
 from stores.errors import InvalidRequest, ServiceError
 from web.connection_causes import connection_cause
+from web.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 
 MODEL = "zero_shot_logits"
 EXPAND = "expand"

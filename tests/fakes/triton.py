@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.triton.kserve import HEADER_LENGTH
+from web.kserve import HEADER_LENGTH
 
 LOGITS, TOKENS = np.ones((2, 3), dtype=np.float32), np.ones((2, 3), dtype=np.int32)
 UNKNOWN = np.zeros((2, 2), dtype=np.float32)

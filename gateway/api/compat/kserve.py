@@ -17,11 +17,11 @@ from gateway.api.compat.kserve_codec import decode_infer, encode_answer
 from gateway.api.compat.told import headers_of
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.work import Outcome
-from gateway.triton.kserve import HEADER_LENGTH, ProtocolError, Values
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest, NotFound
 from stores.tenants import CLASSIFY
 from web.error_shapes import TEXT
+from web.kserve import HEADER_LENGTH, ProtocolError, Values
 from web.operations import Call, Operation, with_errors
 from web.responses import json_response
 

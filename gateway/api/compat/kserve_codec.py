@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from gateway.triton.kserve import HEADER_LENGTH, Parameters, ProtocolError, Values, encode_tensor, unpack_strings
+from web.kserve import HEADER_LENGTH, Parameters, ProtocolError, Values, encode_tensor, unpack_strings
 
 MAX_DIMENSIONS, MAX_VALUES, MAX_INPUTS = 8, 10_000, 16
 """Limits on the tensors of a request, checked first; far above what the model needs."""

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from gateway.api.compat.told import MODEL, TOKENS, TRUNCATED, UNKNOWN
-from gateway.triton.kserve import HEADER_LENGTH, encode_request
+from web.kserve import HEADER_LENGTH, encode_request
 
 Body = Callable[[Sequence[str], bool], tuple[bytes, dict[str, str]]]
 """The body for these texts, and whether they may be truncated; with headers of its own."""

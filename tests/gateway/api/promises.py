@@ -12,13 +12,13 @@ from typing import Any
 
 import httpx
 
-from gateway.triton.kserve import HEADER_LENGTH
 from stores.tenants import READ_LABEL_SETS
 from tests.fakes.backend import INVISIBLE, FakeBackend
 from tests.fakes.gateway import JSON, add_key, add_tenant, gateway, gateway_app
 from tests.fakes.stores import Memory
 from tests.gateway.api.entrances import Entrance
 from tests.problems import assert_problem
+from web.kserve import HEADER_LENGTH
 
 TEXT, OTHER_TEXT = "投诉一下", "诉说一下"
 LONG_TEXT = "投" * 600

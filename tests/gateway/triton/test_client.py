@@ -22,10 +22,10 @@ from gateway.errors import (
 )
 from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, Pair, PairLogits
 from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
-from gateway.triton.kserve import HEADER_LENGTH
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import InvalidRequest, ServiceError
 from tests.fakes.triton import LOGITS, TOKENS, UNKNOWN, logits_response
+from web.kserve import HEADER_LENGTH
 
 BUCKETS = (32, 64, 128)
 

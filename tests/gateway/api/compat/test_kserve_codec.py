@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from gateway.api.compat.kserve_codec import decode_infer
-from gateway.triton.kserve import ProtocolError
+from web.kserve import ProtocolError
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from gateway.triton.kserve import ProtocolError, decode_response, encode_request, unpack_strings
 from tests.fakes.triton import response
+from web.kserve import ProtocolError, decode_response, encode_request, unpack_strings
 
 
 def test_a_request_says_what_tritonclient_says() -> None:

@@ -1,4 +1,4 @@
-"""The KServe v2 protocol with binary tensors, as Triton's client: bytes in, bytes out.
+"""The KServe v2 protocol with binary tensors, which the gateway speaks to Triton and to its own clients.
 
 Format: a JSON header, then the tensors' bytes one after another
 (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md).
