@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,8 +44,6 @@ ALL_OUTPUTS = ()
 """Of an ensemble: in a roll-out, a replica of another version may lack one that is named here."""
 CONNECT_TIMEOUT_S = 2.0
 PROBE_TEXT, PROBE_LABEL = "就绪检查", "是"
-CODE = re.compile(r"\b(token_limit|pair_too_long|nothing_to_read): (.*)")
-"""Codes of `python_backend/errors.py`, before the words of a refusal; an ensemble puts its own before both."""
 EXPIRED_S = 0.05
 """A 503 this close to a call's deadline is Triton's queue timeout, which has no status of its own."""
 MAX_REASON_CHARACTERS = 200
@@ -215,20 +212,20 @@ def _refused(outputs: Mapping[str, Values]) -> dict[int, ServiceError]:
     if not document:
         return {}
     reasons = msgspec.json.decode(document, type=dict[str, str])
-    return {int(index): _refusal(reason) or TritonRejected(_cut(reason)) for index, reason in reasons.items()}
+    return {int(index): _refusal(reason) for index, reason in reasons.items()}
 
 
-def _refusal(reason: str) -> ServiceError | None:
-    """What a code of ours in Triton's words means."""
-    match = CODE.search(reason)
-    if match is None:
-        return None
-    code, words = match.groups()
-    if code == "pair_too_long":
-        return PairTooLong(_cut(words))
-    if code == "nothing_to_read":
-        return NothingToRead(of_label=words.startswith("label"))
-    return InvalidRequest(_cut(words), field="max_tokens")
+def _refusal(reason: str) -> ServiceError:
+    """By its code of `python_backend/errors.py`, which stands before the words."""
+    code, _, words = reason.partition(": ")
+    match code:
+        case "pair_too_long":
+            return PairTooLong(_cut(words))
+        case "nothing_to_read":
+            return NothingToRead(of_label=words.startswith("label"))
+        case "token_limit":
+            return InvalidRequest(_cut(words), field="max_tokens")
+    return TritonRejected(_cut(reason))
 
 
 def _cut(reason: str) -> str:
@@ -236,17 +233,11 @@ def _cut(reason: str) -> str:
 
 
 def _error_of(status: int, content: bytes, call: InferenceCall) -> ServiceError:
-    """By the status, and by a code of ours where `expand` gave one; the words are for people.
-
-    Of Triton's words only the first line is told, which carries no text or label.
-    """
+    """By the status alone; of Triton's words only the first line is told, which carries no text or label."""
     try:
-        reason = msgspec.json.decode(content, type=dict[str, str])["error"].partition("\n")[0]
+        reason = msgspec.json.decode(content, type=dict[str, str])["error"]
     except (msgspec.MsgspecError, KeyError):
         reason = "no reason"
-    refusal = _refusal(reason)
-    if refusal is not None:
-        return refusal
     if status == httpx.codes.SERVICE_UNAVAILABLE:
         if call.remaining_s() <= EXPIRED_S:
             return DeadlineExceeded("the request waited too long in Triton's queue")

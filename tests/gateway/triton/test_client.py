@@ -21,7 +21,7 @@ from gateway.errors import (
     TritonUnavailable,
 )
 from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, Pair, PairLogits
-from gateway.triton.client import CONNECT_TIMEOUT_S, TritonClient
+from gateway.triton.client import CONNECT_TIMEOUT_S, PairTooLong, TritonClient
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import InvalidRequest, ServiceError
 from tests.fakes.triton import LOGITS, TOKENS, UNKNOWN, logits_response
@@ -64,7 +64,6 @@ async def test_a_good_answer_is_taken() -> None:
         (httpx.Response(404, json={"error": "unknown model"}), ModelNotLoaded),
         (httpx.Response(500, json={"error": "broken"}), TritonFailed),
         (httpx.Response(400, content=b"<html>"), TritonRejected),
-        (httpx.Response(400, json={"error": "in ensemble 'z', token_limit: 600, 8 to 512"}), InvalidRequest),
         (httpx.Response(200, content=b"garbage", headers={HEADER_LENGTH: "3"}), TritonFailed),
         (httpx.Response(200, content=b""), TritonFailed),
         (logits_response(LOGITS[:1]), TritonFailed),
@@ -84,6 +83,7 @@ async def test_every_failure_has_its_error(reply: httpx.Response | Exception, er
         ("nothing_to_read: text", NothingToRead()),
         ("nothing_to_read: label", NothingToRead(of_label=True)),
         ("token_limit: 600 tokens, 8 to 512", InvalidRequest("600 tokens, 8 to 512", field="max_tokens")),
+        ("pair_too_long: a pair has 9 tokens", PairTooLong("a pair has 9 tokens")),
         ("labels: a label is empty", TritonRejected("labels: a label is empty")),
     ],
 )
@@ -142,17 +142,6 @@ async def test_a_503_is_a_wait_that_was_too_long_only_near_the_deadline(
         await ask(httpx.Response(503, json={"error": words}), in_s)
 
 
-@pytest.mark.parametrize("status", [400, 500])
-@pytest.mark.parametrize(
-    "before", ["", "in ensemble 'zero_shot_logits', ", "in ensemble 'x', Failed to process: "]
-)
-async def test_a_code_acts_wherever_triton_puts_its_own_words_before_it(status: int, before: str) -> None:
-    refusal = {"error": f"{before}token_limit: 600 is outside 8 to 512\nTraceback"}
-    with pytest.raises(InvalidRequest) as refused:
-        await ask(httpx.Response(status, json=refusal))
-    assert (refused.value.field, str(refused.value)) == ("max_tokens", "max_tokens: 600 is outside 8 to 512")
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -160,8 +149,7 @@ async def test_a_code_acts_wherever_triton_puts_its_own_words_before_it(status: 
         "pad_to: a pair has 100 tokens, 32 were asked for",
         "Stub process 'expand_0_0' is not healthy.",
         "Request timeout expired",
-        "token_limit exceeded",
-        "first\ntoken_limit: 600",
+        "token_limit: 600 is outside 8 to 512",
     ],
 )
 async def test_no_words_act(words: str) -> None:
