@@ -164,14 +164,14 @@ def rows_of(pairs: PairList, tenant_id: str, engine: Engine | None) -> list[RowV
 
 
 def plan_calls(
-    rows: Sequence[RowValues],
+    missing: Iterable[PairAt],
     flights: SingleFlight[Computed],
     max_call: Load,
     max_tokens: int,
     *,
     fresh: bool,
 ) -> list[PlannedCall]:
-    """Calls of at most `max_call` for the pairs that are not known and that nobody computes; each pair once.
+    """Calls of at most `max_call` for the missing pairs that nobody computes; each pair once.
 
     `max_tokens`: of a pair. A pair that is larger than `max_call` by itself is a call of its own.
 
@@ -179,7 +179,7 @@ def plan_calls(
     """
     planned: set[bytes] = set()
     pairs = []
-    for pair in missing_of(rows):
+    for pair in missing:
         key = pair.key
         if key is not None and not fresh:
             if key in planned or flights.find(key) is not None:
@@ -223,26 +223,18 @@ def missing_of(rows: Iterable[RowValues]) -> Iterator[PairAt]:
 
 
 def plan_joins(
-    rows: Sequence[RowValues], calls: Sequence[PlannedCall], flights: SingleFlight[Computed]
+    missing: Sequence[PairAt], calls: Sequence[PlannedCall], flights: SingleFlight[Computed]
 ) -> list[Part]:
     """Missing pairs beside those of `calls`: flights compute them, another request's or ours for an equal text."""
-    missing = [*missing_of(rows)]
     if len(missing) == sum(len(call.pairs) for call in calls):
         return []
     own = {(id(row), index) for call in calls for row, index in call.pairs}
-    pairs = [pair for pair in missing if (id(pair.row), pair.label) not in own]
-    joined = join_flights(pairs, flights)
-    assert sum(len(part.pairs) for part in joined) == len(pairs), "nothing was awaited since the plan"
-    return joined
-
-
-def join_flights(pairs: Iterable[PairAt], flights: SingleFlight[Computed]) -> list[Part]:
-    """Those of the pairs that flights compute, by flight."""
     parts: dict[int, Part] = {}
-    for pair in pairs:
-        under_way = flights.find(pair.row.keys[pair.label])
-        if under_way is None:
+    for pair in missing:
+        if (id(pair.row), pair.label) in own:
             continue
+        under_way = flights.find(pair.row.keys[pair.label])
+        assert under_way is not None, "nothing was awaited since the plan"
         flight, result_index = under_way
         part = parts.setdefault(id(flight), Part(flight, [], []))
         part.pairs.append(pair)

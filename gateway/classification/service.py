@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
 
 from msgspec import UNSET, structs
 
@@ -26,7 +27,6 @@ from gateway.classification.pairs import (
     PlannedCall,
     RowValues,
     Source,
-    join_flights,
     missing_of,
     plan_calls,
     plan_joins,
@@ -167,11 +167,9 @@ class ClassificationService:
             if engine is not None and not any(None in row.values for row in rows):
                 charge.settle(0, 0)
             else:
-                flights = self._flights_of(caller)
-                calls = plan_calls(rows, flights, work.max_call, work.max_tokens, fresh=options.fresh)
-                self._admit(work, sum((call.load for call in calls), NO_LOAD))
+                fills = self._plan(work, [*missing_of(rows)], engine)
                 try:
-                    engine = await self._fill_missing(work, rows, calls, engine)
+                    engine = await self._fill_missing(work, fills, engine)
                 except EngineChanged:
                     continue
             charge.correct(work.tokens)
@@ -194,6 +192,18 @@ class ClassificationService:
         load = sum((call.load for call in split_calls(missing, work.max_call, work.max_tokens)), NO_LOAD)
         await work.charge.lease(work.computed + load.pairs, work.estimated_tokens + load.tokens)
 
+    def _plan(
+        self, work: Work, missing: Sequence[PairAt], engine: Engine | None
+    ) -> list[Coroutine[Any, Any, Engine]]:
+        """What fills in the missing values: flights of our own, admitted and charged, and those of others."""
+        flights, fresh = self._flights_of(work.caller), work.options.fresh
+        calls = plan_calls(missing, flights, work.max_call, work.max_tokens, fresh=fresh)
+        self._admit(work, sum((call.load for call in calls), NO_LOAD))
+        call_slots = asyncio.Semaphore(self._settings.max_calls_per_request)
+        own = [self._start_flight(work, call, engine, call_slots) for call in calls]
+        joined = plan_joins(missing, calls, flights)
+        return [part.fill() for part in own] + [self._fill_joined(work, part, engine) for part in joined]
+
     def _admit(self, work: Work, load: Load) -> None:
         """Room in the queue for pairs that nobody computes yet, then the charge; both or neither."""
         if load.pairs:
@@ -208,13 +218,9 @@ class ClassificationService:
         work.estimated_tokens += load.tokens
 
     async def _fill_missing(
-        self, work: Work, rows: Sequence[RowValues], calls: Sequence[PlannedCall], engine: Engine | None
+        self, work: Work, fills: Sequence[Coroutine[Any, Any, Engine]], engine: Engine | None
     ) -> Engine:
-        """Fill in the missing values, by flights of our own and of others; returns the engine of all of them."""
-        call_slots = asyncio.Semaphore(self._settings.max_calls_per_request)
-        own = [self._start_flight(work, call, engine, call_slots) for call in calls]
-        joined = plan_joins(rows, calls, self._flights_of(work.caller))
-        fills = [part.fill() for part in own] + [self._fill_joined(work, part, engine) for part in joined]
+        """The engine of all values, the known ones included; `EngineChanged` where there are two."""
         try:
             async with asyncio.timeout_at(work.deadline):
                 engines = await gather(fills, work.options.disconnected)
@@ -272,16 +278,8 @@ class ClassificationService:
                 raise  # This request is cancelled, and not the flight that its last waiter left.
         if self._quotas.shared:
             await self._lease(work, part.pairs)
-        flights = self._flights_of(work.caller)
         # Of many that waited, the first computes anew and the others join it.
-        joined = join_flights(part.pairs, flights)
-        known = {(id(row), index) for other in joined for row, index in other.pairs}
-        new = [pair for pair in part.pairs if (id(pair.row), pair.label) not in known]
-        calls = split_calls(new, work.max_call, work.max_tokens)
-        self._admit(work, sum((call.load for call in calls), NO_LOAD))
-        call_slots = asyncio.Semaphore(self._settings.max_calls_per_request)
-        fills = [self._start_flight(work, call, engine, call_slots).fill() for call in calls]
-        fills += [self._fill_joined(work, other, engine) for other in joined]
+        fills = self._plan(work, part.pairs, engine)
         # One of them: those that computed for this request are in `work.engines`.
         return (await gather(fills, None))[0]
 
