@@ -151,30 +151,62 @@ def check_label_count(count: int, max_labels: int) -> None:
         raise InvalidRequest(f"{count} labels; 1 to {max_labels} are allowed", field="labels")
 
 
+def check_text(value: str, max_characters: int, field: str) -> None:
+    """`InvalidRequest` for a text or a label that is empty or too long."""
+    if not value.strip():
+        raise InvalidRequest("empty", field=field)
+    check_length(value, max_characters, field)
+
+
+def check_length(value: str, max_characters: int, field: str) -> None:
+    if len(value) > max_characters:
+        raise InvalidRequest(f"{len(value)} characters, at most {max_characters} are allowed", field=field)
+
+
+def check_labels(labels: Sequence[str], limits: LabelLimits, kind: str = "label") -> None:
+    """`InvalidRequest` for one that is empty or too long, or that reads as another one does."""
+    seen: set[str] = set()
+    for position, label in enumerate(labels):
+        check_text(label, limits.max_label_characters, f"labels[{position}]")
+        spelling = normalized(label)
+        if spelling in seen:
+            raise InvalidRequest(f"duplicate {kind}", field=f"labels[{position}]")
+        seen.add(spelling)
+
+
+def check_template(template: str, limits: LabelLimits) -> None:
+    if template.count(PLACEHOLDER) != 1:
+        raise InvalidRequest("needs exactly one {}, where the label goes", field="hypothesis_template")
+    check_length(template, limits.max_template_characters, "hypothesis_template")
+
+
+def check_max_tokens(max_tokens: int | None, limits: LabelLimits) -> None:
+    if max_tokens is not None and not limits.min_tokens <= max_tokens <= limits.max_tokens:
+        raise InvalidRequest(
+            f"{max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"
+        )
+
+
+def as_bounded_text(values: Sequence[str], max_characters: int, field: str) -> tuple[str, ...]:
+    """Without special tokens; `InvalidRequest` where the blanks that this takes make one too long."""
+    values = tuple(map(as_text, values))
+    if max(map(len, values)) > max_characters:
+        raise InvalidRequest(
+            f"more than {max_characters} characters; where special_tokens is text, each [ counts twice",
+            field=field,
+        )
+    return values
+
+
 def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
     """`InvalidRequest` for what an inline request would be refused for, and for two equal hypotheses."""
     check_label_count(len(content.labels), limits.max_labels)
-    template = content.hypothesis_template
-    if template.count(PLACEHOLDER) != 1 or len(template) > limits.max_template_characters:
-        raise InvalidRequest(
-            f"the template needs exactly one {{}}, in at most {limits.max_template_characters} characters",
-            field="hypothesis_template",
-        )
+    check_template(content.hypothesis_template, limits)
     for kind, values in (("label", content.names), ("hypothesis", content.hypotheses)):
-        seen: set[str] = set()
-        for position, value in enumerate(values):
-            length = len(as_text(value) if content.special_tokens == TEXT else value)
-            spelling = normalized(value)
-            if not spelling or length > limits.max_label_characters or spelling in seen:
-                raise InvalidRequest(
-                    f"the {kind} must have 1 to {limits.max_label_characters} characters and be unique",
-                    field=f"labels[{position}]",
-                )
-            seen.add(spelling)
-    if content.max_tokens is not None and not limits.min_tokens <= content.max_tokens <= limits.max_tokens:
-        raise InvalidRequest(
-            f"{content.max_tokens} is outside {limits.min_tokens} to {limits.max_tokens}", field="max_tokens"
-        )
+        check_labels(values, limits, kind)
+        for position, value in enumerate(values if content.special_tokens == TEXT else ()):
+            as_bounded_text((value,), limits.max_label_characters, f"labels[{position}]")
+    check_max_tokens(content.max_tokens, limits)
     if content.threshold is not None and not 0 < content.threshold < 1:
         raise InvalidRequest("the threshold must be a probability between 0 and 1", field="threshold")
     if content.correction is not None:
