@@ -6,11 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from itertools import chain
 from pathlib import Path
 
-import httpx
 from starlette.routing import Router
 
 from gateway.api.classifications import Classifications
@@ -22,8 +20,7 @@ from gateway.api.compat.rerank import RerankEndpoints
 from gateway.api.compat.tei import TeiEndpoints
 from gateway.api.compat.vllm import VllmEndpoints
 from gateway.api.compat.xinference import XinferenceEndpoints
-from gateway.api.forwarding import CONNECT_TIMEOUT_S as FORWARD_CONNECT_TIMEOUT_S
-from gateway.api.forwarding import IDLE_TIMEOUT_S, OPERATORS_PATHS, Forwarding
+from gateway.api.forwarding import OPERATORS_PATHS, Forwarding
 from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.cache.pair_cache import PairCache
@@ -64,8 +61,9 @@ from web.middleware import Middleware
 from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
 from web.problems import STATUSES, Problems
+from web.reverse_proxy import proxy_client
 from web.root_path import RootPath
-from web.same_user import SameUserTransport, aiohttp_transport
+from web.same_user import aiohttp_transport
 from web.server import Draining
 from web.settings import SettingsError
 from web.tenant_callers import TenantCallers
@@ -110,7 +108,7 @@ def create_app(
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
     triton_transport = aiohttp_transport(MAX_TRITON_CONNECTIONS, same_user=settings.same_user)
     probe_transport = aiohttp_transport(MAX_PROBES, same_user=settings.same_user)
-    forward_http, control_plane_url = _forward_http(settings), settings.control_plane_url.rstrip("/")
+    forward_http = proxy_client(settings.max_forwarded_requests, same_user=settings.same_user)
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
         lambda url: backend or TritonClient(triton_transport, url, settings.length_buckets, probe_transport),
@@ -163,7 +161,7 @@ def create_app(
         {**STATUSES, **GATEWAY_STATUSES},
         settings.root_path,
         http=forward_http,
-        other_url="" if settings.tenants_file or not control_plane_url else f"{control_plane_url}/openapi.json",
+        other_url="" if settings.tenants_file else settings.control_plane_url,
     )
     apis = {
         "Classification": ClassifyEndpoints(classifications).operations(),
@@ -260,18 +258,3 @@ def _default_quota(settings: Settings) -> Quota:
         settings.tenant_pairs_in_flight or None,
         settings.tokens_per_minute or None,
     )
-
-
-def _forward_http(settings: Settings) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=settings.max_forwarded_requests)
-    kind = SameUserTransport if settings.same_user else httpx.AsyncHTTPTransport
-    client = httpx.AsyncClient(
-        transport=kind(limits=limits, trust_env=False),
-        timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=FORWARD_CONNECT_TIMEOUT_S),
-        # One caller's cookies must never go out with another's request.
-        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        trust_env=False,
-    )
-    # httpx's own `Accept-Encoding` could bring an encoding that the caller cannot read.
-    client.headers.clear()
-    return client

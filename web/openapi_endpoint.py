@@ -28,7 +28,7 @@ class _Document(TypedDict):
 
 
 class OpenApiEndpoint:
-    """The process's own operations, and those of `other_url` from its first answer to `http` on.
+    """The process's own operations, and those of the process at `other_url` from its first answer to `http` on.
 
     `statuses`: of the errors that the operations raise; `root_path`: that of the server.
     """
@@ -44,7 +44,7 @@ class OpenApiEndpoint:
         self._statuses = statuses
         self._root_path = root_path
         self._http = http
-        self._other_url = other_url
+        self._other_url = f"{other_url.rstrip('/')}/openapi.json" if other_url else ""
         """Of the other's document; empty where there is none, or once it is merged."""
         self._own: dict[str, Any] = {}
         self._encoded = b"{}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 
 import httpx
 from starlette.requests import Request
@@ -18,13 +18,13 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
-from stores.errors import BodyTooSlow, ClientDisconnected, InvalidRequest, NotAvailable, NotFound, Unauthorized
+from stores.errors import BodyTooSlow, InvalidRequest, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
-from web.bodies import DISCONNECT
 from web.connection_causes import connection_cause
 from web.error_shapes import OPENAI
 from web.failure_limit import address_of, subscriber_of
 from web.problems import ERROR_SHAPE
+from web.reverse_proxy import Headers, has_body, send_back, send_on
 
 PATHS = (
     "/v1/tenants",
@@ -46,26 +46,6 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"
 OPERATORS_PATHS = ("/v1/tenants", "/v1/admin")
 """Where the paths begin for which the admin key is needed, which the control plane alone knows."""
-CONNECT_TIMEOUT_S = 2.0
-IDLE_TIMEOUT_S = 30.0
-"""Longest pause of the control plane within an answer, or before it begins."""
-CHUNK_BYTES = 65_536
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Headers of one connection (RFC 9110, section 7.6.1). What `Connection` names stays: it could name the key."""
-OWN_REQUEST_HEADERS = frozenset({b"host", b"x-request-id", b"x-wanneng-tenant"})
-OWN_RESPONSE_HEADERS = frozenset({b"date", b"x-request-id"})
-"""The gateway sets its own in their place."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OPENAI_PATHS = ("/v1/files", "/v1/batches")
 """Where the paths begin whose clients read errors as OpenAI has them."""
@@ -84,9 +64,6 @@ TENANTS_FILE = (
 )
 
 
-Credentials = list[tuple[bytes, bytes]]
-
-
 class Forwarding:
     """Pure ASGI, so that the answer is streamed as it arrives.
 
@@ -103,6 +80,7 @@ class Forwarding:
         self._http = http
         self._authentication = authentication
         self._settings = settings
+        self._url = settings.control_plane_url.rstrip("/")
         self._on_change = on_change
         self._in_flight: Counter[str] = Counter()
         """Of each sender: a tenant, or the subscriber of an address that asks without a tenant's key."""
@@ -133,7 +111,7 @@ class Forwarding:
         settings = self._settings
         if settings.tenants_file:
             raise NotAvailable(TENANTS_FILE)
-        if not settings.control_plane_url:
+        if not self._url:
             raise NotAvailable(NOT_CONFIGURED)
         path: str = request.scope["path"]
         if not {".", ".."}.isdisjoint(path.split("/")):
@@ -149,13 +127,13 @@ class Forwarding:
                 f"{self._in_flight[sender]} of them yours; try again"
             )
 
-    async def _credentials(self, request: Request) -> Credentials | None:
+    async def _credentials(self, request: Request) -> Headers | None:
         """Headers by which the control plane knows who asks; None: those of the request. `Unauthorized`."""
         path: str = request.scope["path"]
         if not path.startswith(API_PREFIX):
             # The page is anybody's, but not under another's name: a page of that name could read its answers.
             self._authentication.check_host(request)
-            if _has_body(request):
+            if has_body(request):
                 raise InvalidRequest("the page takes no body")
             return None
         if path.startswith(OPERATORS_PATHS):
@@ -171,20 +149,9 @@ class Forwarding:
         authorization = f"Bearer {self._settings.internal_key}".encode()
         return [(b"authorization", authorization), (b"x-wanneng-tenant", LOCAL_TENANT_ID.encode())]
 
-    async def _exchange(self, request: Request, credentials: Credentials | None, send: Send) -> None:
-        request_id: bytes = request.scope["context"].request_id.encode()
+    async def _exchange(self, request: Request, credentials: Headers | None, send: Send) -> None:
         try:
-            upstream = self._http.build_request(
-                request.method,
-                f"{self._settings.control_plane_url.rstrip('/')}{_target(request.scope)}",
-                headers=[*_forwarded_headers(request, credentials), (b"x-request-id", request_id)],
-                content=_body(request) if _has_body(request) else None,
-            )
-        except httpx.InvalidURL:
-            # With the control plane's address it is longer than httpx sends.
-            raise InvalidRequest("the URL is too long") from None
-        try:
-            response = await self._http.send(upstream, stream=True)
+            response = await send_on(self._http, self._url, request, credentials)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             cause = connection_cause(error)
             raise ControlPlaneUnavailable(
@@ -198,57 +165,13 @@ class Forwarding:
             if _is_change(request, response):
                 # Before the answer, upon which the caller may use what it has changed.
                 self._on_change()
-            await _answer(response, send)
+            await send_back(response, send)
         except httpx.TransportError:
             raise ControlPlaneUnavailable("the control plane ended its answer early") from None
         finally:
             await response.aclose()
 
 
-async def _answer(response: httpx.Response, send: Send) -> None:
-    headers = _end_to_end(response.headers.raw, OWN_RESPONSE_HEADERS)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    async for chunk in response.aiter_raw(CHUNK_BYTES):
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _target(scope: Scope) -> str:
-    """Path and query as the caller sent them, still percent-encoded."""
-    path: bytes = scope.get("raw_path") or scope["path"].encode()
-    query: bytes = scope["query_string"]
-    return (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _end_to_end(headers: Sequence[tuple[bytes, bytes]], own: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Headers for the other side, byte for byte: without those of one connection, and without our `own`."""
-    # Blanks around a value are no part of it (RFC 9110, section 5.5), and httpx refuses to send them.
-    lowercase = [(name.lower(), value.strip(b" \t")) for name, value in headers]
-    return [(name, value) for name, value in lowercase if name not in HOP_BY_HOP and name not in own]
-
-
-def _forwarded_headers(request: Request, credentials: Credentials | None) -> Credentials:
-    """Those of the request, with `credentials` in place of its own."""
-    headers = _end_to_end(request.headers.raw, OWN_REQUEST_HEADERS)
-    if credentials is None:
-        return headers
-    return [*(header for header in headers if header[0] != b"authorization"), *credentials]
-
-
 def _is_change(request: Request, response: httpx.Response) -> bool:
     path: str = request.scope["path"]
     return request.method not in SAFE_METHODS and response.is_success and path.startswith(CACHED_PATHS)
-
-
-def _has_body(request: Request) -> bool:
-    return "content-length" in request.headers or "transfer-encoding" in request.headers
-
-
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == DISCONNECT:
-            raise ClientDisconnected
-        yield message.get("body", b"")
-        more = message.get("more_body", False)

@@ -344,7 +344,7 @@ async def test_an_answer_that_is_cut_off_is_cut_off_for_the_caller_too(caplog: p
 
 
 async def test_a_control_plane_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.bootstrap.IDLE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("web.reverse_proxy.IDLE_TIMEOUT_S", 0.1)
     control_plane = FakeControlPlane(before_answering=asyncio.Event())
     async with planes(control_plane) as both:
         assert_problem(await both.client.get("/v1/usage"), 503, "control_plane_unavailable")
