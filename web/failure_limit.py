@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from starlette.requests import Request
 
 from stores.errors import TooManyFailures
+from web.token_bucket import TokenBucket
 
 BURST_S = 5.0
 """A bucket holds what may fail in this time."""
@@ -29,12 +30,13 @@ class FailureLimit:
         self._per_s = per_s
         self._burst = max(1.0, per_s * BURST_S)
         self._now = now
-        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_ADDRESSES)
-        """What may still fail, and when that was so."""
+        self._buckets: LRUCache[str, TokenBucket] = LRUCache(MAX_ADDRESSES)
+        """What may still fail."""
 
     def check(self, address: str) -> None:
         """`TooManyFailures` where the next failure of this address would be one too many."""
-        if self._per_s and (missing := 1 - self._level(subscriber_of(address))) > 0:
+        bucket = self._buckets.get(subscriber_of(address))
+        if bucket is not None and (missing := 1 - bucket.level(self._now())) > 0:
             retry_after_s = math.ceil(missing / self._per_s)
             raise TooManyFailures("too many failed authentications from this address", retry_after_s)
 
@@ -42,12 +44,9 @@ class FailureLimit:
         """One failure; `TooManyFailures` in place of its own refusal where it is one too many."""
         self.check(address)
         if self._per_s:
-            subscriber = subscriber_of(address)
-            self._buckets[subscriber] = (self._level(subscriber) - 1, self._now())
-
-    def _level(self, subscriber: str) -> float:
-        level, at = self._buckets.get(subscriber, (self._burst, 0.0))
-        return min(self._burst, level + (self._now() - at) * self._per_s)
+            now = self._now()
+            full = TokenBucket(self._burst, self._burst / self._per_s, now)
+            self._buckets.setdefault(subscriber_of(address), full).take(1, now)
 
 
 def address_of(request: Request) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.tenancy.quotas import WINDOW_S, QuotaStatus
+from gateway.tenancy.quotas import QuotaStatus
+from gateway.tenancy.shared_bucket import WINDOW_S
 from stores.tenants import LOCAL_TENANT_ID
 from web.authentication import TENANT_HEADER
 from web.request_context import RequestContext

@@ -13,46 +13,13 @@ from functools import lru_cache
 from msgspec import Struct
 
 from gateway.errors import QuotaExceeded
-from gateway.tenancy.shared_bucket import SharedBucket, SharedQuotas
+from gateway.tenancy.shared_bucket import WINDOW_S, SharedBucket, SharedQuotas
 from stores.tenants import NO_QUOTA, Quota
+from web.token_bucket import TokenBucket
 
-WINDOW_S = 60.0
 RETURN_S = 0.5
 MAX_BUCKETS = 20_000
 """Buckets remembered; the one longest unused is dropped, and is full again when it comes back."""
-
-
-class Bucket:
-    """Holds at most a minute's quota and refills evenly; `now` is given in seconds that never go back.
-
-    What may be taken in any time t is at most `per_minute * (1 + t / 60)`.
-    """
-
-    def __init__(self, per_minute: int, now: float) -> None:
-        self.per_minute = per_minute
-        self._level = float(per_minute)
-        self._at = now
-
-    def level(self, now: float) -> float:
-        """What can be taken now."""
-        refilled = self._level + (now - self._at) * self.per_minute / WINDOW_S
-        return min(float(self.per_minute), refilled)
-
-    remaining = level
-
-    def take(self, amount: float, now: float) -> float:
-        """Seconds until `amount` can be taken: 0, and it is taken; `inf` where it never can be."""
-        level = self.level(now)
-        if amount > self.per_minute:
-            return math.inf
-        if amount > level:
-            return (amount - level) * WINDOW_S / self.per_minute
-        self._level, self._at = level - amount, now
-        return 0.0
-
-    def give_back(self, amount: float, now: float) -> None:
-        """May leave less than nothing, where `amount` is negative."""
-        self._level, self._at = min(float(self.per_minute), self.level(now) + amount), now
 
 
 class QuotaStatus(Struct, frozen=True):
@@ -210,10 +177,11 @@ class Quotas:
         limit = quota.pairs_per_minute
         if limit is None:
             return None
-        remaining = self._bucket(tenant_id, "pairs", limit).remaining(self._now())
+        bucket, now = self._bucket(tenant_id, "pairs", limit), self._now()
+        remaining = bucket.remaining(now) if isinstance(bucket, SharedBucket) else bucket.level(now)
         return QuotaStatus(limit, int(remaining), math.ceil((limit - remaining) * WINDOW_S / limit))
 
-    def _new_bucket(self, tenant_id: str, resource: str, per_minute: int) -> Bucket | SharedBucket:
+    def _new_bucket(self, tenant_id: str, resource: str, per_minute: int) -> TokenBucket | SharedBucket:
         if self._shared is None:
-            return Bucket(per_minute, self._now())
+            return TokenBucket(per_minute, WINDOW_S, self._now())
         return SharedBucket(self._shared, tenant_id, resource, per_minute, self._now)

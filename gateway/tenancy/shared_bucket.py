@@ -125,7 +125,7 @@ class SharedBucket:
         return min(float(self.per_minute), max(0.0, self._leased + self._left))
 
     def take(self, amount: float, now: float) -> float:
-        """As `Bucket.take`."""
+        """As `TokenBucket.take`."""
         if amount > self.per_minute:
             return math.inf
         missing = amount - self.level(now)
@@ -141,7 +141,7 @@ class SharedBucket:
         return 0.0
 
     def give_back(self, amount: float, now: float) -> None:
-        """As `Bucket.give_back`."""
+        """As `TokenBucket.give_back`."""
         self._leased += amount
 
     async def lease(self, amount: float) -> None:

@@ -1,16 +1,10 @@
 from __future__ import annotations
 
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.errors import QuotaExceeded
-from gateway.tenancy.quotas import Bucket, Charge, Quotas, QuotaStatus
+from gateway.tenancy.quotas import Charge, Quotas, QuotaStatus
 from stores.tenants import Quota
-
-STEPS = st.lists(st.tuples(st.floats(0, 90), st.floats(0.5, 40)), max_size=40)
 
 
 class Seconds:
@@ -19,44 +13,6 @@ class Seconds:
 
     def __call__(self) -> float:
         return self.at
-
-
-@given(st.integers(1, 60), STEPS)
-def test_no_time_gives_more_than_its_share_and_a_full_bucket(
-    per_minute: int, steps: list[tuple[float, float]]
-) -> None:
-    """However takers come: what was given in the last t seconds is at most `per_minute * (1 + t / 60)`."""
-    bucket, now = Bucket(per_minute, 0.0), 0.0
-    given_at: list[tuple[float, float]] = []
-    for wait, amount in steps:
-        now += wait
-        if bucket.take(amount, now) == 0:
-            given_at.append((now, amount))
-    for place, (start, _) in enumerate(given_at):
-        for end in range(place, len(given_at)):
-            taken = sum(amount for _, amount in given_at[place : end + 1])
-            span = given_at[end][0] - start
-            assert taken <= per_minute * (1 + span / 60) + 1e-6
-
-
-@given(st.integers(1, 60), STEPS)
-def test_who_waits_as_told_is_given(per_minute: int, steps: list[tuple[float, float]]) -> None:
-    bucket, now = Bucket(per_minute, 0.0), 0.0
-    for wait, amount in steps:
-        now += wait
-        told = bucket.take(amount, now)
-        if 0 < told < math.inf:
-            assert bucket.take(amount, now + told - 1e-3) > 0
-            now += told + 1e-6
-            assert bucket.take(amount, now) == 0
-        assert (told == math.inf) == (amount > per_minute)
-
-
-def test_a_refusal_takes_nothing() -> None:
-    bucket = Bucket(10, 0.0)
-    assert bucket.take(4, 0.0) == 0
-    assert bucket.take(7, 0.0) == pytest.approx(6.0)
-    assert bucket.level(0.0) == 6
 
 
 async def charge(quotas: Quotas, quota: Quota, computed: int, cached: int = 0, tenant: str = "t_1") -> Charge:
