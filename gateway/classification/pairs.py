@@ -126,14 +126,6 @@ class PlannedCall:
         priority = LOWEST_PRIORITY if low_priority else DEFAULT_PRIORITY
         return InferenceCall(asked, deadline, priority, bucket_of(length_buckets, asked))
 
-    def keys_under(self, engine: Engine, pairs: PairList, tenant_id: str) -> list[bytes]:
-        """Those of the engine that has answered, whichever was expected."""
-        template = engine.template_of(pairs.template)
-        return [
-            pair_keys(tenant_id, engine.id, template, pairs.max_tokens, row.row.text, [row.row.labels[label]])[0]
-            for row, label in self.pairs
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -261,8 +261,10 @@ class ClassificationService:
             row, label = planned.pairs[index]
             raise pairs.source.named(error, row.index, label)
         values = pack(answer.logits, answer.tokens, answer.unknown)
-        as_expected = answer.engine.id == engine_id
-        keys = planned.keys if as_expected else planned.keys_under(answer.engine, pairs, tenant_id)
+        keys = planned.keys
+        if answer.engine.id != engine_id:
+            rows = rows_of(pairs, tenant_id, answer.engine)
+            keys = [rows[row.index].keys[label] for row, label in planned.pairs]
         await self._cache.put(tenant_id, dict(zip(keys, values, strict=True)))
         work.tokens += int(answer.tokens[:, 0].sum())
         work.engines[answer.engine.id] = answer.engine

@@ -47,20 +47,25 @@ class GatewayMetrics(HttpMetrics):
         self._triton_seconds, self._turn_seconds = Durations(), Durations()
         queue.observe_wait = self._turn_seconds.observe
         self._caches = {"memory": cache} | ({} if shared_cache is None else {"redis": shared_cache})
-        self._memory_cache, self._redis = cache, redis
         self._gauges: list[tuple[str, str, Callable[[], float]]] = [
-            ("wanneng_pairs_in_flight", "Pairs admitted and not answered.", lambda: queue.pairs_in_flight),
-            ("wanneng_pairs_at_triton", "Pairs at Triton; the others wait.", lambda: queue.pairs_at_triton),
-            ("wanneng_tokens_in_flight", "Estimated tokens admitted.", lambda: queue.tokens_in_flight),
-            ("wanneng_tokens_at_triton", "Estimated tokens at Triton.", lambda: queue.tokens_at_triton),
+            ("wanneng_pairs_in_flight", "Pairs admitted and not answered.", lambda: queue.in_flight.pairs),
+            ("wanneng_pairs_at_triton", "Pairs at Triton; the others wait.", lambda: queue.at_triton.pairs),
+            ("wanneng_tokens_in_flight", "Estimated tokens admitted.", lambda: queue.in_flight.tokens),
+            ("wanneng_tokens_at_triton", "Estimated tokens at Triton.", lambda: queue.at_triton.tokens),
             ("wanneng_ready", "1 when requests can be answered.", lambda: load_balancer.ready),
             ("wanneng_cache_pairs", "Pairs in the cache of this process.", lambda: cache.entries),
             ("wanneng_cache_bytes", "Their memory.", lambda: cache.size_bytes),
         ]
+        self._counters: list[tuple[str, str, Callable[[], float]]] = [
+            ("wanneng_truncated_texts", "Texts that were truncated.", lambda: self._truncated),
+            ("wanneng_pairs_refused", "Pairs beyond a bound in flight.", lambda: self._refused),
+            ("wanneng_cache_evicted_pairs", "Pairs that made room for others.", lambda: cache.evicted),
+        ]
         if redis is not None:
-            self._gauges += [
-                ("wanneng_redis_up", "1 while Redis answers.", lambda: redis.up),
-            ]
+            self._gauges.append(("wanneng_redis_up", "1 while Redis answers.", lambda: redis.up))
+            self._counters.append(
+                ("wanneng_redis_failures", "Calls that Redis did not answer.", lambda: redis.failures)
+            )
         if tenants_file is not None:
             self._gauges.append(
                 ("wanneng_tenants_file_valid", "0 while the tenants file is broken.", lambda: tenants_file.valid)
@@ -97,8 +102,6 @@ class GatewayMetrics(HttpMetrics):
             "wanneng_triton_seconds", "Waiting for Triton, over all calls of a request.", labels=[]
         )
         self._triton_seconds.add_to(triton, [])
-        truncated = CounterMetricFamily("wanneng_truncated_texts", "Texts that were truncated.", self._truncated)
-        refused = CounterMetricFamily("wanneng_pairs_refused", "Pairs beyond a bound in flight.", self._refused)
         turns = HistogramMetricFamily(
             "wanneng_turn_seconds", "Waiting for the turn of a call to Triton.", labels=[]
         )
@@ -107,9 +110,6 @@ class GatewayMetrics(HttpMetrics):
         for tier, cache in self._caches.items():
             lookups.add_metric([tier, "hit"], cache.hits)
             lookups.add_metric([tier, "miss"], cache.misses)
-        evicted = CounterMetricFamily(
-            "wanneng_cache_evicted_pairs", "Pairs that made room for others.", self._memory_cache.evicted
-        )
         compared = CounterMetricFamily(
             "wanneng_compared_texts",
             "Texts answered by two models.",
@@ -118,13 +118,9 @@ class GatewayMetrics(HttpMetrics):
         for (engine, other, same), count in self._compared_texts.items():
             compared.add_metric([engine, other, str(same).lower()], count)
         gauges = [GaugeMetricFamily(name, told, float(value())) for name, told, value in self._gauges]
-        counted = [pairs, of_tenants, requests, triton, turns, truncated, refused, lookups, evicted, compared]
-        if self._redis is not None:
-            failures = CounterMetricFamily(
-                "wanneng_redis_failures", "Calls that Redis did not answer.", self._redis.failures
-            )
-            counted.append(failures)
-        return [*super().collect(), *counted, *gauges, *pool_metrics(self._load_balancer)]
+        counters = [CounterMetricFamily(name, told, value()) for name, told, value in self._counters]
+        own = [pairs, of_tenants, requests, triton, turns, lookups, compared, *counters, *gauges]
+        return [*super().collect(), *own, *pool_metrics(self._load_balancer)]
 
 
 def _outcome(status: int) -> str:

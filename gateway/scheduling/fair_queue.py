@@ -73,20 +73,13 @@ class FairQueue:
         self._order = count()
 
     @property
-    def pairs_in_flight(self) -> int:
-        return self._normal.in_flight.pairs + self._low.in_flight.pairs
+    def in_flight(self) -> Load:
+        """Queued and at Triton, of both priorities."""
+        return self._normal.in_flight + self._low.in_flight
 
     @property
-    def pairs_at_triton(self) -> int:
-        return self._normal.at_triton.pairs + self._low.at_triton.pairs
-
-    @property
-    def tokens_in_flight(self) -> int:
-        return self._normal.in_flight.tokens + self._low.in_flight.tokens
-
-    @property
-    def tokens_at_triton(self) -> int:
-        return self._normal.at_triton.tokens + self._low.at_triton.tokens
+    def at_triton(self) -> Load:
+        return self._normal.at_triton + self._low.at_triton
 
     @property
     def max_call(self) -> Load:
@@ -204,7 +197,9 @@ class FairQueue:
         if not grant.members:
             lane.grants[grant.group] -= 1
         if lane is not self._counts:
-            self._throughput.done(load.tokens, idle=self.tokens_at_triton == 0)
+            self._throughput.done(
+                load.tokens, idle=not (self._normal.at_triton.tokens or self._low.at_triton.tokens)
+            )
         self._grant()
 
     def _grant(self) -> None:

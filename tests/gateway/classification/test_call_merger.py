@@ -62,7 +62,7 @@ async def test_what_waits_for_a_turn_is_merged_up_to_a_full_call() -> None:
     assert world.backend.max_under_way == 2
     for tenant, outcome in enumerate(outcomes):
         assert outcome.results[0].labels == [f"{tenant}号0"]
-    assert (world.queue.pairs_in_flight, world.queue.pairs_at_triton) == (0, 0)
+    assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (0, 0)
 
 
 async def test_64_tenants_that_are_merged_get_what_each_gets_alone() -> None:
@@ -155,7 +155,7 @@ async def test_nobody_joins_a_call_that_is_over() -> None:
     await following
     outcomes = await asyncio.gather(leader, *followers, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {TritonFailed}
-    assert (world.queue.pairs_in_flight, world.queue.pairs_at_triton) == (0, 0)
+    assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (0, 0)
 
 
 @pytest.mark.parametrize("error", [TritonUnavailable("gone"), DeadlineExceeded("late")])

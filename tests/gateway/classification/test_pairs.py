@@ -108,18 +108,18 @@ async def test_the_first_requests_failure_does_not_fail_those_that_joined_it() -
     outcome = await follower
     assert len(outcome.results[0].labels) == 4
     assert counts(outcome) == (4, 0)
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_what_nobody_waits_for_is_dropped_and_gives_its_room_back() -> None:
     world = FakeService(FakeBackend(delay_s=60))
     gone = asyncio.create_task(world.classify(LABELS))
     await asyncio.sleep(0.01)
-    assert world.queue.pairs_in_flight == 4
+    assert world.queue.in_flight.pairs == 4
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     await asyncio.sleep(0)
-    assert (world.backend.under_way, world.queue.pairs_in_flight) == (0, 0)
+    assert (world.backend.under_way, world.queue.in_flight.pairs) == (0, 0)
 
 
 async def test_known_pairs_are_answered_though_the_queue_is_full() -> None:
@@ -140,7 +140,7 @@ async def test_a_request_that_only_joins_running_work_is_answered_though_the_que
     await asyncio.sleep(0.01)
     joining = asyncio.create_task(world.classify(LABELS[:2]))
     await asyncio.sleep(0.01)
-    assert world.queue.pairs_in_flight == 4
+    assert world.queue.in_flight.pairs == 4
     with pytest.raises(Overloaded):
         await world.classify((*LABELS[:2], "新"))
     assert world.backend.gate is not None
@@ -209,7 +209,7 @@ async def test_whatever_comes_at_once_is_answered_as_alone(
         assert (outcome.results, outcome.values.engine) == (alone.results, alone.values.engine)
         assert sum(counts(outcome)) == len(texts) * len(labels)
     assert world.backend.pairs_computed == sum(outcome.values.computed for outcome in outcomes)
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_a_quiet_tenant_does_not_wait_for_a_noisy_ones_backlog() -> None:

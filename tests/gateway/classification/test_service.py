@@ -81,7 +81,7 @@ async def test_the_deadline_ends_the_request_and_frees_its_pairs() -> None:
     world = FakeService(FakeBackend(delay_s=60), deadline_s=0.05)
     with pytest.raises(DeadlineExceeded, match="no answer in time"):
         await world.classify(LABELS)
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_a_later_call_of_a_request_may_wait_no_longer_than_the_request() -> None:
@@ -116,14 +116,14 @@ async def test_batch_lines_and_other_requests_have_rooms_of_their_own() -> None:
     line = asyncio.create_task(world.classify(LABELS, "line", low_priority=True))
     request = asyncio.create_task(world.classify(LABELS, "request"))
     await asyncio.sleep(0.01)
-    assert world.queue.pairs_in_flight == 6
+    assert world.queue.in_flight.pairs == 6
     for low_priority in (True, False):
         with pytest.raises(Overloaded):
             await world.classify(LABELS, "more", low_priority=low_priority)
     assert world.backend.gate is not None
     world.backend.gate.set()
     await asyncio.gather(line, request)
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_a_failing_call_fails_the_request_and_ends_the_others() -> None:
@@ -150,7 +150,7 @@ async def test_an_answer_never_mixes_two_engines(knows_engine: bool) -> None:
     world = FakeService(backend, knows_engine=knows_engine, cache_bytes=0, max_pairs_per_call=3)
     with pytest.raises(TritonUnavailable, match="engine changed"):
         await world.classify(LABELS, ("a", "b"))
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_a_retry_after_an_engine_change_charges_each_pair_once() -> None:
@@ -160,7 +160,7 @@ async def test_a_retry_after_an_engine_change_charges_each_pair_once() -> None:
     outcome = await world.classify(("投", "诉", "手", "机"), quota=QUOTA)
     assert (outcome.values.engine.id, world.backend.pairs_computed) == ("engine-2", 6)
     assert remaining(world) == 96
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_work_that_is_repeated_after_a_joined_call_failed_is_charged_and_counted() -> None:
@@ -179,7 +179,7 @@ async def test_work_that_is_repeated_after_a_joined_call_failed_is_charged_and_c
     assert (values.computed, values.cached) == (3, 1)
     assert remaining(world) == 100 - 1 - 3 - 3
     assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 3, 1 + 3 + 3, 1, 16 + 3 * 32)]
-    assert world.queue.pairs_in_flight == 0
+    assert world.queue.in_flight.pairs == 0
 
 
 async def test_repeated_work_that_cannot_be_charged_is_refused_and_leaves_no_pairs_in_flight() -> None:
@@ -195,7 +195,7 @@ async def test_repeated_work_that_cannot_be_charged_is_refused_and_leaves_no_pai
         await leader
     with pytest.raises(QuotaExceeded):
         await follower
-    assert (remaining(world, quota), world.queue.pairs_in_flight) == (2, 0)
+    assert (remaining(world, quota), world.queue.in_flight.pairs) == (2, 0)
     assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 1, 3, 0, 3 * 32)], "as it was charged"
 
 
@@ -204,7 +204,7 @@ async def test_a_refused_charge_leaves_no_pairs_in_flight() -> None:
     world = FakeService()
     with pytest.raises(QuotaExceeded):
         await world.classify(LABELS, quota=quota)
-    assert (world.queue.pairs_in_flight, world.backend.calls) == (0, [])
+    assert (world.queue.in_flight.pairs, world.backend.calls) == (0, [])
     assert remaining(world, quota) == 2, "nothing was taken"
     await world.classify(LABELS[:2], quota=quota)
 

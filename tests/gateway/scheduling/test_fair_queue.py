@@ -35,7 +35,7 @@ class Bench:
         async def run() -> None:
             async with self.queue.turn(tenant, load(pairs), low_priority=low_priority):
                 self.order.append((tenant, pairs))
-                self.max_pairs_at_triton = max(self.max_pairs_at_triton, self.queue.pairs_at_triton)
+                self.max_pairs_at_triton = max(self.max_pairs_at_triton, self.queue.at_triton.pairs)
                 await asyncio.sleep(0)
 
         self._tasks.append(asyncio.create_task(run()))
@@ -100,7 +100,7 @@ async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
         left.cancel()
         await asyncio.sleep(0)
     await asyncio.wait_for(stays, 1)
-    assert queue.pairs_at_triton == 0
+    assert queue.at_triton.pairs == 0
 
 
 async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
@@ -110,7 +110,7 @@ async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
         await asyncio.sleep(0)
     left.cancel()
     await asyncio.gather(left, return_exceptions=True)
-    assert queue.pairs_at_triton == 0
+    assert queue.at_triton.pairs == 0
     await asyncio.wait_for(_have_turn(queue, "c"), 1)
 
 
@@ -160,10 +160,10 @@ def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[
             if held:
                 first, first_pairs = held.pop(0)
                 queue.release(first, load(first_pairs))
-        assert queue.pairs_in_flight == sum(pairs for _, pairs in held) <= 100
+        assert queue.in_flight.pairs == sum(pairs for _, pairs in held) <= 100
     for tenant, pairs in held:
         queue.release(tenant, load(pairs))
-    assert queue.pairs_in_flight == 0
+    assert queue.in_flight.pairs == 0
     queue.admit("e", load(100))
 
 
@@ -298,7 +298,7 @@ async def test_what_is_granted_together_shares_a_grant_up_to_a_full_call() -> No
     first, second, third = grants[3:]
     assert first is second
     assert third is not first, "four pairs are a full call"
-    assert queue.pairs_at_triton == 0
+    assert queue.at_triton.pairs == 0
 
 
 class Call:
@@ -346,7 +346,7 @@ async def test_batch_lines_are_granted_only_when_no_other_call_waits() -> None:
     assert all(line.granted for line in lines)
     for call in (waiting, *lines):
         await call.end()
-    assert queue.pairs_at_triton == 0
+    assert queue.at_triton.pairs == 0
 
 
 async def test_batch_lines_keep_to_what_the_window_leaves() -> None:
@@ -388,10 +388,10 @@ def test_batch_lines_in_flight_take_no_room_from_other_requests() -> None:
         queue.admit("t", load(50), low_priority=True)
     with pytest.raises(QuotaExceeded):
         queue.admit("other", load(5), max_pairs=4, low_priority=True)
-    assert queue.pairs_in_flight == 60 + 4 + 40 + 40
+    assert queue.in_flight.pairs == 60 + 4 + 40 + 40
     queue.release("t", load(60), low_priority=True)
     queue.release("t", load(44))
-    assert queue.pairs_in_flight == 40
+    assert queue.in_flight.pairs == 40
 
 
 async def test_batch_lines_may_wait_and_make_nobody_else_refused_for_a_long_wait() -> None:
