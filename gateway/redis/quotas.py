@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 from typing import TypeVar
 
 from redis.asyncio import Redis
@@ -25,82 +26,7 @@ MAX_TICK_S = 1.5
 """What the clock gains at most from one call to the next: it stands still while no gateway reaches Redis."""
 KEPT_S = 3_600
 """How long a bucket that nobody asks is kept; it is full long before, unless the clock stood still."""
-CLOCK_SCRIPT = f"""
-local function number(text)
-    local value = tonumber(text or '')
-    if value and value > -1e15 and value < 1e15 then return value end  -- false for NaN
-end
-
-local function exact(value)
-    return string.format('%.17g', value)
-end
-
-local function fields(key, ...)
-    if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
-    return redis.call('HMGET', key, ...)
-end
-
--- Seconds during which gateways were in touch with Redis. It begins at 0 where a gateway has known another clock:
--- Redis has lost its buckets, and none may be full again. It begins at a full minute where all is new.
-local function tick(key, known)
-    local time = redis.call('TIME')
-    local now = time[1] + time[2] / 1e6
-    local stored = fields(key, 'clock', 'at')
-    local clock, at = number(stored[1]), number(stored[2])
-    if clock and at then
-        clock = clock + math.max(0, math.min(now - at, {MAX_TICK_S}))
-    else
-        clock = known == '1' and 0 or {WINDOW_S}
-    end
-    redis.call('HSET', key, 'clock', exact(clock), 'at', exact(now))
-    return clock
-end
-"""
-LEASE = (
-    CLOCK_SCRIPT
-    + f"""
-local per_minute, id = tonumber(ARGV[2]), ARGV[3]
-local returned, needed, wanted = ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0
-local overdrawn, share_spent, gateways, since = ARGV[7] + 0, ARGV[8] + 0, ARGV[9] + 0, tonumber(ARGV[10])
-local clock = tick(KEYS[1], ARGV[1])
-
-local last = fields(KEYS[3], 'id', 'amount', 'left')
-if last[1] == id then return {{last[2], last[3], exact(clock)}} end
-
-local bucket = fields(KEYS[2], 'level', 'clock')
-local level, at = number(bucket[1]), number(bucket[2])
-if bucket[1] or bucket[2] then
-    level = (level or 0) + math.max(0, clock - (at or clock)) * per_minute / {WINDOW_S}
-else
-    level = clock * per_minute / {WINDOW_S}
-end
-local refilled = per_minute
-if since then refilled = math.max(0, clock - since) * per_minute / {WINDOW_S} end
-share_spent = math.min(share_spent, math.min(per_minute, refilled) / gateways)
-level = math.min(per_minute, math.min(per_minute, level) + returned)
-level = math.max(-per_minute, level - overdrawn - share_spent)
-local amount = 0
-if level >= needed then amount = math.max(0, math.min(level, wanted)) end
-level = level - amount
-
-redis.call('HSET', KEYS[2], 'level', exact(level), 'clock', exact(clock))
-redis.call('HSET', KEYS[3], 'id', id, 'amount', exact(amount), 'left', exact(level))
-redis.call('EXPIRE', KEYS[2], {KEPT_S})
-redis.call('EXPIRE', KEYS[3], {KEPT_S})
-return {{exact(amount), exact(level), exact(clock)}}
-"""
-)
-HEARTBEAT = (
-    CLOCK_SCRIPT
-    + f"""
-local clock = tick(KEYS[1], ARGV[1])
-if redis.call('TYPE', KEYS[2]).ok ~= 'zset' then redis.call('DEL', KEYS[2]) end
-redis.call('ZADD', KEYS[2], clock, ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', clock - {GONE_S})
-redis.call('ZREMRANGEBYSCORE', KEYS[2], clock + 1, '+inf')
-return {{redis.call('ZCARD', KEYS[2]), exact(clock)}}
-"""
-)
+SCRIPTS = Path(__file__).with_name("scripts")
 
 _Answer = TypeVar("_Answer")
 
@@ -113,8 +39,8 @@ class RedisQuotas:
         self._now = now
         self._name = secrets.token_hex(8)
         self._known = False
-        self._lease = redis.script(LEASE)
-        self._heartbeat = redis.script(HEARTBEAT)
+        self._lease = redis.script(_script("lease"))
+        self._heartbeat = redis.script(_script("heartbeat"))
         self.away_since: float | None = None
         self.gateways = 1
         """How many share the buckets, by the last heartbeat."""
@@ -164,3 +90,10 @@ class RedisQuotas:
         elif self.away_since is None:
             self.away_since = self._now()
         return answer
+
+
+def _script(name: str) -> str:
+    constants = {"WINDOW_S": WINDOW_S, "MAX_TICK_S": MAX_TICK_S, "KEPT_S": KEPT_S, "GONE_S": GONE_S}
+    declared = [f"local {constant} = {value}\n" for constant, value in constants.items()]
+    texts = [(SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("clock", name)]
+    return "".join(declared + texts)
