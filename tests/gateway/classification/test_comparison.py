@@ -65,7 +65,7 @@ async def test_models_that_agree_are_counted_so_from_either_side() -> None:
     }
     assert gateway.service.comparison.texts.total() == len(TEXTS)
     assert {call.priority for call in canary.calls} >= {LOWEST_PRIORITY}
-    assert gateway.queue.pairs_in_flight == 0
+    assert gateway.queue.in_flight.pairs == 0
 
 
 async def test_models_that_differ_are_counted_so_and_the_answer_is_its_own_models() -> None:
@@ -98,7 +98,7 @@ async def test_a_model_on_trial_that_fails_is_not_compared_and_costs_nobody_an_a
     await settled()
     assert {outcome.values.engine.id for outcome in answers} == {"engine-1"}
     assert gateway.service.comparison.texts.total() == 0
-    assert gateway.queue.pairs_in_flight == 0
+    assert gateway.queue.in_flight.pairs == 0
 
 
 async def test_without_a_share_nothing_is_compared() -> None:
