@@ -50,7 +50,8 @@ class World:
 async def test_a_key_is_its_tenants_and_served_at_normal_priority() -> None:
     world = World()
     caller = await world.caller(add_key(world.memory, world.tenant))
-    assert caller == Caller("acme", SCOPES, Quota(pairs_per_minute=7))
+    assert caller == Caller("acme", SCOPES, Quota(pairs_per_minute=7), key_id=caller.key_id)
+    assert caller.key_id
     assert not caller.low_priority
 
 
