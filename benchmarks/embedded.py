@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _measure(folder: Path) -> list[dict[str, Any]]:
-    restore_snapshot(ROOT / "embedded", folder / "all")
+    restore_snapshot(ROOT / "embedded/tiny", folder / "all")
     snapshot = read_snapshot(folder / "all")
     layers = int(snapshot.config["num_hidden_layers"])
     write_snapshot(_with_first_layers(snapshot, FIRST_LAYERS), folder / "first")

@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
-    embedded = ROOT / "embedded"
+    embedded = ROOT / "embedded/tiny"
     encoder = PairEncoder(
         load_tokenizer(embedded), truncation="longest_first", token_types=2, cached_hypotheses=1_000
     )

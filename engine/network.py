@@ -19,6 +19,7 @@ from transformers import (
 from engine.errors import SnapshotError
 from engine.recipe import MAX_TOKENS
 from engine.snapshot import Snapshot
+from engine.split_bert import register_split_bert
 
 ATTENTION = "eager"
 """The implementation of which ONNX Runtime recognizes the operators."""
@@ -34,6 +35,7 @@ def network_of(snapshot: Snapshot) -> PreTrainedModel:
     if snapshot.is_structbert:
         return _bert_network(snapshot)
     options = {key: value for key, value in snapshot.config.items() if key not in ("model_type", "torch_dtype")}
+    register_split_bert()
     config = AutoConfig.for_model(snapshot.architecture, **options)
     try:
         with warnings.catch_warnings():

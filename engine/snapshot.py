@@ -17,6 +17,8 @@ from engine.weights import read_weights
 
 TASK = "zero-shot-classification"
 STRUCTBERT = "structbert"
+SPLIT_BERT = "split-bert"
+"""The embedded model's, `engine.split_bert`."""
 PREPROCESSOR = "zero-shot-cls-tokenizer"
 VOCABULARY_FILE = "vocab.txt"
 WEIGHTS_FILE = "pytorch_model.bin"
@@ -32,6 +34,7 @@ ARCHITECTURES = (
     "xlm-roberta",
     "deberta-v2",
     "modernbert",
+    SPLIT_BERT,
 )
 """Values of `model_type` that are read; each has a test that compares answers with the model's own pipeline."""
 ENTAILMENT, NEUTRAL, CONTRADICTION = LABEL_ORDER

@@ -1,29 +1,28 @@
-"""`python -m training`: trains vocabulary, word vectors, bi-encoder and cross-encoder; resumes a stopped run."""
+"""`python -m training`: trains the embedded model from a pretrained encoder; resumes a stopped run."""
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from transformers import BertForSequenceClassification
+from torch import Tensor
 
-from engine.network import network_of
-from engine.snapshot import Snapshot, read_snapshot, write_snapshot
+from engine.graph.w8 import quantize_dequantize
+from engine.network import arrays_of, network_of
+from engine.snapshot import read_snapshot
+from engine.split_bert import SplitBertForSequenceClassification
 from training.calibration import TaskScores, apply_temperature, best_temperature
 from training.data.batches import LengthSortedTask, TokenBatcher
 from training.data.corpus import Corpus, LabelledText, SentencePair
 from training.data.derived import derived_tasks
-from training.data.hypotheses import verbalize
-from training.data.vocabulary import learn_vocabulary, load_tokenizer
-from training.data.word_vectors import learn_vectors, write_token_file
+from training.data.vocabulary import load_tokenizer, write_vocabulary
 from training.evaluation import (
     ScoreHypotheses,
     answers_correct,
@@ -34,21 +33,18 @@ from training.evaluation import (
     score_task,
 )
 from training.loop import Stage, run_stage
-from training.network import build_network, freeze_segments, snapshot_config
+from training.network import build_network
+from training.pretrained import SHA256, read_encoder
+from training.snapshot import write_split_bert
 from training.stages.bi_encoder import add_inference_head, bi_encoder_loss
-from training.stages.comparison_layer import add_comparison_layer
-from training.stages.cross_encoder import MAX_TEXT_TOKENS, Teacher, cross_encoder_loss
 from training.stages.distillation import distillation_loss
-from training.stages.grids import IMITATE, RANK, grid_loss, last_layer_only
+from training.stages.grids import grid_loss
 
 SEED = 7
-HIDDEN = 256
 MAX_NEIGHBOURS = 120_000
 MAX_WORDS = 300_000
 MAX_DEV_PAIRS = 10_000
 """Bounds the texts of a dev task with many labels: 500 texts with 98 labels each took eight minutes."""
-SAMPLES_PER_TASK = 30
-"""Texts of each task from which the comparison layer is computed."""
 
 # Frequencies of the tasks in the steps of each stage, relative to one another.
 TOPIC_WEIGHTS = {
@@ -71,16 +67,15 @@ TOPIC_WEIGHTS = {
     "review_aspect": 2.0,
     "words": 6.0,
 }
-BI_ENCODER_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0, "nli": 4.0}
-IMITATE_WEIGHTS = TOPIC_WEIGHTS | {"nli": 10.0}
-RANK_WEIGHTS = TOPIC_WEIGHTS | {
-    "nlpcc2017": 4.0,
+BI_ENCODER_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 2.0, "paraphrases": 1.5, "entailed": 2.0, "nli": 2.0}
+GRID_WEIGHTS = TOPIC_WEIGHTS | {
+    "tnews": 5.0,
+    "emotion": 4.0,
     "neighbours": 2.0,
     "paraphrases": 1.0,
     "entailed": 1.0,
-    "nli": 8.0,
+    "nli": 16.0,
 }
-CROSS_ENCODER_WEIGHTS = TOPIC_WEIGHTS | {"nlpcc2017": 5.0, "nli": 14.0, "questions": 1.0, "neighbours": 4.0}
 DISTILLATION_WEIGHTS = TOPIC_WEIGHTS | {"neighbours": 6.0}
 
 
@@ -89,104 +84,47 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.set_default_device(options.device)
-    corpus = Corpus(options.data)
+    encoder = read_encoder(options.pretrained, options.pretrained_sha256)
     vocabulary_file = options.work / "vocab.txt"
-    if not vocabulary_file.exists():
-        log("learning the vocabulary")
-        learn_vocabulary(corpus.passages(), vocabulary_file)
-    tokenizer = load_tokenizer(vocabulary_file)
-    vectors_file = options.work / "vectors.npy"
-    if not vectors_file.exists():
-        log("learning token vectors")
-        token_file = options.work / "tokens.txt"
-        write_token_file(tokenizer, corpus.passages(), token_file)
-        np.save(
-            vectors_file,
-            learn_vectors(token_file, tokenizer.get_vocab_size(), dimensions=HIDDEN, epochs=3, seed=SEED),
-        )
-    batcher = TokenBatcher(tokenizer)
+    write_vocabulary(encoder.tokens, vocabulary_file)
+    network = build_network(encoder)
+    network.bert.embeddings.requires_grad_(False)
+    batcher = TokenBatcher(load_tokenizer(vocabulary_file))
     log("reading tasks")
+    corpus = Corpus(options.data)
     tasks = _tasks(corpus, batcher)
-    network = build_network(np.load(vectors_file), layers=options.layers - 1, seed=SEED)
-    freeze_segments(network, options.layers - 1)
     add_inference_head(network)
-    stage = Stage("match", options.match_steps, learning_rate=5e-4)
+    stage = Stage("match", options.match_steps, learning_rate=1.5e-4)
     loss = bi_encoder_loss(network, batcher, tasks, BI_ENCODER_WEIGHTS)
     run_stage(stage, network, loss, options.work, log)
     _evaluate(cosine_similarities, network, batcher, corpus, options)
     if options.teacher is None:
-        network = _train_cross_encoder(network, batcher, tasks, options)
+        stage = Stage("compare", options.compare_steps, learning_rate=1e-4)
+        loss = grid_loss(network, batcher, tasks, GRID_WEIGHTS)
     else:
-        network = _distil(options.teacher, network, batcher, tasks, options)
-    network.eval()
+        stage = Stage("distil", options.distil_steps, learning_rate=1e-4)
+        loss = _distillation(options.teacher, network, batcher, tasks)
+    run_stage(stage, network, loss, options.work, log)
+    # The figures are of the weights that are served.
+    rounded = quantize_dequantize(arrays_of(network))
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in rounded.items()}, strict=False)
     figures = _dev_figures(network, batcher, corpus, options)
     apply_temperature(network, figures["temperature"])
-    vocabulary = vocabulary_file.read_text(encoding="utf-8")
-    snapshot = Snapshot(snapshot_config(network), network.cpu().state_dict(), vocabulary, lower_case=True)
-    write_snapshot(snapshot, options.work / "snapshot")
+    write_split_bert(network.cpu(), encoder.tokens, options.work / "snapshot")
     (options.work / "dev.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def _train_cross_encoder(
-    bi_encoder: BertForSequenceClassification,
-    batcher: TokenBatcher,
-    tasks: dict[str, LengthSortedTask],
-    options: argparse.Namespace,
-) -> BertForSequenceClassification:
-    """A cross-encoder trained on the labels, softened by the probabilities of the bi-encoder."""
-    teacher = Teacher(copy.deepcopy(bi_encoder).requires_grad_(False), batcher)
-    network = _with_comparison_layer(bi_encoder, batcher, tasks)
-    freeze_segments(network, options.layers - 1)
-    stage = Stage("imitate", options.imitate_steps, learning_rate=1e-3)
-    with last_layer_only(network):
-        loss = grid_loss(IMITATE, network, teacher, batcher, tasks, IMITATE_WEIGHTS)
-        run_stage(stage, network, loss, options.work, log)
-    stage = Stage("rank", options.rank_steps, learning_rate=2e-4)
-    loss = grid_loss(RANK, network, teacher, batcher, tasks, RANK_WEIGHTS)
-    run_stage(stage, network, loss, options.work, log)
-    stage = Stage("entail", options.entail_steps, learning_rate=1e-4)
-    loss = cross_encoder_loss(network, teacher, batcher, tasks, CROSS_ENCODER_WEIGHTS)
-    run_stage(stage, network, loss, options.work, log)
-    return network
-
-
-def _distil(
+def _distillation(
     teacher_folder: Path,
-    bi_encoder: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     tasks: dict[str, LengthSortedTask],
-    options: argparse.Namespace,
-) -> BertForSequenceClassification:
-    """A cross-encoder distilled from the StructBERT in `teacher_folder`, a ModelScope snapshot."""
+) -> Callable[[int], Tensor]:
+    """The loss that imitates the StructBERT in `teacher_folder`, a ModelScope snapshot."""
     snapshot = read_snapshot(teacher_folder)
     teacher = network_of(snapshot).eval().requires_grad_(False)
     teacher_batcher = TokenBatcher(load_tokenizer(teacher_folder / "vocab.txt", lower_case=snapshot.lower_case))
-    network = _with_comparison_layer(bi_encoder, batcher, tasks)
-    stage = Stage("distil", options.distil_steps, learning_rate=2.5e-4)
-    loss = distillation_loss(network, teacher, batcher, teacher_batcher, tasks, DISTILLATION_WEIGHTS)
-    run_stage(stage, network, loss, options.work, log)
-    return network
-
-
-def _with_comparison_layer(
-    bi_encoder: BertForSequenceClassification, batcher: TokenBatcher, tasks: dict[str, LengthSortedTask]
-) -> BertForSequenceClassification:
-    """The bi-encoder with a comparison layer, which is computed from texts of each task with random labels."""
-    rng = random.Random(SEED)
-    texts, hypotheses = [], []
-    for name, task in tasks.items():
-        if not task.labels:
-            continue
-        for row in rng.sample(range(len(task)), min(SAMPLES_PER_TASK, len(task))):
-            texts.append(task.tokens[row].tolist())
-            hypotheses.append(batcher.ids(verbalize(name, [rng.choice(task.labels)], rng)[0]))
-    bi_encoder.eval()
-    return add_comparison_layer(
-        bi_encoder,
-        batcher.texts(texts, MAX_TEXT_TOKENS),
-        batcher.hypotheses(hypotheses, MAX_TEXT_TOKENS),
-        batcher.pairs(texts, hypotheses, MAX_TEXT_TOKENS),
-    )
+    return distillation_loss(network, teacher, batcher, teacher_batcher, tasks, DISTILLATION_WEIGHTS)
 
 
 def log(line: str) -> None:
@@ -216,7 +154,7 @@ def _tasks(corpus: Corpus, batcher: TokenBatcher) -> dict[str, LengthSortedTask]
 
 def _evaluate(
     score: ScoreHypotheses,
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     corpus: Corpus,
     options: argparse.Namespace,
@@ -236,7 +174,7 @@ def _evaluate(
 
 
 def _dev_figures(
-    network: BertForSequenceClassification, batcher: TokenBatcher, corpus: Corpus, options: argparse.Namespace
+    network: SplitBertForSequenceClassification, batcher: TokenBatcher, corpus: Corpus, options: argparse.Namespace
 ) -> dict[str, Any]:
     """The figures of the model card.
 
@@ -261,13 +199,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, required=True, help="folder for checkpoints and results; resumes there"
     )
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--match-steps", type=int, default=40_000)
-    parser.add_argument("--imitate-steps", type=int, default=2_000)
-    parser.add_argument("--rank-steps", type=int, default=3_000)
-    parser.add_argument("--entail-steps", type=int, default=1_000)
+    parser.add_argument("--pretrained", type=Path, required=True, help="artifact with the pretrained encoder")
+    parser.add_argument("--pretrained-sha256", default=SHA256, help="digest of that artifact")
+    parser.add_argument("--match-steps", type=int, default=600)
+    parser.add_argument("--compare-steps", type=int, default=850)
     parser.add_argument("--teacher", type=Path, help="snapshot of a StructBERT to distil, instead of using labels")
-    parser.add_argument("--distil-steps", type=int, default=8_000)
+    parser.add_argument("--distil-steps", type=int, default=3_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dev-texts", type=int, default=500, help="maximum of measured texts per dev task")

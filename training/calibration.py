@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import BertForSequenceClassification
+
+from engine.split_bert import SplitBertForSequenceClassification
 
 BINS = 15
 TEMPERATURES = np.geomspace(0.25, 4.0, 81)
@@ -59,8 +60,9 @@ def best_temperature(tasks: Sequence[TaskScores]) -> float:
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
-def apply_temperature(network: BertForSequenceClassification, temperature: float) -> None:
-    """Divide all logits by `temperature`, by dividing the weights of the classifier; rankings stay the same."""
+def apply_temperature(network: SplitBertForSequenceClassification, temperature: float) -> None:
+    """Divide all logits by `temperature`, by dividing the weights that make them; rankings stay the same."""
     with torch.no_grad():
-        network.classifier.weight.div_(temperature)
-        network.classifier.bias.div_(temperature)
+        for layer in (network.similarity, network.classifier):
+            layer.weight.div_(temperature)
+            layer.bias.div_(temperature)

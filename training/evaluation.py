@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification
 
+from engine.split_bert import SplitBertForSequenceClassification
 from training.calibration import TaskScores
 from training.data.batches import TokenBatcher
 from training.data.corpus import LabelledText, SentencePair
-from training.network import ENTAILMENT, RELATIONS, sentence_vectors
+from training.network import ENTAILMENT, RELATIONS, segment_vectors
 
 MAX_TEXT_TOKENS = 200
 
-ScoreHypotheses = Callable[[BertForSequenceClassification, TokenBatcher, str, Sequence[str]], list[float]]
+ScoreHypotheses = Callable[[SplitBertForSequenceClassification, TokenBatcher, str, Sequence[str]], list[float]]
 """Scores a text's hypotheses; the highest score is the answer."""
 
 
@@ -42,7 +42,7 @@ def load_examples(path: Path) -> list[HandWrittenExample]:
 
 @torch.inference_mode()
 def entailment_logits(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     text: str,
     hypotheses: Sequence[str],
@@ -57,20 +57,20 @@ def entailment_logits(
 
 @torch.inference_mode()
 def cosine_similarities(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     text: str,
     hypotheses: Sequence[str],
 ) -> list[float]:
     """The cosine of the text with each hypothesis: the scores of the bi-encoder."""
-    text_vector = sentence_vectors(network, batcher.texts([batcher.ids(text)], MAX_TEXT_TOKENS))
+    text_vector = segment_vectors(network, batcher.texts([batcher.ids(text)], MAX_TEXT_TOKENS))
     hypothesis_batch = batcher.hypotheses([batcher.ids(h) for h in hypotheses], MAX_TEXT_TOKENS)
-    return [float(value) for value in (sentence_vectors(network, hypothesis_batch) @ text_vector.T)[:, 0]]
+    return [float(value) for value in (segment_vectors(network, hypothesis_batch) @ text_vector.T)[:, 0]]
 
 
 def score_task(
     score: ScoreHypotheses,
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     examples: Sequence[LabelledText],
     labels: Sequence[str],
@@ -86,7 +86,7 @@ def score_task(
 
 @torch.inference_mode()
 def relation_accuracy(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     pairs: Sequence[SentencePair],
     *,
@@ -105,7 +105,7 @@ def relation_accuracy(
 
 def answers_correct(
     score: ScoreHypotheses,
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     examples: Sequence[HandWrittenExample],
 ) -> list[bool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import BertForSequenceClassification
+from transformers import PreTrainedModel
 
 MEASURED_STEPS = 3
 
@@ -22,14 +22,14 @@ class Stage:
     name: str
     steps: int
     learning_rate: float
-    warmup_steps: int = 200
-    checkpoint_every_steps: int = 500
-    report_every_steps: int = 50
+    warmup_steps: int = 100
+    checkpoint_every_steps: int = 100
+    report_every_steps: int = 25
 
 
 def run_stage(
     stage: Stage,
-    network: BertForSequenceClassification,
+    network: PreTrainedModel,
     loss_of_step: Callable[[int], Tensor],
     folder: Path,
     log: Callable[[str], None],
@@ -38,8 +38,9 @@ def run_stage(
 
     `loss_of_step` must depend on the step's number only, so that a resumed run equals an uninterrupted one.
     """
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim > 1]
+    vectors = [parameter for parameter in trained if parameter.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
         lr=stage.learning_rate,
@@ -58,7 +59,7 @@ def run_stage(
             group["lr"] = stage.learning_rate * _rate_factor(step, stage)
         loss = _forward(loss_of_step, step, precision)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         value = loss.item()
@@ -80,7 +81,7 @@ def _forward(loss_of_step: Callable[[int], Tensor], step: int, precision: torch.
 
 
 def _faster_precision(
-    network: BertForSequenceClassification,
+    network: PreTrainedModel,
     loss_of_step: Callable[[int], Tensor],
     log: Callable[[str], None],
 ) -> torch.dtype:
@@ -95,7 +96,7 @@ def _faster_precision(
 
 
 def _measure_step(
-    network: BertForSequenceClassification, loss_of_step: Callable[[int], Tensor], precision: torch.dtype
+    network: PreTrainedModel, loss_of_step: Callable[[int], Tensor], precision: torch.dtype
 ) -> float:
     """Seconds per step, without the first; the weights stay as they are."""
     started = 0.0
@@ -118,7 +119,7 @@ def _rate_factor(step: int, stage: Stage) -> float:
 
 
 def _resume(
-    path: Path, network: BertForSequenceClassification, optimizer: torch.optim.Optimizer
+    path: Path, network: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> tuple[int, torch.dtype | None]:
     """Load the checkpoint; returns the next step and the precision of the earlier steps, which must not change."""
     if not path.exists():
@@ -131,7 +132,7 @@ def _resume(
 
 def _save(
     path: Path,
-    network: BertForSequenceClassification,
+    network: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
     step: int,
     precision: torch.dtype,

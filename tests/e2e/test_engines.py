@@ -29,7 +29,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not BUILDER.exists():
         pytest.skip("the builder's environment is missing; `make test` installs it")
     folder = tmp_path_factory.mktemp("engines") / "snapshot"
-    done = engine_command(BUILDER, "snapshot", "embedded", "--output", folder)
+    done = engine_command(BUILDER, "snapshot", "embedded/tiny", "--output", folder)
     assert done.returncode == 0, done.stderr
     return folder
 

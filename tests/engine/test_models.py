@@ -36,6 +36,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "deberta-v2": {"token_types": 1},
     "modernbert": {"logits": ["entailment", "contradiction"], "token_types": 1},
     "ernie": {"token_types": 2},
+    "split-bert": {"token_types": 2, "max_tokens": 512, "truncation": "only_first"},
     "one-logit reranker": {"logits": ["entailment"], "default_template": "{}", "truncation": "longest_first_fast"},
 }
 MIN_TEXTS = 50

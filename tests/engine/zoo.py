@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from engine.snapshot import Snapshot, label_maps, write_snapshot
+from engine.split_bert import register_split_bert
 from tests.engine.snapshots import random_snapshot
 from tests.golden.cases import LABELS, TEMPLATES, TEXTS
 from tests.golden.make_golden import vocabulary
@@ -174,6 +175,11 @@ def _half(folder: Path) -> None:
     )
 
 
+def _split_bert(folder: Path) -> None:
+    register_split_bert()
+    transformers_snapshot(folder, "split-bert", NLI, None, split_layers=1)
+
+
 SNAPSHOTS: dict[str, Callable[[Path], None]] = {
     "structbert small": structbert,
     "structbert large, encoder.": lambda folder: structbert(folder, hidden=64, prefix="encoder."),
@@ -196,6 +202,7 @@ SNAPSHOTS: dict[str, Callable[[Path], None]] = {
     "one-logit reranker": lambda folder: transformers_snapshot(
         folder, "xlm-roberta", ("LABEL_0",), unigram(ROBERTA_TOKENS), **ROBERTA
     ),
+    "split-bert": _split_bert,
     "megatron-bert": lambda folder: transformers_snapshot(folder, "megatron-bert", ERLANGSHEN, None),
 }
 """How to write each into a folder that does not exist."""

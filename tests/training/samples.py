@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import random
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor
-from transformers import BertForSequenceClassification
+from transformers import BertConfig, BertModel
 
+from engine.split_bert import SplitBertForSequenceClassification
 from tests.training.corpus import TOPICS, random_sentence
-from training.data.batches import LengthSortedTask, TokenBatch, TokenBatcher
+from training.data.batches import LengthSortedTask, TokenBatcher
 from training.data.corpus import Corpus, SentencePair
-from training.data.vocabulary import learn_vocabulary, load_tokenizer
-from training.network import build_network
-from training.stages.comparison_layer import add_comparison_layer
+from training.data.vocabulary import load_tokenizer, write_vocabulary
+from training.network import HEAD_SIZE, build_network
+from training.pretrained import GRAPH, TOKENIZER, Encoder
 
-MAX_TOKENS = 72
-NO_WORDS = {"words": LengthSortedTask([], [])}
-"""The task whose labels are open labels, without any."""
+MAX_TOKENS = 96
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True)
 class SmallTask:
-    """The task tnews of the small corpus, with a tokenizer learned from the corpus."""
+    """The task tnews of the small corpus, with a tokenizer of its characters."""
 
     batcher: TokenBatcher
     tnews: LengthSortedTask
-    vocabulary: int
-    """Size in tokens."""
+    tokens: tuple[str, ...]
+    """The vocabulary."""
 
     @property
     def rows(self) -> list[list[int]]:
@@ -42,30 +46,56 @@ class SmallTask:
 
 def small_task(data: Path, vocabulary_file: Path) -> SmallTask:
     corpus = Corpus(data)
-    learn_vocabulary(corpus.passages(), vocabulary_file)
+    characters = sorted({character for passage in corpus.passages() for character in passage})
+    tokens = (*SPECIAL_TOKENS, *characters)
+    write_vocabulary(tokens, vocabulary_file)
     batcher = TokenBatcher(load_tokenizer(vocabulary_file))
     examples = corpus.tasks()["tnews"]
     tnews = LengthSortedTask(examples, batcher.encode_all([example.text for example in examples]))
-    return SmallTask(batcher, tnews, batcher.tokenizer.get_vocab_size())
+    return SmallTask(batcher, tnews, tokens)
 
 
-def small_bi_encoder(vocabulary: int, seed: int) -> BertForSequenceClassification:
-    """An untrained bi-encoder with one layer and random token vectors."""
-    vectors = np.random.default_rng(seed).normal(size=(vocabulary, 32)).astype(np.float32)
-    return build_network(vectors, layers=1, heads=2)
-
-
-def small_encoders(task: SmallTask) -> tuple[BertForSequenceClassification, BertForSequenceClassification]:
-    """An untrained bi-encoder, and the cross-encoder computed from it."""
-    bi_encoder = small_bi_encoder(task.vocabulary, seed=5).eval()
-    hypotheses = [task.batcher.ids(random.Random(i).choice(list(TOPICS))) for i in range(len(task.rows))]
-    cross_encoder = add_comparison_layer(
-        bi_encoder,
-        task.batcher.texts(task.rows, MAX_TOKENS),
-        task.batcher.hypotheses(hypotheses, MAX_TOKENS),
-        task.batcher.pairs(task.rows, hypotheses, MAX_TOKENS),
+def small_encoder(tokens: tuple[str, ...], seed: int = 5) -> Encoder:
+    """With one layer, one head, and random weights in place of pretrained ones."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokens),
+        hidden_size=HEAD_SIZE,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        initializer_range=0.1,
     )
-    return bi_encoder, cross_encoder
+    return Encoder(dict(BertModel(config, add_pooling_layer=False).state_dict()), tokens)
+
+
+def small_network(tokens: tuple[str, ...], seed: int = 5) -> SplitBertForSequenceClassification:
+    """Untrained, in evaluation mode, with the logits of a bi-encoder."""
+    return build_network(small_encoder(tokens, seed)).eval()
+
+
+def numbered_tokens(count: int) -> tuple[str, ...]:
+    return (*SPECIAL_TOKENS, *(chr(0x4E00 + index) for index in range(count - len(SPECIAL_TOKENS))))
+
+
+def write_artifact(encoder: Encoder, path: Path) -> None:
+    """Store the encoder as the pretrained one is stored: products have nameless, transposed weights."""
+    initializers: list[onnx.TensorProto] = []
+    nodes: list[onnx.NodeProto] = []
+    for name, value in encoder.weights.items():
+        if name.endswith(".weight") and value.ndim == 2 and "embeddings" not in name:
+            stored = f"onnx::MatMul_{len(nodes)}"
+            node_name = "/" + name.removesuffix(".weight").replace(".", "/") + "/MatMul"
+            nodes.append(helper.make_node("MatMul", ["x", stored], [f"y{len(nodes)}"], name=node_name))
+            initializers.append(numpy_helper.from_array(value.numpy().T.copy(), stored))
+        else:
+            initializers.append(numpy_helper.from_array(value.numpy(), name))
+    graph = helper.make_graph(nodes, "encoder", [], [], initializers)
+    rows = {token: row for row, token in enumerate(encoder.tokens)}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(GRAPH, onnx.helper.make_model(graph).SerializeToString())
+        archive.writestr(TOKENIZER, json.dumps({"model": {"vocab": rows}}))
 
 
 def nli_task(batcher: TokenBatcher) -> LengthSortedTask:
@@ -80,20 +110,7 @@ def nli_task(batcher: TokenBatcher) -> LengthSortedTask:
     return LengthSortedTask(pairs, batcher.encode_all([pair.premise for pair in pairs]))
 
 
-def random_pairs(seed: int) -> tuple[BertForSequenceClassification, TokenBatch, TokenBatch, TokenBatch]:
-    """An untrained bi-encoder, and 200 texts, their hypotheses, and both as pairs; half of them share tokens."""
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(0, 1, (400, 64)).astype(np.float32)
-    network = build_network(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), layers=2).eval()
-    text_ids, hypothesis_ids = (torch.from_numpy(rng.integers(5, 400, (200, n))) for n in (20, 4))
-    hypothesis_ids[:100] = text_ids[:100, 3:7]
-    texts = TokenBatch(text_ids, torch.zeros_like(text_ids), torch.ones_like(text_ids))
-    hypotheses = TokenBatch(hypothesis_ids, torch.ones_like(hypothesis_ids), torch.ones_like(hypothesis_ids))
-    pairs = TokenBatch(*(torch.cat(parts, dim=1) for parts in zip(texts, hypotheses, strict=True)))
-    return network, texts, hypotheses, pairs
-
-
-def state_of(network: BertForSequenceClassification) -> dict[str, Tensor]:
+def state_of(network: SplitBertForSequenceClassification) -> dict[str, Tensor]:
     """Copies of the network's weights."""
     return {name: value.clone() for name, value in network.state_dict().items()}
 
@@ -112,3 +129,7 @@ def recording(loss_of_step: Callable[[int], Tensor]) -> tuple[Callable[[int], Te
 
 def no_log(_line: str) -> None:
     pass
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.samples import numbered_tokens, small_network
 from training.calibration import TaskScores, apply_temperature, best_temperature
-from training.network import build_network
 
 
 def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
@@ -28,7 +28,8 @@ def test_the_best_temperature_corrects_overconfident_scores() -> None:
 
 
 def test_a_temperature_is_applied_to_the_weights() -> None:
-    network = build_network(np.eye(20, 16, dtype=np.float32), layers=1, heads=2).eval()
+    network = small_network(numbered_tokens(20))
+    torch.nn.init.normal_(network.classifier.weight)
     ids = torch.arange(6).unsqueeze(0)
     before = network(input_ids=ids).logits
     apply_temperature(network, 2.0)

@@ -1,4 +1,7 @@
-"""Stage 1, bi-encoder: encodes texts and labels separately, so that a text is near its label."""
+"""Stage 1, bi-encoder: encodes texts and labels separately, so that a text is near its label.
+
+The pretrained encoder stays the teacher for labels that no task has, so what it knows of them is not forgotten.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,31 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification
 
+from engine.split_bert import SplitBertForSequenceClassification
 from training.data.batches import LengthSortedTask, TokenBatcher, draw_task
 from training.data.corpus import LabelledText, SentencePair
-from training.data.hypotheses import verbalize
-from training.network import RELATIONS, sentence_vectors
+from training.data.hypotheses import ALL_LABEL_NAMES, draw_template, fill_template, verbalize
+from training.network import RELATIONS, SIMILARITY_SCALE, frozen_copy, segment_vectors
 
-SIMILARITY_SCALE = 20.0
-"""Factor of the cosines before the softmax (a temperature of 0.05)."""
 TOKEN_BUDGET = 2_600
 """Text tokens of a batch."""
-MAX_TEXT_TOKENS = 72
+MAX_TEXT_TOKENS = 96
 MAX_LABELS = 32
 """Labels that the texts of a batch are compared with; more if the texts have more."""
+OPEN_LABELS = 32
+"""Labels of no task, on which the network follows the pretrained encoder."""
+OPEN_LABEL_SHARE = 0.5
+"""Share of the steps on labels that have them."""
+OPEN_LABEL_WEIGHT = 1.0
+"""Weight of their loss; as much as the task's own."""
+WORDS_TASK = "words"
+"""The task whose labels are words."""
 NLI_TASK = "nli"
 """The task whose pairs are classified by the inference head."""
 
 
-def add_inference_head(network: BertForSequenceClassification) -> None:
+def add_inference_head(network: SplitBertForSequenceClassification) -> None:
     """Add a head that classifies a pair of vectors as entailment, neutral or contradiction, for this stage only.
 
     Its input is both vectors, their absolute difference and their product (Conneau et al. 2017, InferSent), so the
@@ -36,12 +45,18 @@ def add_inference_head(network: BertForSequenceClassification) -> None:
 
 
 def bi_encoder_loss(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     tasks: dict[str, LengthSortedTask],
     weights: dict[str, float],
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: cross-entropy over labels, over the sentences of the batch, or over NLI relations."""
+    """The loss of a step: cross-entropy over labels, over the sentences of the batch, or over NLI relations.
+
+    `network` is the pretrained one, and its teacher for open labels.
+    """
+    teacher = frozen_copy(network)
+    words = tasks[WORDS_TASK].labels if WORDS_TASK in tasks else []
+    pools = [pool for pool in (ALL_LABEL_NAMES, words, words) if len(pool) >= OPEN_LABELS]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(step)
@@ -51,13 +66,14 @@ def bi_encoder_loss(
         if isinstance(data.examples[0], SentencePair):
             pair_loss = _relation_loss if task == NLI_TASK else _in_batch_loss
             return pair_loss(network, batcher, data, rows)
-        return _label_loss(network, batcher, task, data, rows, rng)
+        open_labels = rng.sample(rng.choice(pools), OPEN_LABELS) if rng.random() < OPEN_LABEL_SHARE else []
+        return _label_loss(network, teacher, batcher, task, data, rows, open_labels, rng)
 
     return loss_of_step
 
 
 def _in_batch_loss(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     data: LengthSortedTask,
     rows: list[int],
@@ -70,7 +86,7 @@ def _in_batch_loss(
 
 
 def _relation_loss(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     data: LengthSortedTask,
     rows: list[int],
@@ -84,30 +100,44 @@ def _relation_loss(
 
 
 def _pair_vectors(
-    network: BertForSequenceClassification, batcher: TokenBatcher, data: LengthSortedTask, rows: list[int]
+    network: SplitBertForSequenceClassification, batcher: TokenBatcher, data: LengthSortedTask, rows: list[int]
 ) -> tuple[Tensor, Tensor, list[str]]:
     """Vectors `[n, hidden]` of the first and of the second sentences, and their relations."""
     pairs = [pair for i in rows if isinstance(pair := data.examples[i], SentencePair)]
     first = batcher.texts([data.tokens[i].tolist() for i in rows], MAX_TEXT_TOKENS)
     second = batcher.hypotheses([batcher.ids(pair.hypothesis) for pair in pairs], MAX_TEXT_TOKENS)
     relations = [pair.relation for pair in pairs]
-    return sentence_vectors(network, first), sentence_vectors(network, second), relations
+    return segment_vectors(network, first), segment_vectors(network, second), relations
 
 
 def _label_loss(
-    network: BertForSequenceClassification,
+    network: SplitBertForSequenceClassification,
+    teacher: SplitBertForSequenceClassification,
     batcher: TokenBatcher,
     task: str,
     data: LengthSortedTask,
     rows: list[int],
+    open_labels: list[str],
     rng: random.Random,
 ) -> Tensor:
     hypotheses, targets = sample_hypotheses(task, data, rows, MAX_LABELS, rng)
     texts = batcher.texts([data.tokens[i].tolist() for i in rows], MAX_TEXT_TOKENS)
-    text_vectors = sentence_vectors(network, texts)
     hypothesis_batch = batcher.hypotheses([batcher.ids(hypothesis) for hypothesis in hypotheses], MAX_TEXT_TOKENS)
-    scores = SIMILARITY_SCALE * text_vectors @ sentence_vectors(network, hypothesis_batch).T
-    return nn.functional.cross_entropy(scores, torch.tensor(targets))
+    text_vectors = segment_vectors(network, texts)
+    scores = SIMILARITY_SCALE * text_vectors @ segment_vectors(network, hypothesis_batch).T
+    loss = nn.functional.cross_entropy(scores, torch.tensor(targets))
+    if not open_labels:
+        return loss
+    template = draw_template(task, rng)
+    rows_of_labels = [batcher.ids(fill_template(template, label)) for label in open_labels]
+    open_batch = batcher.hypotheses(rows_of_labels, MAX_TEXT_TOKENS)
+    open_scores = SIMILARITY_SCALE * text_vectors @ segment_vectors(network, open_batch).T
+    with torch.no_grad():
+        taught = SIMILARITY_SCALE * segment_vectors(teacher, texts) @ segment_vectors(teacher, open_batch).T
+    divergence = nn.functional.kl_div(
+        open_scores.log_softmax(1), taught.log_softmax(1), log_target=True, reduction="batchmean"
+    )
+    return loss + OPEN_LABEL_WEIGHT * divergence
 
 
 def sample_hypotheses(

@@ -11,21 +11,26 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification
+from transformers import PreTrainedModel
 
 from training.data.batches import LengthSortedTask, TokenBatcher, draw_task
 from training.data.corpus import LabelledText
 from training.data.hypotheses import ALL_LABEL_NAMES, verbalize
 from training.network import ENTAILMENT
-from training.stages.cross_encoder import CANDIDATES, MAX_TEXT_TOKENS, TOKEN_BUDGET, candidate_logits
+from training.stages.pairs import candidate_logits
 
+CANDIDATES = 4
+"""Hypotheses per text."""
+TOKEN_BUDGET = 900
+"""Text tokens of a batch."""
+MAX_TEXT_TOKENS = 96
 OPEN_LABEL_SHARE = 0.3
 """Share of the batches whose candidates are labels of any task, since callers' labels belong to none."""
 
 
 def distillation_loss(
-    student: BertForSequenceClassification,
-    teacher: BertForSequenceClassification,
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
     batcher: TokenBatcher,
     teacher_batcher: TokenBatcher,
     tasks: dict[str, LengthSortedTask],

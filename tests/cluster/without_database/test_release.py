@@ -293,7 +293,7 @@ def sources(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for parent in folder.parents[:2]:
         parent.chmod(0o755)
     for command in (
-        ["snapshot", "embedded", "--output", str(folder / "snapshot")],
+        ["snapshot", "embedded/tiny", "--output", str(folder / "snapshot")],
         ["build", str(folder / "snapshot"), "--output", str(folder / "sources/first"), "--name", "first"],
     ):
         subprocess.run([ENGINE, "-m", "wanneng", "engine", *command], check=True, cwd=ROOT, timeout=LONG_TIMEOUT_S)

@@ -3,18 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from tests.training.samples import SmallTask, no_log, recording, small_encoders
+from tests.training.samples import SmallTask, no_log, recording, small_network
 from training.loop import Stage, run_stage
-from training.network import random_network
 from training.stages.distillation import distillation_loss
 
 
 def test_the_student_learns_the_answers_of_its_teacher(task: SmallTask, tmp_path: Path) -> None:
     """Not the labels: the weights of the teacher are random."""
-    teacher = random_network(task.vocabulary, 32, layers=1, heads=2)
-    _, student = small_encoders(task)
-    teacher.classifier.weight.data *= 50
+    teacher, student = small_network(task.tokens, seed=1), small_network(task.tokens, seed=2)
+    torch.nn.init.normal_(teacher.classifier.weight)
     tasks, weights = {"tnews": task.tnews}, {"tnews": 1.0}
     loss, losses = recording(
         distillation_loss(student, teacher.eval(), task.batcher, task.batcher, tasks, weights)
