@@ -68,10 +68,11 @@ def test_a_special_token_in_a_text_moves_its_score_unless_it_is_text(
         answer = server.classify(text=text, labels=labels, special_tokens=special_tokens).json()
         return float(dict(zip(answer["labels"], answer["scores"], strict=True))["体育"])
 
-    assert sport("国足昨晚赢了比赛", None) > 0.99
-    for special_tokens in (None, "model"):
-        assert sport("国足昨晚赢了比赛[MASK]", special_tokens) == pytest.approx(0.70, abs=0.05)
-    assert sport("国足昨晚赢了比赛[MASK]", "text") > 0.99
+    text = "国足昨晚赢了" + 6 * "[MASK]"
+    as_model, as_text = (sport(text, special_tokens) for special_tokens in ("model", "text"))
+    assert sport(text, None) == pytest.approx(as_model, abs=1e-4)
+    assert abs(as_model - as_text) > 0.02
+    assert as_text == pytest.approx(sport(text.replace("[", "[ "), None), abs=1e-4)
 
 
 @pytest.mark.parametrize("config", ["local", "local-padded"])
@@ -111,7 +112,7 @@ def requests(seed: int) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     return [
         {
-            "text": "".join(rng.choice(WORDS) for _ in range(rng.randint(5, 120))),
+            "text": "".join(rng.choice(WORDS) for _ in range(rng.randint(5, 60))),
             "labels": rng.sample(LABELS, rng.randint(3, 8)),
         }
         for _ in range(REQUESTS)
