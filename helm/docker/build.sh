@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds images with Docker or Podman: `build.sh NAME...`, where NAME is gateway, triton or triton-gpu.
+# Builds images with Docker or Podman: `build.sh NAME...`, where NAME is gateway, triton or triton-gpu. The engine in
+# the folder EMBEDDED is the one that triton brings along.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -22,6 +23,7 @@ format=
 [ "$(basename "$tool")" = podman ] && format=--format=docker
 
 prefix=${IMAGE_PREFIX:-localhost/wanneng}
+embedded=${EMBEDDED:-embedded}
 version=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)}
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 # `make publish` refuses such an image.
@@ -37,5 +39,5 @@ for name in "$@"; do
     echo "wanneng: building $prefix-$name:$version with $tool"
     # shellcheck disable=SC2086 - empty options must disappear
     "$tool" build $format $target --file "helm/docker/$file.Dockerfile" --tag "$prefix-$name:$version" \
-        --build-arg "VERSION=$version" --build-arg "REVISION=$revision" .
+        --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "EMBEDDED=$embedded" .
 done

@@ -29,7 +29,8 @@ COPY python_backend /opt/wanneng/python_backend
 COPY engine /opt/wanneng/engine
 COPY logs /opt/wanneng/logs
 COPY wanneng /opt/wanneng/wanneng
-COPY embedded /opt/wanneng/embedded
+ARG EMBEDDED=embedded
+COPY ${EMBEDDED} /opt/wanneng/embedded
 RUN chmod --recursive a+rX /opt/wanneng && python3 -m compileall -q /opt/wanneng
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/wanneng PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     WANNENG_TRITON_HOST=0.0.0.0 WANNENG_STATE_DIR=/tmp/wanneng WANNENG_MODEL_CONFIG_NAME=local

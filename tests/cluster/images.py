@@ -29,6 +29,10 @@ SOURCES = (
 )
 
 
+EMBEDDED = "embedded/tiny"
+"""Of the image: the load of the tests is for a node with two cores, which other programs use too."""
+
+
 def load_checkout(cluster: Kubernetes, script: Path) -> None:
     """The images of this checkout, unless the cluster has them."""
     load(cluster, script, ROOT, NAMES, PREFIX, _digest_of_sources())
@@ -66,7 +70,14 @@ def load(cluster: Kubernetes, script: Path, root: Path, names: tuple[str, ...], 
     if stamp.exists() and stamp.read_text() == digest:
         return
     cluster.run(str(script), "base", timeout_s=BASE_S)
-    cluster.run("env", f"IMAGE_PREFIX={prefix}", str(root / "helm/docker/build.sh"), *names, timeout_s=BUILD_S)
+    cluster.run(
+        "env",
+        f"IMAGE_PREFIX={prefix}",
+        f"EMBEDDED={EMBEDDED}",
+        str(root / "helm/docker/build.sh"),
+        *names,
+        timeout_s=BUILD_S,
+    )
     for name in names:
         _hand_over(cluster, script, f"{prefix}-{name}:{VERSION}", stamp.parent)
     stamp.write_text(digest)

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from stores.api_keys import generate_key
+from tests.cluster import images
 from tests.cluster.kubernetes import CommandFailed, Release, eventually
 from tests.cluster.load import Load, lossless
 from tests.helm.tools import LONG_TIMEOUT_S, ROOT
 
 ENGINE = ROOT / ".venv-engine/bin/python"
-EMBEDDED = json.loads((ROOT / "embedded/engine.json").read_text(encoding="utf-8"))["engine_id"]
+EMBEDDED = json.loads((ROOT / images.EMBEDDED / "engine.json").read_text(encoding="utf-8"))["engine_id"]
 KILL_THE_TOKENIZER = """
 import os, pathlib
 for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
