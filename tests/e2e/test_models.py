@@ -27,6 +27,7 @@ KINDS = (
     "ernie",
     "one-logit reranker",
     "megatron-bert",
+    "split-bert",
 )
 MIN_CASES = 100
 
