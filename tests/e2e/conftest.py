@@ -29,7 +29,7 @@ MAX_QUEUE_DELAY_S = "30"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`wanneng serve` with the embedded model, shared by the tests that do not harm it."""
-    with serving(tmp_path_factory.mktemp("serve"), WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S) as running:
+    with serving(tmp_path_factory.mktemp("serve"), None, WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S) as running:
         yield running
 
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def padded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The same with length buckets, the way of TensorRT."""
     with serving(
-        tmp_path_factory.mktemp("padded"), config_name="local-padded", WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S
+        tmp_path_factory.mktemp("padded"), None, "local-padded", WANNENG_MAX_QUEUE_DELAY_S=MAX_QUEUE_DELAY_S
     ) as running:
         yield running
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
+TINY = ROOT / "embedded/tiny"
+"""The engine of servers that tests load: the one that is served by default takes three times as long."""
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
 
@@ -59,7 +61,8 @@ class Server:
     """One `wanneng serve` and its addresses."""
 
     state_dir: Path
-    engine: Path | None = None
+    engine: Path | None = TINY
+    """None for the one that is served by default."""
     config_name: str = "local"
     ports: list[int] = field(default_factory=lambda: free_ports(5))
     settings: dict[str, str] = field(default_factory=dict)
@@ -152,7 +155,7 @@ def resident_bytes(pid: int) -> int:
 
 @contextmanager
 def serving(
-    state_dir: Path, engine: Path | None = None, config_name: str = "local", **settings: str
+    state_dir: Path, engine: Path | None = TINY, config_name: str = "local", **settings: str
 ) -> Iterator[Server]:
     """A server that answers; stopped at the end. `settings`: further variables of its environment."""
     server = Server(state_dir, engine, config_name, settings=settings)
