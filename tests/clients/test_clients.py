@@ -27,7 +27,7 @@ if not PYTHON.exists():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("clients")) as running:
+    with serving(tmp_path_factory.mktemp("clients"), None) as running:
         content = {"labels": LABELS, "threshold": THRESHOLD}
         put = httpx.put(
             f"{running.url}/v1/label-sets/{LABEL_SET}",
