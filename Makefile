@@ -84,7 +84,7 @@ bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-si
 bench-ragged: engine-env ## measure rows of mixed lengths as Triton's onnxruntime backend passes them, beside `local`
 	$(ENGINE) -m benchmarks.ragged
 
-bench-embedded: engine-env ## measure the embedded model by precision and number of layers
+bench-embedded: engine-env ## measure the tiny model by precision and number of layers
 	$(ENGINE) -m benchmarks.embedded
 
 PEERS ?=

@@ -1,4 +1,4 @@
-"""Throughput of the embedded model at 32 tokens, by precision and number of layers.
+"""Throughput of the tiny model at 32 tokens, by precision and number of layers.
 
 `make bench-embedded`. The engines have all layers or the first three; accuracy does not matter here. They run in
 turn, since cores are shared and only ratios within one run are meaningful.

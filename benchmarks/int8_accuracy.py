@@ -1,6 +1,6 @@
-"""Accuracy lost to INT8: the embedded model in FP32 and in INT8 on labelled texts. `make bench-int8`.
+"""Accuracy lost to INT8: the tiny model in FP32 and in INT8 on labelled texts. `make bench-int8`.
 
-Texts come from the development sets, each with all labels of its task; FP32 is the engine that `make serve` runs.
+Texts come from the development sets, each with all labels of its task; FP32 is the engine itself.
 `DATA` is the folder that `make train` reads.
 """
 
