@@ -26,6 +26,8 @@ PATHS = (
     "/rerank",
     "/score",
     "/ui/page.js",
+    "/v1/audit",
+    "/v1/admin/audit/export",
     "/v1/batches",
     "/v1/batches/x/cancel",
     "/v1/cluster/auth",
