@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from engine.split_bert import SplitBertForSequenceClassification
 from training.data.batches import LengthSortedTask, TokenBatcher, draw_task
 from training.data.corpus import LabelledText, SentencePair
-from training.data.hypotheses import ALL_LABEL_NAMES, draw_template, fill_template, verbalize
+from training.data.hypotheses import draw_template, fill_template, verbalize
 from training.network import RELATIONS, SIMILARITY_SCALE, frozen_copy, segment_vectors
+from training.stages.open_labels import divergence, open_label_pools
 
 TOKEN_BUDGET = 2_600
 """Text tokens of a batch."""
@@ -28,8 +29,6 @@ OPEN_LABEL_SHARE = 0.5
 """Share of the steps on labels that have them."""
 OPEN_LABEL_WEIGHT = 1.0
 """Weight of their loss; as much as the task's own."""
-WORDS_TASK = "words"
-"""The task whose labels are words."""
 NLI_TASK = "nli"
 """The task whose pairs are classified by the inference head."""
 
@@ -55,8 +54,8 @@ def bi_encoder_loss(
     `network` is the pretrained one, and its teacher for open labels.
     """
     teacher = frozen_copy(network)
-    words = tasks[WORDS_TASK].labels if WORDS_TASK in tasks else []
-    pools = [pool for pool in (ALL_LABEL_NAMES, words, words) if len(pool) >= OPEN_LABELS]
+    names, *words = open_label_pools(tasks, OPEN_LABELS)
+    pools = [names, *words, *words]
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(step)
@@ -134,10 +133,7 @@ def _label_loss(
     open_scores = SIMILARITY_SCALE * text_vectors @ segment_vectors(network, open_batch).T
     with torch.no_grad():
         taught = SIMILARITY_SCALE * segment_vectors(teacher, texts) @ segment_vectors(teacher, open_batch).T
-    divergence = nn.functional.kl_div(
-        open_scores.log_softmax(1), taught.log_softmax(1), log_target=True, reduction="batchmean"
-    )
-    return loss + OPEN_LABEL_WEIGHT * divergence
+    return loss + OPEN_LABEL_WEIGHT * divergence(open_scores, taught)
 
 
 def sample_hypotheses(

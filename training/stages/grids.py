@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from engine.split_bert import SplitBertForSequenceClassification, mean_direction
 from training.data.batches import LengthSortedTask, TokenBatch, TokenBatcher, draw_task
 from training.data.corpus import SentencePair
-from training.data.hypotheses import ALL_LABEL_NAMES
 from training.network import ENTAILMENT, SIMILARITY_SCALE, frozen_copy, segment_vectors
-from training.stages.bi_encoder import MAX_TEXT_TOKENS, NLI_TASK, WORDS_TASK, sample_hypotheses
+from training.stages.bi_encoder import MAX_TEXT_TOKENS, NLI_TASK, sample_hypotheses
+from training.stages.open_labels import divergence, open_label_pools
 from training.stages.pairs import margin_loss, ranking_loss, relation_loss
 
 TEXT_TOKENS = 2_600
@@ -51,8 +51,7 @@ def grid_loss(
     `network` is the bi-encoder of stage 1, of which a copy is the teacher.
     """
     teacher = frozen_copy(network)
-    words = tasks[WORDS_TASK].labels if WORDS_TASK in tasks else []
-    pools = [pool for pool in (ALL_LABEL_NAMES, words) if len(pool) >= OPEN_LABELS]
+    pools = open_label_pools(tasks, OPEN_LABELS)
 
     def loss_of_step(step: int) -> Tensor:
         rng = random.Random(3_000_017 * (step + 1))
@@ -136,12 +135,9 @@ def _split_heads(attention: nn.Module, vectors: Tensor) -> Tensor:
 
 
 def _imitation_loss(scores: Tensor, teacher_scores: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the distributions over hypotheses, and squared error of the centred scores.
+    """Divergence of the distributions over hypotheses, and squared error of the centred scores.
 
     `scores` and `teacher_scores` are `[texts, hypotheses]`.
     """
-    divergence = nn.functional.kl_div(
-        scores.log_softmax(1), teacher_scores.log_softmax(1), log_target=True, reduction="batchmean"
-    )
     centred = [values - values.mean(1, keepdim=True) for values in (scores, teacher_scores)]
-    return divergence + SQUARED_ERROR_WEIGHT * nn.functional.mse_loss(*centred)
+    return divergence(scores, teacher_scores) + SQUARED_ERROR_WEIGHT * nn.functional.mse_loss(*centred)
