@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 from pathlib import Path
 
 from tests.cluster.kubernetes import Kubernetes
-from tests.helm.tools import ROOT
+from tests.git_files import ROOT, git_files
 
 NAMES = ("gateway", "triton")
 PREFIX, VERSION = "localhost/wanneng", "0.1.0"
@@ -94,15 +93,7 @@ def _hand_over(cluster: Kubernetes, script: Path, image: str, folder: Path) -> N
 
 
 def _digest_of_sources() -> str:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *SOURCES],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout
     digest = hashlib.sha256()
-    for name in sorted(filter(None, listed.split("\0"))):
-        if (ROOT / name).is_file():
-            digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes())
+    for name in git_files(*SOURCES):
+        digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes())
     return digest.hexdigest()

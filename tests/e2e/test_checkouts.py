@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.server import ROOT, free_ports
+from tests.e2e.server import free_ports
 from tests.e2e.surroundings import BODY
+from tests.git_files import ROOT, git_files
 
 Verdict = Callable[[str, str], None]
 INSTALL_TIMEOUT_S = 600
@@ -26,17 +27,9 @@ def checkout() -> Iterator[Path]:
     """A copy of what Git has or would take."""
     folder = Path(tempfile.mkdtemp(prefix="wanneng-", dir="/var/tmp"))
     copied = folder / "中文 目录"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (copied / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copied / name)
+    for name in git_files():
+        (copied / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copied / name)
     yield copied
     shutil.rmtree(folder, ignore_errors=True)
 

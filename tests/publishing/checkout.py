@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helm.tools import ROOT, tool
+from tests.git_files import ROOT, git_files
+from tests.helm.tools import tool
 
 PARTS = ("helm", "publishing", "pyproject.toml", "requirements")
 TIMEOUT_S = 300
@@ -31,14 +32,7 @@ class Checkout:
     def copy(cls, root: Path) -> Checkout:
         if shutil.which("podman") is None:
             pytest.skip("podman is not installed")
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PARTS],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for name in filter(None, listed.split("\0")):
+        for name in git_files(*PARTS):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
         checkout = cls(root)
