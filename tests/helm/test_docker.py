@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -23,9 +24,14 @@ PLANES = ("gateway", "control-plane", "worker")
 
 
 def copied(dockerfile: str) -> set[str]:
-    """What the Dockerfile copies from the repository."""
+    """What the Dockerfile copies from the repository, with the defaults of its arguments."""
     text = (DOCKER / dockerfile).read_text(encoding="utf-8")
-    return {path for line in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.MULTILINE) for path in line.split()}
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    return {
+        Template(path).substitute(defaults)
+        for line in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.MULTILINE)
+        for path in line.split()
+    }
 
 
 def test_every_variable_in_compose_yaml_is_a_setting_of_its_process() -> None:
