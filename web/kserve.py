@@ -45,13 +45,10 @@ class _Answer(msgspec.Struct):
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
-def encode_request(
-    inputs: Mapping[str, Values], outputs: Sequence[str] = (), *, timeout_s: float, priority: int = 0
-) -> tuple[int, bytes]:
+def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str] = ()) -> tuple[int, bytes]:
     """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32.
 
-    `outputs`: those to answer; none: all that the model has. `timeout_s`: how long the request may wait in
-    Triton's queue; `priority`: in that queue, 0 for the default.
+    `outputs`: those to answer; none: all that the model has.
     """
     described, blobs = [], []
     for name, values in inputs.items():
@@ -59,15 +56,8 @@ def encode_request(
         described.append(description | {"parameters": {"binary_data_size": len(blob)}})
         blobs.append(blob)
     requested = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    parameters: dict[str, Any] = {"timeout": int(timeout_s * 1e6)}
-    if priority:
-        parameters["priority"] = priority
-    document: dict[str, Any] = {"inputs": described, "parameters": parameters}
-    if requested:
-        document["outputs"] = requested
-    else:
-        parameters["binary_data_output"] = True
-    header = msgspec.json.encode(document)
+    answered = {"outputs": requested} if requested else {"parameters": {"binary_data_output": True}}
+    header = msgspec.json.encode({"inputs": described, **answered})
     return len(header), b"".join([header, *blobs])
 
 

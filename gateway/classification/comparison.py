@@ -49,7 +49,7 @@ class ModelComparison:
     async def _compare(self, work: Work, planned: PlannedCall, engine: Engine, other: Engine) -> None:
         tenant_id, load = work.caller.tenant_id, planned.load
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
-        call = planned.inference_call(work.pairs, deadline, self._settings.length_buckets, low_priority=True)
+        call = planned.inference_call(work.pairs, deadline, self._settings.length_buckets)
         try:
             self._queue.admit(tenant_id, load, low_priority=True)
             try:

@@ -13,7 +13,7 @@ from gateway.cache.single_flight import Flight, SingleFlight
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, pair_tokens
 from gateway.errors import NothingToRead
 from gateway.scheduling.lane import Load
-from gateway.triton.backend import DEFAULT_PRIORITY, LOWEST_PRIORITY, Engine, InferenceCall, Pair
+from gateway.triton.backend import Engine, InferenceCall, Pair
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import ServiceError
 
@@ -115,16 +115,13 @@ class PlannedCall:
         """Empty while no engine is known."""
         return [pair.key for pair in self.pairs if pair.key is not None]
 
-    def inference_call(
-        self, pairs: PairList, deadline: float, length_buckets: Sequence[int], *, low_priority: bool
-    ) -> InferenceCall:
+    def inference_call(self, pairs: PairList, deadline: float, length_buckets: Sequence[int]) -> InferenceCall:
         """As Triton is asked; `pairs` are those of the request."""
         asked = [
             Pair(row.row.text, row.row.labels[label], pairs.template, pairs.max_tokens)
             for row, label in self.pairs
         ]
-        priority = LOWEST_PRIORITY if low_priority else DEFAULT_PRIORITY
-        return InferenceCall(asked, deadline, priority, bucket_of(length_buckets, asked))
+        return InferenceCall(asked, deadline, bucket_of(length_buckets, asked))
 
 
 @dataclass(frozen=True, slots=True)

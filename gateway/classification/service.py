@@ -248,7 +248,7 @@ class ClassificationService:
         self, work: Work, planned: PlannedCall, engine: Engine | None, call_slots: asyncio.Semaphore
     ) -> Computed:
         pairs, tenant_id, low = work.pairs, work.caller.tenant_id, work.caller.low_priority
-        call = planned.inference_call(pairs, work.deadline, self._settings.length_buckets, low_priority=low)
+        call = planned.inference_call(pairs, work.deadline, self._settings.length_buckets)
         engine_id = engine.id if engine else None
         turn = self._queue.turn(tenant_id, planned.load, (engine_id, call.bucket), low_priority=low)
         async with call_slots, turn as grant:

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from gateway.errors import TritonUnavailable
 from stores.errors import ServiceError
 
-DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY = 0, 1, 3
-"""In Triton's queue: 1 before 2 before 3; 0: Triton's default, which is 2."""
-
 
 class Pair(NamedTuple):
     """A text and a label in a template; `max_tokens` None: the engine's own limit."""
@@ -33,7 +30,6 @@ class InferenceCall(Struct, frozen=True):
     pairs: Sequence[Pair]
     deadline: float
     """On `time.monotonic`, which is the event loop's clock as well."""
-    priority: int = DEFAULT_PRIORITY
     bucket: int = 0
     """Where lengths are served in buckets: the shortest that may hold all pairs."""
     trace: Mapping[str, str] = {}
@@ -41,19 +37,13 @@ class InferenceCall(Struct, frozen=True):
 
     @classmethod
     def of_text(
-        cls,
-        text: str,
-        labels: Sequence[str],
-        template: str,
-        max_tokens: int | None,
-        deadline: float,
-        priority: int = DEFAULT_PRIORITY,
+        cls, text: str, labels: Sequence[str], template: str, max_tokens: int | None, deadline: float
     ) -> InferenceCall:
         """One text with some labels."""
-        return cls([Pair(text, label, template, max_tokens) for label in labels], deadline, priority)
+        return cls([Pair(text, label, template, max_tokens) for label in labels], deadline)
 
     def remaining_s(self) -> float:
-        """Never 0, which Triton takes for no timeout."""
+        """Never 0: a call that is late is still sent, and ends at once."""
         return max(0.001, self.deadline - time.monotonic())
 
 

@@ -22,7 +22,6 @@ from gateway.errors import (
     TritonUnavailable,
 )
 from gateway.triton.backend import (
-    HIGHEST_PRIORITY,
     Engine,
     EngineLimits,
     InferenceCall,
@@ -44,8 +43,6 @@ ALL_OUTPUTS = ()
 """Of an ensemble: in a roll-out, a replica of another version may lack one that is named here."""
 CONNECT_TIMEOUT_S = 2.0
 PROBE_TEXT, PROBE_LABEL = "就绪检查", "是"
-EXPIRED_S = 0.05
-"""A 503 this close to a call's deadline is Triton's queue timeout, which has no status of its own."""
 MAX_REASON_CHARACTERS = 200
 
 
@@ -54,10 +51,7 @@ class PairTooLong(TritonRejected):
 
 
 class TritonClient:
-    """The Triton server at `url`; `transport` has the connections to all, `probe_transport` those of probes.
-
-    Triton is told how long a call may wait in its queue, and drops it then; what it has begun it cannot cancel.
-    """
+    """The Triton server at `url`; `transport` has the connections to all, `probe_transport` those of probes."""
 
     def __init__(
         self,
@@ -128,7 +122,7 @@ class TritonClient:
     async def _infer(
         self, model: str, inputs: Mapping[str, Values], outputs: Sequence[str], call: InferenceCall
     ) -> Mapping[str, Values]:
-        header_length, body = encode_request(inputs, outputs, timeout_s=call.remaining_s(), priority=call.priority)
+        header_length, body = encode_request(inputs, outputs)
         request = httpx.Request(
             "POST",
             self._url_of(model),
@@ -147,7 +141,7 @@ class TritonClient:
             cause = connection_cause(error)
             raise TritonUnavailable(f"Triton does not answer, {cause}; it may be starting") from None
         if response.status_code != httpx.codes.OK:
-            raise _error_of(response.status_code, content, call)
+            raise _error_of(response.status_code, content)
         try:
             return decode_response(int(response.headers.get(HEADER_LENGTH, "0")), content)
         except (ProtocolError, ValueError):
@@ -156,7 +150,7 @@ class TritonClient:
 
 def _probe_call(timeout_s: float) -> InferenceCall:
     deadline = time.monotonic() + timeout_s
-    return InferenceCall([Pair(PROBE_TEXT, PROBE_LABEL, "{}", None)], deadline, HIGHEST_PRIORITY)
+    return InferenceCall([Pair(PROBE_TEXT, PROBE_LABEL, "{}", None)], deadline)
 
 
 def _inputs(call: InferenceCall) -> dict[str, Values]:
@@ -232,15 +226,13 @@ def _cut(reason: str) -> str:
     return reason.partition("\n")[0][:MAX_REASON_CHARACTERS]
 
 
-def _error_of(status: int, content: bytes, call: InferenceCall) -> ServiceError:
+def _error_of(status: int, content: bytes) -> ServiceError:
     """By the status alone; of Triton's words only the first line is told, which carries no text or label."""
     try:
         reason = msgspec.json.decode(content, type=dict[str, str])["error"]
     except (msgspec.MsgspecError, KeyError):
         reason = "no reason"
     if status == httpx.codes.SERVICE_UNAVAILABLE:
-        if call.remaining_s() <= EXPIRED_S:
-            return DeadlineExceeded("the request waited too long in Triton's queue")
         return TritonUnavailable("Triton does not serve the model at present")
     if status == httpx.codes.NOT_FOUND:
         return ModelNotLoaded("Triton has not loaded the model")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from gateway.errors import TritonFailed, TritonRejected, TritonUnavailable
-from gateway.triton.backend import LOWEST_PRIORITY, Backend, Engine, InferenceCall, PairLogits, TokenCounts
+from gateway.triton.backend import Backend, Engine, InferenceCall, PairLogits, TokenCounts
 from gateway.triton.discovery import Discovery
 from gateway.triton.replica import Replica
 from gateway.triton.shares import REST, capacity_of, points_of, with_share
@@ -64,7 +64,7 @@ class LoadBalancer:
         self.has_shares = False
         """Whether a pool tries another model on a share of the requests."""
         self.call_seconds: dict[str, Durations] = defaultdict(Durations)
-        """How long calls take, by pool, without those of low priority, which wait in Triton's queue."""
+        """How long calls take, by pool."""
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -104,8 +104,7 @@ class LoadBalancer:
             self._lost.set()
             raise
         replica.answered(answer.engine, self._now())
-        if call.priority != LOWEST_PRIORITY:
-            self.call_seconds[replica.address.pool].observe(self._now() - began)
+        self.call_seconds[replica.address.pool].observe(self._now() - began)
         self.ready = True
         return answer
 

@@ -84,7 +84,9 @@ def test_a_triton_past_help_is_replaced_and_errors_are_prompt_until_then(
         harmed = old
         if model:
             # Of a model in several instances, another may still answer.
-            harmed = next(pid for pid in descendants(old) if f"/models/{model}/" in command_line(pid).partition(" ")[2])
+            harmed = next(
+                pid for pid in descendants(old) if f"/models/{model}/" in command_line(pid).partition(" ")[2]
+            )
         os.kill(harmed, number)
         deadline = time.monotonic() + 60
         while True:

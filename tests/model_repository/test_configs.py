@@ -141,17 +141,16 @@ def test_the_hardware_configs_are_exactly_these() -> None:
 
 
 @pytest.mark.parametrize("path", ENGINES)
-def test_every_engine_has_the_same_tensors_priorities_and_timeouts(path: str) -> None:
+def test_every_engine_has_the_same_tensors_and_a_plain_queue(path: str) -> None:
     engine = config(path)
     assert [tensor.name for tensor in engine.input] == [tensor.name for tensor in STRUCTBERT.input]
     assert all(a.data_type == b.data_type for a, b in zip(engine.input, STRUCTBERT.input, strict=True))
     assert engine.output == STRUCTBERT.output
     batching = engine.dynamic_batching
-    assert (batching.priority_levels, batching.default_priority_level) == (3, 2)
-    policy = batching.default_queue_policy
-    assert policy.allow_timeout_override
-    assert policy.default_timeout_microseconds == 30_000_000
-    assert policy.timeout_action == policy.REJECT
+    # With any of these Triton sometimes forgets a request until the next one comes (e2e/test_queue.py).
+    assert not batching.priority_levels
+    assert not batching.HasField("default_queue_policy")
+    assert not batching.priority_queue_policy
     # A GPU fills its batch within a delay; a CPU gains nothing from one, and the gateway merges before it.
     on_cpu = "local" in path or "cpu" in path
     assert (batching.max_queue_delay_microseconds == 0) is on_cpu
@@ -159,11 +158,8 @@ def test_every_engine_has_the_same_tensors_priorities_and_timeouts(path: str) ->
 
 
 @pytest.mark.parametrize("path", ENGINES)
-def test_triton_bounds_its_queues_where_it_can(path: str) -> None:
-    """The Python models run on Triton 24.10, where an ensemble hangs when the queue of a step is full."""
+def test_engines_of_other_backends_warm_up(path: str) -> None:
     engine = config(path)
-    max_queue_size = engine.dynamic_batching.default_queue_policy.max_queue_size
-    assert max_queue_size == (0 if engine.backend == "python" else 2_048)
     assert bool(engine.model_warmup) == (engine.backend != "python")
 
 

@@ -93,7 +93,7 @@ def _kserve(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]
 
 
 def _kserve_binary(texts: Sequence[str], truncate: bool) -> tuple[bytes, dict[str, str]]:
-    length, body = encode_request({"text": list(texts), "labels": LABELS}, timeout_s=1)
+    length, body = encode_request({"text": list(texts), "labels": LABELS})
     if not truncate:
         header = json.dumps(json.loads(body[:length]) | {"parameters": {"truncate": False}}).encode()
         length, body = len(header), header + body[length:]

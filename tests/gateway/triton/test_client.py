@@ -20,7 +20,7 @@ from gateway.errors import (
     TritonRejected,
     TritonUnavailable,
 )
-from gateway.triton.backend import LOWEST_PRIORITY, InferenceCall, Pair, PairLogits
+from gateway.triton.backend import InferenceCall, Pair, PairLogits
 from gateway.triton.client import CONNECT_TIMEOUT_S, PairTooLong, TritonClient
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import InvalidRequest, ServiceError
@@ -30,10 +30,8 @@ from web.kserve import HEADER_LENGTH
 BUCKETS = (32, 64, 128)
 
 
-def call(
-    text: str = "手机", max_tokens: int | None = None, *, in_s: float = 1.0, priority: int = 0
-) -> InferenceCall:
-    of_text = InferenceCall.of_text(text, ["投诉", "咨询"], "{}", max_tokens, time.monotonic() + in_s, priority)
+def call(text: str = "手机", max_tokens: int | None = None, *, in_s: float = 1.0) -> InferenceCall:
+    of_text = InferenceCall.of_text(text, ["投诉", "咨询"], "{}", max_tokens, time.monotonic() + in_s)
     return structs.replace(of_text, bucket=bucket_of(BUCKETS, of_text.pairs))
 
 
@@ -133,15 +131,6 @@ async def test_each_text_label_and_template_is_sent_once() -> None:
     assert index.tolist() == [[0, 0, 0, 0], [1, 0, 0, 20], [0, 1, 0, 0]]
 
 
-@pytest.mark.parametrize("words", ["Request timeout expired", "Exceeds maximum queue size", "it is late"])
-@pytest.mark.parametrize(("in_s", "error"), [(0.0, DeadlineExceeded), (1.0, TritonUnavailable)])
-async def test_a_503_is_a_wait_that_was_too_long_only_near_the_deadline(
-    words: str, in_s: float, error: type[ServiceError]
-) -> None:
-    with pytest.raises(error):
-        await ask(httpx.Response(503, json={"error": words}), in_s)
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -159,35 +148,31 @@ async def test_no_words_act(words: str) -> None:
         assert type(failure.value) is error
 
 
-async def test_a_call_waits_for_its_answer_until_its_deadline_and_triton_knows_how_long() -> None:
-    """A batch line waits in Triton's queue for longer than the gateway's own deadline."""
-    seen: list[tuple[dict[str, float], dict[str, int]]] = []
+async def test_a_call_waits_for_its_answer_until_its_deadline() -> None:
+    """That of a batch line is later than the gateway's own."""
+    seen: list[dict[str, float]] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
-        header = json.loads(request.content[: int(request.headers[HEADER_LENGTH])])
-        seen.append((request.extensions["timeout"], header["parameters"]))
+        seen.append(request.extensions["timeout"])
         return logits_response()
 
     triton = TritonClient(httpx.MockTransport(handle), "http://triton")
-    await triton.logits(call(in_s=60.0, priority=LOWEST_PRIORITY))
-    ((timeout, parameters),) = seen
+    await triton.logits(call(in_s=60.0))
+    (timeout,) = seen
     assert timeout["connect"] == CONNECT_TIMEOUT_S
     assert timeout["read"] == pytest.approx(60.0, abs=5)
-    assert parameters["timeout"] == pytest.approx(60e6, abs=5e6)
-    assert parameters["priority"] == 3
 
 
 @pytest.mark.parametrize(("buckets", "model"), [((), "zero_shot_logits"), ((64, 32), "zero_shot_logits_s32")])
-async def test_a_probe_is_an_inference_before_all_others(buckets: tuple[int, ...], model: str) -> None:
-    asked: list[tuple[str, int]] = []
+async def test_a_probe_is_an_inference(buckets: tuple[int, ...], model: str) -> None:
+    asked: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
-        header = json.loads(request.content[: int(request.headers[HEADER_LENGTH])])
-        asked.append((request.url.path.split("/")[3], header["parameters"]["priority"]))
+        asked.append(request.url.path.split("/")[3])
         return logits_response(LOGITS[:1], TOKENS[:1], UNKNOWN[:1])
 
     engine = await TritonClient(httpx.MockTransport(handle), "http://triton", tuple(sorted(buckets))).probe(1.0)
-    assert (asked, engine.id) == ([(model, 1)], "e")
+    assert (asked, engine.id) == ([model], "e")
 
 
 async def test_only_the_first_line_of_tritons_words_is_passed_on() -> None:
