@@ -41,8 +41,11 @@ class Batches:
         metadata: Mapping[str, str],
         idempotency_key: str,
         output_expires_after_s: int | None = None,
+        key_id: str = "",
     ) -> Batch:
-        """A batch of the lines of a file. The same `idempotency_key` again (unless `""`): the same batch again."""
+        """A batch of the lines of a file, for which the budget of `key_id` pays too.
+
+        The same `idempotency_key` again (unless `""`): the same batch again."""
         _validate(endpoint, window, metadata, idempotency_key)
         file = await self._files.get(tenant_id, input_file_id)
         now = self._clock.now()
@@ -57,6 +60,7 @@ class Batches:
             now + timedelta(seconds=WINDOW_S),
             dict(metadata),
             output_expires_after_s=output_expires_after_s,
+            key_id=key_id,
         )
         request = repr((input_file_id, endpoint, window, sorted(metadata.items()), output_expires_after_s))
         digest = hashlib.sha256(request.encode()).hexdigest()

@@ -21,6 +21,7 @@ from starlette.routing import Router
 from control_plane.api.audit import AuditEndpoints, attributed
 from control_plane.api.authentication import HeaderAuthentication
 from control_plane.api.batches import BatchEndpoints
+from control_plane.api.budgets import BudgetEndpoints
 from control_plane.api.files import FileEndpoints
 from control_plane.api.health import readiness
 from control_plane.api.label_sets import LabelSetEndpoints
@@ -33,7 +34,7 @@ from control_plane.files import Files
 from control_plane.label_sets import LabelSets
 from control_plane.settings import Settings, WorkerSettings
 from control_plane.tenants import Tenants
-from control_plane.usage import UsageReports
+from control_plane.usage import UsageReports, price_of
 from control_plane.worker.gateway_client import Gateway, HttpGateway
 from control_plane.worker.health import WorkerMetrics, served
 from control_plane.worker.worker import Worker
@@ -80,7 +81,7 @@ def create_app(
     )
     authentication = HeaderAuthentication(
         authenticator,
-        TenantCallers(stores.tenants, clock, settings.key_cache_ttl_s),
+        TenantCallers(stores.tenants, stores.api_keys, clock, settings.key_cache_ttl_s),
         internal_key=settings.internal_key,
     )
     files = Files(
@@ -98,6 +99,7 @@ def create_app(
         max_tenant_bytes=settings.max_tenant_label_set_bytes,
     )
     tenants = Tenants(stores.tenants, stores.api_keys, clock)
+    reports = UsageReports(stores.usage, clock, price_of(settings.price_per_million_tokens, settings.currency))
     openapi = OpenApiEndpoint(STATUSES)
     apis = {
         "Label sets": LabelSetEndpoints(label_sets).operations(),
@@ -105,7 +107,8 @@ def create_app(
             *FileEndpoints(files, settings).operations(),
             *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
         ],
-        "Usage": UsageEndpoints(UsageReports(stores.usage, clock)).operations(),
+        "Usage": UsageEndpoints(reports).operations(),
+        "Budgets": BudgetEndpoints(tenants, reports, authentication.forget).operations(),
         "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),
         "Audit log": AuditEndpoints(stores.audit).operations(),
         "Server": [

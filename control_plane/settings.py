@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from logs.setup import LogFormat
 from web import settings as server_settings
@@ -31,6 +32,8 @@ __all__ = ["Settings", "SettingsError", "WorkerSettings", "load_settings", "load
 TENANTS_FILE = f"{PREFIX}TENANTS_FILE"
 
 MAX_TENANT_FILE_BYTES = 1_000_000_000
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Money = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class Settings(ServerSettings, frozen=True, kw_only=True):
@@ -56,6 +59,10 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Size of all versions of all label sets of a tenant."""
     upload_timeout_s: Seconds = 300.0
     """Longest time for a file to arrive."""
+    price_per_million_tokens: Money = 0.0
+    """Price of a million tokens of computed pairs, for the sums in usage; 0: none."""
+    currency: Currency = "CNY"
+    """Currency of the price, as ISO 4217 has it."""
 
     @property
     def keys_needed(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from stores.api_keys import NewApiKey, generate_key
+from stores.budgets import NO_BUDGET, Budget
 from stores.clock import Clock
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.paging import Page, PageRequest
@@ -96,6 +97,18 @@ class Tenants:
         await self._tenants.change(tenant)
         return tenant
 
+    async def budget(self, tenant_id: str, key_id: str = "") -> Budget:
+        """Of the tenant, or of one of its keys."""
+        if not key_id:
+            return (await self.get(tenant_id)).budget
+        return (await self._key(tenant_id, key_id)).budget
+
+    async def set_budget(self, tenant_id: str, budget: Budget, key_id: str = "") -> None:
+        if key_id:
+            await self._api_keys.set_budget(tenant_id, key_id, budget)
+        else:
+            await self._tenants.change(replace(await self.get(tenant_id), budget=budget))
+
     async def remove(self, tenant_id: str) -> None:
         """With everything that is the tenant's."""
         await self._tenants.remove(tenant_id)
@@ -117,18 +130,15 @@ class Tenants:
         return await self._add_key(tenant_id, tuple(dict.fromkeys(scopes)), now, expires_at)
 
     async def rotate_key(self, tenant_id: str, key_id: str, overlap_s: float) -> tuple[ApiKey, NewApiKey]:
-        """A key with the same scopes and lifetime; the old one works for another `overlap_s` at most."""
+        """A key with the same scopes, lifetime and budget; the old one works for another `overlap_s` at most."""
         if not 0 <= overlap_s <= MAX_OVERLAP_S:
             raise InvalidRequest(f"must be 0 to {MAX_OVERLAP_S} seconds", field="overlap_s")
-        known = await self._api_keys.find(key_id)
-        if known is None or known[0].tenant_id != tenant_id:
-            raise NotFound("the tenant has no such key")
-        old, now = known[0], self._clock.now()
+        old, now = await self._key(tenant_id, key_id), self._clock.now()
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
         expires_at = None if lifetime is None else now + min(lifetime, LAST_TIME - now)
         end = now + timedelta(seconds=overlap_s)
         replaced = Replaced(old.id, end if old.expires_at is None else min(end, old.expires_at))
-        return await self._add_key(tenant_id, old.scopes, now, expires_at, replaced)
+        return await self._add_key(tenant_id, old.scopes, now, expires_at, old.budget, replaced)
 
     async def _add_key(
         self,
@@ -136,12 +146,19 @@ class Tenants:
         scopes: tuple[str, ...],
         now: datetime,
         expires_at: datetime | None,
+        budget: Budget = NO_BUDGET,
         replaced: Replaced | None = None,
     ) -> tuple[ApiKey, NewApiKey]:
         new = generate_key()
-        key = ApiKey(new.id, tenant_id, new.digest, scopes, now, expires_at)
+        key = ApiKey(new.id, tenant_id, new.digest, scopes, now, expires_at, budget=budget)
         await self._api_keys.add(key, MAX_KEYS, replaced)
         return key, new
+
+    async def _key(self, tenant_id: str, key_id: str) -> ApiKey:
+        known = await self._api_keys.find(key_id)
+        if known is None or known[0].tenant_id != tenant_id:
+            raise NotFound("the tenant has no such key")
+        return known[0]
 
     async def remove_key(self, tenant_id: str, key_id: str) -> None:
         await self._api_keys.remove(tenant_id, key_id)

@@ -1,10 +1,14 @@
-"""Usage reports, by day."""
+"""Usage reports: by day, summed with their price, and of this month as budgets count it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
+from msgspec import Struct
+
+from stores.budgets import Used, month_of, next_month
 from stores.clock import Clock
 from stores.errors import InvalidRequest
 from stores.usage import DailyUsage, UsageStore
@@ -12,10 +16,36 @@ from stores.usage import DailyUsage, UsageStore
 DEFAULT_DAYS, MAX_DAYS = 30, 400
 
 
+MILLION = 1_000_000
+
+
+class Price(Struct, frozen=True):
+    """Of tokens of computed pairs."""
+
+    per_million_tokens: Decimal
+    currency: str
+
+    def cost(self, tokens: int) -> Decimal:
+        return self.per_million_tokens * tokens / MILLION
+
+
+def price_of(per_million_tokens: float, currency: str) -> Price | None:
+    """By its shortest digits: 0.1 is meant, and not the binary number next to it; 0: there is none."""
+    return Price(Decimal(repr(per_million_tokens)), currency) if per_million_tokens else None
+
+
 class UsageReports:
-    def __init__(self, store: UsageStore, clock: Clock) -> None:
+    """`price`: None where nothing is charged."""
+
+    def __init__(self, store: UsageStore, clock: Clock, price: Price | None = None) -> None:
         self._store = store
         self._clock = clock
+        self.price = price
+
+    async def this_month(self, tenant_id: str, key_id: str = "") -> tuple[Used, datetime]:
+        """What the tenant or one of its keys has used, and when budgets are renewed."""
+        month = month_of(self._clock.now())
+        return await self._store.used(tenant_id, key_id, month), next_month(month)
 
     async def of(self, tenant_id: str, first: date | None, last: date | None) -> Sequence[DailyUsage]:
         """From `first` to `last`, by default the last `DEFAULT_DAYS` days; gateways store it every few seconds."""

@@ -44,6 +44,7 @@ from gateway.triton.discovery import discovery_of
 from gateway.triton.limits import check_limits, engine_limits
 from gateway.triton.load_balancer import LoadBalancer
 from logs.setup import is_text
+from stores.budget_levels import BudgetLevels
 from stores.clock import Clock, SystemClock
 from stores.database import Database
 from stores.errors import ServiceError
@@ -132,14 +133,15 @@ def create_app(
         shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key)
         pair_cache = TieredPairCache(cache, shared_cache)
         shared_quotas = RedisQuotas(redis)
-    quotas = Quotas(time.monotonic, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
+    budgets = BudgetLevels(stores.usage, clock, shared_quotas)
+    quotas = Quotas(time.monotonic, budgets, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
 
     label_sets = LabelSetReader(stores.label_sets, clock, settings.key_cache_ttl_s)
     usage = UsageCounter(stores.usage, clock)
     keys = Authenticator(stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s)
     authentication = GatewayAuthentication(
         keys,
-        TenantCallers(stores.tenants, clock, settings.key_cache_ttl_s),
+        TenantCallers(stores.tenants, stores.api_keys, clock, settings.key_cache_ttl_s),
         FailureLimit(settings.max_auth_failures_per_s, time.monotonic),
         internal_key=settings.internal_key,
         local=None if settings.keys_needed else LocalCallers(settings.host),
@@ -153,7 +155,15 @@ def create_app(
         return None if load_balancer.ready else "waiting for a first answer from Triton"
 
     metrics = GatewayMetrics(
-        log, load_balancer, queue, cache, redis, shared_cache, stores.tenants_file, service.comparison.texts
+        log,
+        load_balancer,
+        queue,
+        cache,
+        redis,
+        shared_cache,
+        stores.tenants_file,
+        service.comparison.texts,
+        budgets.exceeded,
     )
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)

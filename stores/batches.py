@@ -47,6 +47,8 @@ class Batch:
     errors: Sequence[LineError] = ()
     output_expires_after_s: int | None = None
     """After their creation, its files cease to exist; None: only the retention ends them."""
+    key_id: str = ""
+    """The key that created it, whose budget pays for it; empty: none was needed."""
 
     def reach(self, status: str, now: datetime) -> Batch:
         return replace(self, status=status, reached_at={**self.reached_at, status: now})

@@ -10,6 +10,7 @@ ServiceError
 ├── TooManyFailures         authentication has failed too often from this address
 ├── MissingScope            the key does not allow this
 ├── NotFound                what the path names does not exist
+├── BudgetExceeded          more than the tenant or its key may use in this month
 ├── Conflict                the state of the resource does not allow it
 ├── PreconditionFailed      somebody else wrote since the writer read
 ├── NotAvailable            this deployment is not set up for it
@@ -68,6 +69,16 @@ class TooManyFailures(ServiceError):
     code = "too_many_failures"
 
     def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class BudgetExceeded(ServiceError):
+    """`retry_after_s`: when the budget is renewed; None: never enough, for it is more than the whole budget."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, detail: str, retry_after_s: int | None) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from stores.budgets import NO_BUDGET, Budget
 from stores.paging import Page, PageRequest
 from stores.special_tokens import MODEL, SpecialTokens
 
@@ -46,6 +47,7 @@ class Tenant:
     quota: Quota = NO_QUOTA
     special_tokens: SpecialTokens = MODEL
     """In texts and labels, where neither the request nor the label set says it."""
+    budget: Budget = NO_BUDGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None = None
+    budget: Budget = NO_BUDGET
 
     def __repr__(self) -> str:
         return f"ApiKey(id={self.id!r}, tenant_id={self.tenant_id!r})"
@@ -98,7 +101,7 @@ class ApiKeyStore(Protocol):
     """API keys; each belongs to a tenant."""
 
     async def add(self, key: ApiKey, max_keys: int, replaced: Replaced | None = None) -> None:
-        """With the end of the key that it replaces, all or nothing.
+        """With the end of the key that it replaces, all or nothing; what that has used counts as the new one's.
 
         `NotFound` when the tenant or that key does not exist, `Conflict` when the tenant has `max_keys`.
         """
@@ -108,6 +111,10 @@ class ApiKeyStore(Protocol):
 
     async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
         """In the order of their creation; after a key's id."""
+        ...
+
+    async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
+        """`NotFound` when the tenant has no such key."""
         ...
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:

@@ -78,6 +78,35 @@ def quota(
 
 
 @app.command()
+def budget(
+    tenant: Annotated[str, TENANT],
+    key_id: Annotated[str | None, typer.Option("--key-id", help="A key's own budget.")] = None,
+    pairs_per_month: Annotated[int | None, typer.Option(help="Computed pairs; by default unlimited.")] = None,
+    tokens_per_month: Annotated[int | None, typer.Option(help="Tokens; by default unlimited.")] = None,
+    enforcement: Annotated[str, typer.Option(help="hard, soft or shadow.")] = "hard",
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="Remove the budget.")] = False,
+    url: _Url = LOCAL_URL,
+    admin_key_file: AdminKeyFile = None,
+) -> None:
+    """Set what a tenant or a key may use in a calendar month, if a limit is given; show what is used of it."""
+    limits = (pairs_per_month, tokens_per_month)
+    if unlimited and limits != (None, None):
+        raise CommandError("--unlimited removes both limits: leave it out, or the limits")
+    with _tenants(url, admin_key_file) as tenants:
+        tenant_id = tenants.find(tenant).id
+        if unlimited or limits != (None, None):
+            tenants.set_budget(
+                tenant_id,
+                key_id,
+                pairs_per_month=pairs_per_month,
+                tokens_per_month=tokens_per_month,
+                enforcement=enforcement,
+            )
+        columns = ("pairs_per_month", "pairs_used", "tokens_per_month", "tokens_used", "enforcement", "renewed_at")
+        print_table([tenants.budget(tenant_id, key_id)], columns)
+
+
+@app.command()
 def special_tokens(
     tenant: Annotated[str, TENANT],
     meaning: Annotated[str, typer.Argument(help="model or text.")],
@@ -91,10 +120,12 @@ def special_tokens(
 
 @app.command()
 def usage(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
-    """Show what a tenant has used, by day."""
+    """Show what a tenant has used, by day, and what it costs where there is a price."""
     with _tenants(url, admin_key_file) as tenants:
-        days = tenants.usage(tenants.find(tenant).id)
-        print_table(days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
+        usage = tenants.usage(tenants.find(tenant).id)
+        print_table(usage.days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
+        if usage.total.cost is not None:
+            print(f"{usage.total.tokens} tokens: {usage.total.cost} {usage.total.currency}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from stores.api_keys import digest_of, key_id_of, matches
+from stores.budgets import Limit, limits_of
 from stores.clock import Clock
 from stores.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from stores.record_cache import RecordCache
@@ -23,6 +24,8 @@ ADMIN_ID_DIGITS = 12
 SCHEME = "bearer"
 TENANT_HEADER = "X-Wanneng-Tenant"
 """With the internal key: the tenant that a request is for."""
+KEY_HEADER = "X-Wanneng-Key"
+"""With the internal key: the id of the key whose budget pays for it."""
 
 
 class Caller(Struct, frozen=True):
@@ -39,7 +42,9 @@ class Caller(Struct, frozen=True):
     special_tokens: SpecialTokens = MODEL
     """The tenant's."""
     key_id: str = ""
-    """Empty where it needs none, and for a batch's lines."""
+    """For a batch's lines, of the key that created the batch; empty where none was needed."""
+    limits: tuple[Limit, ...] = ()
+    """The budgets of the tenant and of the key."""
 
     def require(self, scope: str) -> None:
         """`MissingScope` when the key does not allow it."""
@@ -97,7 +102,12 @@ class Authenticator:
             self._known.clear()
         api_key, tenant = record
         caller = Caller(
-            tenant.id, api_key.scopes, tenant.quota, special_tokens=tenant.special_tokens, key_id=key_id
+            tenant.id,
+            api_key.scopes,
+            tenant.quota,
+            special_tokens=tenant.special_tokens,
+            key_id=key_id,
+            limits=caller_limits(tenant, api_key),
         )
         self._known[authorization] = known = (key_id, record, caller)
         return known
@@ -127,6 +137,12 @@ class Authenticator:
             await asyncio.sleep(LAST_USED_INTERVAL_S)
             with suppress(StoreUnavailable):
                 await self.store_last_used()
+
+
+def caller_limits(tenant: Tenant, api_key: ApiKey | None = None) -> tuple[Limit, ...]:
+    """The budgets of the tenant, and of the key where there is one."""
+    of_key = () if api_key is None else limits_of(tenant.id, api_key.budget, api_key.id)
+    return (*limits_of(tenant.id, tenant.budget), *of_key)
 
 
 def admin_id(authorization: str) -> str:

@@ -29,6 +29,7 @@ STATUSES: Statuses = {
     errors.UnsupportedMediaType: (415, "Unsupported media type"),
     errors.Unauthorized: (401, "Unauthorized"),
     errors.TooManyFailures: (429, "Too many failed authentications"),
+    errors.BudgetExceeded: (429, "The budget is used up"),
     errors.MissingScope: (403, "The key lacks a scope"),
     errors.NotFound: (404, "Not found"),
     errors.Conflict: (409, "Conflict"),

@@ -5,22 +5,35 @@ from __future__ import annotations
 from stores.clock import Clock
 from stores.errors import Unauthorized
 from stores.record_cache import RecordCache
-from stores.tenants import ACTIVE, LOCAL_TENANT_ID, SCOPES, Tenant, TenantStore
-from web.authentication import Caller
+from stores.tenants import ACTIVE, LOCAL_TENANT_ID, SCOPES, ApiKey, ApiKeyStore, Tenant, TenantStore
+from web.authentication import Caller, caller_limits
 
 
 class TenantCallers:
-    """By tenant; its record is remembered for `ttl_s`."""
+    """By tenant; its record is remembered for `ttl_s`, and so are those of keys."""
 
-    def __init__(self, tenants: TenantStore, clock: Clock, ttl_s: float) -> None:
+    def __init__(self, tenants: TenantStore, api_keys: ApiKeyStore, clock: Clock, ttl_s: float) -> None:
         self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
+        self._keys: RecordCache[str, tuple[ApiKey, Tenant] | None] = RecordCache(api_keys.find, clock, ttl_s)
 
-    async def low_priority(self, tenant_id: str, scopes: tuple[str, ...]) -> Caller:
-        """The worker, for a tenant; `Unauthorized` where that does not exist or is suspended."""
+    async def low_priority(self, tenant_id: str, scopes: tuple[str, ...], key_id: str = "") -> Caller:
+        """The worker, for a tenant and with the budget of its key; `Unauthorized` where the tenant does not exist
+        or is suspended. A key that was revoked meanwhile has no budget.
+        """
         tenant = await self._tenants.get(tenant_id)
         if tenant is None or tenant.status != ACTIVE:
             raise Unauthorized
-        return Caller(tenant.id, scopes, tenant.quota, low_priority=True, special_tokens=tenant.special_tokens)
+        record = await self._keys.get(key_id) if key_id else None
+        api_key = record[0] if record is not None and record[0].tenant_id == tenant_id else None
+        return Caller(
+            tenant.id,
+            scopes,
+            tenant.quota,
+            low_priority=True,
+            special_tokens=tenant.special_tokens,
+            key_id="" if api_key is None else api_key.id,
+            limits=caller_limits(tenant, api_key),
+        )
 
     async def local(self) -> Caller:
         """Whoever needs no key; `local` need not exist, but `Unauthorized` where it is suspended."""
@@ -31,8 +44,16 @@ class TenantCallers:
             raise Unauthorized(
                 f"the tenant {LOCAL_TENANT_ID!r} of callers without a key is suspended, so a key is needed"
             )
-        return Caller(LOCAL_TENANT_ID, SCOPES, tenant.quota, has_key=False, special_tokens=tenant.special_tokens)
+        return Caller(
+            LOCAL_TENANT_ID,
+            SCOPES,
+            tenant.quota,
+            has_key=False,
+            special_tokens=tenant.special_tokens,
+            limits=caller_limits(tenant),
+        )
 
     def forget(self) -> None:
-        """Look the tenants up again: one has changed."""
+        """Look tenants and keys up again: one has changed."""
         self._tenants.clear()
+        self._keys.clear()

@@ -88,6 +88,7 @@ class BatchEndpoints:
             body.metadata or {},
             key,
             None if expiry is None else check_expiry(expiry.anchor, expiry.seconds, "output_expires_after"),
+            call.caller.key_id,
         )
         return json_response(_answer(batch))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stores.audit import AuditRecord
+from stores.budgets import Enforcement
 from stores.correction import Correction
 from stores.special_tokens import SpecialTokens
 from web.paging import ListAnswer
@@ -87,6 +88,27 @@ class QuotaBody(Struct, forbid_unknown_fields=True):
     pairs_per_minute: int | None = None
     pairs_in_flight: int | None = None
     tokens_per_minute: int | None = None
+
+
+class BudgetAnswer(Struct, frozen=True):
+    """A budget, and what is used in this calendar month (UTC)."""
+
+    key_id: str | None
+    """null: the tenant's."""
+    pairs_per_month: int | None
+    tokens_per_month: int | None
+    enforcement: Enforcement
+    pairs_used: int
+    tokens_used: int
+    renewed_at: Time
+
+
+class CallersBudgets(Struct, frozen=True):
+    """What the caller's requests count against."""
+
+    tenant: BudgetAnswer
+    key: BudgetAnswer | None
+    """null: the caller needs no key."""
 
 
 class KeyBody(Struct, forbid_unknown_fields=True):
@@ -241,10 +263,24 @@ class UsageDay(Struct, frozen=True):
     """Of the computed pairs."""
 
 
+class UsageTotal(Struct, frozen=True):
+    """The sum of the days."""
+
+    requests: int
+    pairs_computed: int
+    pairs_cached: int
+    tokens: int
+    cost: str | None
+    """Of the tokens, at today's price, as a decimal number; null: there is no price."""
+    price_per_million_tokens: str | None
+    currency: str | None
+
+
 class UsageAnswer(Struct, frozen=True):
-    """Days on which something was used, in order."""
+    """Days on which something was used, in order, and their sum."""
 
     days: list[UsageDay]
+    total: UsageTotal
 
 
 class AuditList(Struct, frozen=True):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from control_plane.api.schema import UsageAnswer, UsageDay
+from control_plane.api.schema import UsageAnswer, UsageDay, UsageTotal
 from control_plane.usage import UsageReports
 from stores.errors import InvalidRequest
 from stores.tenants import READ_USAGE
@@ -62,7 +63,24 @@ class UsageEndpoints:
             UsageDay(daily.day, daily.requests, daily.pairs_computed, daily.pairs_cached, daily.tokens)
             for daily in usage
         ]
-        return json_response(UsageAnswer(days))
+        return json_response(UsageAnswer(days, self._total(days)))
+
+    def _total(self, days: Sequence[UsageDay]) -> UsageTotal:
+        tokens, price = sum(day.tokens for day in days), self._reports.price
+        return UsageTotal(
+            sum(day.requests for day in days),
+            sum(day.pairs_computed for day in days),
+            sum(day.pairs_cached for day in days),
+            tokens,
+            None if price is None else _decimal(price.cost(tokens)),
+            None if price is None else _decimal(price.per_million_tokens),
+            None if price is None else price.currency,
+        )
+
+
+def _decimal(number: Decimal) -> str:
+    """All of its digits, without an exponent."""
+    return f"{number.normalize():f}"
 
 
 def _day(request: Request, parameter: str) -> date | None:

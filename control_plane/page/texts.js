@@ -22,7 +22,7 @@ export const TEXTS = {
     progress: (n, all) => `${n} / ${all}`, saved: (name) => `已保存为 ${name}`,
     needText: "请先输入文本。", needLabels: "请至少输入一个标签。", needName: "请给标签集起个名字。",
     unreachable: "无法连接服务，请稍后再试。", failed: "失败", refused: "服务没有说明原因。",
-    codes: { nothing_to_read: "文本或标签中没有模型能识别的内容。", unauthorized: "需要有效的密钥：请在右上角“密钥”处填写。", quota_exceeded: "配额已用完，请稍后再试。",
+    codes: { nothing_to_read: "文本或标签中没有模型能识别的内容。", unauthorized: "需要有效的密钥：请在右上角“密钥”处填写。", quota_exceeded: "配额已用完，请稍后再试。", budget_exceeded: "本月预算已用完。",
       overloaded: "服务正忙，请稍后再试。", triton_unavailable: "分类服务尚未就绪，请稍后再试。",
       deadline_exceeded: "未能及时得到结果，请减少内容后再试。", precondition_failed: "标签集刚被他人修改，请重新载入后再保存。" },
   },

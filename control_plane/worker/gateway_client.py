@@ -21,6 +21,8 @@ import httpx
 import msgspec
 
 from control_plane.batches import ENDPOINT
+from stores.errors import BudgetExceeded
+from web.authentication import KEY_HEADER, TENANT_HEADER
 from web.connection_causes import connection_cause
 
 CONNECT_TIMEOUT_S = 2.0
@@ -84,8 +86,8 @@ class NotServed(GatewayError):
 
 
 class Gateway(Protocol):
-    async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
-        """The gateway's answer to `body`, JSON, or a `GatewayError`."""
+    async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        """The gateway's answer to `body`, JSON, or a `GatewayError`; `key_id`: the key that made the batch."""
         ...
 
 
@@ -98,13 +100,13 @@ class HttpGateway:
         self._authorization = f"Bearer {internal_key}"
         self._timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 
-    async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+    async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
         headers = {
             "Authorization": self._authorization,
             "Content-Type": "application/json",
-            "X-Wanneng-Tenant": tenant_id,
+            TENANT_HEADER: tenant_id,
             "X-Request-Id": request_id,
-        }
+        } | ({KEY_HEADER: key_id} if key_id else {})
         request = self._http.stream("POST", self._url, content=body, headers=headers, timeout=self._timeout)
         try:
             async with request as response:
@@ -126,8 +128,8 @@ async def _read(response: httpx.Response) -> bytes:
 
 def _answer(response: httpx.Response, content: bytes) -> GatewayAnswer:
     status, retry_after_s = response.status_code, _retry_after_s(response)
-    if status == 429 and retry_after_s is None:
-        # More than the whole quota: it will never be allowed.
+    if status == 429 and (retry_after_s is None or _is_beyond_budget(response, content)):
+        # More than the whole quota is never allowed, and a budget is not renewed in the time of a batch.
         return GatewayAnswer(status, _problem(response, content))
     if status == DEADLINE_EXCEEDED:
         with suppress(NotServed):  # A proxy's 504 says nothing of the line.
@@ -146,6 +148,12 @@ def _answer(response: httpx.Response, content: bytes) -> GatewayAnswer:
     if response.is_server_error:
         raise GatewayFailed(answer)
     return answer
+
+
+def _is_beyond_budget(response: httpx.Response, content: bytes) -> bool:
+    with suppress(NotServed):  # A proxy's 429 says nothing of budgets.
+        return bool(_problem(response, content)["code"] == BudgetExceeded.code)
+    return False
 
 
 def _problem(response: httpx.Response, content: bytes) -> dict[str, Any]:

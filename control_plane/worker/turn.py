@@ -122,12 +122,13 @@ class Turn:
             return error_of(self._batch.id, number, BadLine(ServiceError.code, message))
 
     async def _ask(self, number: int, line: BatchLine) -> LineResult | None:
-        request_id, failures = request_id_of(self._batch.id, number), 0
+        batch, failures = self._batch, 0
+        request_id = request_id_of(batch.id, number)
         while not self.is_over:
             self._has_asked = True
             try:
-                answer = await self._gateway.classify(self._batch.tenant_id, request_id, bytes(line.body))
-                return result_of(self._batch.id, number, line, answer)
+                answer = await self._gateway.classify(batch.tenant_id, batch.key_id, request_id, bytes(line.body))
+                return result_of(batch.id, number, line, answer)
             except TryLater as error:
                 if isinstance(error, NoAnswer):
                     self._warn(str(error))
@@ -139,7 +140,7 @@ class Turn:
             except GatewayFailed as error:
                 failures += 1
                 if failures == ATTEMPTS:
-                    return result_of(self._batch.id, number, line, error.answer)
+                    return result_of(batch.id, number, line, error.answer)
                 await self._pause(MIN_WAIT_S)
             except AnswerTooLarge as error:
                 raise BadLine("answer_too_large", str(error), line.custom_id) from None

@@ -69,6 +69,7 @@ class Classifications:
             raise
         finally:
             context.quota = self._service.quota_status(call.caller)
+            context.budgets = self._service.budget_status(call.caller.limits)
 
 
 def _context(call: Call) -> GatewayContext:

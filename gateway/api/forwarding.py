@@ -32,6 +32,7 @@ PATHS = (
     "/v1/label-sets",
     "/v1/label-sets/{path:path}",
     "/v1/usage",
+    "/v1/budget",
     "/v1/audit",
     "/v1/admin/{path:path}",
     "/v1/files",

@@ -77,10 +77,9 @@ class ClassificationService:
         usage: UsageCounter,
         settings: Settings,
     ) -> None:
-        self._load_balancer, self._call_merger = load_balancer, call_merger
-        self._cache, self._queue, self._quotas = cache, queue, quotas
-        self._label_sets, self._usage = label_sets, usage
-        self._settings = settings
+        self._load_balancer, self._call_merger, self._cache, self._queue = load_balancer, call_merger, cache, queue
+        self._quotas, self.budget_status = quotas, quotas.budgets.status
+        self._label_sets, self._usage, self._settings = label_sets, usage, settings
         self.comparison = ModelComparison(load_balancer, call_merger, queue, settings)
         self._token_counter = TokenCounter(load_balancer, queue, settings.max_pairs_per_call)
         self._flights: SingleFlight[Computed] = SingleFlight()
@@ -140,7 +139,7 @@ class ClassificationService:
     async def _values_by_deadline(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
         """Each value from the cache, another request's flight, or Triton."""
         limits = self.limits_of(caller)
-        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs))
+        charge = await self._quotas.open_charge(caller.tenant_id, limits, len(pairs), caller.limits)
         deadline, max_call = self._deadline(caller, options), self._queue.max_call
         max_tokens = pairs.max_tokens or self._settings.max_tokens
         work = Work(pairs, max_tokens, max_call, caller, options, charge, limits.pairs_in_flight, deadline)
@@ -151,8 +150,10 @@ class ClassificationService:
         except BaseException:
             if charge.computed:
                 # Whatever was charged counts as usage, though it was abandoned or failed.
-                self._usage.count(caller.tenant_id, computed=charge.computed, cached=0, tokens=charge.tokens)
+                self._usage.count(caller, computed=charge.computed, cached=0, tokens=charge.tokens)
             raise
+        finally:
+            charge.close()
 
     async def _values_from_one_engine(self, work: Work) -> PairValues:
         """Look up, plan, admit, charge, compute; again when an engine changed meanwhile."""
@@ -162,7 +163,7 @@ class ClassificationService:
             engine = self._load_balancer.choose_engine(caller.tenant_id, pairs.rows[0].text)
             rows = rows_of(pairs, caller.tenant_id, engine)
             await self._look_up(rows, caller.tenant_id, fresh=options.fresh)
-            if self._quotas.shared:
+            if charge.needs_lease:
                 await self._lease(work, missing_of(rows))
             if engine is not None and not any(None in row.values for row in rows):
                 charge.settle(0, 0)
@@ -174,7 +175,7 @@ class ClassificationService:
                     continue
             charge.correct(work.tokens)
             cached = len(pairs) - work.computed
-            self._usage.count(caller.tenant_id, computed=work.computed, cached=cached, tokens=work.tokens)
+            self._usage.count(caller, computed=work.computed, cached=cached, tokens=work.tokens)
             self.comparison.consider(work, rows, engine)
             return PairValues(rows, engine, work.computed, cached, work.tokens, work.triton_s)
         raise TritonUnavailable("the engine changed while this request ran; try again")
@@ -278,7 +279,7 @@ class ClassificationService:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise  # This request is cancelled, and not the flight that its last waiter left.
-        if self._quotas.shared:
+        if work.charge.needs_lease:
             await self._lease(work, part.pairs)
         # Of many that waited, the first computes anew and the others join it.
         fills = self._plan(work, part.pairs, engine)

@@ -38,9 +38,11 @@ class GatewayMetrics(HttpMetrics):
         shared_cache: RedisPairCache | None = None,
         tenants_file: TenantsFile | None = None,
         compared_texts: Mapping[tuple[str, str, bool], int] = MappingProxyType({}),
+        budgets_exceeded: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         super().__init__(log)
         self._load_balancer, self._compared_texts = load_balancer, compared_texts
+        self._budgets_exceeded = budgets_exceeded
         self._computed = self._cached = self._refused = self._truncated = 0
         self._tenant_pairs: Counter[str] = Counter()
         self._tenant_requests: Counter[tuple[str, str]] = Counter()
@@ -117,9 +119,14 @@ class GatewayMetrics(HttpMetrics):
         )
         for (engine, other, same), count in self._compared_texts.items():
             compared.add_metric([engine, other, str(same).lower()], count)
+        exceeded = CounterMetricFamily(
+            "wanneng_budget_exceeded_requests", "Requests beyond a budget.", labels=["enforcement"]
+        )
+        for enforcement, count in self._budgets_exceeded.items():
+            exceeded.add_metric([enforcement], count)
         gauges = [GaugeMetricFamily(name, told, float(value())) for name, told, value in self._gauges]
         counters = [CounterMetricFamily(name, told, value()) for name, told, value in self._counters]
-        own = [pairs, of_tenants, requests, triton, turns, lookups, compared, *counters, *gauges]
+        own = [pairs, of_tenants, requests, triton, turns, lookups, compared, exceeded, *counters, *gauges]
         return [*super().collect(), *own, *pool_metrics(self._load_balancer)]
 
 

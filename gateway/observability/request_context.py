@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.tenancy.quotas import QuotaStatus
 from gateway.tenancy.shared_bucket import WINDOW_S
+from stores.budgets import BudgetStatus
 from stores.tenants import LOCAL_TENANT_ID
 from web.authentication import TENANT_HEADER
 from web.request_context import RequestContext
@@ -23,6 +24,8 @@ class GatewayContext(RequestContext):
     """Time spent waiting for Triton, summed over the request's calls."""
     quota: QuotaStatus | None = None
     """What is left of the tenant's pairs; None where they are unlimited."""
+    budgets: tuple[BudgetStatus, ...] = ()
+    """Those that are nearly used up, or are."""
     engine_id: str | None = None
     key_ignored: bool = False
     """Whether an unknown key was given where none is needed; the answer says whose request it was."""
@@ -35,6 +38,8 @@ class GatewayContext(RequestContext):
         if (quota := self.quota) is not None:
             headers.append((b"ratelimit-policy", b'"pairs";q=%d;w=%d' % (quota.limit, WINDOW_S)))
             headers.append((b"ratelimit", b'"pairs";r=%d;t=%d' % (quota.remaining, quota.full_in_s)))
+        if self.budgets:
+            headers.append((b"x-wanneng-budget", b", ".join(status.header for status in self.budgets)))
         return headers
 
     def span_attributes(self) -> dict[str, str | int | None]:

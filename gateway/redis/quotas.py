@@ -1,4 +1,4 @@
-"""Shared buckets in Redis: scripts, each of which leases from one bucket or announces one gateway."""
+"""Shared buckets and levels of budgets in Redis: scripts, each of which changes some or announces one gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from gateway.redis.connection import RedisConnection
 from gateway.tenancy.shared_bucket import WINDOW_S, Grant, LeaseRequest
+from stores.budget_levels import Step
 
 PREFIX = "wanneng:quota:"
 CLOCK, GATEWAYS = PREFIX + "clock", PREFIX + "gateways"
@@ -26,6 +27,8 @@ MAX_TICK_S = 1.5
 """What the clock gains at most from one call to the next: it stands still while no gateway reaches Redis."""
 KEPT_S = 3_600
 """How long a bucket that nobody asks is kept; it is full long before, unless the clock stood still."""
+KEPT_MONTH_S = 40 * 86_400
+"""How long a level of a budget is kept after its last change."""
 SCRIPTS = Path(__file__).with_name("scripts")
 
 _Answer = TypeVar("_Answer")
@@ -40,7 +43,7 @@ class RedisQuotas:
         self._name = secrets.token_hex(8)
         self._known = False
         self._lease = redis.script(_script("lease"))
-        self._heartbeat = redis.script(_script("heartbeat"))
+        self._count, self._heartbeat = redis.script(_script("count")), redis.script(_script("heartbeat"))
         self.away_since: float | None = None
         self.gateways = 1
         """How many share the buckets, by the last heartbeat."""
@@ -59,6 +62,15 @@ class RedisQuotas:
             ):
                 raise ValueError(f"Redis has granted {grant}")
             return grant
+
+        return self._noted(await self._redis.call(command))
+
+    async def count(self, steps: Sequence[Step]) -> Sequence[int] | None:
+        keys = [f"wanneng:budget:{step.name}" for step in steps]
+        arguments = [n for step in steps for n in (step.known, step.level, step.unsent, step.amount, step.bound)]
+
+        async def command(redis: Redis) -> list[int]:
+            return [int(level) for level in await self._count(keys=keys, args=arguments)]
 
         return self._noted(await self._redis.call(command))
 
@@ -94,6 +106,7 @@ class RedisQuotas:
 
 def _script(name: str) -> str:
     constants = {"WINDOW_S": WINDOW_S, "MAX_TICK_S": MAX_TICK_S, "KEPT_S": KEPT_S, "GONE_S": GONE_S}
+    constants["KEPT_MONTH_S"] = KEPT_MONTH_S
     declared = [f"local {constant} = {value}\n" for constant, value in constants.items()]
     texts = [(SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("clock", name)]
     return "".join(declared + texts)

@@ -6,13 +6,14 @@ from starlette.requests import Request
 
 from stores.errors import NotFound, Unauthorized
 from stores.tenants import CLASSIFY
-from web.authentication import TENANT_HEADER, Authenticator, Caller, is_internal_key
+from web.authentication import KEY_HEADER, TENANT_HEADER, Authenticator, Caller, is_internal_key
 from web.failure_limit import FailureLimit, address_of
 from web.headers import header_value
 from web.local_callers import LocalCallers
 from web.tenant_callers import TenantCallers
 
 AUTHORIZATION, TENANT = b"authorization", TENANT_HEADER.lower().encode()
+KEY = KEY_HEADER.lower().encode()
 
 
 class GatewayAuthentication:
@@ -43,7 +44,7 @@ class GatewayAuthentication:
             return await self.tenant_of(request)
         if not is_internal_key(authorization, self._internal_key):
             raise self.failed(request)
-        return await self._tenants.low_priority(tenant_id, (CLASSIFY,))
+        return await self._tenants.low_priority(tenant_id, (CLASSIFY,), header_value(request, KEY) or "")
 
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 
 from gateway.errors import QuotaExceeded
 from gateway.tenancy.shared_bucket import WINDOW_S, SharedBucket, SharedQuotas
+from stores.budget_levels import BudgetLevels
+from stores.budgets import Limit, Used
 from stores.tenants import NO_QUOTA, Quota
 from web.token_bucket import TokenBucket
 
@@ -32,10 +34,13 @@ class QuotaStatus(Struct, frozen=True):
 
 
 class Charge:
-    """What one request takes from its tenant's quota of pairs; it never takes a pair twice."""
+    """What one request takes from its tenant's quota of pairs, and of budgets; it never takes a pair twice."""
 
-    def __init__(self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int) -> None:
-        self._quotas = quotas
+    def __init__(
+        self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int, limits: Sequence[Limit] = ()
+    ) -> None:
+        self._quotas, self._limits, self._reserved = quotas, limits, Used()
+        self.needs_lease = quotas.shared or bool(limits)
         self._tenant_id = tenant_id
         self._quota = quota
         self._pairs = pairs
@@ -52,8 +57,12 @@ class Charge:
     async def lease(self, computed: int, tokens: int = 0) -> None:
         """Have at hand what `settle` takes for no more than this; nothing may be awaited in between.
 
-        Needed only where the buckets are shared.
+        Budgets are charged with all of it, until `close`. Only where it `needs_lease`.
         """
+        if self._limits:
+            reserved = Used(max(self._reserved.pairs, computed), max(self._reserved.tokens, tokens))
+            await self._quotas.budgets.take(self._limits, reserved - self._reserved)
+            self._reserved = reserved
         needs = (
             ("pairs", self._quota.pairs_per_minute, self._cost(computed) - self._charged_pairs),
             ("tokens", self._quota.tokens_per_minute, tokens - self._charged_tokens),
@@ -88,6 +97,14 @@ class Charge:
         self._quotas.give_back(self._tenant_id, "pairs", self._quota.pairs_per_minute, self._charged_pairs)
         self.computed, self._charged_pairs = 0, 0.0
         self.correct(0)
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is computed: what budgets are charged with is what was."""
+        if self._limits:
+            used = Used(self.computed, self._charged_tokens)
+            self._quotas.budgets.give_back(self._limits, self._reserved - used)
+            self._reserved = used
 
     def correct(self, tokens: int) -> None:
         """The engine has counted `tokens`: give back or take what the estimate was off by."""
@@ -102,11 +119,12 @@ class Quotas:
     def __init__(
         self,
         now: Callable[[], float],
+        budgets: BudgetLevels,
         cached_pair_cost: float = 0.0,
         default: Quota = NO_QUOTA,
         shared: SharedQuotas | None = None,
     ) -> None:
-        self._now = now
+        self._now, self.budgets = now, budgets
         self._default = default
         self._shared = shared
         self.shared = shared is not None
@@ -127,12 +145,12 @@ class Quotas:
             quota.tokens_per_minute or self._default.tokens_per_minute,
         )
 
-    async def open_charge(self, tenant_id: str, quota: Quota, pairs: int) -> Charge:
+    async def open_charge(self, tenant_id: str, quota: Quota, pairs: int, limits: Sequence[Limit] = ()) -> Charge:
         """Charge one request, and begin the charge of its pairs; `QuotaExceeded` after too many requests."""
         if self.shared:
             await self.lease(tenant_id, "requests", quota.requests_per_minute, 1)
         self.take(tenant_id, "requests", quota.requests_per_minute, 1)
-        return Charge(self, tenant_id, quota, pairs)
+        return Charge(self, tenant_id, quota, pairs, limits)
 
     async def lease(self, tenant_id: str, resource: str, per_minute: int | None, amount: float) -> None:
         """Have `amount` at hand for `take`, as far as the bucket that gateways share has it."""
@@ -146,6 +164,7 @@ class Quotas:
         """Return what requests have leased and not needed, within `RETURN_S`, until cancelled."""
         while True:
             await asyncio.sleep(RETURN_S)
+            await self.budgets.send()
             used, self._used = self._used, set()
             for bucket in used:
                 await bucket.lease(0)

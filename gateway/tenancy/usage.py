@@ -6,9 +6,11 @@ import asyncio
 from contextlib import suppress
 from datetime import date
 
+from stores.budgets import Used
 from stores.clock import Clock
 from stores.errors import StoreUnavailable
-from stores.usage import DailyUsage, UsageStore
+from stores.usage import DailyUsage, KeyUsage, UsageStore
+from web.authentication import Caller
 
 STORE_INTERVAL_S = 5.0
 """A killed process loses so much of what it has counted."""
@@ -18,11 +20,13 @@ class UsageCounter:
     def __init__(self, store: UsageStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._counts: dict[tuple[str, date], list[int]] = {}
+        self._counts: dict[tuple[str, str, date], list[int]] = {}
+        """By tenant, key and day."""
 
-    def count(self, tenant_id: str, *, computed: int, cached: int, tokens: int = 0) -> None:
+    def count(self, caller: Caller, *, computed: int, cached: int, tokens: int = 0) -> None:
         """One answered request."""
-        counts = self._counts.setdefault((tenant_id, self._clock.now().date()), [0, 0, 0, 0])
+        key = (caller.tenant_id, caller.key_id, self._clock.now().date())
+        counts = self._counts.setdefault(key, [0, 0, 0, 0])
         counts[0] += 1
         counts[1] += computed
         counts[2] += cached
@@ -35,7 +39,12 @@ class UsageCounter:
             return
         try:
             await self._store.add(
-                [DailyUsage(tenant_id, day, *counts) for (tenant_id, day), counts in counted.items()]
+                [DailyUsage(tenant_id, day, *counts) for (tenant_id, _, day), counts in counted.items()],
+                [
+                    KeyUsage(key_id, day.replace(day=1), Used(counts[1], counts[3]))
+                    for (_, key_id, day), counts in counted.items()
+                    if key_id and counts[1]
+                ],
             )
         except BaseException:
             # Cancelled at the end of the process, or the database is gone: it is stored later.

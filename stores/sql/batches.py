@@ -55,6 +55,7 @@ class _Detail(msgspec.Struct):
     error_file_id: str | None
     errors: tuple[LineError, ...]
     output_expires_after_s: int | None = None
+    key_id: str = ""
 
 
 class SqlBatches:
@@ -256,6 +257,7 @@ def _values(batch: Batch) -> dict[str, Any]:
         batch.error_file_id,
         tuple(batch.errors),
         batch.output_expires_after_s,
+        batch.key_id,
     )
     return {
         "input_file_id": batch.input_file_id,
@@ -289,4 +291,5 @@ def _batch(row: Mapping[Any, Any]) -> Batch:
         detail.error_file_id,
         detail.errors,
         detail.output_expires_after_s,
+        detail.key_id,
     )

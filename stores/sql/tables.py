@@ -53,6 +53,10 @@ tenants = Table(
     Column("pairs_in_flight", Integer),
     Column("tokens_per_minute", Integer),
     Column("special_tokens", String(8), nullable=False, server_default="model"),
+    # Its budget.
+    Column("pairs_per_month", BigInteger),
+    Column("tokens_per_month", BigInteger),
+    Column("enforcement", String(8), nullable=False, server_default="hard"),
     # When a worker had one of its batches last.
     Column("batches_served_at", UtcTime),
 )
@@ -90,6 +94,9 @@ keys = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime),
     Column("last_used_at", UtcTime),
+    Column("pairs_per_month", BigInteger),
+    Column("tokens_per_month", BigInteger),
+    Column("enforcement", String(8), nullable=False, server_default="hard"),
     Index("keys_of_tenant", "tenant_id"),
 )
 
@@ -164,6 +171,17 @@ usage = Table(
     Column("pairs_computed", BigInteger, nullable=False),
     Column("pairs_cached", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False, server_default="0"),
+)
+
+key_usage = Table(
+    "key_usage",
+    metadata,
+    Column("key_id", String(32), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    # Its first day.
+    Column("month", Date, primary_key=True),
+    # Computed ones.
+    Column("pairs", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
 )
 
 audit_log = Table(

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from msgspec import structs
+from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.audit import Act, difference, rfc3339
+from stores.budgets import Budget
 from stores.database import Database
 from stores.errors import Conflict, NotFound
 from stores.paging import Page, PageRequest
@@ -19,12 +21,12 @@ from stores.sql.acts import record
 from stores.sql.deletion import delete_in_parts
 from stores.sql.pages import by_name, read_page
 from stores.sql.storage import lock_tenant
-from stores.sql.tables import batches, files, keys, tenants
+from stores.sql.tables import batches, files, key_usage, keys, tenants
 from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant
 
 STATE = (
     *("name", "status", "requests_per_minute", "pairs_per_minute", "pairs_in_flight", "tokens_per_minute"),
-    "special_tokens",
+    *("special_tokens", "pairs_per_month", "tokens_per_month", "enforcement"),
 )
 """Columns of a tenant that an operator may change."""
 TENANT_PREFIX = "tenants_"
@@ -88,7 +90,8 @@ class SqlApiKeys:
         self._database = database
 
     async def add(self, key: ApiKey, max_keys: int, replaced: Replaced | None = None) -> None:
-        values = asdict(key) | {"scopes": " ".join(key.scopes)}
+        values = asdict(key) | {"scopes": " ".join(key.scopes)} | structs.asdict(key.budget)
+        del values["budget"]
         number = select(func.count()).where(keys.c.tenant_id == key.tenant_id)
         async with self._database.transaction() as connection:
             await lock_tenant(connection, key.tenant_id)
@@ -100,6 +103,11 @@ class SqlApiKeys:
                 act = Act("key.create", f"key/{key.id}", key.tenant_id, None, after)
             else:
                 before = await _expire(connection, key.tenant_id, replaced)
+                used = select(literal(key.id), key_usage.c.month, key_usage.c.pairs, key_usage.c.tokens)
+                columns = ["key_id", "month", "pairs", "tokens"]
+                await connection.execute(
+                    insert(key_usage).from_select(columns, used.where(key_usage.c.key_id == replaced.id))
+                )
                 after = {"new_key": key.id, "new_key_expires_at": after["expires_at"]} | {
                     "expires_at": _time(replaced.expires_at)
                 }
@@ -120,6 +128,17 @@ class SqlApiKeys:
         async with self._database.transaction() as connection:
             rows = await read_page(connection, query, keys.c.id, order, request)
         return Page([_key(row) for row in rows.items], rows.has_more)
+
+    async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
+        this_key, values = (keys.c.id == key_id, keys.c.tenant_id == tenant_id), structs.asdict(budget)
+        async with self._database.transaction() as connection:
+            await lock_tenant(connection, tenant_id)
+            known = (await connection.execute(select(keys).where(*this_key))).mappings().first()
+            if known is None:
+                raise NotFound("the tenant has no such key")
+            await connection.execute(update(keys).where(*this_key).values(**values))
+            before, after = difference(structs.asdict(_budget(known)), values)
+            await record(connection, Act("key.update", f"key/{key_id}", tenant_id, before, after))
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         async with self._database.transaction() as connection:
@@ -178,16 +197,30 @@ def _row(tenant: Tenant) -> dict[str, Any]:
         "pairs_in_flight": quota.pairs_in_flight,
         "tokens_per_minute": quota.tokens_per_minute,
         "special_tokens": tenant.special_tokens,
-    }
+    } | structs.asdict(tenant.budget)
 
 
 def _tenant(row: Mapping[Any, Any]) -> Tenant:
     quota = Quota(
         row["requests_per_minute"], row["pairs_per_minute"], row["pairs_in_flight"], row["tokens_per_minute"]
     )
-    return Tenant(row["id"], row["name"], row["status"], row["created_at"], quota, row["special_tokens"])
+    return Tenant(
+        row["id"], row["name"], row["status"], row["created_at"], quota, row["special_tokens"], _budget(row)
+    )
+
+
+def _budget(row: Mapping[Any, Any]) -> Budget:
+    return Budget(row["pairs_per_month"], row["tokens_per_month"], row["enforcement"])
 
 
 def _key(row: RowMapping) -> ApiKey:
-    values = {column.name: row[column.name] for column in keys.c}
-    return ApiKey(**values | {"scopes": tuple(row["scopes"].split())})
+    return ApiKey(
+        row["id"],
+        row["tenant_id"],
+        row["digest"],
+        tuple(row["scopes"].split()),
+        row["created_at"],
+        row["expires_at"],
+        row["last_used_at"],
+        _budget(row),
+    )

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from stores.api_keys import DIGEST, KEY_ID
+from stores.budgets import NO_BUDGET, Budget
 from stores.correction import Correction
 from stores.errors import InvalidRequest
 from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
@@ -25,6 +26,7 @@ class _Key(Struct, forbid_unknown_fields=True):
     sha256: str
     scopes: tuple[str, ...] = SCOPES
     expires_at: datetime | None = None
+    budget: Budget = NO_BUDGET
 
 
 class _Label(Struct, forbid_unknown_fields=True):
@@ -56,6 +58,7 @@ class _Tenant(Struct, forbid_unknown_fields=True):
     name: str | None = None
     status: str = ACTIVE
     quota: _Quota = _Quota()
+    budget: Budget = NO_BUDGET
     special_tokens: SpecialTokens = MODEL
     keys: list[_Key] = []
     label_sets: list[_LabelSet] = []
@@ -94,7 +97,7 @@ class TenantsFileContent:
         _check(all(value is None or value > 0 for value in values), f"{path}.quota", "must be more than 0")
         name = declared.name or declared.id
         self.tenants[declared.id] = Tenant(
-            declared.id, name, declared.status, CREATED_AT, quota, declared.special_tokens
+            declared.id, name, declared.status, CREATED_AT, quota, declared.special_tokens, declared.budget
         )
         for number, key in enumerate(declared.keys):
             self._add_key(declared.id, key, f"{path}.keys[{number}]")
@@ -110,7 +113,9 @@ class TenantsFileContent:
         _check(not unknown, f"{path}.scopes", f"must be among {', '.join(SCOPES)}")
         zoned = key.expires_at is None or key.expires_at.tzinfo is not None
         _check(zoned, f"{path}.expires_at", "must have a time zone, as 2030-01-31T00:00:00Z")
-        self.keys[key.id] = ApiKey(key.id, tenant_id, key.sha256, key.scopes, CREATED_AT, key.expires_at)
+        self.keys[key.id] = ApiKey(
+            key.id, tenant_id, key.sha256, key.scopes, CREATED_AT, key.expires_at, budget=key.budget
+        )
 
     def _add_label_set(self, tenant_id: str, declared: _LabelSet, path: str, limits: LabelLimits) -> None:
         _check(bool(NAME.fullmatch(declared.name)), f"{path}.name", "only a-z, 0-9, _ and - are allowed")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from stores.budgets import Budget
 from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, page_of
 from stores.tenants import ApiKey, Replaced, Tenant
@@ -110,6 +111,9 @@ class FileApiKeys:
     async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
         keys = [key for key in self._file.current.keys.values() if key.tenant_id == tenant_id]
         return page_of(keys, request, lambda key: key.id)
+
+    async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
+        refuse()
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         pass

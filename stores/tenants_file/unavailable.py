@@ -8,10 +8,11 @@ from typing import NoReturn
 
 from stores.audit import AuditFilter, AuditRecord
 from stores.batches import Backlog, Batch, BatchBounds
+from stores.budgets import Used
 from stores.errors import NotAvailable
 from stores.files import Expiry, File, UploadBounds, never
 from stores.paging import Page, PageRequest
-from stores.usage import DailyUsage
+from stores.usage import DailyUsage, KeyUsage
 
 REASON = "tenants are declared in WANNENG_TENANTS_FILE here: change that file, or use a database"
 
@@ -59,8 +60,12 @@ class NoBatches:
 class NoUsage:
     """A `UsageStore` that keeps nothing; metrics still count."""
 
-    async def add(self, usage: Sequence[DailyUsage]) -> None:
+    async def add(self, usage: Sequence[DailyUsage], of_keys: Sequence[KeyUsage] = ()) -> None:
         pass
+
+    async def used(self, tenant_id: str, key_id: str, month: date) -> Used:
+        """Nothing is known here: gateways count by themselves, and in Redis."""
+        return Used()
 
     async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
         refuse()

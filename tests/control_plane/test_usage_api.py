@@ -10,6 +10,8 @@ from tests.fakes.stores import Memory
 from tests.problems import assert_problem
 
 TODAY = date(2030, 1, 1)
+COUNTS = ("requests", "pairs_computed", "pairs_cached", "tokens")
+NO_PRICE = dict.fromkeys(("cost", "price_per_million_tokens", "currency"))
 
 
 async def test_a_tenant_sees_its_own_usage_and_the_operator_any() -> None:
@@ -19,12 +21,13 @@ async def test_a_tenant_sees_its_own_usage_and_the_operator_any() -> None:
         key, others_key = [bearer((await new_key(client, one))["key"]) for one in (tenant, other)]
         memory.usage[tenant, TODAY] = DailyUsage(tenant, TODAY, 2, 3, 4, 50)
         day = {"day": "2030-01-01", "requests": 2, "pairs_computed": 3, "pairs_cached": 4, "tokens": 50}
-        expected = {"days": [day]}
+        expected = {"days": [day], "total": {name: day[name] for name in COUNTS} | NO_PRICE}
+        nothing = {"days": [], "total": dict.fromkeys(COUNTS, 0) | NO_PRICE}
         assert (await client.get("/v1/usage", headers=key)).json() == expected
         assert (await client.get(f"/v1/tenants/{tenant}/usage", headers=OPERATOR)).json() == expected
-        assert (await client.get("/v1/usage", headers=others_key)).json() == {"days": []}
+        assert (await client.get("/v1/usage", headers=others_key)).json() == nothing
         later = await client.get("/v1/usage", params={"from": "2030-01-02", "to": "2030-01-03"}, headers=key)
-        assert later.json() == {"days": []}
+        assert later.json() == nothing
         for bad in ({"from": "yesterday"}, {"from": "2030-01-02", "to": "2030-01-01"}, {"from": "1900-01-01"}):
             assert_problem(await client.get("/v1/usage", params=bad, headers=key), 422, "invalid_request")
         assert_problem(await client.get(f"/v1/tenants/{tenant}/usage", headers=key), 401, "unauthorized")

@@ -30,6 +30,7 @@ PATHS = (
     "/v1/admin/audit/export",
     "/v1/batches",
     "/v1/batches/x/cancel",
+    "/v1/budget",
     "/v1/cluster/auth",
     "/v1/files",
     "/v1/files/x/content",

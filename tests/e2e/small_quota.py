@@ -35,7 +35,7 @@ class SmallQuota:
         with Client(self.server.url, self.key) as client:
             seen, since, deadline = None, time.monotonic(), time.monotonic() + TIMEOUT_S
             while time.monotonic() < deadline:
-                days = client.usage()
+                days = client.usage().days
                 if days != seen:
                     seen, since = days, time.monotonic()
                 if seen and time.monotonic() - since > STABLE_S:

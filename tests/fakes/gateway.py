@@ -28,6 +28,8 @@ from gateway.triton.backend import Engine
 from gateway.triton.discovery import Address, StaticDiscovery
 from gateway.triton.load_balancer import LoadBalancer
 from stores.api_keys import generate_key
+from stores.budget_levels import BudgetLevels
+from stores.budgets import NO_BUDGET, Budget
 from stores.clock import Clock
 from stores.label_sets import LabelSet, LabelSetContent, SetLabel
 from stores.special_tokens import MODEL, SpecialTokens
@@ -91,20 +93,25 @@ def add_tenant(
     *,
     status: str = ACTIVE,
     special_tokens: SpecialTokens = MODEL,
+    budget: Budget = NO_BUDGET,
     **quota: int,
 ) -> Tenant:
     """A tenant whose id is its name."""
-    tenant = Tenant(name, name, status, FakeClock().now(), Quota(**quota), special_tokens)
+    tenant = Tenant(name, name, status, FakeClock().now(), Quota(**quota), special_tokens, budget)
     memory.tenants[name] = tenant
     return tenant
 
 
 def add_key(
-    memory: Memory, tenant: Tenant, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+    memory: Memory,
+    tenant: Tenant,
+    scopes: Sequence[str] = SCOPES,
+    expires_at: datetime | None = None,
+    budget: Budget = NO_BUDGET,
 ) -> dict[str, str]:
     """The header of a caller that has a new key of the tenant."""
-    key = generate_key()
-    memory.keys[key.id] = ApiKey(key.id, tenant.id, key.digest, tuple(scopes), FakeClock().now(), expires_at)
+    key, now = generate_key(), FakeClock().now()
+    memory.keys[key.id] = ApiKey(key.id, tenant.id, key.digest, tuple(scopes), now, expires_at, budget=budget)
     return bearer(key.key)
 
 
@@ -159,7 +166,8 @@ class FakeService:
         max_call = Load(self.settings.max_pairs_per_call, self.settings.max_tokens_per_call)
         self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
-        self.quotas = Quotas(lambda: 0.0, self.settings.cached_pair_cost, shared=shared_quotas)
+        budgets = BudgetLevels(stores.usage, clock)
+        self.quotas = Quotas(lambda: 0.0, budgets, self.settings.cached_pair_cost, shared=shared_quotas)
         self.usage = UsageCounter(stores.usage, clock)
         self.service = ClassificationService(
             self.load_balancer,

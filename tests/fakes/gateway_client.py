@@ -29,12 +29,15 @@ class FakeGateway:
     on_call: Callable[[], None] = lambda: None
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     """Tenant, request id and body of each."""
+    key_ids: list[str] = field(default_factory=list)
+    """Of each."""
     under_way: int = 0
     most_under_way: int = 0
 
-    async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+    async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
         decoded = json.loads(body)
         self.calls.append((tenant_id, request_id, decoded))
+        self.key_ids.append(key_id)
         assert len(self.calls) < MAX_CALLS, "it is asked for ever"
         failure = self.failure or self.fails(tenant_id, len(self.calls))
         self.on_call()

@@ -24,13 +24,14 @@ from stores.batches import (
     LineResult,
     StorageFull,
 )
+from stores.budgets import Budget, Used
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, StoreUnavailable
 from stores.factory import Stores
 from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant
-from stores.usage import DailyUsage
+from stores.usage import DailyUsage, KeyUsage
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,6 +62,7 @@ class Memory:
     """Lines whose results the database refuses."""
     results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
     usage: dict[tuple[str, date], DailyUsage] = field(default_factory=dict)
+    key_usage: dict[tuple[str, date], Used] = field(default_factory=dict)
     down: bool = False
     hangs: asyncio.Event | None = None
     lookups: int = 0
@@ -143,6 +145,9 @@ class FakeApiKeys:
             if old is None or old.tenant_id != key.tenant_id:
                 raise NotFound("the tenant has no such key")
             self.memory.keys[old.id] = replace(old, expires_at=replaced.expires_at)
+            for (key_id, month), used in list(self.memory.key_usage.items()):
+                if key_id == old.id:
+                    self.memory.key_usage[key.id, month] = used
         expires_at = key.expires_at and key.expires_at.astimezone(UTC)
         self.memory.keys[key.id] = replace(key, expires_at=expires_at)
 
@@ -158,6 +163,14 @@ class FakeApiKeys:
         self.memory.check()
         keys = [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]
         return page_of(sorted(keys, key=lambda key: (key.created_at, key.id)), request, lambda key: key.id)
+
+    async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
+        self.memory.check()
+        self.memory.check_tenant(tenant_id)
+        key = self.memory.keys.get(key_id)
+        if key is None or key.tenant_id != tenant_id:
+            raise NotFound("the tenant has no such key")
+        self.memory.keys[key_id] = replace(key, budget=budget)
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         self.memory.check()
@@ -454,8 +467,14 @@ class FakeBatches:
 class FakeUsage:
     memory: Memory
 
-    async def add(self, usage: Sequence[DailyUsage]) -> None:
+    async def add(self, usage: Sequence[DailyUsage], of_keys: Sequence[KeyUsage] = ()) -> None:
         self.memory.check()
+        for of_key in of_keys:
+            if of_key.key_id in self.memory.keys:
+                known = self.memory.key_usage.get((of_key.key_id, of_key.month), Used())
+                self.memory.key_usage[of_key.key_id, of_key.month] = Used(
+                    known.pairs + of_key.used.pairs, known.tokens + of_key.used.tokens
+                )
         for new in usage:
             if new.tenant_id not in self.memory.tenants:
                 continue
@@ -468,6 +487,14 @@ class FakeUsage:
                 old.pairs_cached + new.pairs_cached,
                 old.tokens + new.tokens,
             )
+
+    async def used(self, tenant_id: str, key_id: str, month: date) -> Used:
+        self.memory.check()
+        if key_id:
+            return self.memory.key_usage.get((key_id, month), Used())
+        daily = [use for use in self.memory.usage.values() if use.tenant_id == tenant_id]
+        days = [use for use in daily if use.day.replace(day=1) == month]
+        return Used(sum(use.pairs_computed for use in days), sum(use.tokens for use in days))
 
     async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
         self.memory.check()

@@ -42,7 +42,7 @@ MANY = BatchBounds(max_unfinished=100, max_batches=100)
 BOUNDS = UploadBounds(ROOM, max_files=100, max_uploads=100, ends_at=NOW + timedelta(seconds=60))
 FILE = File("file-1", "t_1", "一.jsonl", BATCH_PURPOSE, 0, NOW)
 OUTPUT = File("file-output-1", "t_1", "out.jsonl", OUTPUT_PURPOSE, 0, NOW)
-FIRST = Batch("batch_1", "t_1", "file-1", VALIDATING, NOW, NOW + timedelta(days=1), {"who": "我"})
+FIRST = Batch("batch_1", "t_1", "file-1", VALIDATING, NOW, NOW + timedelta(days=1), {"who": "我"}, key_id="abc")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from stores.api_keys import generate_key, matches
 from stores.batches import VALIDATING, Batch, BatchBounds
+from stores.budgets import NO_BUDGET, Budget
 from stores.correction import Correction
 from stores.errors import NotAvailable
 from stores.factory import Stores, file_stores
@@ -27,11 +28,13 @@ tenants:
   - id: acme
     name: Acme 公司
     quota: {{pairs_per_minute: 4}}
+    budget: {{pairs_per_month: 1000, enforcement: soft}}
     special_tokens: text
     keys:
       - id: "{NEW.id}"
         sha256: "{NEW.digest}"
         scopes: [classify, "usage:read"]
+        budget: {{tokens_per_month: 5}}
     label_sets:
       - {{name: tickets, version: 1, labels: [投诉, {{label: 咨询, hypothesis: 用户在咨询}}]}}
       - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5, special_tokens: model}}
@@ -57,6 +60,7 @@ def declared(path: Path) -> Stores:
 async def test_what_the_file_declares_is_in_the_stores(declared: Stores) -> None:
     acme, other = (await declared.tenants.page(ALL)).items
     assert (acme.id, acme.name, acme.status, acme.quota) == ("acme", "Acme 公司", ACTIVE, Quota(None, 4))
+    assert (acme.budget, other.budget) == (Budget(1000, None, "soft"), NO_BUDGET)
     assert (other.id, other.name, other.quota) == ("other", "other", Quota())
     assert (acme.special_tokens, other.special_tokens) == ("text", "model")
     assert await declared.tenants.get("acme") == acme

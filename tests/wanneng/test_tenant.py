@@ -69,9 +69,26 @@ def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeG
     assert row.split() == ["t0", "acme", "suspended", "600", "text", "2026-11-21T10:00:00.500000Z"]
     run("resume", "t0")
     assert gateway.tenants["t0"]["status"] == "active"
-    assert run("usage", "acme").splitlines()[1].split() == ["2026-11-21", "3", "6", "1", "90"]
+    _, day, cost = run("usage", "acme").splitlines()
+    assert (day.split(), cost) == (["2026-11-21", "3", "6", "1", "90"], "90 tokens: 0.00018 CNY")
     run("delete", "acme", "--yes")
     assert gateway.tenants == {}
+
+
+def test_a_budget_is_set_shown_with_what_is_used_and_removed(run: Run, gateway: FakeGateway) -> None:
+    run("create", "acme")
+    run("key", "acme")
+    header, row = run("budget", "acme", "--pairs-per-month", "9", "--enforcement", "soft").splitlines()
+    columns = ["pairs_per_month", "pairs_used", "tokens_per_month", "tokens_used", "enforcement", "renewed_at"]
+    assert header.split() == columns
+    assert row.split() == ["9", "6", "90", "soft", "2026-12-01T00:00:00Z"]
+    assert run("budget", "acme") == f"{header}\n{row}\n"
+    run("budget", "acme", "--key-id", "k0", "--tokens-per-month", "8")
+    assert (gateway.budgets["k0"]["tokens_per_month"], gateway.budgets["k0"]["enforcement"]) == (8, "hard")
+    run("budget", "acme", "--unlimited")
+    assert gateway.budgets[None]["pairs_per_month"] is None
+    with pytest.raises(CommandError, match="--unlimited removes both limits"):
+        run("budget", "acme", "--unlimited", "--pairs-per-month", "9")
 
 
 def test_keys_are_printed_when_they_are_made_and_never_again(run: Run, gateway: FakeGateway) -> None:

@@ -6,12 +6,13 @@ with Client("http://127.0.0.1:8080", key) as client:
 
 from wanneng.client.audit import AuditRecord, VerifiedChain, verify_chain
 from wanneng.client.batches import Batch, BatchResult, File
+from wanneng.client.budgets import Budget, Budgets
 from wanneng.client.classify import Classification, Tokens
 from wanneng.client.clients import AsyncClient, Client
 from wanneng.client.keys import Key, NewKey
 from wanneng.client.label_sets import Correction, LabelSet, SetLabel
 from wanneng.client.tenants import Tenant
-from wanneng.client.usage import DayOfUsage
+from wanneng.client.usage import DayOfUsage, TotalUsage, Usage
 from wanneng.errors import AuditLogAltered, GatewayRefused, RequestError
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "AuditRecord",
     "Batch",
     "BatchResult",
+    "Budget",
+    "Budgets",
     "Classification",
     "Client",
     "Correction",
@@ -33,6 +36,8 @@ __all__ = [
     "SetLabel",
     "Tenant",
     "Tokens",
+    "TotalUsage",
+    "Usage",
     "VerifiedChain",
     "verify_chain",
 ]

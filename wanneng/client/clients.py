@@ -22,6 +22,7 @@ import httpx
 
 from wanneng.client.audit import AsyncAudit, Audit
 from wanneng.client.batches import AsyncBatches, Batches
+from wanneng.client.budgets import Budgets, own_budgets
 from wanneng.client.classify import (
     Classification,
     Options,
@@ -43,7 +44,7 @@ from wanneng.client.transport import (
     json_object,
 )
 from wanneng.client.usage import PATH as USAGE
-from wanneng.client.usage import DayOfUsage, usage_request
+from wanneng.client.usage import Usage, usage_request
 from wanneng.errors import GatewayRefused
 
 URL = "http://127.0.0.1:8080"
@@ -121,7 +122,11 @@ class Client:
         """Count the tokens of a text, alone or with each label; counts as one request and no pairs."""
         return self._transport.send(tokenize_request(text, labels, options))
 
-    def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
+    def budgets(self) -> Budgets:
+        """Those of the tenant and of the key, with what is used of them."""
+        return self._transport.send(own_budgets())
+
+    def usage(self, first: date | None = None, last: date | None = None) -> Usage:
         """The tenant's own usage by day; by default for the last 30 days."""
         return self._transport.send(usage_request(USAGE, first, last))
 
@@ -235,7 +240,11 @@ class AsyncClient:
         """As `Client.tokenize`."""
         return await self._transport.send(tokenize_request(text, labels, options))
 
-    async def usage(self, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
+    async def budgets(self) -> Budgets:
+        """As `Client.budgets`."""
+        return await self._transport.send(own_budgets())
+
+    async def usage(self, first: date | None = None, last: date | None = None) -> Usage:
         """As `Client.usage`."""
         return await self._transport.send(usage_request(USAGE, first, last))
 

@@ -93,14 +93,14 @@ def _all(tenant_id: str) -> Listing[Key]:
 
 
 def _rotate(tenant_id: str, key_id: str, overlap_s: float) -> Request[NewKey]:
-    return Request("POST", f"{_path(tenant_id, key_id)}/rotate", _new_key, {"json": {"overlap_s": overlap_s}})
+    return Request("POST", f"{key_path(tenant_id, key_id)}/rotate", _new_key, {"json": {"overlap_s": overlap_s}})
 
 
 def _revoke(tenant_id: str, key_id: str) -> Request[None]:
-    return Request("DELETE", _path(tenant_id, key_id), nothing)
+    return Request("DELETE", key_path(tenant_id, key_id), nothing)
 
 
-def _path(tenant_id: str, key_id: str) -> str:
+def key_path(tenant_id: str, key_id: str) -> str:
     return f"{tenant_path(tenant_id)}/keys/{quote(key_id, safe='')}"
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
+from wanneng.client.budgets import Budget, get_budget, set_budget
 from wanneng.client.keys import TENANTS, AsyncTenantKeys, TenantKeys, tenant_path
 from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
-from wanneng.client.usage import DayOfUsage, usage_request
+from wanneng.client.usage import Usage, usage_request
 from wanneng.errors import RequestError
 
 
@@ -84,11 +85,27 @@ class Tenants:
             _set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight, tokens_per_minute)
         )
 
+    def budget(self, tenant_id: str, key_id: str | None = None) -> Budget:
+        """Of the tenant, or of one of its keys, with what is used of it."""
+        return self._send(get_budget(tenant_id, key_id))
+
+    def set_budget(
+        self,
+        tenant_id: str,
+        key_id: str | None = None,
+        *,
+        pairs_per_month: int | None = None,
+        tokens_per_month: int | None = None,
+        enforcement: str = "hard",
+    ) -> Budget:
+        """All at once; None: unlimited. `hard` refuses what exceeds it, `soft` tells, `shadow` only counts."""
+        return self._send(set_budget(tenant_id, key_id, pairs_per_month, tokens_per_month, enforcement))
+
     def delete(self, tenant_id: str) -> None:
         """With its keys, label sets and files."""
         self._send(Request("DELETE", tenant_path(tenant_id), nothing))
 
-    def usage(self, tenant_id: str, first: date | None = None, last: date | None = None) -> Sequence[DayOfUsage]:
+    def usage(self, tenant_id: str, first: date | None = None, last: date | None = None) -> Usage:
         """By day, of the last 30 days by default."""
         return self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last))
 
@@ -140,12 +157,26 @@ class AsyncTenants:
             _set_quota(tenant_id, requests_per_minute, pairs_per_minute, pairs_in_flight, tokens_per_minute)
         )
 
+    async def budget(self, tenant_id: str, key_id: str | None = None) -> Budget:
+        """Of the tenant, or of one of its keys, with what is used of it."""
+        return await self._send(get_budget(tenant_id, key_id))
+
+    async def set_budget(
+        self,
+        tenant_id: str,
+        key_id: str | None = None,
+        *,
+        pairs_per_month: int | None = None,
+        tokens_per_month: int | None = None,
+        enforcement: str = "hard",
+    ) -> Budget:
+        """All at once; None: unlimited. `hard` refuses what exceeds it, `soft` tells, `shadow` only counts."""
+        return await self._send(set_budget(tenant_id, key_id, pairs_per_month, tokens_per_month, enforcement))
+
     async def delete(self, tenant_id: str) -> None:
         await self._send(Request("DELETE", tenant_path(tenant_id), nothing))
 
-    async def usage(
-        self, tenant_id: str, first: date | None = None, last: date | None = None
-    ) -> Sequence[DayOfUsage]:
+    async def usage(self, tenant_id: str, first: date | None = None, last: date | None = None) -> Usage:
         return await self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last))
 
 

@@ -20,7 +20,7 @@ ATTEMPTS = 5
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 """A later attempt may succeed."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-NEVER_CARRIED_OUT = frozenset({"overloaded", "quota_exceeded"})
+NEVER_CARRIED_OUT = frozenset({"budget_exceeded", "overloaded", "quota_exceeded"})
 """Codes of refusals that are sent before any work is done."""
 UNTIL_SOMEBODY_ACTS = frozenset({"store_unusable"})
 """Codes of refusals that a retry cannot resolve."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+from typing import Any
 
 import httpx
 
@@ -25,21 +27,44 @@ class DayOfUsage:
     """Of the computed pairs."""
 
 
-def usage_request(path: str, first: date | None, last: date | None) -> Request[Sequence[DayOfUsage]]:
+@dataclass(frozen=True, slots=True)
+class TotalUsage:
+    """The sum of days of usage; without a price `cost`, `price_per_million_tokens` and `currency` are None."""
+
+    requests: int
+    pairs_computed: int
+    pairs_cached: int
+    tokens: int
+    cost: Decimal | None
+    """Of the tokens, at today's price."""
+    price_per_million_tokens: Decimal | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    days: Sequence[DayOfUsage]
+    total: TotalUsage
+
+
+def usage_request(path: str, first: date | None, last: date | None) -> Request[Usage]:
     """Both days belong to it; the gateway's default is the last 30 days."""
     bounds = {"from": first, "to": last}
     params = {name: day.isoformat() for name, day in bounds.items() if day is not None}
     return Request("GET", path, _parsed, {"params": params}, changes=False)
 
 
-def _parsed(response: httpx.Response) -> Sequence[DayOfUsage]:
-    return [
-        DayOfUsage(
-            date.fromisoformat(day["day"]),
-            day["requests"],
-            day["pairs_computed"],
-            day["pairs_cached"],
-            day["tokens"],
-        )
-        for day in json_object(response)["days"]
-    ]
+def _parsed(response: httpx.Response) -> Usage:
+    answer = json_object(response)
+    days = [DayOfUsage(date.fromisoformat(day["day"]), *_counts(day)) for day in answer["days"]]
+    total = answer["total"]
+    cost, price = (_decimal(total[name]) for name in ("cost", "price_per_million_tokens"))
+    return Usage(days, TotalUsage(*_counts(total), cost, price, total["currency"]))
+
+
+def _counts(item: dict[str, Any]) -> tuple[int, int, int, int]:
+    return item["requests"], item["pairs_computed"], item["pairs_cached"], item["tokens"]
+
+
+def _decimal(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)

@@ -1,4 +1,4 @@
--- Before each of the other scripts; `quotas.py` declares WINDOW_S, MAX_TICK_S, KEPT_S and GONE_S before it.
+-- Before each of the other scripts; `quotas.py` declares WINDOW_S, MAX_TICK_S, KEPT_S, GONE_S and KEPT_MONTH_S.
 
 local function number(text)
     local value = tonumber(text or '')

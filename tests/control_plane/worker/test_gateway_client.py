@@ -56,7 +56,7 @@ async def client(url: str) -> AsyncIterator[HttpGateway]:
 
 async def ask(response: Response) -> GatewayAnswer:
     async with serving(Gateway(response)) as url, client(url) as gateway:
-        return await gateway.classify("t_1", "batch_1_0", BODY)
+        return await gateway.classify("t_1", "abc", "batch_1_0", BODY)
 
 
 def refusal(status: int, code: str = "some_code", **headers: str) -> Response:
@@ -67,12 +67,13 @@ def refusal(status: int, code: str = "some_code", **headers: str) -> Response:
 async def test_a_line_is_asked_for_its_tenant_with_the_internal_key(path: str) -> None:
     app = Gateway(JSONResponse({"labels": ["投诉"]}))
     async with serving(app) as url, client(url + path) as gateway:
-        answer = await gateway.classify("t_1", "batch_1_0", BODY)
+        answer = await gateway.classify("t_1", "abc", "batch_1_0", BODY)
     assert answer == GatewayAnswer(200, {"labels": ["投诉"]})
     ((request, body),) = app.requests
     assert (request.method, request.url.path, body) == ("POST", "/v1/classify", BODY)
     assert request.headers["authorization"] == f"Bearer {INTERNAL_KEY}"
     assert request.headers["x-wanneng-tenant"] == "t_1"
+    assert request.headers["x-wanneng-key"] == "abc"
     assert request.headers["x-request-id"] == "batch_1_0"
     assert request.headers["content-type"] == "application/json"
 
@@ -85,6 +86,17 @@ async def test_a_refusal_of_the_line_is_its_answer(status: int) -> None:
 async def test_more_than_the_whole_quota_is_the_lines_answer() -> None:
     """A 429 without Retry-After: it will never be allowed."""
     assert (await ask(refusal(429, "quota_exceeded"))).status == 429
+
+
+async def test_a_used_up_budget_is_the_lines_answer() -> None:
+    """It is renewed in days; a batch has one."""
+    refused = await ask(refusal(429, "budget_exceeded", **{"Retry-After": "86400"}))
+    assert refused == GatewayAnswer(429, problem(429, "budget_exceeded"))
+
+
+async def test_a_proxys_429_says_nothing_of_the_line() -> None:
+    with pytest.raises(TryLater):
+        await ask(Response("slow down", 429, {"Retry-After": "7"}))
 
 
 @pytest.mark.parametrize("status", [408, 429, 503, 504])
@@ -164,7 +176,7 @@ async def raw_server(content: bytes) -> AsyncIterator[str]:
 async def test_a_broken_answer_is_none_and_may_be_the_lines_fault(content: bytes) -> None:
     async with raw_server(content) as url, client(url) as gateway:
         with pytest.raises(ConnectionBroke, match=f"{url}/v1/classify does not answer") as error:
-            await gateway.classify("t_1", "batch_1_0", BODY)
+            await gateway.classify("t_1", "abc", "batch_1_0", BODY)
     assert error.value.retry_after_s is None
 
 
@@ -173,7 +185,7 @@ async def test_a_gateway_that_is_away_does_not_answer() -> None:
         pass
     async with client(url) as gateway:
         with pytest.raises(NoAnswer) as error:
-            await gateway.classify("t_1", "batch_1_0", BODY)
+            await gateway.classify("t_1", "abc", "batch_1_0", BODY)
     assert not isinstance(error.value, ConnectionBroke), "no line is at fault"
 
 
@@ -207,7 +219,7 @@ async def test_an_answer_is_not_read_beyond_its_bound() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server, client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as gateway:
         with pytest.raises(AnswerTooLarge, match=f"more than {MAX_ANSWER_BYTES} bytes"):
-            await gateway.classify("t_1", "batch_1_0", BODY)
+            await gateway.classify("t_1", "abc", "batch_1_0", BODY)
         await asyncio.wait_for(hung_up.wait(), 10)
     assert written < 50
 

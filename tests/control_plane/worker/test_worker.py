@@ -117,11 +117,17 @@ class Shop:
         )
 
     async def add_batch(
-        self, lines: list[Any], tenant_id: str = "t_1", output_expires_after_s: int | None = None
+        self,
+        lines: list[Any],
+        tenant_id: str = "t_1",
+        output_expires_after_s: int | None = None,
+        key_id: str = "",
     ) -> Batch:
         content = b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
         file = await self.files.add(tenant_id, "in.jsonl", chunks_of(content, 100_000))
-        return await self.batches.create(tenant_id, file.id, ENDPOINT, WINDOW, {}, "", output_expires_after_s)
+        return await self.batches.create(
+            tenant_id, file.id, ENDPOINT, WINDOW, {}, "", output_expires_after_s, key_id
+        )
 
     def status(self, batch: Batch) -> str:
         return self.memory.batches[batch.id].status
@@ -286,6 +292,13 @@ async def test_a_line_waits_as_the_gateway_says_and_is_asked_again(
     assert (await shop.now(batch)).status == COMPLETED
     assert all(at_least_s <= nap <= at_least_s * (1 + JITTER) for nap in shop.naps_s)
     assert len(set(shop.naps_s)) > 1, "waits are lengthened at random"
+
+
+async def test_lines_are_asked_for_the_key_that_created_the_batch() -> None:
+    shop = Shop()
+    await shop.add_batch([line(0)], key_id="abc")
+    assert await shop.worker().serve_one()
+    assert shop.gateway.key_ids == ["abc"]
 
 
 async def test_no_wait_is_longer_than_the_bound() -> None:
@@ -588,9 +601,9 @@ async def test_a_database_that_is_gone_ends_the_turn_and_not_the_worker() -> Non
 class TakingTime(FakeGateway):
     """Each answer takes a step of the event loop, and none of the clock."""
 
-    async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+    async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
         await asyncio.sleep(0)
-        return await super().classify(tenant_id, request_id, body)
+        return await super().classify(tenant_id, key_id, request_id, body)
 
 
 @pytest.mark.parametrize("lines_at_once", [LINES_AT_ONCE, 16])
@@ -652,10 +665,10 @@ async def test_a_tenant_has_one_turn_at_a_time_and_slow_lines_leave_others_their
     gate = asyncio.Event()
 
     class Hanging(FakeGateway):
-        async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
             if tenant_id == "t_1":
                 await gate.wait()
-            return await super().classify(tenant_id, request_id, body)
+            return await super().classify(tenant_id, key_id, request_id, body)
 
     shop = Shop(Hanging())
     shop.add_tenant("t_2")
@@ -763,10 +776,10 @@ async def test_a_result_that_the_database_cannot_keep_is_the_lines_error() -> No
 
 async def test_an_unexpected_error_of_a_line_is_that_lines() -> None:
     class Broken(FakeGateway):
-        async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
             if request_id.endswith("_1"):
                 raise RuntimeError("nobody foresaw it")
-            return await super().classify(tenant_id, request_id, body)
+            return await super().classify(tenant_id, key_id, request_id, body)
 
     shop = Shop(Broken())
     batch = await shop.add_batch([line(number) for number in range(3)])
@@ -813,11 +826,11 @@ async def test_a_line_that_the_gateway_never_finishes_is_an_error_in_the_end(
     failure: GatewayError, code: str
 ) -> None:
     class Stuck(FakeGateway):
-        async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
             if request_id.endswith("_1"):
                 self.calls.append((tenant_id, request_id, {}))
                 raise failure
-            return await super().classify(tenant_id, request_id, body)
+            return await super().classify(tenant_id, key_id, request_id, body)
 
     shop = Shop(Stuck(), time_passes=True)
     batch = await shop.add_batch([line(number) for number in range(3 * GROUP_LINES)])
@@ -836,8 +849,8 @@ async def test_no_more_results_are_in_memory_than_a_group_may_have() -> None:
     """Answers of 1 MB: the turn ends where they are too many, and the next one goes on."""
 
     class Wordy(FakeGateway):
-        async def classify(self, tenant_id: str, request_id: str, body: bytes) -> GatewayAnswer:
-            await super().classify(tenant_id, request_id, body)
+        async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+            await super().classify(tenant_id, key_id, request_id, body)
             return GatewayAnswer(200, {"labels": ["x" * 1_000_000]})
 
     shop = Shop(Wordy(), max_batch_output_bytes=1_000_000_000, max_tenant_file_bytes=1_000_000_000)

@@ -36,6 +36,11 @@ CELLS: dict[str, tuple[Cell, Cell, Cell]] = {
     "one HTTP request counts as one request of the quota": (("one per line", "每行一次"), SIXTEEN, SIXTEEN),
     "pair quota": (QUOTA, QUOTA, PAGE_QUOTA),
     "token quota": (AS_CLASSIFY, AS_CLASSIFY, AS_CLASSIFY),
+    "monthly budget": (
+        "tests/control_plane/worker/test_gateway_client.py::test_a_used_up_budget_is_the_lines_answer",
+        AS_CLASSIFY,
+        AS_CLASSIFY,
+    ),
     "a retry after `Retry-After` succeeds": (QUOTA, QUOTA, PAGE_QUOTA),
     "one deadline (`X-Request-Timeout`)": (
         ("60 s per line", "每行 60 秒"),

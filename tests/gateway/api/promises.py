@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from stores.budgets import Budget
 from stores.tenants import READ_LABEL_SETS
 from tests.fakes.backend import INVISIBLE, FakeBackend
 from tests.fakes.gateway import JSON, add_key, add_tenant, gateway, gateway_app
@@ -87,6 +88,19 @@ async def _token_quota(entrance: Entrance) -> None:
     async with _tenant(tokens_per_minute=100) as (client, key):
         assert (await ask(client, entrance, headers=key)).status_code == 200
         assert_problem(await ask(client, entrance, LONG_TEXT, headers=key), 429, "quota_exceeded")
+
+
+async def _budget(entrance: Entrance) -> None:
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory, budget=Budget(entrance.pairs_per_text)))
+    async with gateway(memory=memory, require_key=True) as client:
+        answer = await ask(client, entrance, headers=key)
+        used = entrance.pairs_per_text
+        assert answer.status_code == 200
+        assert answer.headers["X-Wanneng-Budget"].startswith(f"tenant-pairs;limit={used};used={used};")
+        refused = await ask(client, entrance, OTHER_TEXT, headers=key)
+        assert_problem(refused, 429, "budget_exceeded")
+        assert int(refused.headers["Retry-After"]) == 31 * 86_400
 
 
 async def _retry_after(entrance: Entrance) -> None:
@@ -257,6 +271,7 @@ PROMISES = (
     ),
     Promise("pair quota", "句对配额", _pair_quota),
     Promise("token quota", "token 配额", _token_quota),
+    Promise("monthly budget", "月度预算", _budget),
     Promise("a retry after `Retry-After` succeeds", "按 `Retry-After` 等待后即可成功", _retry_after),
     Promise("one deadline (`X-Request-Timeout`)", "统一的期限（`X-Request-Timeout`）", _deadline),
     Promise("work is cancelled when the client disconnects", "客户端断开后停止计算", _cancellation),

@@ -18,6 +18,7 @@ from gateway.redis.quotas import CLOCK, GATEWAYS, PREFIX, RedisQuotas
 from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.shared_bucket import Grant, LeaseRequest
 from stores.tenants import Quota
+from tests.fakes.shared_levels import no_budgets
 from tests.redis_server import RedisServer
 
 Connect = Callable[[], RedisConnection]
@@ -63,7 +64,7 @@ async def spend(quotas: Quotas, pairs: int, quota: Quota) -> bool:
 
 
 async def test_two_gateways_share_a_bucket(connect: Connect) -> None:
-    one, other = (Quotas(lambda: 0.0, shared=RedisQuotas(connect())) for _ in range(2))
+    one, other = (Quotas(lambda: 0.0, no_budgets(), shared=RedisQuotas(connect())) for _ in range(2))
     quota = Quota(pairs_per_minute=60)
     spent = [await spend(gateway, 10, quota) for gateway in (one, other) * 5]
     assert 6 <= spent.count(True) <= 8, "and what flows in meanwhile"
@@ -216,7 +217,10 @@ async def test_a_flapping_redis_gives_two_percent_a_gateway_too_much_at_most(
             await asyncio.sleep(0.002)
 
     began = time.monotonic()
-    asking = [asyncio.create_task(ask_without_pause(Quotas(time.monotonic, shared=quotas))) for quotas in shared]
+    asking = [
+        asyncio.create_task(ask_without_pause(Quotas(time.monotonic, no_budgets(), shared=quotas)))
+        for quotas in shared
+    ]
     for _ in range(8):
         await asyncio.sleep(0.2)
         if flap == "stalls":

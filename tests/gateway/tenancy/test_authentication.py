@@ -31,7 +31,7 @@ class World:
         self.tenant = add_tenant(self.memory, pairs_per_minute=7)
         self.authentication = GatewayAuthentication(
             Authenticator(FakeApiKeys(self.memory), self.clock, ttl_s=TTL_S),
-            TenantCallers(FakeTenants(self.memory), self.clock, TTL_S),
+            TenantCallers(FakeTenants(self.memory), FakeApiKeys(self.memory), self.clock, TTL_S),
             FailureLimit(failures_per_s, lambda: 0.0),
             internal_key=internal_key,
             local=None if require_key else LocalCallers("127.0.0.1"),

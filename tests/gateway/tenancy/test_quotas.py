@@ -5,6 +5,7 @@ import pytest
 from gateway.errors import QuotaExceeded
 from gateway.tenancy.quotas import Charge, Quotas, QuotaStatus
 from stores.tenants import Quota
+from tests.fakes.shared_levels import no_budgets
 
 
 class Seconds:
@@ -24,7 +25,7 @@ async def charge(quotas: Quotas, quota: Quota, computed: int, cached: int = 0, t
 
 async def test_each_tenant_has_its_own_buckets_and_cached_pairs_cost_what_they_are_set_to() -> None:
     seconds = Seconds()
-    quotas = Quotas(seconds, cached_pair_cost=0.5)
+    quotas = Quotas(seconds, no_budgets(), cached_pair_cost=0.5)
     quota = Quota(requests_per_minute=2, pairs_per_minute=10)
     await charge(quotas, quota, computed=8, cached=4)
     with pytest.raises(QuotaExceeded, match="the quota is 10 pairs a minute") as refusal:
@@ -37,7 +38,7 @@ async def test_each_tenant_has_its_own_buckets_and_cached_pairs_cost_what_they_a
 
 
 async def test_requests_are_counted_apart() -> None:
-    quotas = Quotas(Seconds())
+    quotas = Quotas(Seconds(), no_budgets())
     quota = Quota(requests_per_minute=2)
     for _ in range(2):
         await quotas.open_charge("t_1", quota, 0)
@@ -49,18 +50,18 @@ async def test_requests_are_counted_apart() -> None:
 
 async def test_more_than_a_minutes_worth_is_never_there() -> None:
     with pytest.raises(QuotaExceeded, match="11 pairs at once; the quota is 10 a minute") as refusal:
-        await charge(Quotas(Seconds()), Quota(pairs_per_minute=10), computed=11)
+        await charge(Quotas(Seconds(), no_budgets()), Quota(pairs_per_minute=10), computed=11)
     assert refusal.value.retry_after_s is None
 
 
 async def test_a_changed_quota_counts_at_once() -> None:
-    quotas = Quotas(Seconds())
+    quotas = Quotas(Seconds(), no_budgets())
     await charge(quotas, Quota(pairs_per_minute=10), computed=10)
     await charge(quotas, Quota(pairs_per_minute=20), computed=20)
 
 
 async def test_a_charge_that_is_settled_again_takes_only_the_difference() -> None:
-    quotas, quota = Quotas(Seconds(), cached_pair_cost=0.5), Quota(pairs_per_minute=100)
+    quotas, quota = Quotas(Seconds(), no_budgets(), cached_pair_cost=0.5), Quota(pairs_per_minute=100)
     settled = await charge(quotas, quota, computed=4, cached=6)
     assert quotas.status("t_1", quota) == QuotaStatus(100, 93, 5)
     settled.settle(4)
@@ -72,7 +73,7 @@ async def test_a_charge_that_is_settled_again_takes_only_the_difference() -> Non
 
 
 async def test_a_charge_that_is_refused_takes_nothing() -> None:
-    quotas, quota = Quotas(Seconds()), Quota(pairs_per_minute=10)
+    quotas, quota = Quotas(Seconds(), no_budgets()), Quota(pairs_per_minute=10)
     settled = await charge(quotas, quota, computed=4, cached=10)
     with pytest.raises(QuotaExceeded):
         settled.settle(11)
@@ -82,6 +83,6 @@ async def test_a_charge_that_is_refused_takes_nothing() -> None:
 
 
 def test_what_a_tenants_quota_does_not_say_is_the_gateways() -> None:
-    quotas = Quotas(Seconds(), 0.0, Quota(1, 2, 3))
+    quotas = Quotas(Seconds(), no_budgets(), 0.0, Quota(1, 2, 3))
     assert quotas.limits_of(Quota()) == Quota(1, 2, 3)
     assert quotas.limits_of(Quota(pairs_per_minute=20)) == Quota(1, 20, 3)

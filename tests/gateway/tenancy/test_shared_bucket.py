@@ -14,6 +14,7 @@ from gateway.errors import QuotaExceeded
 from gateway.tenancy.quotas import RETURN_S, Quotas, QuotaStatus
 from gateway.tenancy.shared_bucket import BLOCK_SHARE, SharedBucket
 from stores.tenants import Quota
+from tests.fakes.shared_levels import no_budgets
 from tests.fakes.shared_quotas import FakeRedis, FakeSharedQuotas
 
 SURPLUS = 0.02
@@ -281,7 +282,7 @@ class SlowSharedQuotas(FakeSharedQuotas):
 
 async def test_requests_at_the_same_time_lease_no_more_than_they_take_and_none_is_refused() -> None:
     redis = FakeRedis(lambda: 0.0)
-    quotas = [Quotas(lambda: 0.0, shared=SlowSharedQuotas(redis, 2)) for _ in range(2)]
+    quotas = [Quotas(lambda: 0.0, no_budgets(), shared=SlowSharedQuotas(redis, 2)) for _ in range(2)]
     quota = Quota(pairs_per_minute=1_000)
 
     async def ask(gateway: Quotas) -> int:
@@ -297,7 +298,7 @@ async def test_requests_at_the_same_time_lease_no_more_than_they_take_and_none_i
 
 async def test_the_headers_tell_what_is_left_for_all_gateways() -> None:
     redis = FakeRedis(lambda: 0.0)
-    one, other = (Quotas(lambda: 0.0, shared=FakeSharedQuotas(redis, 2)) for _ in range(2))
+    one, other = (Quotas(lambda: 0.0, no_budgets(), shared=FakeSharedQuotas(redis, 2)) for _ in range(2))
     quota = Quota(pairs_per_minute=100)
     for gateway in (one, other):
         charge = await gateway.open_charge("t", quota, 40)
@@ -308,7 +309,7 @@ async def test_the_headers_tell_what_is_left_for_all_gateways() -> None:
 
 async def test_known_pairs_use_no_lease_up() -> None:
     redis = FakeRedis(lambda: 0.0)
-    quotas = Quotas(lambda: 0.0, shared=FakeSharedQuotas(redis))
+    quotas = Quotas(lambda: 0.0, no_budgets(), shared=FakeSharedQuotas(redis))
     quota = Quota(pairs_per_minute=60)
     for _ in range(50):
         charge = await quotas.open_charge("t", quota, 500)
@@ -325,7 +326,7 @@ async def test_known_pairs_use_no_lease_up() -> None:
 async def test_what_nobody_asks_for_any_more_is_returned_and_told_by_itself() -> None:
     redis = FakeRedis(lambda: 0.0)
     shared = FakeSharedQuotas(redis)
-    quotas = Quotas(lambda: 0.0, shared=shared)
+    quotas = Quotas(lambda: 0.0, no_budgets(), shared=shared)
     charge = await quotas.open_charge("t", Quota(pairs_per_minute=100), 50)
     await charge.lease(50)
     assert redis.levels["t", "pairs", 100] == (50, 60)

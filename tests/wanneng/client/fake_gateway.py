@@ -23,6 +23,8 @@ class FakeGateway:
         self.key = key
         self.tenants: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, list[dict[str, Any]]] = {}
+        self.budgets: dict[str | None, dict[str, Any]] = {}
+        """By key; None: the tenant's."""
         self.versions: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -56,6 +58,9 @@ class FakeGateway:
             (r"/v1/tenants/(\w+)/keys", "POST", self._create_key),
             (r"/v1/tenants/(\w+)/keys/(\w+)", "DELETE", self._revoke_key),
             (r"/v1/tenants/(\w+)/keys/(\w+)/rotate", "POST", self._rotate_key),
+            (r"/v1/tenants/(\w+)(?:/keys/(\w+))?/budget", "PUT", self._set_budget),
+            (r"/v1/tenants/(\w+)(?:/keys/(\w+))?/budget", "GET", self._get_budget),
+            (r"/v1/budget", "GET", self._own_budgets),
             (r"/v1/usage", "GET", self._usage),
             (r"/v1/label-sets", "GET", lambda asked: paged(asked, "label_sets", self.versions[-1:], "name")),
             (r"/v1/label-sets/tickets/versions", "GET", self._list_versions),
@@ -100,7 +105,20 @@ class FakeGateway:
 
     def _usage(self, request: httpx.Request, tenant: str = "") -> Any:
         day = request.url.params.get("from", "2026-11-21")
-        return {"days": [{"day": day, "requests": 3, "pairs_computed": 6, "pairs_cached": 1, "tokens": 90}]}
+        counts = {"requests": 3, "pairs_computed": 6, "pairs_cached": 1, "tokens": 90}
+        price = {"cost": "0.00018", "price_per_million_tokens": "2", "currency": "CNY"}
+        return {"days": [{"day": day, **counts}], "total": counts | price}
+
+    def _set_budget(self, request: httpx.Request, tenant: str, key: str | None) -> Any:
+        used = {"pairs_used": 6, "tokens_used": 90, "renewed_at": "2026-12-01T00:00:00Z"}
+        self.budgets[key] = {"key_id": key, **body(request), **used}
+        return self.budgets[key]
+
+    def _get_budget(self, request: httpx.Request, tenant: str, key: str | None) -> Any:
+        return self.budgets.get(key)
+
+    def _own_budgets(self, request: httpx.Request) -> Any:
+        return {"tenant": self.budgets[None], "key": next((b for key, b in self.budgets.items() if key), None)}
 
     def _list_keys(self, request: httpx.Request, tenant: str) -> Any:
         keys = [{name: value for name, value in key.items() if name != "key"} for key in self.keys[tenant]]

@@ -15,7 +15,9 @@ from tests.secure_postgresql import make_authority, make_certificate
 from wanneng.client import Client
 from wanneng.errors import RequestError
 
-ANSWER = json.dumps({"days": []}).encode()
+NO_USAGE = {"requests": 0, "pairs_computed": 0, "pairs_cached": 0, "tokens": 0}
+NO_PRICE = {"cost": None, "price_per_million_tokens": None, "currency": None}
+ANSWER = json.dumps({"days": [], "total": NO_USAGE | NO_PRICE}).encode()
 
 
 class Handler(BaseHTTPRequestHandler):

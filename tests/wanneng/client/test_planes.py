@@ -120,7 +120,7 @@ async def test_tenants_and_keys_are_managed_with_the_admin_key(memory: Memory) -
         assert {one.id: one.scopes for one in listed} == {key.id: ("classify",), new.id: ("classify",)}
         await admin.tenants.keys.revoke(tenant.id, key.id)
         assert [one.id for one in await admin.tenants.keys.list(tenant.id)] == [new.id]
-        assert await admin.tenants.usage(tenant.id) == []
+        assert (await admin.tenants.usage(tenant.id)).days == []
         await admin.tenants.delete(tenant.id)
         with pytest.raises(RequestError, match="there is no tenant"):
             await admin.tenants.find(tenant.id)
@@ -160,4 +160,4 @@ async def test_a_batch_is_uploaded_created_and_cancelled(memory: Memory) -> None
         unused = await client.batches.upload(b"{}\n")
         await client.batches.delete_file(unused)
         assert [file.id for file in await client.batches.files()] == [file_id]
-        assert await client.usage() == []
+        assert (await client.usage()).days == []

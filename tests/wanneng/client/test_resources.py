@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -17,6 +18,8 @@ from wanneng import (
     GatewayRefused,
     RequestError,
     SetLabel,
+    TotalUsage,
+    Usage,
 )
 
 Either = Client | AsyncClient
@@ -59,9 +62,23 @@ async def test_a_key_shows_its_secret_once_and_may_be_rotated_and_revoked(client
 
 
 async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None:
-    assert await resolved(client.usage()) == [DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)]
-    (day,) = await resolved(client.tenants.usage("t0", date(2026, 11, 1), date(2026, 11, 30)))
-    assert day.day == date(2026, 11, 1)
+    total = TotalUsage(3, 6, 1, 90, Decimal("0.00018"), Decimal(2), "CNY")
+    assert await resolved(client.usage()) == Usage([DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)], total)
+    usage = await resolved(client.tenants.usage("t0", date(2026, 11, 1), date(2026, 11, 30)))
+    assert [day.day for day in usage.days] == [date(2026, 11, 1)]
+
+
+async def test_budgets_are_set_of_tenants_and_keys_and_read_by_both(client: Either) -> None:
+    tenant = await resolved(client.tenants.create("acme"))
+    key = await resolved(client.tenants.keys.create(tenant.id))
+    budget = await resolved(client.tenants.set_budget(tenant.id, pairs_per_month=5, enforcement="soft"))
+    assert (budget.pairs_per_month, budget.tokens_per_month, budget.enforcement) == (5, None, "soft")
+    assert (budget.key_id, budget.pairs_used, budget.renewed_at) == (None, 6, datetime(2026, 12, 1, tzinfo=UTC))
+    assert await resolved(client.tenants.budget(tenant.id)) == budget
+    of_key = await resolved(client.tenants.set_budget(tenant.id, key.id, tokens_per_month=7))
+    assert (of_key.key_id, of_key.tokens_per_month, of_key.enforcement) == (key.id, 7, "hard")
+    own = await resolved(client.budgets())
+    assert (own.tenant, own.key) == (budget, of_key)
 
 
 async def test_a_label_set_has_versions_and_is_rolled_back(client: Either, gateway: FakeGateway) -> None:

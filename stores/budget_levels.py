@@ -1,0 +1,191 @@
+"""Levels of budgets: what is used of each in this month, as this process knows it and as gateways share it.
+
+A level is never below what the database knows as used: neither a restart nor a Redis that has lost its data gives
+anything twice. A gateway that has lost Redis goes on by what it knows, and takes at most an equal part of `AHEAD`
+beyond what it heard last from Redis or the database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import NamedTuple, Protocol
+
+from cachetools import LRUCache
+from msgspec import Struct
+
+from stores.budgets import HARD, SHADOW, TOLD_SHARE, BudgetStatus, Limit, Used, month_of, next_month
+from stores.clock import Clock
+from stores.errors import BudgetExceeded, StoreUnavailable
+from stores.record_cache import RecordCache
+from stores.usage import UsageStore
+
+USED_TTL_S = 5.0
+"""How long what the database knows is trusted."""
+AHEAD = 0.01
+"""Share of a hard budget that all gateways together take while Redis is away, until the database knows of it."""
+MAX_LEVELS = 20_000
+"""Levels remembered; the one longest unused is evicted first, and read again from the database."""
+NO_BOUND = -1
+
+
+class Step(Struct, frozen=True):
+    """A change of one level."""
+
+    name: str
+    known: int
+    """What the database knows as used."""
+    level: int
+    """What this process knows, without `unsent`; counts where the shared level does not exist."""
+    unsent: int
+    """What was taken without the shared level, less what was given back."""
+    amount: int = 0
+    bound: int = NO_BOUND
+    """All amounts are taken, or none where one of them exceeds its bound."""
+
+
+class _Take(NamedTuple):
+    """What a request takes of one limit."""
+
+    limit: Limit
+    name: str
+    known: int
+    amount: int
+
+    @property
+    def step(self) -> tuple[str, int, int, int]:
+        bound = self.limit.amount if self.limit.enforcement == HARD else NO_BOUND
+        return self.name, self.known, self.amount, bound
+
+
+class SharedLevels(Protocol):
+    """Where gateways share levels."""
+
+    @property
+    def gateways(self) -> int:
+        """How many share them."""
+        ...
+
+    async def count(self, steps: Sequence[Step]) -> Sequence[int] | None:
+        """The levels before the amounts; None when there is no answer."""
+        ...
+
+
+class BudgetLevels:
+    def __init__(self, usage: UsageStore, clock: Clock, shared: SharedLevels | None = None) -> None:
+        self._clock = clock
+        self._shared = shared
+        self._used: RecordCache[tuple[str, str, date], Used] = RecordCache(
+            lambda key: usage.used(*key), clock, USED_TTL_S
+        )
+        self._levels: LRUCache[str, int] = LRUCache(MAX_LEVELS)
+        self._heard: LRUCache[str, int] = LRUCache(MAX_LEVELS)
+        """The levels that the shared ones had, when they answered last."""
+        self._unsent: Counter[str] = Counter()
+        self.exceeded: Counter[str] = Counter()
+        """Requests beyond a limit, by its enforcement."""
+
+    async def take(self, limits: Sequence[Limit], amounts: Used) -> None:
+        """Count what a request may use at most, before it does.
+
+        `BudgetExceeded` where a hard budget has less, `StoreUnavailable` where it cannot be counted at the moment;
+        nothing is taken then.
+        """
+        month = month_of(self._clock.now())
+        used = [await self._used.get((limit.tenant_id, limit.key_id, month)) for limit in limits]
+        takes = [
+            _Take(limit, limit.level(month), use.of(limit.resource), amounts.of(limit.resource))
+            for limit, use in zip(limits, used, strict=True)
+        ]
+        ahead, is_shared = None, self._shared is not None and any(take.amount for take in takes)
+        if self._shared is not None and is_shared:
+            levels = await self._count(self._shared, [self._step(*take.step) for take in takes])
+            if levels is None:
+                ahead = AHEAD / self._shared.gateways
+            else:
+                self._levels.update(zip([take.name for take in takes], levels, strict=True))
+        for take in takes:
+            self._levels[take.name] = max(self._levels.get(take.name, 0), take.known)
+        self._check(takes, ahead)
+        for take in takes:
+            self._levels[take.name] += take.amount
+            if ahead is not None:
+                self._unsent[take.name] += take.amount
+            elif is_shared:
+                self._heard[take.name] = self._levels[take.name]
+
+    def give_back(self, limits: Sequence[Limit], amounts: Used) -> None:
+        """What was taken and not used; less than nothing where more was used than taken."""
+        month = month_of(self._clock.now())
+        for limit in limits:
+            name, amount = limit.level(month), amounts.of(limit.resource)
+            if amount:
+                self._levels[name] = self._levels.get(name, 0) - amount
+                if self._shared is not None:
+                    self._unsent[name] -= amount
+
+    def status(self, limits: Sequence[Limit]) -> tuple[BudgetStatus, ...]:
+        """Of limits of which `TOLD_SHARE` is used; callers are not told of shadow budgets."""
+        if not limits:
+            return ()
+        month = month_of(self._clock.now())
+        levels = [(limit, self._levels.get(limit.level(month), 0)) for limit in limits]
+        return tuple(
+            BudgetStatus(limit.owner, limit.resource, limit.amount, level, next_month(month))
+            for limit, level in levels
+            if limit.enforcement != SHADOW and level >= TOLD_SHARE * limit.amount
+        )
+
+    async def send(self) -> None:
+        """Tell the shared levels what they have not been told with a request."""
+        if self._shared is not None and self._unsent:
+            await self._count(self._shared, [self._step(name) for name in list(self._unsent)])
+
+    async def _count(self, shared: SharedLevels, steps: Sequence[Step]) -> Sequence[int] | None:
+        for step in steps:
+            self._unsent.pop(step.name, None)
+        levels: Sequence[int] | None = None
+        try:
+            levels = await shared.count(steps)
+        finally:
+            # Also where the request was cancelled meanwhile.
+            if levels is None:
+                self._unsent.update({step.name: step.unsent for step in steps if step.unsent})
+        return levels
+
+    def _step(self, name: str, known: int = 0, amount: int = 0, bound: int = NO_BOUND) -> Step:
+        unsent = self._unsent.get(name, 0)
+        return Step(name, known, max(0, self._levels.get(name, 0) - unsent), unsent, amount, bound)
+
+    def _check(self, takes: Sequence[_Take], ahead: float | None) -> None:
+        """`ahead`: share of a budget that may be taken beyond what was heard last; None: it was heard just now."""
+        exceeded = [
+            take for take in takes if take.amount > 0 and self._levels[take.name] + take.amount > take.limit.amount
+        ]
+        self.exceeded.update(take.limit.enforcement for take in exceeded)
+        for take in exceeded:
+            if take.limit.enforcement == HARD:
+                raise _refusal(take.limit, self._levels[take.name], take.amount, self._clock.now())
+        if ahead is None:
+            return
+        for take in takes:
+            heard = max(self._heard.get(take.name, 0), take.known)
+            used = self._levels[take.name] + take.amount
+            if take.amount > 0 and take.limit.enforcement == HARD and used > heard + ahead * take.limit.amount:
+                raise StoreUnavailable(
+                    f"the {take.limit.owner}'s budget cannot be counted while Redis does not answer; try again"
+                )
+
+
+def _refusal(limit: Limit, level: int, amount: int, now: datetime) -> BudgetExceeded:
+    renewed_at = next_month(month_of(now))
+    detail = (
+        f"the {limit.owner}'s budget is {limit.amount} {limit.resource} a month, and "
+        f"{max(0, limit.amount - level)} are left; the request needs up to {amount}"
+    )
+    if amount > limit.amount:
+        return BudgetExceeded(detail, None)
+    wait_s = max(1, math.ceil((renewed_at - now).total_seconds()))
+    return BudgetExceeded(f"{detail}; the budget is renewed at {renewed_at:%Y-%m-%dT%H:%M:%SZ}", wait_s)

@@ -1,0 +1,148 @@
+"""Budgets that three gateways share in a real Redis, which stalls, restarts and holds what nobody wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis import Redis
+
+from gateway.redis.connection import RedisConnection
+from gateway.redis.quotas import RedisQuotas
+from gateway.tenancy.quotas import Quotas
+from stores.budget_levels import BudgetLevels
+from stores.budgets import Budget, Used, limits_of
+from stores.errors import BudgetExceeded, StoreUnavailable
+from stores.tenants import NO_QUOTA
+from tests.fakes.clock import FakeClock
+from tests.fakes.stores import FakeUsage, Memory
+from tests.redis_server import RedisServer
+
+GATEWAYS = 3
+LEVEL = "wanneng:budget:t::pairs:2030-01"
+
+
+class Gateway:
+    """The quotas of one, with all of its tasks."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = RedisConnection(url, 0.05)
+        self.shared = RedisQuotas(self.connection)
+        self.levels = BudgetLevels(FakeUsage(Memory()), FakeClock(), self.shared)
+        self.quotas = Quotas(time.monotonic, self.levels, shared=self.shared)
+        self.tasks = [asyncio.create_task(run()) for run in (self.shared.keep_announced, self.quotas.keep_shared)]
+
+    async def spend(self, limits: tuple[object, ...], pairs: int, tokens: int) -> bool:
+        charge = await self.quotas.open_charge("t", NO_QUOTA, pairs, limits)  # type: ignore[arg-type]
+        try:
+            await charge.lease(pairs, tokens)
+            charge.settle(pairs, tokens)
+        except (BudgetExceeded, StoreUnavailable):
+            return False
+        finally:
+            charge.close()
+        return True
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.connection.close()
+
+
+@pytest.fixture
+async def gateways(redis_server: RedisServer) -> AsyncIterator[list[Gateway]]:
+    gateways = [Gateway(redis_server.url) for _ in range(GATEWAYS)]
+    for gateway in gateways * 2:
+        await gateway.shared.announce()
+    yield gateways
+    for gateway in gateways:
+        await gateway.close()
+
+
+async def test_three_gateways_spend_a_budget_and_no_pair_more(gateways: list[Gateway]) -> None:
+    limits = (*limits_of("t", Budget(1_000, 5_000)), *limits_of("t", Budget(900, None), "abc"))
+
+    async def ask(gateway: Gateway) -> int:
+        return sum([await gateway.spend(limits, 3, 15) for _ in range(200)])
+
+    given = sum(await asyncio.gather(*(ask(gateway) for gateway in gateways for _ in range(2))))
+    assert given == 300, "the key's budget ends first"
+
+
+async def test_estimated_tokens_are_corrected_everywhere(gateways: list[Gateway]) -> None:
+    one, other, _ = gateways
+    limits = limits_of("t", Budget(None, 100))
+    charge = await one.quotas.open_charge("t", NO_QUOTA, 1, limits)
+    await charge.lease(1, 100)
+    charge.settle(1, 100)
+    charge.correct(10)
+    charge.close()
+    await one.levels.send()
+    assert not await other.spend(limits, 1, 91)
+    assert await other.spend(limits, 1, 90)
+
+
+async def test_another_value_under_the_key_of_a_level_is_replaced(
+    gateways: list[Gateway], redis_server: RedisServer
+) -> None:
+    limits, redis = limits_of("t", Budget(10)), Redis.from_url(redis_server.url)
+    for poison in ("nan", "9" * 400, "x", None):
+        redis.delete(LEVEL)
+        if poison is None:
+            redis.hset(LEVEL, "a", "b")
+        else:
+            redis.set(LEVEL, poison)
+        assert await Gateway.spend(gateways[0], limits, 1, 0)
+    assert not await gateways[1].spend(limits, 10, 0)
+    assert 0 < redis.ttl(LEVEL) <= 40 * 86_400
+    redis.close()
+
+
+@pytest.mark.parametrize("flap", ["stalls", "restarts"])
+async def test_a_flapping_redis_gives_two_percent_too_much_at_most(
+    gateways: list[Gateway], redis_server: RedisServer, flap: str
+) -> None:
+    budget, given, running = 2_000, 0, True
+    limits = limits_of("t", Budget(budget))
+
+    async def ask_without_pause(gateway: Gateway) -> None:
+        nonlocal given
+        while running:
+            if await gateway.spend(limits, 1, 0):
+                given += 1
+            await asyncio.sleep(0.001)
+
+    asking = [asyncio.create_task(ask_without_pause(gateway)) for gateway in gateways]
+    for _ in range(8):
+        await asyncio.sleep(0.3)
+        if flap == "stalls":
+            redis_server.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.1)
+            redis_server.signal(signal.SIGCONT)
+        else:
+            redis_server.kill()
+            await asyncio.sleep(0.06)
+            await asyncio.to_thread(redis_server.start)
+    deadline = time.monotonic() + 30
+    while given < 0.9 * budget and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
+    running = False
+    await asyncio.gather(*asking)
+    assert any(gateway.connection.failures for gateway in gateways), "it was noticed"
+    assert given <= 1.02 * budget
+    assert given >= 0.9 * budget, "and what there is, is given"
+
+
+async def test_a_level_is_what_the_database_knows_at_least(redis_server: RedisServer) -> None:
+    gateway = Gateway(redis_server.url)
+    redis = Redis.from_url(redis_server.url)
+    redis.set(LEVEL, 3)
+    await gateway.levels.take(limits_of("t", Budget(10)), Used(1))
+    assert redis.get(LEVEL) == b"4"
+    redis.close()
+    await gateway.close()
