@@ -1,10 +1,11 @@
-"""Reads a request's body within its bounds of size and time, and decodes it into a struct."""
+"""Reads a request's body within its bounds of size, time and memory, and decodes it into a struct."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
 from codecs import BOM_UTF8
+from collections import Counter, defaultdict
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,8 @@ from web.http_protocol import WHOLE_BODY
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
+ARRIVING = "wanneng.arriving"
+"""In the scope of a request, its body until `Bodies.release`."""
 MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS = 65_536, 20_000, 50_000
 """A megabyte of empty lists or of strings takes longer to decode than anything that is asked here."""
 
@@ -34,36 +37,105 @@ _Body = TypeVar("_Body", bound=Struct)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 
 
-async def read_body(request: Request, settings: ServerSettings) -> bytes:
-    """The whole body; `BodyTooLarge` as soon as that is known, `BodyTooSlow` when it does not arrive in time."""
-    max_bytes = settings.max_body_bytes
-    body: bytes | None = request.scope.get(WHOLE_BODY)
-    if body is None:
-        declared = header_value(request, b"content-length") or "0"
-        if declared.isdigit() and int(declared) > max_bytes:
-            raise BodyTooLarge(f"the body has {declared} bytes, at most {max_bytes} are allowed")
-        try:
-            async with asyncio.timeout(settings.body_timeout_s):
-                body = await _receive(request, max_bytes)
-        except TimeoutError:
-            raise BodyTooSlow(f"the body did not arrive within {settings.body_timeout_s:g} s") from None
-    elif len(body) > max_bytes:
-        raise BodyTooLarge(f"the body has {len(body)} bytes, at most {max_bytes} are allowed")
-    encoding = content_encoding(request)
-    return body if encoding is None else await _decompress(body, encoding, max_bytes)
+class Arriving:
+    """A body that did not come at once."""
+
+    __slots__ = ("content", "counted_bytes", "deadline", "tenant_id")
+
+    def __init__(self, tenant_id: str, deadline: asyncio.Timeout) -> None:
+        self.tenant_id = tenant_id
+        self.deadline = deadline
+        self.content = bytearray()
+        self.counted_bytes = 0
 
 
-async def _receive(request: Request, max_bytes: int) -> bytes:
-    body, more = bytearray(), True
-    while more:
-        message = await request.receive()
-        if message["type"] == DISCONNECT:
-            raise ClientDisconnected
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > max_bytes:
-            raise BodyTooLarge(f"the body has more than {max_bytes} bytes")
-    return bytes(body)
+class Bodies:
+    """Reads the bodies of a server, with a bound on the bytes of all that arrive or wait to be decoded.
+
+    Beyond it, the tenant that has most of them loses the body that has been arriving for longest. Small bodies,
+    which come at once, do not count.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._max_bytes = settings.max_body_bytes
+        self._max_counted_bytes = max(settings.max_unfinished_bytes, settings.max_body_bytes)
+        self._timeout_s = settings.body_timeout_s
+        self._counted_bytes: Counter[str] = Counter()
+        self._arriving: defaultdict[str, dict[Arriving, None]] = defaultdict(dict)
+        """Both by tenant; the oldest comes first."""
+
+    async def read(self, request: Request) -> bytes:
+        """The whole body, which counts until `release`.
+
+        `BodyTooLarge` as soon as that is known; `BodyTooSlow` when it does not arrive in time or is cut off.
+        """
+        body: bytes | None = request.scope.get(WHOLE_BODY)
+        if body is None:
+            declared = header_value(request, b"content-length") or "0"
+            if declared.isdigit() and int(declared) > self._max_bytes:
+                raise BodyTooLarge(f"the body has {declared} bytes, at most {self._max_bytes} are allowed")
+            try:
+                async with asyncio.timeout(self._timeout_s) as deadline:
+                    arriving = Arriving(request.scope["context"].tenant_id or "", deadline)
+                    request.scope[ARRIVING] = arriving
+                    self._arriving[arriving.tenant_id][arriving] = None
+                    body = await self._receive(request, arriving)
+            except TimeoutError:
+                raise BodyTooSlow(
+                    f"the body did not arrive within {self._timeout_s:g} s, or others needed its memory sooner"
+                ) from None
+            self._stop_waiting(arriving)
+        elif len(body) > self._max_bytes:
+            raise BodyTooLarge(f"the body has {len(body)} bytes, at most {self._max_bytes} are allowed")
+        encoding = content_encoding(request)
+        return body if encoding is None else await _decompress(body, encoding, self._max_bytes)
+
+    def release(self, request: Request) -> None:
+        """The bytes of the body are needed no longer, or will not come."""
+        arriving: Arriving | None = request.scope.pop(ARRIVING, None)
+        if arriving is not None:
+            self._stop_waiting(arriving)
+            self._uncount(arriving)
+
+    async def _receive(self, request: Request, arriving: Arriving) -> bytes:
+        body, more = arriving.content, True
+        while more:
+            message = await request.receive()
+            if message["type"] == DISCONNECT:
+                raise ClientDisconnected
+            chunk: bytes = message.get("body", b"")
+            body += chunk
+            more = message.get("more_body", False)
+            if len(body) > self._max_bytes:
+                raise BodyTooLarge(f"the body has more than {self._max_bytes} bytes")
+            arriving.counted_bytes += len(chunk)
+            self._counted_bytes[arriving.tenant_id] += len(chunk)
+            if self._counted_bytes.total() > self._max_counted_bytes:
+                self._cut_one_off(arriving)
+        return bytes(body)
+
+    def _cut_one_off(self, newest: Arriving) -> None:
+        ((tenant_id, _),) = self._counted_bytes.most_common(1)
+        # Where all bodies of that tenant wait to be decoded, the newest of all makes room.
+        oldest = next(iter(self._arriving[tenant_id]), newest)
+        if oldest is newest:
+            raise TimeoutError
+        self._stop_waiting(oldest)
+        self._uncount(oldest)
+        if not oldest.deadline.expired():
+            oldest.deadline.reschedule(0.0)
+
+    def _stop_waiting(self, arriving: Arriving) -> None:
+        waiting = self._arriving[arriving.tenant_id]
+        waiting.pop(arriving, None)
+        if not waiting:
+            del self._arriving[arriving.tenant_id]
+
+    def _uncount(self, arriving: Arriving) -> None:
+        self._counted_bytes[arriving.tenant_id] -= arriving.counted_bytes
+        arriving.counted_bytes = 0
+        if not self._counted_bytes[arriving.tenant_id]:
+            del self._counted_bytes[arriving.tenant_id]
 
 
 def content_encoding(request: Request) -> str | None:

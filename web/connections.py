@@ -19,6 +19,8 @@ class ConnectionLimits(Struct, frozen=True, kw_only=True):
     max_connections_per_address: int
     """0: unlimited."""
     max_unsent_bytes: int
+    max_unfinished_bytes: int
+    """Of heads that have not come whole."""
 
 
 class Connection(Protocol):
@@ -41,6 +43,9 @@ class Connections:
         """Those without a request under way, and since when, the longest idle first: they make room for others."""
         self._is_watching = False
         self.unsent_bytes = 0
+        self._heads: dict[Connection, int] = {}
+        """Bytes of the heads that have not come whole, the oldest first."""
+        self.head_bytes = 0
 
     def make_room(self, address: str) -> bool:
         """Whether one more connection may be taken; an idle one is closed for it where that is needed."""
@@ -60,6 +65,18 @@ class Connections:
         self.idle[connection] = loop.time() + wait_s
         if not self._is_watching:
             self._close_idle(loop)
+
+    def count_head(self, connection: Connection, size: int) -> None:
+        """`size` bytes of a head have come, and not all. Beyond the bound the oldest ones are cut off."""
+        self.head_bytes += size - self._heads.get(connection, 0)
+        self._heads[connection] = size
+        while self.head_bytes > self.limits.max_unfinished_bytes:
+            oldest = next(iter(self._heads))
+            self.uncount_head(oldest)
+            oldest.abort()
+
+    def uncount_head(self, connection: Connection) -> None:
+        self.head_bytes -= self._heads.pop(connection, 0)
 
     def _close_idle(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close what has been idle for too long: one timer for all connections, and none for each request."""

@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with the bounds that it leaves to a proxy.
 
-Bytes, count and time of headers; connections in all and of one address; answers that the client does not read. So
-a client without a key costs at most 64 KiB and 10 s.
+Bytes, count and time of headers; connections in all and of one address; headers that are not whole, of all
+connections; answers that the client does not read. So a client without a key costs at most 64 KiB and 10 s, and
+all of them a fixed amount of memory.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._cancel_header_timer()
         self._stop_watching_writes()
         self.shared.idle.pop(self, None)
+        self.shared.uncount_head(self)
         if self._accepted:
             self._accepted = False
             self.shared.count -= 1
@@ -126,6 +128,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._reject(431, "There are too many headers.")
         elif self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
+        elif self._in_head and self._head_bytes:
+            self.shared.count_head(self, self._head_bytes)
 
     # Parser callbacks.
     def on_headers_complete(self) -> None:
@@ -148,6 +152,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = self._silent_bytes = self._discarded_bytes = 0
         self._cancel_header_timer()
         self.shared.idle.pop(self, None)
+        self.shared.uncount_head(self)
         exchange = Exchange(
             self,
             scope,

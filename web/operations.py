@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from web.authentication import Caller
-from web.bodies import decode_in_thread, read_body
+from web.bodies import Bodies, decode_in_thread
 from web.error_shapes import PROBLEM, ErrorShape
 from web.problems import ERROR_SHAPE
 from web.request_context import RequestContext
@@ -29,11 +29,14 @@ OPERATOR = "operator"
 class Call:
     """One request to an operation, authenticated."""
 
-    __slots__ = ("_caller", "body", "context", "request", "settings")
+    __slots__ = ("_bodies", "_caller", "body", "context", "request", "settings")
 
-    def __init__(self, request: Request, settings: ServerSettings, caller: Caller | None, body: Any) -> None:
+    def __init__(
+        self, request: Request, settings: ServerSettings, caller: Caller | None, body: Any, bodies: Bodies
+    ) -> None:
         self.request = request
         self.settings = settings
+        self._bodies = bodies
         self.context: RequestContext = request.scope["context"]
         self.body = body
         """The decoded body, of the operation's type; None where it has none."""
@@ -54,8 +57,11 @@ class Call:
         return value
 
     async def read_body(self) -> bytes:
-        """The raw body, where no struct describes it."""
-        return await read_body(self.request, self.settings)
+        """The raw body, where no struct describes it; decode it at once."""
+        try:
+            return await self._bodies.read(self.request)
+        finally:
+            self._bodies.release(self.request)
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -113,8 +119,9 @@ class Authentication(Protocol):
 def routes_of(
     operations: Sequence[Operation], authentication: Authentication, settings: ServerSettings
 ) -> list[Route]:
+    bodies = Bodies(settings)
     return [
-        Route(operation.path, _Endpoint(operation, authentication, settings), methods=[operation.method])
+        Route(operation.path, _Endpoint(operation, authentication, settings, bodies), methods=[operation.method])
         for operation in operations
     ]
 
@@ -122,21 +129,29 @@ def routes_of(
 class _Endpoint:
     """An operation as an ASGI application; Starlette's own wrapper adds error handlers, which `Middleware` has."""
 
-    def __init__(self, operation: Operation, authentication: Authentication, settings: ServerSettings) -> None:
+    def __init__(
+        self, operation: Operation, authentication: Authentication, settings: ServerSettings, bodies: Bodies
+    ) -> None:
         self._operation = operation
         self._authentication = authentication
         self._settings = settings
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation, request = self._operation, Request(scope, receive)
         scope[ERROR_SHAPE] = operation.error_shape
         caller = await self._authorize(request)
-        body = None
-        if operation.body is not None:
-            raw = await read_body(request, self._settings)
-            body = await decode_in_thread(operation.body, b"{}" if operation.body_optional and not raw else raw)
-        response = await operation.handler(Call(request, self._settings, caller, body))
+        body = None if operation.body is None else await self._decode_body(request, operation.body)
+        response = await operation.handler(Call(request, self._settings, caller, body, self._bodies))
         await response(scope, receive, send)
+
+    async def _decode_body(self, request: Request, kind: type[Struct]) -> Struct:
+        """Its bytes are not kept while the request waits for its turn."""
+        try:
+            raw = await self._bodies.read(request)
+            return await decode_in_thread(kind, b"{}" if self._operation.body_optional and not raw else raw)
+        finally:
+            self._bodies.release(request)
 
     async def _authorize(self, request: Request) -> Caller | None:
         needed = self._operation.scope

@@ -166,4 +166,5 @@ def _limits(settings: ServerSettings) -> ConnectionLimits:
         max_connections=max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         max_unsent_bytes=settings.max_unsent_bytes,
+        max_unfinished_bytes=settings.max_unfinished_bytes,
     )

@@ -1,14 +1,22 @@
-"""Bodies are bounded by what decoding them costs, before they are decoded."""
+"""Bodies are bounded by what decoding them costs, before that, and by the memory of all that arrive."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.types import Message
 
-from stores.errors import InvalidRequest, NotJson
-from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, decode, decode_in_thread
+from stores.errors import BodyTooSlow, InvalidRequest, NotJson
+from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, Bodies, decode, decode_in_thread
+from web.request_context import RequestContext
+from web.settings import ServerSettings
+
+SETTINGS = ServerSettings(max_body_bytes=40_000, max_unfinished_bytes=100_000)
+CHUNK = b"x" * 20_000
 
 
 class Body(Struct):
@@ -59,3 +67,73 @@ async def test_a_large_body_is_decoded_beside_the_event_loop(size: int, beside: 
     assert (threads != [threading.get_ident()]) is beside
     with pytest.raises(NotJson):
         await decode_in_thread(Noted, b"{" + b"a" * size)
+
+
+class Sender:
+    """A request of a tenant whose body arrives in chunks, when the test sends them."""
+
+    def __init__(self, bodies: Bodies, tenant_id: str) -> None:
+        self._chunks: asyncio.Queue[Message] = asyncio.Queue()
+        context = RequestContext("id", "POST", "/v1/classify")
+        context.tenant_id = tenant_id
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "context": context}
+        self.request = Request(scope, self._chunks.get)
+        self.reading = asyncio.ensure_future(bodies.read(self.request))
+
+    async def send(self, *, more: bool = True) -> None:
+        self._chunks.put_nowait({"type": "http.request", "body": CHUNK, "more_body": more})
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_beyond_the_bound_the_tenant_with_most_bytes_loses_its_oldest_body() -> None:
+    bodies = Bodies(SETTINGS)
+    neighbour = Sender(bodies, "neighbour")
+    await neighbour.send()
+    attackers = [Sender(bodies, "attacker") for _ in range(8)]
+    for attacker in attackers:
+        await attacker.send()
+    # 100,000 bytes: one chunk of the neighbour and four of the attacker.
+    assert [attacker.reading.done() for attacker in attackers] == [True] * 4 + [False] * 4
+    for attacker in attackers[:4]:
+        with pytest.raises(BodyTooSlow, match="others needed its memory"):
+            await attacker.reading
+        bodies.release(attacker.request)
+    await neighbour.send(more=False)
+    assert await neighbour.reading == CHUNK * 2
+    for attacker in attackers:
+        attacker.reading.cancel()
+    await asyncio.gather(*(attacker.reading for attacker in attackers), return_exceptions=True)
+
+
+async def test_bodies_count_until_they_are_released() -> None:
+    """Where all of them are whole and wait to be decoded, the newest one is refused."""
+    bodies = Bodies(SETTINGS)
+    whole = [Sender(bodies, "attacker") for _ in range(5)]
+    for sender in whole:
+        await sender.send(more=False)
+        assert await sender.reading == CHUNK
+    refused = Sender(bodies, "neighbour")
+    await refused.send(more=False)
+    with pytest.raises(BodyTooSlow):
+        await refused.reading
+    for sender in (refused, whole[0]):
+        bodies.release(sender.request)
+    again = Sender(bodies, "neighbour")
+    await again.send(more=False)
+    assert await again.reading == CHUNK
+
+
+async def test_a_body_that_fails_leaves_nothing_behind() -> None:
+    bodies = Bodies(SETTINGS)
+    for _ in range(10):
+        large = Sender(bodies, "attacker")
+        for _ in range(3):
+            await large.send()
+        with pytest.raises(InvalidRequest, match="more than 40000 bytes"):
+            await large.reading
+        bodies.release(large.request)
+    after = Sender(bodies, "attacker")
+    await after.send()
+    await after.send(more=False)
+    assert await after.reading == CHUNK * 2

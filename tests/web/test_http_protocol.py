@@ -25,6 +25,7 @@ LIMITS = ConnectionLimits(
     max_connections=1_000,
     max_connections_per_address=0,
     max_unsent_bytes=64_000_000,
+    max_unfinished_bytes=64_000_000,
 )
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -280,6 +281,36 @@ async def test_answers_that_nobody_reads_have_a_bound_in_all() -> None:
         reader, writer = await connect()
         writer.write(REQUEST)
         assert await status(reader) == 200
+
+
+async def test_heads_that_are_not_whole_have_a_bound_in_all() -> None:
+    """The oldest are cut off; whoever sends a whole one is served all the while."""
+    async with serving(App(), replace(LIMITS, max_unfinished_bytes=1_000_000, header_timeout_s=60.0)) as (
+        connect,
+        protocol,
+    ):
+        connections = []
+        for _ in range(30):
+            connections.append(await connect())
+            await send_all(connections[-1][1], b"GET / HTTP/1.1\r\nHost: x\r\na: " + b"b" * 60_000)
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        assert await status(reader) == 200
+        async with asyncio.timeout(10):
+            while protocol.shared.count > 1_000_000 // 60_000 + 1:
+                await asyncio.sleep(0.01)
+        for early, _ in connections[:10]:
+            await ends(early)
+        # The newest is served once it is whole, and counts no longer.
+        reader, writer = connections[-1]
+        writer.write(b"\r\n\r\n")
+        assert await status(reader) == 200
+        for _, other in connections:
+            other.close()
+        async with asyncio.timeout(10):
+            while protocol.shared.count > 1:
+                await asyncio.sleep(0.01)
+        assert protocol.shared.head_bytes == 0
 
 
 async def test_a_body_that_goes_on_after_the_answer_is_cut_off() -> None:

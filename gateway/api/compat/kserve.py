@@ -190,9 +190,8 @@ class KserveEndpoints:
 
     async def infer(self, call: Call) -> Response:
         _check_model(call)
-        raw = await call.read_body()
         try:
-            request = decode_infer(call.request.headers.get(HEADER_LENGTH), raw)
+            request = decode_infer(call.request.headers.get(HEADER_LENGTH), await call.read_body())
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="inputs") from None
         outcome = await self._classifications.classify(
