@@ -24,8 +24,9 @@ from typing import Any
 
 import httpx
 
+from benchmarks.attack_job import Job, encode_job
 from benchmarks.attack_report import Attacked, as_json, render
-from benchmarks.attacks import ATTACKS, LONG_TEXT, TENANTS, Job, encode_job
+from benchmarks.attacks import ATTACKS, LONG_TEXT, TENANTS
 from benchmarks.disturbances import (
     Disturbance,
     DisturbanceError,

@@ -11,49 +11,21 @@ import json
 import os
 import re
 import resource
-import socket
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from itertools import count, cycle
 from typing import Any
 
-SOURCES = cycle(["127.0.0.2", "127.0.0.3", "127.0.0.4"])
-"""Addresses of the attacker; the neighbour has another one."""
-BODY_BYTES = 3_900_000
-"""Just below the default of WANNENG_MAX_BODY_BYTES."""
+from benchmarks.attack_connections import CONNECTIONS, UNFINISHED
+from benchmarks.attack_job import BODY_BYTES, PAUSE_S, Attack, Job, connect
+
 NICENESS = 10
 """A remote attacker would take no CPU time from the server."""
-PAUSE_S = 0.05
-"""After a connection was closed or refused."""
 CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 LONG_TEXT, SHORT_TEXT = "手机屏幕碎了要求退款" * 30, "手机屏幕碎了要求退款" * 4
 LABELS = ("投诉", "咨询", "建议")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Attack a server for `seconds` with the key of a tenant."""
-
-    attack: str
-    host: str
-    port: int
-    key: str
-    seconds: float
-
-    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-        """The bytes of a request with the tenant's key."""
-        fields = {"Host": f"{self.host}:{self.port}", "Authorization": f"Bearer {self.key}"}
-        fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-        return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-Attack = Callable[[Job], Coroutine[Any, Any, Counter[str]]]
 
 
 def main() -> None:
@@ -62,16 +34,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     job = Job(**json.load(sys.stdin))
-    print(json.dumps(asyncio.run((ATTACKS | TENANTS)[job.attack](job))))
-
-
-def encode_job(job: Job) -> bytes:
-    """What `main` reads."""
-    return json.dumps(asdict(job)).encode()
-
-
-async def _connect(job: Job) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(job.host, job.port, local_addr=(next(SOURCES), 0))
+    print(json.dumps(asyncio.run((ATTACKS | UNFINISHED | TENANTS)[job.attack](job))))
 
 
 async def _read_status(reader: asyncio.StreamReader) -> str:
@@ -91,7 +54,7 @@ async def _repeat(job: Job, connections: int, requests: Iterator[bytes]) -> Coun
     statuses: Counter[str] = Counter()
 
     async def connect_and_send() -> None:
-        reader, writer = await _connect(job)
+        reader, writer = await connect(job)
         try:
             while True:
                 with suppress(ConnectionError):
@@ -124,82 +87,6 @@ def _request_in_a_loop(connections: int, make: Callable[[Job], list[bytes]]) -> 
 
 def _post(path: str, *bodies: bytes, connections: int = 4) -> Attack:
     return _request_in_a_loop(connections, lambda job: [job.request("POST", path, body) for body in bodies])
-
-
-def _stream(head: bytes, endless: bytes) -> Attack:
-    """A request whose headers never end, on 16 connections."""
-
-    async def attack(job: Job) -> Counter[str]:
-        outcomes: Counter[str] = Counter()
-
-        async def stream() -> None:
-            reader, writer = await _connect(job)
-            try:
-                writer.write(head)
-                with suppress(ConnectionError):
-                    while not reader.at_eof():
-                        writer.write(endless)
-                        await writer.drain()
-                        await asyncio.sleep(0)
-                line = await reader.readline()
-                outcomes[line.split()[1].decode() if line else "closed"] += 1
-            finally:
-                writer.close()
-
-        async def stream_until_the_end() -> None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(job.seconds):
-                    while True:
-                        try:
-                            await stream()
-                        except ConnectionError:
-                            outcomes["closed"] += 1
-                        await asyncio.sleep(PAUSE_S)
-
-        await asyncio.gather(*(stream_until_the_end() for _ in range(16)))
-        return outcomes
-
-    return attack
-
-
-async def _silent_connections(job: Job) -> Counter[str]:
-    opened = []
-    ends_at = time.monotonic() + job.seconds
-    for _ in range(2_000):
-        with suppress(OSError):
-            opened.append(await _connect(job))
-    await asyncio.sleep(ends_at - time.monotonic())
-    outcomes = Counter("closed" if reader.at_eof() else "open" for reader, _ in opened)
-    for _, writer in opened:
-        writer.close()
-    return outcomes
-
-
-async def _slow_readers(job: Job) -> Counter[str]:
-    """64 clients ask 32 times for a large document and read 64 bytes of it a second."""
-    asked = job.request("GET", "/openapi.json") * 32
-    outcomes: Counter[str] = Counter()
-
-    async def read_slowly() -> None:
-        loop, ends_at = asyncio.get_running_loop(), time.monotonic() + job.seconds
-        with socket.socket() as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            connection.setblocking(False)
-            connection.bind((next(SOURCES), 0))
-            try:
-                await loop.sock_connect(connection, (job.host, job.port))
-                await loop.sock_sendall(connection, asked)
-                while time.monotonic() < ends_at:
-                    if not await loop.sock_recv(connection, 64):
-                        break
-                    await asyncio.sleep(min(1.0, job.seconds))
-            except OSError:
-                outcomes["closed"] += 1
-            else:
-                outcomes["open"] += 1
-
-    await asyncio.gather(*(read_slowly() for _ in range(64)))
-    return outcomes
 
 
 def _infer(shape: str, data: str) -> bytes:
@@ -262,10 +149,7 @@ DEEP = b"[" * (BODY_BYTES // 2) + b"]" * (BODY_BYTES // 2)
 TEXTS = json.dumps({"texts": [f"{n:05d}" + "abcde fghij " * 4_999 for n in range(64)], "labels": "a,b"}).encode()
 
 ATTACKS: dict[str, Attack] = {
-    "headers without end": _stream(b"GET / HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n" * 1_000),
-    "a header value without end": _stream(b"GET / HTTP/1.1\r\nHost: x\r\na: ", b"b" * 6_000),
-    "2,000 silent connections": _silent_connections,
-    "64 slow readers": _slow_readers,
+    **CONNECTIONS,
     "KServe: a shape of 140,000 integers": _post(INFER, _infer("[" + "1," * 139_999 + "1]", '["a"]')),
     "KServe: nested data": _post(
         INFER, _infer("[1]", "[" * 900 + "]" * 900), _infer("[1,1]", "[" + "[[]]," * 700_000 + "[]]")

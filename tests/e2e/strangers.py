@@ -9,10 +9,39 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
 NOBODY = "nobody"
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Of every user; the tests' own environment may be in a folder that is not."""
 TIMEOUT_S = 2.0
+
+CLOSED_OVER_HTTP = [
+    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/repository/models/evil/load"),
+    ("POST", "/v2/repository/models/zero_shot_logits/unload"),
+    ("GET", "/v2/models/structbert/config"),
+    ("GET", "/v2/systemsharedmemory/status"),
+    ("POST", "/v2/systemsharedmemory/region/x/register"),
+    ("POST", "/v2/systemsharedmemory/unregister"),
+    ("POST", "/v2/cudasharedmemory/region/x/register"),
+    ("GET", "/v2/trace/setting"),
+    ("POST", "/v2/models/structbert/trace/setting"),
+    ("GET", "/v2/logging"),
+    ("POST", "/v2/logging"),
+]
+"""Method and path of what nobody may ask of Triton."""
+CLOSED_OVER_GRPC = [
+    "RepositoryIndex",
+    "RepositoryModelLoad",
+    "RepositoryModelUnload",
+    "ModelConfig",
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryRegister",
+    "SystemSharedMemoryUnregister",
+    "CudaSharedMemoryRegister",
+    "TraceSetting",
+    "LogSettings",
+]
 
 SCAN = r"""
 import json, os, stat, sys
@@ -63,10 +92,12 @@ def readable(
     return dict(json.loads(done.stdout))
 
 
-def http_request(port: int, method: str, path: str, header: bytes, body: bytes = b"{}") -> bytes:
+def http_request(
+    port: int, method: str, path: str, header: bytes, body: bytes = b"{}", *, host: str = LOOPBACK
+) -> bytes:
     """The answer to a request with a raw header, which may be malformed."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-    return _exchange(port, head.encode() + header + b"\r\n" + body)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    return _exchange(host, port, head.encode() + header + b"\r\n" + body)
 
 
 def http_with_trailer(port: int, method: str, path: str, trailer: bytes) -> bytes:
@@ -74,10 +105,17 @@ def http_with_trailer(port: int, method: str, path: str, trailer: bytes) -> byte
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
-    return _exchange(port, head.encode() + b"2\r\n{}\r\n0\r\n" + trailer + b"\r\n")
+    return _exchange(LOOPBACK, port, head.encode() + b"2\r\n{}\r\n0\r\n" + trailer + b"\r\n")
 
 
-def grpc_call(port: int, method: str, metadata: Sequence[tuple[bytes, bytes]], *, indexed: bool = False) -> bytes:
+def grpc_call(
+    port: int,
+    method: str,
+    metadata: Sequence[tuple[bytes, bytes]],
+    *,
+    indexed: bool = False,
+    host: str = LOOPBACK,
+) -> bytes:
     """The answer to a call with an empty message and raw metadata (RFC 9113 and 7541).
 
     `indexed`: the metadata goes through HPACK's dynamic table, a way into a server of its own.
@@ -93,7 +131,7 @@ def grpc_call(port: int, method: str, metadata: Sequence[tuple[bytes, bytes]], *
     block = b"".join(_literal(name, value) for name, value in fields)
     block += b"".join(_literal(name, value, indexed=indexed) for name, value in metadata)
     call = _frame(4, 0, 0, b"") + _frame(1, 4, 1, block) + _frame(0, 1, 1, b"\0" * 5)
-    return _exchange(port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + call, b"grpc-status")
+    return _exchange(host, port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + call, b"grpc-status")
 
 
 def _literal(name: bytes, value: bytes, *, indexed: bool = False) -> bytes:
@@ -105,10 +143,10 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def _exchange(port: int, request: bytes, end: bytes | None = None) -> bytes:
+def _exchange(host: str, port: int, request: bytes, end: bytes | None = None) -> bytes:
     """What comes back until `end`, or until the server closes or is silent."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
+    with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
         try:
             connection.sendall(request)
             connection.settimeout(TIMEOUT_S / 4)

@@ -9,35 +9,7 @@ import pytest
 
 from tests.e2e.attacked import Attacked
 from tests.e2e.server import Server
-from tests.e2e.strangers import grpc_call, http_request, http_with_trailer
-
-HTTP_CALLS = [
-    ("POST", "/v2/repository/index"),
-    ("POST", "/v2/repository/models/evil/load"),
-    ("POST", "/v2/repository/models/zero_shot_logits/unload"),
-    ("GET", "/v2/models/structbert/config"),
-    ("GET", "/v2/systemsharedmemory/status"),
-    ("POST", "/v2/systemsharedmemory/region/x/register"),
-    ("POST", "/v2/systemsharedmemory/unregister"),
-    ("POST", "/v2/cudasharedmemory/region/x/register"),
-    ("GET", "/v2/trace/setting"),
-    ("POST", "/v2/models/structbert/trace/setting"),
-    ("GET", "/v2/logging"),
-    ("POST", "/v2/logging"),
-]
-GRPC_CALLS = [
-    "RepositoryIndex",
-    "RepositoryModelLoad",
-    "RepositoryModelUnload",
-    "ModelConfig",
-    "SystemSharedMemoryStatus",
-    "SystemSharedMemoryRegister",
-    "SystemSharedMemoryUnregister",
-    "CudaSharedMemoryRegister",
-    "TraceSetting",
-    "LogSettings",
-]
-
+from tests.e2e.strangers import CLOSED_OVER_GRPC, CLOSED_OVER_HTTP, grpc_call, http_request, http_with_trailer
 
 SPELLINGS = [
     *(
@@ -69,7 +41,7 @@ def models_are_ready(server: Server) -> bool:
     return httpx.get(url, trust_env=False).status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path"), HTTP_CALLS)
+@pytest.mark.parametrize(("method", "path"), CLOSED_OVER_HTTP)
 def test_tritons_closed_apis_are_closed_over_http(attacked: Attacked, method: str, path: str) -> None:
     name, value = closing_header(attacked.server)
     port = int(attacked.server.triton_http.rpartition(":")[2])
@@ -93,7 +65,7 @@ def test_no_spelling_of_the_header_opens_them(attacked: Attacked) -> None:
     assert not trailer.startswith(b"HTTP/1.1 2")
 
 
-@pytest.mark.parametrize("method", GRPC_CALLS)
+@pytest.mark.parametrize("method", CLOSED_OVER_GRPC)
 def test_tritons_closed_apis_are_closed_over_grpc(attacked: Attacked, method: str) -> None:
     """gRPC takes a newline in a value, so it is the name that nobody can send."""
     name, value = closing_header(attacked.server)

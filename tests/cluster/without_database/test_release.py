@@ -79,11 +79,6 @@ def test_status_is_available_as_json(release: Release) -> None:
     assert status["metrics"]["engines"] == {"cpu": [EMBEDDED]}
 
 
-def test_pods_have_no_api_token(release: Release) -> None:
-    pod = release.ready("gateway")[0]
-    assert "secrets" not in release.kubectl("exec", pod, "--", "ls", "/var/run")
-
-
 def test_tenants_change_without_a_restart(release: Release) -> None:
     """The gateways read the mounted Secret again. Existing keys stay."""
     before = {pod["metadata"]["uid"] for pod in release.pods("gateway")}
