@@ -9,11 +9,12 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import httpx
 from starlette.routing import Router
@@ -35,14 +36,17 @@ from control_plane.label_sets import LabelSets
 from control_plane.settings import Settings, WorkerSettings
 from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports, price_of
+from control_plane.worker.alerts import BudgetAlerts
 from control_plane.worker.gateway_client import Gateway, HttpGateway
 from control_plane.worker.health import WorkerMetrics, served
+from control_plane.worker.webhook import HttpWebhook
 from control_plane.worker.worker import Worker
 from logs.setup import is_text
 from stores.clock import Clock, SystemClock
 from stores.database import Database
 from stores.errors import ServiceError
 from stores.factory import Stores, sql_stores
+from stores.sql.alerts import SqlAlerts
 from stores.sql.batches import SqlBatches
 from stores.sql.files import SqlFiles
 from stores.sql.retention import Retention
@@ -142,7 +146,7 @@ def create_app(
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """A worker, and retention beside it; call `close` at the end."""
+    """A worker, with retention and alerts beside it; call `close` at the end."""
 
     worker: Worker
     metrics: WorkerMetrics
@@ -151,6 +155,9 @@ class WorkerProcess:
     retention: Retention
     database: Database
     http: httpx.AsyncClient
+    webhook: HttpWebhook | None
+    """None: nobody is told of budgets."""
+    clock: Clock
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping` is set; an unforeseen error of either part is raised, and ends both."""
@@ -161,10 +168,14 @@ class WorkerProcess:
             await self._work(stopping)
 
     async def _work(self, stopping: asyncio.Event) -> None:
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self.worker.keep_serving(), self.retention.keep(), stopping.wait())
+        work: list[Coroutine[Any, Any, Any]] = [
+            self.worker.keep_serving(),
+            self.retention.keep(),
+            stopping.wait(),
         ]
+        if self.webhook is not None:
+            work.append(BudgetAlerts(SqlAlerts(self.database), self.webhook, self.clock).keep())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in finished:
@@ -176,6 +187,8 @@ class WorkerProcess:
 
     async def close(self) -> None:
         await self.http.aclose()
+        if self.webhook is not None:
+            await self.webhook.close()
         await self.database.close()
 
 
@@ -208,4 +221,11 @@ def create_worker(
         Retention(database, clock, settings.batch_retention_days, settings.audit_retention_days),
         database,
         http,
+        _webhook(settings),
+        clock,
     )
+
+
+def _webhook(settings: WorkerSettings) -> HttpWebhook | None:
+    url, secret = settings.budget_webhook_url, settings.budget_webhook_secret
+    return HttpWebhook(url, secret, allow_link_local=settings.budget_webhook_link_local) if url else None

@@ -99,6 +99,13 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     """How long files and batches are kept."""
     audit_retention_days: SecondsOrNone = 400.0
     """How long administrative acts are kept; 0: for ever. A day's acts are removed together."""
+    budget_webhook_url: str = ""
+    """Address to which the worker posts an alert when 80% and when all of a hard or soft budget is used; empty:
+    none."""
+    budget_webhook_secret: Secret = ""
+    """Secret that signs the alerts, at least 32 characters."""
+    budget_webhook_link_local: bool = False
+    """Post alerts to link-local addresses too, at which clouds serve the credentials of a machine."""
 
     def __repr__(self) -> str:
         return without_secrets(self)
@@ -118,6 +125,11 @@ def load_worker_settings(environment: Mapping[str, str] | None = None) -> Worker
         raise SettingsError(
             f"{PREFIX}INTERNAL_KEY is missing; give the worker and the gateway the same secret of at least 32 "
             "characters"
+        )
+    if settings.budget_webhook_url and not settings.budget_webhook_secret:
+        raise SettingsError(
+            f"{PREFIX}BUDGET_WEBHOOK_URL needs {PREFIX}BUDGET_WEBHOOK_SECRET, which signs the alerts: give the "
+            "worker and the receiver the same secret of at least 32 characters"
         )
     return settings
 

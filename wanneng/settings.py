@@ -15,7 +15,16 @@ from wanneng.errors import StartError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "WANNENG_"
-SECRETS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY", "WANNENG_DATABASE_URL", "WANNENG_REDIS_URL"})
+SECRETS = frozenset(
+    {
+        "WANNENG_ADMIN_KEY",
+        "WANNENG_INTERNAL_KEY",
+        "WANNENG_DATABASE_URL",
+        "WANNENG_REDIS_URL",
+        "WANNENG_BUDGET_WEBHOOK_URL",
+        "WANNENG_BUDGET_WEBHOOK_SECRET",
+    }
+)
 """No child inherits them; each is given those that it needs."""
 OTHER_PYTHONS = frozenset({"PYTHONHOME", "PYTHONPATH"})
 """Set for another Python; they would put its packages in place of the installed ones."""
@@ -70,6 +79,10 @@ class ServeSettings:
     """Database of both planes; an SQLite file in the state folder if not given."""
     redis_url: str = field(default="", repr=False)
     """Redis or Valkey of the gateway; none if not given."""
+    budget_webhook_url: str = field(default="", repr=False)
+    """Address of the worker's alerts; none if not given."""
+    budget_webhook_secret: str = field(default="", repr=False)
+    """Secret that signs them."""
     state_dir: Path = CHECKOUT / ".state"
     """Folder for logs, keys, the database and what Triton loads."""
     start_timeout_s: float = 90.0

@@ -20,11 +20,13 @@ from web.variables import PREFIX, sentence, unknown_variables
 DATABASE_URL = "sqlite:///.state/wanneng.db"
 """A file below the working directory."""
 LOG_FORMAT: LogFormat = "auto"
-SECRETS = frozenset({"admin_key", "database_url", "redis_url", "internal_key"})
+SECRETS = frozenset(
+    {"admin_key", "budget_webhook_secret", "budget_webhook_url", "database_url", "redis_url", "internal_key"}
+)
 """Fields that are shown nowhere."""
 KEYS, VISIBLE_ASCII = frozenset({"admin_key", "internal_key"}), "[!-~]+"
 """Secrets that are sent in a header."""
-URLS = frozenset({"control_plane_url", "gateway_url", "otlp_endpoint"})
+URLS = frozenset({"budget_webhook_url", "control_plane_url", "gateway_url", "otlp_endpoint"})
 """Fields that are addresses of HTTP servers."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]

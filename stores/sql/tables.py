@@ -184,6 +184,27 @@ key_usage = Table(
     Column("tokens", BigInteger, nullable=False),
 )
 
+budget_alerts = Table(
+    "budget_alerts",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    # Empty: of the tenant's own budget. No foreign key: a revoked key's alerts stay.
+    Column("key_id", String(32), nullable=False),
+    Column("resource", String(8), nullable=False),
+    Column("month", Date, nullable=False),
+    Column("percent", Integer, nullable=False),
+    # The limit that it was, which may have been changed since.
+    Column("amount", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("enforcement", String(8), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # When to deliver it; null: it is delivered, or was given up.
+    Column("due_at", UtcTime),
+    Index("budget_alerts_due", "due_at"),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -50,6 +50,10 @@ def test_the_environment_overrides_the_defaults() -> None:
         (load_worker_settings, "WANNENG_MAX_BATCH_LINES", ("0", "all")),
         (load_worker_settings, "WANNENG_BATCH_LINES_AT_ONCE", ("0", "-4")),
         (load_worker_settings, "WANNENG_BATCH_RETENTION_DAYS", ("0", "forever")),
+        (load_worker_settings, "WANNENG_BUDGET_WEBHOOK_URL", ("", "ftp://alerts", "https://alerts.example")),
+        (load_worker_settings, "WANNENG_BUDGET_WEBHOOK_SECRET", ("", "s" * 31)),
+        (load_settings, "WANNENG_PRICE_PER_MILLION_TOKENS", ("-1", "free")),
+        (load_settings, "WANNENG_CURRENCY", ("yuan", "¥")),
     ],
 )
 def test_a_bad_value_fails_by_its_variable(load: Load, variable: str, values: tuple[str, ...]) -> None:

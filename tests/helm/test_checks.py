@@ -89,6 +89,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "networkPolicies.egress.collector: the network policies block",
     ),
     (
+        {"controlPlane": {"settings": {"WANNENG_BUDGET_WEBHOOK_URL": "https://a.example"}}},
+        "worker.budgetWebhookSecret: alerts for WANNENG_BUDGET_WEBHOOK_URL are signed",
+    ),
+    (
+        {
+            "controlPlane": {"settings": {"WANNENG_BUDGET_WEBHOOK_URL": "https://a.example"}},
+            "worker": {"budgetWebhookSecret": {"name": "mine"}},
+        },
+        "networkPolicies.egress.webhook: the network policies block",
+    ),
+    (
         {"gateway": {"settings": {"WANNENG_PORT": 1}}},
         "gateway.settings.WANNENG_PORT: the gateway has no such setting, or the chart sets it itself",
     ),

@@ -159,6 +159,22 @@ def test_existing_secrets_are_referenced_instead_of_created() -> None:
     assert environment(containers(test)[0])["ADMIN_KEY"] == admin["WANNENG_ADMIN_KEY"]
 
 
+def test_the_worker_alone_signs_alerts_of_budgets_and_may_reach_their_webhook() -> None:
+    url, rule = {"WANNENG_BUDGET_WEBHOOK_URL": "https://alerts.example"}, {"ports": [{"port": 443}]}
+    given = {
+        "controlPlane": {"settings": url},
+        "worker": {"budgetWebhookSecret": {"name": "mine", "key": "secret"}},
+        "networkPolicies": {"egress": {"webhook": [rule]}},
+    }
+    objects = render(given, DATABASE)
+    worker, control_plane = (settings_of(objects, component) for component in ("worker", "control-plane"))
+    assert worker["WANNENG_BUDGET_WEBHOOK_URL"] == "https://alerts.example"
+    assert worker["WANNENG_BUDGET_WEBHOOK_SECRET"] == {"secretKeyRef": {"name": "mine", "key": "secret"}}
+    assert not [name for name in control_plane if "WEBHOOK" in name]
+    assert rule in find(objects, "NetworkPolicy", "w-worker")["spec"]["egress"]
+    assert rule not in find(objects, "NetworkPolicy", "w-control-plane")["spec"]["egress"]
+
+
 def test_every_variable_is_a_setting_of_its_process() -> None:
     given = {"WANNENG_MAX_FILE_BYTES": 1, "WANNENG_BATCH_LINES_AT_ONCE": 4, "WANNENG_MAX_LABELS": 64}
     objects = render({"controlPlane": {"settings": given}}, DATABASE)

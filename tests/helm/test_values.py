@@ -124,7 +124,8 @@ def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> Non
             "DRAIN_S",
         }
         | {"INTERNAL_KEY"},
-        "worker": {"WORKER_PORT", "DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY", "SAME_USER"},
+        "worker": {"WORKER_PORT", "DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY", "SAME_USER"}
+        | {"BUDGET_WEBHOOK_SECRET"},
     }
     read: dict[str, type[Struct]] = {
         "gateway": GatewaySettings,

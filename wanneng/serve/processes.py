@@ -82,6 +82,10 @@ def worker(settings: ServeSettings, internal_key: str) -> ProcessSpec:
         "DATABASE_URL": settings.effective_database_url,
         "INTERNAL_KEY": internal_key,
     }
+    if settings.budget_webhook_url:
+        variables["BUDGET_WEBHOOK_URL"] = settings.budget_webhook_url
+    if settings.budget_webhook_secret:
+        variables["BUDGET_WEBHOOK_SECRET"] = settings.budget_webhook_secret
     return _spec("the worker", "worker", ["control_plane", "worker"], variables, _lower_priority)
 
 

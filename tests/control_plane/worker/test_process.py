@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from control_plane.files import Files
 from control_plane.settings import SettingsError, WorkerSettings
 from control_plane.worker.health import WorkerMetrics, served
 from stores.batches import COMPLETED
+from stores.budgets import Budget
 from stores.clock import SystemClock
 from stores.database import Database, migrate
 from stores.factory import Stores, sql_stores
 from stores.tenants import ACTIVE, Tenant
+from stores.usage import DailyUsage
 from tests.control_plane.worker.poison import POISON
 from tests.e2e.server import free_ports
 from tests.fakes.chunks import chunks_of
@@ -111,6 +114,40 @@ async def test_a_batch_is_answered_from_upload_to_download_whatever_its_lines_ha
     assert [result["custom_id"] for result in results] == [f"c{number}" for number in range(LINES)]
     assert [result["response"]["body"]["labels"] for result in results] == [[f"文\0{n}"] for n in range(LINES)]
     assert [error["id"] for error in errors] == [f"{batch.id}_{n}" for n in range(1, len(POISON) + 1)]
+
+
+async def test_a_receiver_hears_of_a_budget_that_is_used_up(stores: tuple[str, Stores]) -> None:
+    url, kept = stores
+    tenant = await kept.tenants.get("t_1")
+    assert tenant is not None
+    await kept.tenants.change(replace(tenant, budget=Budget(10, None, "soft")))
+    await kept.usage.add([DailyUsage("t_1", datetime.now(UTC).date(), 1, 9, 0)])
+    heard: list[dict[str, Any]] = []
+
+    async def receiver(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            heard.append(await Request(scope, receive).json())
+            await JSONResponse({})(scope, receive, send)
+
+    stopping = asyncio.Event()
+    async with serving(receiver) as webhook_url:
+        settings = WorkerSettings(
+            database_url=url,
+            internal_key=INTERNAL_KEY,
+            budget_webhook_url=webhook_url,
+            budget_webhook_secret="s" * 32,
+        )
+        assert "sss" not in repr(settings)
+        process = create_worker(settings)
+        running = asyncio.create_task(process.run(stopping))
+        async with asyncio.timeout(20):
+            while not heard:
+                await asyncio.sleep(0.02)
+        stopping.set()
+        await running
+        await process.close()
+    (message,) = heard
+    assert (message["type"], message["data"]["percent"], message["data"]["used"]) == ("budget.reached", 80, 9)
 
 
 async def test_a_port_that_is_in_use_is_named_with_its_setting() -> None:

@@ -18,6 +18,8 @@ SETTINGS = ServeSettings(
     redis_url="redis://r",
     host="0.0.0.0",
     internal_port=4,
+    budget_webhook_url="https://hook",
+    budget_webhook_secret="s" * 32,
 )
 GATEWAY = processes.gateway(SETTINGS, "internal", (32, 64))
 CONTROL_PLANE = processes.control_plane(SETTINGS, "admin's", "internal")
@@ -27,7 +29,10 @@ MIGRATION = processes.migration(SETTINGS)
 
 @pytest.fixture(autouse=True)
 def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ADMIN_KEY", "INTERNAL_KEY", "DATABASE_URL", "REDIS_URL"):
+    for name in (
+        *("ADMIN_KEY", "INTERNAL_KEY", "DATABASE_URL", "REDIS_URL"),
+        *("BUDGET_WEBHOOK_URL", "BUDGET_WEBHOOK_SECRET"),
+    ):
         monkeypatch.setenv(f"WANNENG_{name}", "inherited")
 
 
@@ -38,6 +43,8 @@ def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         ("INTERNAL_KEY", {"the gateway", "the control plane", "the worker"}),
         ("DATABASE_URL", {"the gateway", "the control plane", "the worker", "the database migration"}),
         ("REDIS_URL", {"the gateway"}),
+        ("BUDGET_WEBHOOK_URL", {"the worker"}),
+        ("BUDGET_WEBHOOK_SECRET", {"the worker"}),
     ],
 )
 def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> None:
