@@ -18,6 +18,9 @@ from tests.cluster.kubernetes import CommandFailed, Kubernetes, Release, eventua
 from tests.helm.tools import CHART, Object
 
 GPUS = {"a10-1": 4, "a10-2": 4, "a100-1": 8, "a100-2": 8}
+BUILDS = "wanneng-test-builds"
+"""A priority class."""
+NO_GPU_S = 15
 RENEWAL_S = 15.0
 
 
@@ -221,3 +224,32 @@ def test_the_pods_of_a_lost_node_are_replaced(release: Release) -> None:
     eventually("every Pod has a node", lambda: placed(release, "a100").total() == 6)
     release.kubernetes.kubectl("delete", "node", "a100-1")
     eventually("all are on the remaining node", lambda: placed(release, "a100") == {"a100-2": 6}, 180)
+
+
+def test_a_build_borrows_a_gpu_where_all_are_in_use_and_gives_it_back(release: Release) -> None:
+    """16 Pods have the 16 A100s. Without a priority class the build waits until the upgrade fails."""
+    engines, pools = release.values["engines"], release.values["pools"]
+    release.values |= {"pools": pools | {"a100": pools["a100"] | {"replicas": 16}}}
+    release.upgrade()
+    eventually("every A100 is in use", lambda: placed(release, "a100") == {"a100-1": 8, "a100-2": 8})
+    release.values |= {"model": release.values["model"] | {"source": "sources/next"}}
+    with pytest.raises(CommandFailed, match=r"timed out|deadline exceeded"):
+        release.upgrade(timeout_s=NO_GPU_S)
+
+    priority_class = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": BUILDS},
+        "value": 1000,
+    }
+    release.kubernetes.apply(priority_class)
+    try:
+        release.values |= {"engines": engines | {"build": {"priorityClassName": BUILDS}}}
+        release.upgrade()
+        (evicted,) = release.objects("events", "--field-selector=reason=Preempted")
+        assert f"{release.name}-triton-a100-" in evicted["involvedObject"]["name"]
+        engine = next(o for o in release.objects("deployments") if o["metadata"]["name"].endswith("-triton-a100"))
+        assert engine["status"]["replicas"] >= 15
+        eventually("every A100 is in use again", lambda: placed(release, "a100") == {"a100-1": 8, "a100-2": 8})
+    finally:
+        release.kubernetes.kubectl("delete", "priorityclass", BUILDS)

@@ -44,6 +44,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "engines.keep: 3 is less than 4; the release builds 2 engines",
     ),
     (
+        {
+            "model": {"source": "a", "precision": "fp16"},
+            "engines": {**INT8["engines"], "build": {"priorityClassName": "engine-builds"}},
+            "pools": {"cpu": {"config": "tensorrt-a10", "computeCapability": "8.6", "replicas": 1}},
+        },
+        "engines.build.priorityClassName: a build could take the GPU of the release's only Pod, in pool cpu",
+    ),
+    (
         {"pools": {"cpu": {"engine": "plans/x"}, "z": {}}, "engines": {"volume": {"emptyDir": {}}}},
         "pools.z.engine: required, because another pool names its engine",
     ),

@@ -145,6 +145,17 @@ def test_engines_that_were_built_elsewhere_are_loaded_as_they_are() -> None:
     assert {"name": "engines", **volume} in pod_of(deployment)["volumes"]
 
 
+def test_builds_have_a_priority_class_of_their_own_by_which_they_may_borrow_a_gpu() -> None:
+    """Kubernetes evicts a Pod of a lower priority for them; the chart needs no rights for it."""
+    for name in ("", "engine-builds"):
+        objects = render({"engines": {"build": {"priorityClassName": name}}}, GPUS)
+        jobs = [pod_of(o) for o in objects if o["kind"] == "Job"]
+        assert [job.get("priorityClassName", "") for job in jobs] == [name, name]
+        pools = [pod_of(find(objects, "Deployment", f"w-triton-{pool}")) for pool in ("a10", "a100")]
+        assert not any("priorityClassName" in pool for pool in pools)
+        assert not [o for o in objects if o["kind"] in ("Role", "ClusterRole", "RoleBinding", "PriorityClass")]
+
+
 def test_jobs_are_not_disrupted_and_leave_nothing_for_good() -> None:
     for files in (GPUS, CHART / "ci/database.yaml"):
         jobs = [o for o in render(None, files) if o["kind"] == "Job"]
