@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.helm.tools import CHART, find, names, render
+from tests.helm.tools import CHART, containers, find, names, render
 
 
 def test_pools_scale_on_demand_and_queueing_and_slowly_down() -> None:
@@ -31,6 +31,27 @@ def test_keda_queries_the_same_series() -> None:
         f"wanneng:pool_pairs_demanded{series}",
         f"wanneng:pool_queue_ratio{series}",
     ]
+
+
+TO_ZERO = {"pools": {"cpu": {"autoscaling": {"minReplicas": 0, "scaleDownSeconds": 900}}}}
+
+
+def test_a_pool_without_pods_starts_one_when_requests_meet_none() -> None:
+    scaled = find(render(TO_ZERO, CHART / "ci/keda.yaml"), "ScaledObject", "w-triton-cpu")["spec"]
+    assert (scaled["minReplicaCount"], scaled["cooldownPeriod"]) == (0, 900)
+    _, _, unanswered = scaled["triggers"]
+    assert unanswered["metadata"]["query"] == 'wanneng:requests_unanswered{namespace="n",release="w"}'
+    assert int(unanswered["metadata"]["threshold"]) > 100_000, "however many ask, it starts no more than one"
+    kept = find(render(None, CHART / "ci/keda.yaml"), "ScaledObject", "w-triton-cpu")["spec"]
+    assert "cooldownPeriod" not in kept
+    assert len(kept["triggers"]) == 2
+
+
+def test_a_gateway_starts_without_triton_where_there_may_be_none() -> None:
+    """Otherwise it would take no requests, and nothing would start a Triton."""
+    for values, path in ((TO_ZERO, "/livez"), (None, "/readyz")):
+        (gateway,) = containers(find(render(values, CHART / "ci/keda.yaml"), "Deployment", "w-gateway"))
+        assert gateway["startupProbe"]["httpGet"]["path"] == path
 
 
 def test_nothing_scales_on_gpu_utilization() -> None:

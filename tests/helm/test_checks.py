@@ -73,6 +73,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "autoscaling.prometheusUrl: required for KEDA",
     ),
     (
+        {"monitoring": {"enabled": True}, "pools": {"cpu": {"autoscaling": {"enabled": True, "minReplicas": 0}}}},
+        "pools.cpu.autoscaling.minReplicas: 0 needs KEDA",
+    ),
+    (
+        {
+            "monitoring": {"enabled": True},
+            "autoscaling": {"provider": "keda", "prometheusUrl": "http://p"},
+            "pools": {"cpu": {"autoscaling": {"enabled": True, "minReplicas": 0}}, "z": {}},
+        },
+        "pools.z.autoscaling: keeps Pods that answer every request",
+    ),
+    (
         {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 99}}},
         "gateway.autoscaling: minReplicas is greater than maxReplicas",
     ),

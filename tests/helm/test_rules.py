@@ -174,6 +174,35 @@ def test_the_queue_ratio_is_time_in_the_queue_relative_to_time_in_the_engine_ove
     check(promtool, rules, series, **value("wanneng:pool_queue_ratio", "5m", (ratio, 2)))
 
 
+@pytest.fixture(scope="module")
+def zero_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a release whose pool has no Pod while nobody asks."""
+    keda = {"provider": "keda", "prometheusUrl": "http://prometheus:9090"}
+    pools = {"cpu": {"autoscaling": {"enabled": True, "minReplicas": 0, "queueRatio": 2}}}
+    return write_rules(MONITORED | {"autoscaling": keda, "pools": pools}, tmp_path_factory.mktemp("rules"))
+
+
+UNANSWERED = f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="503"}}'
+
+
+def test_a_single_request_that_met_no_triton_is_seen_for_a_minute(promtool: str, zero_rules: Path) -> None:
+    """Though its counter has no earlier sample. A request that was refused while Triton answers does not count."""
+    for ready, at, samples in (
+        ("0", "2m15s", [(f"wanneng:requests_unanswered{{{OF}}}", 1.0)]),
+        ("0", "4m", []),
+        ("1", "2m15s", []),
+    ):
+        series = {UNANSWERED: "_x8 1x40", f'wanneng_ready{{{GATEWAY},pod="g1"}}': f"{ready}x48"}
+        check(promtool, zero_rules, series, **value("wanneng:requests_unanswered", at, *samples))
+
+
+def test_a_pool_that_is_scaled_to_zero_is_down_only_while_requests_wait(promtool: str, zero_rules: Path) -> None:
+    series = {f'wanneng_ready{{{GATEWAY},pod="g1"}}': "0x600", f'up{{{GATEWAY},pod="g1"}}': "1x600"}
+    check(promtool, zero_rules, series, **firing("WannengPoolDown", "10m", None))
+    labels = {"severity": "critical", "pool": "cpu"}
+    check(promtool, zero_rules, series | {UNANSWERED: "0+5x600"}, **firing("WannengPoolDown", "10m", labels))
+
+
 def test_an_idle_pool_does_not_queue(promtool: str, rules: Path) -> None:
     series = {
         f'nv_inference_queue_duration_us{{{TRITON},pod="t1"}}': "7x40",

@@ -195,5 +195,7 @@ def _scaling_problems(scalers: Sequence[Object]) -> Iterator[str]:
             if condition["type"] == "ScalingLimited" and condition.get("reason") == "TooManyReplicas":
                 max_replicas = scaler["spec"]["maxReplicas"]
                 yield f"{name} would scale beyond maxReplicas ({max_replicas}): raise it, or accept the queue"
-            if condition["type"] == "ScalingActive" and condition["status"] == "False":
+            # KEDA starts the first replica of a pool that is scaled to zero.
+            at_zero = condition.get("reason") == "ScalingDisabled"
+            if condition["type"] == "ScalingActive" and condition["status"] == "False" and not at_zero:
                 yield f"{name} cannot be scaled: {shortened(condition.get('message', ''))}"

@@ -297,6 +297,13 @@ Data of one of the chart's Secrets as it is in the cluster; empty where it is mi
 {{- end }}
 {{- end -}}
 
+{{/* Whether pools have no Pod while nobody asks; checks.yaml admits all of them or none. */}}
+{{- define "wanneng.scalesToZero" -}}
+{{- range (include "wanneng.pools" . | fromYaml).pools -}}
+{{- if and .autoscaling.enabled (eq (int .autoscaling.minReplicas) 0) }}true{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Scales up immediately and down slowly, since a new Pod takes long to start. */}}
 {{- define "wanneng.scaling" -}}
 scaleUp:

@@ -265,6 +265,25 @@ def test_failed_jobs_and_scalers_at_their_bounds_are_told() -> None:
     )
 
 
+def test_a_pool_that_is_scaled_to_zero_is_no_problem() -> None:
+    asleep = deployment("w-triton-a10", "triton", "a10")
+    asleep["spec"]["replicas"] = 0
+    asleep["status"] = {}
+    condition = {
+        "type": "ScalingActive",
+        "status": "False",
+        "reason": "ScalingDisabled",
+        "message": "scaling is off",
+    }
+    scaler = {
+        "spec": {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": {"name": "w-triton-a10"}},
+        "status": {"conditions": [condition]},
+    }
+    others = [pod for pod in PODS if "triton-a10" not in pod["metadata"]["name"]]
+    found = status([RELEASE[0], asleep], others, [], [scaler], aggregate([METRICS]))
+    assert not [problem for problem in found.problems if "a10" in problem]
+
+
 def test_pods_that_cannot_be_made_are_told() -> None:
     refused = deployment("w-triton-a10", "triton", "a10")
     refused["status"]["conditions"] = [
