@@ -41,7 +41,7 @@ from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Backend
 from gateway.triton.client import TritonClient
 from gateway.triton.discovery import discovery_of
-from gateway.triton.limits import check_limits, engine_limits
+from gateway.triton.limits import end_on_contradiction
 from gateway.triton.load_balancer import LoadBalancer
 from logs.setup import is_text
 from stores.budget_levels import BudgetLevels
@@ -202,7 +202,6 @@ def create_app(
     background = [
         LoopLag(metrics.registry).watch,
         load_balancer.keep_healthy,
-        load_balancer.keep_ready,
         keys.keep_last_used,
         usage.keep_stored,
     ]
@@ -248,17 +247,6 @@ def create_app(
         internal_port,
         root_path,
     )
-
-
-async def end_on_contradiction(load_balancer: LoadBalancer, settings: Settings, draining: Draining) -> None:
-    """End the process with a sentence when its settings contradict the engine's limits."""
-    limits = await engine_limits(load_balancer)
-    if limits is None:
-        return
-    try:
-        check_limits(settings, limits)
-    except SettingsError as error:
-        draining.failure = f"gateway: {error}"
 
 
 def _default_quota(settings: Settings) -> Quota:

@@ -13,7 +13,7 @@ from gateway.errors import DeadlineExceeded
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import Load
 from gateway.tenancy.quotas import Charge
-from gateway.triton.backend import InferenceCall, TokenCounts
+from gateway.triton.backend import InferenceCall, Pair, TokenCounts
 from gateway.triton.length_buckets import may_exceed
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest
@@ -88,7 +88,7 @@ class TokenCounter:
         text, all_labels = pairs.rows[row]
         labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
-        call = InferenceCall.of_text(text, labels, pairs.template, pairs.max_tokens, deadline)
+        call = InferenceCall([Pair(text, label, pairs.template, pairs.max_tokens) for label in labels], deadline)
         tenant_id = caller.tenant_id
         self._queue.admit(tenant_id, load, counting=True)
         try:

@@ -35,13 +35,6 @@ class InferenceCall(Struct, frozen=True):
     trace: Mapping[str, str] = {}
     """Headers of the trace that it belongs to."""
 
-    @classmethod
-    def of_text(
-        cls, text: str, labels: Sequence[str], template: str, max_tokens: int | None, deadline: float
-    ) -> InferenceCall:
-        """One text with some labels."""
-        return cls([Pair(text, label, template, max_tokens) for label in labels], deadline)
-
     def remaining_s(self) -> float:
         """Never 0: a call that is late is still sent, and ends at once."""
         return max(0.001, self.deadline - time.monotonic())

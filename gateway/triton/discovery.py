@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
-from urllib.parse import parse_qs, urlsplit
+from itertools import chain
+from typing import Annotated, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from msgspec import Meta, Struct, structs
 
 from web.settings import SettingsError
 
@@ -26,17 +28,16 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Addresses of a host, for a port."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """One Triton."""
+class Address(Struct, frozen=True, forbid_unknown_fields=True):
+    """One Triton; with `dns+` before its URL, one at every address of the host."""
 
     url: str
     """Without a path, a query or a `/` at the end."""
-    pool: str = POOL
+    pool: Annotated[str, Meta(min_length=1)] = POOL
     """Replicas of one kind, such as those on one type of GPU."""
-    weight: float = 1.0
+    weight: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
     """Pairs a second that it computes, in any unit that all addresses share."""
-    share: float | None = None
+    share: Annotated[float, Meta(ge=0, le=1)] | None = None
     """Share of the requests that this pool's own model answers; None: those that no pool with a share answers."""
 
 
@@ -46,46 +47,35 @@ class Discovery(Protocol):
         ...
 
 
-class StaticDiscovery:
-    def __init__(self, addresses: Sequence[Address]) -> None:
-        self._addresses = addresses
+class AddressList:
+    """A `Discovery` of `entries`; where two have the same URL the first wins."""
 
-    async def all(self) -> Sequence[Address]:
-        return self._addresses
-
-
-class DnsDiscovery:
-    """Every address of a host name; the last answer stays in force while the resolver fails."""
-
-    def __init__(self, name: Address, lookup: Lookup | None = None) -> None:
-        self._name = name
-        self._parts = urlsplit(name.url)
+    def __init__(self, entries: Sequence[Address], lookup: Lookup | None = None) -> None:
+        self._entries = entries
         self._lookup = lookup or _lookup
-        self._known: Sequence[Address] = []
+        self._known: dict[Address, Sequence[Address]] = {}
+        """What names were resolved to: it stays in force while the resolver fails."""
 
     async def all(self) -> Sequence[Address]:
-        port = self._parts.port or 80
+        by_url: dict[str, Address] = {}
+        for address in chain(*await asyncio.gather(*map(self._addresses, self._entries))):
+            by_url.setdefault(address.url, address)
+        return list(by_url.values())
+
+    async def _addresses(self, entry: Address) -> Sequence[Address]:
+        if not entry.url.startswith(DNS):
+            return [entry]
+        parts = urlsplit(entry.url.removeprefix(DNS))
+        port = parts.port or 80
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-                resolved = await self._lookup(self._parts.hostname or "", port)
+                hosts = await self._lookup(parts.hostname or "", port)
         except (OSError, TimeoutError) as error:
-            log.warning("%s cannot be resolved: %r", self._parts.hostname, error)
-            return self._known
-        hosts = (f"[{host}]" if ":" in host else host for host in dict.fromkeys(resolved))
-        self._known = [replace(self._name, url=f"{self._parts.scheme}://{host}:{port}") for host in hosts]
-        return self._known
-
-
-class CombinedDiscovery:
-    """The addresses of all `parts`; where two have the same URL the first wins."""
-
-    def __init__(self, parts: Sequence[Discovery]) -> None:
-        self._parts = parts
-
-    async def all(self) -> Sequence[Address]:
-        listed = await asyncio.gather(*(part.all() for part in self._parts))
-        by_url = {address.url: address for addresses in reversed(listed) for address in reversed(addresses)}
-        return list(reversed(by_url.values()))
+            log.warning("%s cannot be resolved: %r", parts.hostname, error)
+            return self._known.get(entry, [])
+        urls = (f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts)
+        self._known[entry] = [structs.replace(entry, url=url) for url in urls]
+        return self._known[entry]
 
 
 def discovery_of(setting: str) -> Discovery:
@@ -96,24 +86,21 @@ def discovery_of(setting: str) -> Discovery:
     entries = [entry.strip() for entry in setting.split(",") if entry.strip()]
     if not entries:
         raise SettingsError(f"{SETTING} names no Triton")
-    return CombinedDiscovery([_entry(entry) for entry in entries])
+    return AddressList([_address(entry) for entry in entries])
 
 
-def _entry(entry: str) -> Discovery:
-    parts, weight, pool, share = urlsplit(""), 1.0, POOL, None
+def _address(entry: str) -> Address:
     try:
-        parts = urlsplit(entry.removeprefix(DNS))
-        options = parse_qs(parts.fragment, keep_blank_values=True, strict_parsing=True) if parts.fragment else {}
-        weight = float(options.pop("weight", ["1"])[-1])
-        pool = options.pop("pool", [POOL])[-1]
-        share = float(options.pop("share")[-1]) if "share" in options else None
-        wellformed = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) and not options
+        parts = urlsplit(entry)
+        options = parse_qsl(parts.fragment, keep_blank_values=True, strict_parsing=True) if parts.fragment else []
+        values = {name: value if name == "pool" else float(value) for name, value in options}
+        is_url = parts.scheme.removeprefix(DNS) in ("http", "https") and parts.hostname and (parts.port or 80)
+        if is_url:
+            url = parts._replace(fragment="", query="", path="").geturl()
+            return msgspec.convert({"url": url} | values, Address)
     except ValueError:
-        wellformed = False
-    if not wellformed or not pool or not 0 < weight < math.inf or not 0 <= (share or 0) <= 1:
-        raise SettingsError(f"{SETTING}: {entry!r} is not like http://host:8000#pool=a10&weight=1&share=0.1")
-    address = Address(parts._replace(fragment="", query="", path="").geturl(), pool, weight, share)
-    return DnsDiscovery(address) if entry.startswith(DNS) else StaticDiscovery([address])
+        pass
+    raise SettingsError(f"{SETTING}: {entry!r} is not like http://host:8000#pool=a10&weight=1&share=0.1")
 
 
 async def _lookup(host: str, port: int) -> Sequence[str]:

@@ -9,23 +9,25 @@ from gateway.settings import Settings
 from gateway.triton.backend import EngineLimits
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import ServiceError
-from web.settings import SettingsError
+from web.server import Draining
 
 RETRY_S = 0.25
 TIMEOUT_S = 5.0
 
 
-async def engine_limits(load_balancer: LoadBalancer) -> EngineLimits | None:
-    """Of the first replica that answers; None where it tells none."""
+async def end_on_contradiction(load_balancer: LoadBalancer, settings: Settings, draining: Draining) -> None:
+    """End the process when a setting is above a limit of the first replica that answers."""
     while True:
         for replica in load_balancer.replicas:
             with suppress(ServiceError):
-                return (await replica.backend.engine(TIMEOUT_S)).limits
+                limits = (await replica.backend.engine(TIMEOUT_S)).limits
+                draining.failure = contradiction(settings, limits) if limits is not None else ""
+                return
         await asyncio.sleep(RETRY_S)
 
 
-def check_limits(settings: Settings, limits: EngineLimits) -> None:
-    """`SettingsError` names the first setting that is above what a call may have."""
+def contradiction(settings: Settings, limits: EngineLimits) -> str:
+    """Names the first setting that is above what a call may have; empty if there is none."""
     for field, value, max_value in (
         ("MAX_PAIRS_PER_CALL", settings.max_pairs_per_call, limits.pairs),
         ("MAX_TEXT_CHARACTERS", settings.max_text_characters, limits.text_characters),
@@ -33,4 +35,5 @@ def check_limits(settings: Settings, limits: EngineLimits) -> None:
         ("MAX_TEMPLATE_CHARACTERS", settings.max_template_characters, limits.template_characters),
     ):
         if value > max_value:
-            raise SettingsError(f"WANNENG_{field} is {value}, but Triton takes at most {max_value}; lower it")
+            return f"gateway: WANNENG_{field} is {value}, but Triton takes at most {max_value}; lower it"
+    return ""

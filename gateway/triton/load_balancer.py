@@ -27,9 +27,8 @@ MAX_ATTEMPTS = 3
 
 Logits are a pure function of their inputs, so a retry changes nothing.
 """
-PROBE_TEXT, PROBE_LABELS = "就绪检查", ("是", "否")
-PROBE_TIMEOUT_S = 10.0
-PROBE_RETRY_S = 0.25
+RETRY_S = 0.25
+"""As long as none is ready."""
 
 _Answer = TypeVar("_Answer")
 log = logging.getLogger(__name__)
@@ -57,10 +56,8 @@ class LoadBalancer:
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._patience_s = patience_s
         self._replicas: dict[str, Replica] = {}
-        self._lost = asyncio.Event()
-        self._lost.set()
         self.ready = False
-        """After a real classification; not while no replica answers. A busy Triton stays ready."""
+        """After a real inference; not while no replica answers. A busy Triton stays ready."""
         self.has_shares = False
         """Whether a pool tries another model on a share of the requests."""
         self.call_seconds: dict[str, Durations] = defaultdict(Durations)
@@ -101,7 +98,6 @@ class LoadBalancer:
             answer, replica = await self._try(lambda backend: backend.logits(call), len(call.pairs), engine_id)
         except TritonUnavailable:
             self.ready = False
-            self._lost.set()
             raise
         replica.answered(answer.engine, self._now())
         self.call_seconds[replica.address.pool].observe(self._now() - began)
@@ -113,27 +109,13 @@ class LoadBalancer:
         answer, _ = await self._try(lambda backend: backend.count_tokens(call), 0, None)
         return answer
 
-    async def keep_ready(self) -> None:
-        """While no replica answers, try a classification until one does; runs for the life of the process."""
-        while True:
-            await self._lost.wait()
-            self._lost.clear()
-            try:
-                async with asyncio.timeout(PROBE_TIMEOUT_S):
-                    deadline = time.monotonic() + PROBE_TIMEOUT_S
-                    await self.logits(InferenceCall.of_text(PROBE_TEXT, PROBE_LABELS, "{}", None, deadline))
-            except Exception as error:  # noqa: BLE001 - whatever a probe meets, the next one must come
-                log.debug("Triton does not answer yet: %r", error)
-                self._lost.set()
-                await asyncio.sleep(PROBE_RETRY_S)
-
     async def keep_healthy(self) -> None:
         """Follow the addresses and check whoever was not heard of; runs for the life of the process."""
         try:
             while True:
                 await self.refresh()
                 self.start_checks()
-                await asyncio.sleep(CHECK_INTERVAL_S)
+                await asyncio.sleep(CHECK_INTERVAL_S if self.ready else RETRY_S)
         finally:
             for replica in self._replicas.values():
                 if replica.check is not None:
@@ -210,6 +192,7 @@ class LoadBalancer:
             replica.eject(error)
         else:
             replica.answered(engine, self._now())
+            self.ready = True
         finally:
             replica.check = None
         if replica.engine is None and any(other.engine is not None for other in self._replicas.values()):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.triton.backend import InferenceCall
 from gateway.triton.client import TritonClient
 from gateway.triton.discovery import Address
 from gateway.triton.load_balancer import LoadBalancer
@@ -27,6 +25,7 @@ from tests.e2e.pressure import CLIENTS, LABELS, Load, Say, judge, load, until
 from tests.e2e.proxy import LATE_S, Harm, Proxy, proxied
 from tests.e2e.replicas import GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT, free_ports
+from tests.fakes.backend import inference_call
 
 SMALL = ROOT / "tests/golden/small"
 DEADLINE_S = 6.0
@@ -153,9 +152,7 @@ async def test_a_replica_that_comes_or_goes_is_not_seen(tritons: Tritons, verdic
         async def client() -> None:
             nonlocal answered
             while not stopping.is_set():
-                await balancer.logits(
-                    InferenceCall.of_text("要求退款", LABELS, "{}", None, time.monotonic() + DEADLINE_S)
-                )
+                await balancer.logits(inference_call("要求退款", LABELS, in_s=DEADLINE_S))
                 answered += 1
 
         async with asyncio.TaskGroup() as clients:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,11 +13,11 @@ import httpx
 import pytest
 
 from gateway.classification.scoring import ranking
-from gateway.triton.backend import InferenceCall
 from gateway.triton.client import TritonClient
 from tests.e2e.pressure import TEXTS, load, until
 from tests.e2e.replicas import GatewayProcess, TritonProcess
 from tests.e2e.server import ROOT
+from tests.fakes.backend import inference_call
 
 SMALL, EMBEDDED = ROOT / "tests/golden/small", ROOT / "embedded"
 
@@ -100,10 +99,7 @@ async def oracle(triton: TritonProcess, bodies: list[dict[str, Any]]) -> tuple[s
         triton_client = TritonClient(transport, triton.url)
         for body in bodies:
             labels = body["labels"]
-            deadline = time.monotonic() + 30
-            calls = [
-                InferenceCall.of_text(body["text"], labels[i : i + 64], "{}", None, deadline) for i in (0, 64)
-            ]
+            calls = [inference_call(body["text"], labels[i : i + 64], in_s=30.0) for i in (0, 64)]
             parts = [await triton_client.logits(call) for call in calls]
             logits = [tuple(row) for part in parts for row in part.logits.tolist()]
             text: str = body["text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,11 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import NothingToRead
-from gateway.triton.backend import Engine, InferenceCall, PairLogits, TokenCounts
+from gateway.triton.backend import Engine, InferenceCall, Pair, PairLogits, TokenCounts
 from stores.errors import ServiceError
 
 INVISIBLE = "\u200b"
 """A zero-width space."""
+
+
+def inference_call(
+    text: str, labels: Sequence[str], *, in_s: float = 1.0, max_tokens: int | None = None
+) -> InferenceCall:
+    """One text with some labels, which is needed in `in_s` seconds."""
+    pairs = [Pair(text, label, "{}", max_tokens) for label in labels]
+    return InferenceCall(pairs, time.monotonic() + in_s)
 
 
 @dataclass

@@ -25,7 +25,7 @@ from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.shared_bucket import SharedQuotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Engine
-from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.discovery import Address, AddressList
 from gateway.triton.load_balancer import LoadBalancer
 from stores.api_keys import generate_key
 from stores.budget_levels import BudgetLevels
@@ -162,7 +162,7 @@ class FakeService:
         if canary is not None:
             addresses.append(Address("http://canary", "canary", share=canary[1]))
             self.backends["http://canary"] = canary[0]
-        self.load_balancer = LoadBalancer(StaticDiscovery(addresses), self.backends.__getitem__)
+        self.load_balancer = LoadBalancer(AddressList(addresses), self.backends.__getitem__)
         max_call = Load(self.settings.max_pairs_per_call, self.settings.max_tokens_per_call)
         self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
         self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)

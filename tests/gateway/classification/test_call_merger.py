@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,10 @@ from gateway.classification.call_merger import MAX_ALONE, CallMerger
 from gateway.errors import DeadlineExceeded, NothingToRead, TritonFailed, TritonRejected, TritonUnavailable
 from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
-from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.discovery import Address, AddressList
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import ServiceError
-from tests.fakes.backend import INVISIBLE, FakeBackend
+from tests.fakes.backend import INVISIBLE, FakeBackend, inference_call
 from tests.fakes.gateway import FakeService
 from web.request_context import RequestContext
 from web.tracing import Tracing
@@ -105,12 +104,12 @@ class Poisoned(FakeBackend):
 
 
 def merger_of(backend: FakeBackend, tracing: Tracing | None = None) -> CallMerger:
-    balancer = LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: backend)
+    balancer = LoadBalancer(AddressList([Address("http://one")]), lambda url: backend)
     return CallMerger(balancer, tracing or Tracing())
 
 
 def call(text: str, in_s: float = 1.0) -> InferenceCall:
-    return InferenceCall.of_text(text, ["投诉"], "{}", None, time.monotonic() + in_s)
+    return inference_call(text, ["投诉"], in_s=in_s)
 
 
 async def merged(merger: CallMerger, calls: Sequence[InferenceCall]) -> list[PairLogits | BaseException]:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from gateway.errors import TritonUnavailable
 from gateway.observability.pool_metrics import pool_metrics
-from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.discovery import Address, AddressList
 from gateway.triton.load_balancer import LoadBalancer
 from tests.fakes.backend import FakeBackend
 
@@ -36,7 +36,7 @@ async def test_each_pool_tells_who_answers_what_they_can_do_and_with_which_engin
         Address("b", "a100", 3.0),
         Address("c", "a100", 3.0),
     ]
-    load_balancer = LoadBalancer(StaticDiscovery(addresses), backends.__getitem__)
+    load_balancer = LoadBalancer(AddressList(addresses), backends.__getitem__)
     assert exposition(load_balancer) == set(), "nothing is known of anybody"
     backends["c"].failure = TritonUnavailable("gone")
     await load_balancer.refresh()

@@ -24,6 +24,7 @@ from gateway.triton.backend import InferenceCall, Pair, PairLogits
 from gateway.triton.client import CONNECT_TIMEOUT_S, PairTooLong, TritonClient
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import InvalidRequest, ServiceError
+from tests.fakes.backend import inference_call
 from tests.fakes.triton import LOGITS, TOKENS, UNKNOWN, logits_response
 from web.kserve import HEADER_LENGTH
 
@@ -31,7 +32,7 @@ BUCKETS = (32, 64, 128)
 
 
 def call(text: str = "手机", max_tokens: int | None = None, *, in_s: float = 1.0) -> InferenceCall:
-    of_text = InferenceCall.of_text(text, ["投诉", "咨询"], "{}", max_tokens, time.monotonic() + in_s)
+    of_text = inference_call(text, ["投诉", "咨询"], in_s=in_s, max_tokens=max_tokens)
     return structs.replace(of_text, bucket=bucket_of(BUCKETS, of_text.pairs))
 
 

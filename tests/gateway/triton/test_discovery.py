@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.triton.discovery import Address, DnsDiscovery, discovery_of
+from gateway.triton.discovery import Address, AddressList, discovery_of
 from web.settings import SettingsError
 
 
@@ -25,7 +25,7 @@ async def test_a_name_is_every_address_that_it_has() -> None:
         assert (host, port) == ("triton", 8000)
         return ["10.0.0.1", "10.0.0.2", "10.0.0.1", "fd00::1"]
 
-    discovery = DnsDiscovery(Address("http://triton:8000", "a10", 2.0), lookup)
+    discovery = AddressList([Address("dns+http://triton:8000", "a10", 2.0)], lookup)
     assert await discovery.all() == [
         Address(url, "a10", 2.0)
         for url in ("http://10.0.0.1:8000", "http://10.0.0.2:8000", "http://[fd00::1]:8000")
@@ -41,7 +41,7 @@ async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
             raise answer
         return answer
 
-    discovery = DnsDiscovery(Address("http://triton:8000", "a10", 2.0), lookup)
+    discovery = AddressList([Address("dns+http://triton:8000", "a10", 2.0)], lookup)
     assert [[address.url for address in await discovery.all()] for _ in range(3)] == [
         ["http://10.0.0.1:8000"],
         ["http://10.0.0.1:8000"],
@@ -86,8 +86,10 @@ async def test_what_is_named_first_holds() -> None:
         "http://a#share=1.1",
         "http://a#share=-0.1",
         "http://a#share=nan",
+        "http://a#share=null",
         "http://a#share=",
         "http://a#speed=3",
+        "http://a#url=http://b",
         "http://a#weight",
     ],
 )

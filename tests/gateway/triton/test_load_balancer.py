@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 
 from gateway.errors import DeadlineExceeded, ModelNotLoaded, TritonFailed, TritonRejected, TritonUnavailable
-from gateway.triton.backend import InferenceCall, PairLogits
+from gateway.triton.backend import PairLogits
 from gateway.triton.discovery import Address
 from gateway.triton.load_balancer import CERTAIN_S, LoadBalancer
 from gateway.triton.replica import MAX_FAILURES, Replica
-from tests.fakes.backend import FakeBackend
+from tests.fakes.backend import FakeBackend, inference_call
 
 
 @dataclass
@@ -59,8 +58,7 @@ class World:
         await asyncio.gather(*self.load_balancer.start_checks())
 
     async def ask(self, engine_id: str | None = None, pairs: int = 1) -> PairLogits:
-        labels = [str(i) for i in range(pairs)]
-        call = InferenceCall.of_text("x", labels, "{}", None, time.monotonic() + 5.0)
+        call = inference_call("x", [str(i) for i in range(pairs)], in_s=5.0)
         return await self.load_balancer.logits(call, engine_id)
 
     async def ask_until_called(self, url: str) -> PairLogits:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 
 import pytest
 
 from gateway.errors import DeadlineExceeded, TritonUnavailable
-from gateway.triton.backend import InferenceCall
-from gateway.triton.discovery import Address, StaticDiscovery
+from gateway.triton.discovery import Address, AddressList
 from gateway.triton.load_balancer import LoadBalancer
-from tests.fakes.backend import FakeBackend
+from tests.fakes.backend import FakeBackend, inference_call
 
 
 def before(backend: FakeBackend) -> LoadBalancer:
-    return LoadBalancer(StaticDiscovery([Address("http://one")]), lambda url: backend)
-
-
-def call() -> InferenceCall:
-    return InferenceCall.of_text("x", ["y"], "{}", None, time.monotonic() + 1.0)
+    return LoadBalancer(AddressList([Address("http://one")]), lambda url: backend)
 
 
 async def probing(load_balancer: LoadBalancer, until: bool) -> None:
-    task = asyncio.create_task(load_balancer.keep_ready())
+    task = asyncio.create_task(load_balancer.keep_healthy())
     try:
         async with asyncio.timeout(5):
             while load_balancer.ready is not until:
@@ -44,10 +38,10 @@ async def test_ready_only_after_a_real_answer() -> None:
 async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
     backend = FakeBackend()
     load_balancer = before(backend)
-    await load_balancer.logits(call())
+    await load_balancer.logits(inference_call("x", ["y"]))
     backend.failure = TritonUnavailable("gone")
     with pytest.raises(TritonUnavailable):
-        await load_balancer.logits(call())
+        await load_balancer.logits(inference_call("x", ["y"]))
     assert not load_balancer.ready
     backend.failure = None
     await probing(load_balancer, until=True)
@@ -56,8 +50,8 @@ async def test_a_lost_triton_is_not_ready_until_it_answers_again() -> None:
 async def test_a_busy_triton_stays_ready() -> None:
     backend = FakeBackend()
     load_balancer = before(backend)
-    await load_balancer.logits(call())
+    await load_balancer.logits(inference_call("x", ["y"]))
     backend.failure = DeadlineExceeded("slow")
     with pytest.raises(DeadlineExceeded):
-        await load_balancer.logits(call())
+        await load_balancer.logits(inference_call("x", ["y"]))
     assert load_balancer.ready
