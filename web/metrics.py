@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from web.access_log import AccessLog
@@ -34,9 +35,28 @@ class Durations:
         self._counts[bisect_left(SECONDS, seconds)] += 1
         self._sum += seconds
 
-    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+    def values(self) -> tuple[list[tuple[str, int]], float]:
+        """How many took no longer than each bound, and the sum of all."""
         bounds = [*map(str, SECONDS), "+Inf"]
-        family.add_metric(labels, list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
+        return list(zip(bounds, accumulate(self._counts), strict=True)), self._sum
+
+
+Value = float | Durations
+Kind = type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
+
+
+def family(kind: Kind, name: str, documentation: str, values: Value | Mapping[Any, Value], *labels: str) -> Metric:
+    """A metric; `values` are by that of the only label, or by a tuple of those of all, or one without labels."""
+    metric = kind(name, documentation, labels=labels)
+    add: Any = metric.add_metric
+    for key, value in values.items() if isinstance(values, Mapping) else [((), values)]:
+        of_labels = [key] if isinstance(key, str) else [*map(_label, key)]
+        add(of_labels, *(value.values() if isinstance(value, Durations) else (float(value),)))
+    return metric
+
+
+def _label(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class HttpMetrics(Collector):
@@ -59,15 +79,12 @@ class HttpMetrics(Collector):
         self._log.add(_encoder.encode(context), failed=context.status >= SERVER_ERROR)
 
     def collect(self) -> Iterable[Metric]:
-        requests = CounterMetricFamily("wanneng_requests", "Requests answered.", labels=["route", "status"])
-        for (route, status), count in self._requests.items():
-            requests.add_metric([route, str(status)], count)
-        seconds = HistogramMetricFamily(
-            "wanneng_request_seconds", "From the first byte of a request to its answer.", labels=["route"]
-        )
-        for route, durations in self._seconds.items():
-            durations.add_to(seconds, [route])
-        return [requests, seconds]
+        counter, histogram = CounterMetricFamily, HistogramMetricFamily
+        told = "From the first byte of a request to its answer."
+        return [
+            family(counter, "wanneng_requests", "Requests answered.", self._requests, "route", "status"),
+            family(histogram, "wanneng_request_seconds", told, self._seconds, "route"),
+        ]
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

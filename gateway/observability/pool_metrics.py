@@ -7,31 +7,33 @@ from collections import Counter, defaultdict
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.triton.load_balancer import LoadBalancer
-from gateway.triton.replica import Replica
+from web.metrics import family
 
 
 def pool_metrics(load_balancer: LoadBalancer) -> list[Metric]:
     """At each scrape; a pool's series end with its last address."""
-    pools: dict[str, list[Replica]] = defaultdict(list)
+    states: Counter[tuple[str, str]] = Counter()
+    engines: Counter[tuple[str, str]] = Counter()
+    capacity: dict[str, float] = defaultdict(float)
+    pairs: Counter[str] = Counter()
+    shares: dict[str, float] = {}
     for replica in load_balancer.replicas:
-        pools[replica.address.pool].append(replica)
-    counts = GaugeMetricFamily("wanneng_pool_replicas", "Replicas by state.", labels=["pool", "state"])
-    capacity = GaugeMetricFamily("wanneng_pool_capacity", "Weights of the replicas that answer.", labels=["pool"])
-    pairs = GaugeMetricFamily("wanneng_pool_pairs", "Pairs under way at its replicas.", labels=["pool"])
-    engines = GaugeMetricFamily("wanneng_pool_engines", "Replicas by engine.", labels=["pool", "engine"])
-    shares = GaugeMetricFamily("wanneng_pool_share", "Share of the requests of a model on trial.", labels=["pool"])
-    seconds = HistogramMetricFamily("wanneng_pool_call_seconds", "Calls to its replicas.", labels=["pool"])
-    for pool, durations in sorted(load_balancer.call_seconds.items()):
-        durations.add_to(seconds, [pool])
-    for pool, replicas in sorted(pools.items()):
-        if (share := replicas[0].address.share) is not None:
-            shares.add_metric([pool], share)
-        answering = [replica for replica in replicas if replica.engine is not None]
-        counts.add_metric([pool, "answering"], len(answering))
-        counts.add_metric([pool, "ejected"], len(replicas) - len(answering))
-        capacity.add_metric([pool], sum(replica.address.weight for replica in answering))
-        pairs.add_metric([pool], sum(replica.outstanding_pairs for replica in replicas))
-        by_engine = Counter(replica.engine.id for replica in replicas if replica.engine is not None)
-        for engine, number in sorted(by_engine.items()):
-            engines.add_metric([pool, engine], number)
-    return [counts, capacity, pairs, engines, shares, seconds]
+        pool, share, engine = replica.address.pool, replica.address.share, replica.engine
+        states[pool, "answering"] += engine is not None
+        states[pool, "ejected"] += engine is None
+        capacity[pool] += replica.address.weight if engine is not None else 0.0
+        pairs[pool] += replica.outstanding_pairs
+        if engine is not None:
+            engines[pool, engine.id] += 1
+        if share is not None:
+            shares[pool] = share
+    gauge, trial = GaugeMetricFamily, "Share of the requests of a model on trial."
+    seconds = load_balancer.call_seconds
+    return [
+        family(gauge, "wanneng_pool_replicas", "Replicas by state.", states, "pool", "state"),
+        family(gauge, "wanneng_pool_capacity", "Weights of the replicas that answer.", capacity, "pool"),
+        family(gauge, "wanneng_pool_pairs", "Pairs under way at its replicas.", pairs, "pool"),
+        family(gauge, "wanneng_pool_engines", "Replicas by engine.", engines, "pool", "engine"),
+        family(gauge, "wanneng_pool_share", trial, shares, "pool"),
+        family(HistogramMetricFamily, "wanneng_pool_call_seconds", "Calls to its replicas.", seconds, "pool"),
+    ]

@@ -29,6 +29,7 @@ from itertools import count
 from gateway.errors import Overloaded, QuotaExceeded
 from gateway.scheduling.lane import NO_LOAD, Grant, Lane, Load, Waiting
 from gateway.scheduling.throughput import Throughput
+from web.metrics import Durations
 
 IN_FLIGHT_RETRY_S = 1
 MAX_RETRY_S = 30.0
@@ -67,8 +68,8 @@ class FairQueue:
         self._max_delay_s = max_delay_s
         self._now = now
         self._throughput = Throughput(now)
-        self.observe_wait: Callable[[float], None] = _ignore
-        """Called with the seconds that a call has waited for its turn."""
+        self.wait_seconds = Durations()
+        """How long calls have waited for their turn."""
         self._normal, self._low, self._counts = Lane(), Lane(), Lane()
         self._order = count()
 
@@ -160,7 +161,7 @@ class FairQueue:
             if not granted.cancelled():
                 self._finish(lane, load, granted.result())
             raise
-        self.observe_wait(self._now() - began)
+        self.wait_seconds.observe(self._now() - began)
         try:
             yield grant
         finally:
@@ -245,7 +246,3 @@ class FairQueue:
                 self._throughput.begin()
             granted.set_result(grant)
             lane.discard_cancelled()
-
-
-def _ignore(seconds: float) -> None:
-    pass
