@@ -26,22 +26,11 @@ from web.failure_limit import address_of, subscriber_of
 from web.problems import ERROR_SHAPE
 from web.reverse_proxy import Headers, has_body, send_back, send_on
 
+COLLECTIONS = ("/v1/tenants", "/v1/label-sets", "/v1/files", "/v1/batches")
 PATHS = (
-    "/v1/tenants",
-    "/v1/tenants/{path:path}",
-    "/v1/label-sets",
-    "/v1/label-sets/{path:path}",
-    "/v1/usage",
-    "/v1/budget",
-    "/v1/audit",
-    "/v1/admin/{path:path}",
-    "/v1/files",
-    "/v1/files/{path:path}",
-    "/v1/batches",
-    "/v1/batches/{path:path}",
-    "/",
-    "/docs",
-    "/ui/{path:path}",
+    *COLLECTIONS,
+    *(f"{collection}/{{path:path}}" for collection in COLLECTIONS),
+    *("/v1/usage", "/v1/budget", "/v1/audit", "/v1/admin/{path:path}", "/", "/docs", "/ui/{path:path}"),
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"

@@ -13,9 +13,15 @@ class Flight(Generic[_Result]):
     """A computation under way; it is cancelled when nobody waits for it any more."""
 
     def __init__(self, computation: Coroutine[Any, Any, _Result], on_end: Callable[[], None]) -> None:
+        def end(task: asyncio.Task[_Result]) -> None:
+            on_end()
+            if not task.cancelled():
+                # The waiters have it; with none left, asyncio would warn that the exception was never retrieved.
+                task.exception()
+
         self._waiters = 0
         self._task = asyncio.create_task(computation)
-        self._task.add_done_callback(lambda task: self._end(task, on_end))
+        self._task.add_done_callback(end)
 
     @property
     def is_ending(self) -> bool:
@@ -33,13 +39,6 @@ class Flight(Generic[_Result]):
                 self._task.cancel()
                 # Whoever was the last to wait is answered when the work has ended.
                 await asyncio.wait([self._task])
-
-    @staticmethod
-    def _end(task: asyncio.Task[_Result], on_end: Callable[[], None]) -> None:
-        on_end()
-        if not task.cancelled():
-            # The waiters have it; with none left, asyncio would warn that the exception was never retrieved.
-            task.exception()
 
 
 class SingleFlight(Generic[_Result]):

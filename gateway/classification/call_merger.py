@@ -15,7 +15,6 @@ from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
 from gateway.triton.client import MODEL
 from gateway.triton.load_balancer import LoadBalancer
-from stores.errors import ServiceError
 from web.tracing import Tracing
 
 MAX_ALONE = 2
@@ -26,7 +25,7 @@ class _MergedCall(Struct):
     """The calls of a grant, and what computes them all."""
 
     calls: list[InferenceCall]
-    flight: Flight[Sequence[PairLogits | ServiceError]]
+    flight: Flight[Sequence[PairLogits | BaseException]]
 
 
 class CallMerger:
@@ -55,14 +54,14 @@ class CallMerger:
             index = len(merged.calls)
             merged.calls.append(structs.replace(call, trace=trace))
             answer = (await merged.flight.result())[index]
-        if isinstance(answer, ServiceError):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
     async def _ask(
         self, calls: Sequence[InferenceCall], engine_id: str | None
-    ) -> Sequence[PairLogits | ServiceError]:
-        """The answer to each call."""
+    ) -> Sequence[PairLogits | BaseException]:
+        """The answer to each call, or the error."""
         if len(calls) == 1:
             return [await self._load_balancer.logits(calls[0], engine_id)]
         merged = structs.replace(
@@ -75,19 +74,15 @@ class CallMerger:
         except TritonFailed:
             # It may be the fault of one of them.
             slots = asyncio.Semaphore(MAX_ALONE)
-            return await asyncio.gather(*(self._alone(call, engine_id, slots) for call in calls))
-        parts: list[PairLogits | ServiceError] = []
+
+            async def alone(call: InferenceCall) -> PairLogits:
+                async with slots:
+                    return await self._load_balancer.logits(call, engine_id)
+
+            return await asyncio.gather(*map(alone, calls), return_exceptions=True)
+        parts = []
         start = 0
         for call in calls:
             parts.append(answer.part(start, len(call.pairs)))
             start += len(call.pairs)
         return parts
-
-    async def _alone(
-        self, call: InferenceCall, engine_id: str | None, slots: asyncio.Semaphore
-    ) -> PairLogits | ServiceError:
-        async with slots:
-            try:
-                return await self._load_balancer.logits(call, engine_id)
-            except ServiceError as error:
-                return error

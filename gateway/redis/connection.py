@@ -42,11 +42,14 @@ class RedisConnection:
         self._timeout_s = timeout_s
         self._now = now
         self._asked_again_at = float("-inf")
-        self.up = True
-        """Whether the last call was answered."""
         self.failures = 0
         self._cause = ""
-        """Why it cannot be used, as it was logged."""
+        """Why it cannot be used, as it was logged; empty while it can."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the last call was answered."""
+        return not self._cause
 
     async def call(self, command: Callable[[Redis], Awaitable[_Answer]], *, probe: bool = False) -> _Answer | None:
         """What `command` returns; None when Redis is away, slow or answers nonsense, or was so a moment ago.
@@ -66,12 +69,11 @@ class RedisConnection:
                 self._cause = cause
                 log.warning("%s; going on without it", cause)
             self.failures += 1
-            self.up = False
             self._asked_again_at = self._now() + BREAK_S
             return None
         if not self.up:
             log.warning("Redis answers again")
-            self.up, self._cause = True, ""
+            self._cause = ""
         return answer
 
     async def close(self) -> None:

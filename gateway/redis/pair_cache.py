@@ -36,11 +36,8 @@ class RedisPairCache:
         )
 
     async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        async def command(redis: Redis) -> list[Any]:
-            values: list[Any] = await redis.mget([self.name(key) for key in keys])
-            return values
-
-        values = await self._redis.call(command)
+        names = [self.name(key) for key in keys]
+        values: list[Any] | None = await self._redis.call(lambda redis: redis.mget(names))
         if values is None:
             self.misses += len(keys)
             return [None] * len(keys)
