@@ -13,13 +13,7 @@ from starlette.routing import Router
 
 from gateway.api.classifications import Classifications
 from gateway.api.classify import ClassifyEndpoints
-from gateway.api.compat.huggingface import HuggingFaceEndpoints
-from gateway.api.compat.kserve import KserveEndpoints
-from gateway.api.compat.openai import OpenAIEndpoints
-from gateway.api.compat.rerank import RerankEndpoints
-from gateway.api.compat.tei import TeiEndpoints
-from gateway.api.compat.vllm import VllmEndpoints
-from gateway.api.compat.xinference import XinferenceEndpoints
+from gateway.api.compat.operations import compatible_operations
 from gateway.api.forwarding import OPERATORS_PATHS, Forwarding
 from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.cache.memory_pair_cache import MemoryPairCache
@@ -35,7 +29,7 @@ from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import Load
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
-from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.label_sets import label_set_cache
 from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Backend
@@ -124,19 +118,14 @@ def create_app(
         max_call=Load(settings.max_pairs_per_call, settings.max_tokens_per_call),
     )
     cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
-    pair_cache: PairCache = cache
-    redis: RedisConnection | None = None
-    shared_cache: RedisPairCache | None = None
-    shared_quotas: RedisQuotas | None = None
-    if settings.redis_url:
-        redis = RedisConnection(settings.redis_url, settings.redis_timeout_s)
-        shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key)
-        pair_cache = TieredPairCache(cache, shared_cache)
-        shared_quotas = RedisQuotas(redis)
+    redis = RedisConnection(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
+    shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key) if redis else None
+    pair_cache: PairCache = TieredPairCache(cache, shared_cache) if shared_cache else cache
+    shared_quotas = RedisQuotas(redis) if redis else None
     budgets = BudgetLevels(stores.usage, clock, shared_quotas)
     quotas = Quotas(time.monotonic, budgets, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
 
-    label_sets = LabelSetReader(stores.label_sets, clock, settings.key_cache_ttl_s)
+    label_sets = label_set_cache(stores.label_sets, clock, settings.key_cache_ttl_s)
     usage = UsageCounter(stores.usage, clock)
     keys = Authenticator(stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s)
     authentication = GatewayAuthentication(
@@ -175,15 +164,7 @@ def create_app(
     )
     apis = {
         "Classification": ClassifyEndpoints(classifications).operations(),
-        "Compatible APIs": [
-            *HuggingFaceEndpoints(classifications).operations(),
-            *TeiEndpoints(classifications).operations(),
-            *RerankEndpoints(classifications).operations(),
-            *VllmEndpoints(classifications).operations(),
-            *OpenAIEndpoints(classifications, label_sets, load_balancer).operations(),
-            *XinferenceEndpoints(classifications).operations(),
-            *KserveEndpoints(classifications, load_balancer).operations(),
-        ],
+        "Compatible APIs": compatible_operations(classifications, label_sets, load_balancer),
         "Server": [
             *HealthEndpoints(readiness, draining, metrics, authentication.check_host).operations(),
             *openapi.operations(),
@@ -193,7 +174,7 @@ def create_app(
 
     def forget() -> None:
         authentication.forget()
-        label_sets.forget()
+        label_sets.clear()
 
     routes = [
         *routes_of([*chain(*apis.values())], authentication, settings),

@@ -36,15 +36,8 @@ class Classifications:
         return outcome
 
     async def pair_logits(
-        self,
-        call: Call,
-        pairs: Sequence[tuple[str, str]],
-        field: str,
-        *,
-        truncate: bool = True,
-        hypothesis_field: str = "",
+        self, call: Call, pairs: Sequence[tuple[str, str]], source: Source, *, truncate: bool = True
     ) -> PairOutcome:
-        source = Source(field, hypothesis=hypothesis_field)
         outcome = await self._ask(
             call,
             lambda: self._service.pair_logits(
@@ -79,7 +72,7 @@ def _context(call: Call) -> GatewayContext:
 
 def _report(call: Call, outcome: Outcome | PairOutcome) -> None:
     context, values = _context(call), outcome.values
-    context.texts = len(values.rows)
+    context.texts = len(values.pairs.rows)
     context.truncated_texts = sum([result.truncated for result in outcome.results])
     context.pairs_computed, context.pairs_cached = values.computed, values.cached
     context.triton_s, context.engine_id = values.triton_s, values.engine.id

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import islice
 
 from gateway.cache.pair_cache import unpack
 from gateway.classification.call_merger import CallMerger
-from gateway.classification.pairs import PairAt, PlannedCall, RowValues, split_calls
+from gateway.classification.pairs import PlannedCall, missing_of, split_calls
 from gateway.classification.scoring import ranking
 from gateway.classification.work import Work
 from gateway.scheduling.fair_queue import FairQueue
@@ -34,36 +35,32 @@ class ModelComparison:
         self.texts: Counter[tuple[str, str, bool]] = Counter()
         """By the engine that answered, the one that it was compared with, and whether their best labels agree."""
 
-    def consider(self, work: Work, rows: list[RowValues], engine: Engine) -> None:
+    def consider(self, work: Work, engine: Engine) -> None:
         """Compare the first text of an answer if it is in the sample; returns at once."""
         if self._task is not None or not self._load_balancer.has_shares:
             return
-        other, row = self._load_balancer.other_engine(engine), rows[0]
-        if other is None or points_of(work.caller.tenant_id, row.row.text)[1] >= self._settings.comparison_sample:
+        other, (text, labels) = self._load_balancer.other_engine(engine), work.pairs.rows[0]
+        if other is None or points_of(work.caller.tenant_id, text)[1] >= self._settings.comparison_sample:
             return
-        pairs = [PairAt(row, index) for index in range(len(row.row.labels))]
+        pairs = islice(missing_of(work.pairs, [], [None] * len(work.pairs)), len(labels))
         calls = split_calls(pairs, work.max_call, work.max_tokens)
-        if len(calls) == 1 and len(pairs) > 1:
+        if len(calls) == 1 and len(labels) > 1:
             self._task = asyncio.create_task(self._compare(work, calls[0], engine, other))
 
     async def _compare(self, work: Work, planned: PlannedCall, engine: Engine, other: Engine) -> None:
-        tenant_id, load = work.caller.tenant_id, planned.load
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
-        call = planned.inference_call(work.pairs, deadline, self._settings.length_buckets)
+        call = planned.inference_call(deadline, self._settings.length_buckets)
+        low, group = self._queue.low, (other.id, call.bucket)
+        turn = self._queue.admitted_turn(low, work.caller.tenant_id, planned.load, group)
         try:
-            self._queue.admit(tenant_id, load, low_priority=True)
-            try:
-                turn = self._queue.turn(tenant_id, load, (other.id, call.bucket), low_priority=True)
-                async with asyncio.timeout_at(deadline), turn as grant:
-                    answer = await self._call_merger.logits(call, grant, other.id)
-            finally:
-                self._queue.release(tenant_id, load, low_priority=True)
+            async with asyncio.timeout_at(deadline), turn as grant:
+                answer = await self._call_merger.logits(call, grant, other.id)
         except (ServiceError, TimeoutError):
             return
         finally:
             self._task = None
         if answer.engine.id == other.id and not answer.refused:
-            given, _, _ = unpack([value for value in planned.pairs[0].row.values if value is not None])
+            given, _, _ = unpack([value for value in work.values[: len(planned.pairs)] if value is not None])
             best = ranking(given, multi_label=False)[0][0]
             theirs = ranking([tuple(row) for row in answer.logits.tolist()], multi_label=False)[0][0]
             self.texts[engine.id, other.id, best == theirs] += 1

@@ -1,4 +1,4 @@
-"""Waits for all parts of a request at once, until the first error or until its caller has disconnected."""
+"""Waits for all parts of a request at once, until the first error, the deadline, or its caller's disconnection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from stores.errors import ClientDisconnected, ServiceError
+from gateway.errors import DeadlineExceeded
+from stores.errors import ClientDisconnected
 
 WATCH_AFTER_S = 0.02
 """Most requests have ended by then, and watching costs more than a disconnected caller saves."""
@@ -15,57 +16,53 @@ WATCH_AFTER_S = 0.02
 _Result = TypeVar("_Result")
 
 
-async def gather(
-    fills: Sequence[Coroutine[Any, Any, _Result]], disconnected: Callable[[], Awaitable[None]] | None
-) -> list[_Result]:
-    """All at once; the first failure ends the others, and so does a caller that disconnects."""
-    if disconnected is not None:
-        async with _until(disconnected):
-            return await gather(fills, None)
+async def gather(fills: Sequence[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """All at once; the first failure ends the others."""
     if len(fills) == 1:
         return [await fills[0]]
+    tasks = [asyncio.create_task(fill) for fill in fills]
     try:
-        async with asyncio.TaskGroup() as group:
-            filling = [group.create_task(fill) for fill in fills]
-    except ExceptionGroup as errors:
-        refusals = errors.subgroup(ServiceError)
-        if refusals is None:
-            raise
-        raise _first(refusals) from None
-    return [task.result() for task in filling]
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            # Once: a second time would interrupt what a task does at its end.
+            if not task.cancelling():
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 @asynccontextmanager
-async def _until(disconnected: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """End the block with `ClientDisconnected` once `disconnected` returns, as `asyncio.timeout` does."""
-    task = asyncio.current_task()
-    assert task is not None
+async def until(deadline: float, disconnected: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[None]:
+    """End the block with `DeadlineExceeded`, or with `ClientDisconnected` once `disconnected` returns.
+
+    `deadline`: on the event loop's clock.
+    """
     watching: asyncio.Task[None] | None = None
     has_left = False
 
-    async def watch() -> None:
+    async def watch(disconnected: Callable[[], Awaitable[None]]) -> None:
         nonlocal has_left
         await disconnected()
-        has_left = True
-        task.cancel()
+        if not timeout.expired():
+            has_left = True
+            timeout.reschedule(0.0)
 
-    def start() -> None:
+    def start(disconnected: Callable[[], Awaitable[None]]) -> None:
         nonlocal watching
-        watching = asyncio.create_task(watch())
+        watching = asyncio.create_task(watch(disconnected))
 
-    timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, start)
+    loop = asyncio.get_running_loop()
+    timer = None if disconnected is None else loop.call_later(WATCH_AFTER_S, start, disconnected)
     try:
-        yield
-    except asyncio.CancelledError:
-        if has_left and task.uncancel() == 0:
+        async with asyncio.timeout_at(deadline) as timeout:
+            yield
+    except TimeoutError:
+        if has_left:
             raise ClientDisconnected from None
-        raise
+        raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
         if watching is not None:
             watching.cancel()
-
-
-def _first(errors: ExceptionGroup[ServiceError]) -> ServiceError:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -69,20 +70,6 @@ class PairList(Struct, frozen=True):
         return sum(len(row.labels) for row in self.rows)
 
 
-class RowValues(Struct):
-    """What is known of one row's pairs, in the order of its labels."""
-
-    row: Row
-    keys: list[bytes]
-    """Of the cache; empty while no engine is known."""
-    values: list[bytes | None]
-    index: int = 0
-    """Of the row in its list."""
-
-    def missing(self) -> Iterator[int]:
-        return (index for index, value in enumerate(self.values) if value is None)
-
-
 @dataclass(frozen=True, slots=True)
 class Computed:
     """The result of a flight: packed values of its pairs, and the engine that computed them."""
@@ -92,14 +79,16 @@ class Computed:
 
 
 class PairAt(NamedTuple):
-    """One pair of a request: its row, and the index of its label there."""
+    """One pair of a request, and where it stands."""
 
-    row: RowValues
+    pair: Pair
+    key: bytes | None
+    """Of the cache; None while no engine is known."""
+    place: int
+    """Among all pairs."""
+    row: int
     label: int
-
-    @property
-    def key(self) -> bytes | None:
-        return self.row.keys[self.label] if self.row.keys else None
+    """Of the row's labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +99,10 @@ class PlannedCall:
     load: Load
     """Estimated."""
 
-    @property
-    def keys(self) -> list[bytes]:
-        """Empty while no engine is known."""
-        return [pair.key for pair in self.pairs if pair.key is not None]
-
-    def inference_call(self, pairs: PairList, deadline: float, length_buckets: Sequence[int]) -> InferenceCall:
-        """As Triton is asked; `pairs` are those of the request."""
-        asked = [
-            Pair(row.row.text, row.row.labels[label], pairs.template, pairs.max_tokens)
-            for row, label in self.pairs
-        ]
-        return InferenceCall(asked, deadline, bucket_of(length_buckets, asked))
+    def inference_call(self, deadline: float, length_buckets: Sequence[int]) -> InferenceCall:
+        """As Triton is asked."""
+        pairs = [at.pair for at in self.pairs]
+        return InferenceCall(pairs, deadline, bucket_of(length_buckets, pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,100 +113,92 @@ class Part:
     pairs: list[PairAt]
     result_indices: list[int]
 
-    async def fill(self) -> Engine:
+    async def fill(self, values: list[bytes | None]) -> Engine:
         """Wait for the flight, and put its values where they belong; the engine that they are from."""
         computed = await self.flight.result()
-        for (row, index), result_index in zip(self.pairs, self.result_indices, strict=True):
-            row.values[index] = computed.values[result_index]
+        for at, result_index in zip(self.pairs, self.result_indices, strict=True):
+            values[at.place] = computed.values[result_index]
         return computed.engine
 
 
-def rows_of(pairs: PairList, tenant_id: str, engine: Engine | None) -> list[RowValues]:
-    """Rows of which nothing is known yet, with their keys under `engine`."""
-    rows = []
-    for index, row in enumerate(pairs.rows):
-        keys = []
-        if engine is not None:
-            template = engine.template_of(pairs.template)
-            keys = pair_keys(tenant_id, engine.id, template, pairs.max_tokens, row.text, row.labels)
-        rows.append(RowValues(row, keys, [None] * len(row.labels), index))
-    return rows
+def keys_of(pairs: PairList, tenant_id: str, engine: Engine) -> list[bytes]:
+    """The keys of all pairs, under `engine`."""
+    template = engine.template_of(pairs.template)
+    of_rows = (
+        pair_keys(tenant_id, engine.id, template, pairs.max_tokens, row.text, row.labels) for row in pairs.rows
+    )
+    return [*chain.from_iterable(of_rows)]
 
 
-def plan_calls(
-    missing: Iterable[PairAt],
-    flights: SingleFlight[Computed],
-    max_call: Load,
-    max_tokens: int,
-    *,
-    fresh: bool,
-) -> list[PlannedCall]:
-    """Calls of at most `max_call` for the missing pairs that nobody computes; each pair once.
+def missing_of(pairs: PairList, keys: Sequence[bytes], values: Sequence[bytes | None]) -> Iterator[PairAt]:
+    """The pairs whose values are not known; without `keys` while no engine is known."""
+    index = 0
+    for row, (text, labels) in enumerate(pairs.rows):
+        for position, label in enumerate(labels):
+            if values[index] is None:
+                pair = Pair(text, label, pairs.template, pairs.max_tokens)
+                yield PairAt(pair, keys[index] if keys else None, index, row, position)
+            index += 1
 
-    `max_tokens`: of a pair. A pair that is larger than `max_call` by itself is a call of its own.
+
+def plan(
+    missing: Iterable[PairAt], flights: SingleFlight[Computed], *, fresh: bool
+) -> tuple[list[PairAt], list[PairAt]]:
+    """Pairs to compute, each once; and those that a flight computes, another request's or ours for an equal text.
 
     `fresh`: nothing is joined, for the caller wants its pairs computed anew.
     """
     planned: set[bytes] = set()
-    pairs = []
-    for pair in missing:
-        key = pair.key
-        if key is not None and not fresh:
-            if key in planned or flights.find(key) is not None:
+    to_compute, to_join = [], []
+    for at in missing:
+        if at.key is not None and not fresh:
+            if at.key in planned or flights.find(at.key) is not None:
+                to_join.append(at)
                 continue
-            planned.add(key)
-        pairs.append(pair)
-    return split_calls(pairs, max_call, max_tokens)
+            planned.add(at.key)
+        to_compute.append(at)
+    return to_compute, to_join
 
 
 def split_calls(pairs: Iterable[PairAt], max_call: Load, max_tokens: int) -> list[PlannedCall]:
-    """The pairs, row by row, in calls of at most `max_call`."""
+    """The pairs, row by row, in calls of at most `max_call`.
+
+    `max_tokens`: of a pair. A pair that is larger than `max_call` by itself is a call of its own.
+    """
     calls: list[PlannedCall] = []
     part: list[PairAt] = []
-    row: RowValues | None = None
+    row = -1
     tokens = text_tokens = encoding = 0
-    for pair in pairs:
+    for at in pairs:
         max_call_tokens = max_call.tokens
         added = 0
-        if pair.row is not row:
-            row = pair.row
-            text_tokens = estimate_tokens(row.row.text)
+        if at.row != row:
+            row = at.row
+            text_tokens = estimate_tokens(at.pair.text)
             encoding = added = encoding_cost(text_tokens)
         else:
             # A text that is long to encode is encoded for few calls.
             max_call_tokens = encoding + max(max_call_tokens, 2 * encoding)
-        label_tokens = estimate_tokens(row.row.labels[pair.label])
+        label_tokens = estimate_tokens(at.pair.label)
         cost = max(MIN_PAIR_TOKENS, pair_tokens(text_tokens, label_tokens, max_tokens))
         if part and (len(part) == max_call.pairs or tokens + added + cost > max_call_tokens):
             calls.append(PlannedCall(part, Load(len(part), tokens)))
             part, tokens, added = [], 0, encoding
-        part.append(pair)
+        part.append(at)
         tokens += added + cost
     if part:
         calls.append(PlannedCall(part, Load(len(part), tokens)))
     return calls
 
 
-def missing_of(rows: Iterable[RowValues]) -> Iterator[PairAt]:
-    """The pairs whose values are not known."""
-    return (PairAt(row, index) for row in rows for index in row.missing())
-
-
-def plan_joins(
-    missing: Sequence[PairAt], calls: Sequence[PlannedCall], flights: SingleFlight[Computed]
-) -> list[Part]:
-    """Missing pairs beside those of `calls`: flights compute them, another request's or ours for an equal text."""
-    if len(missing) == sum(len(call.pairs) for call in calls):
-        return []
-    own = {(id(row), index) for call in calls for row, index in call.pairs}
+def join(pairs: Iterable[PairAt], flights: SingleFlight[Computed]) -> list[Part]:
+    """The flights that compute the pairs; since the plan, nothing may have been awaited."""
     parts: dict[int, Part] = {}
-    for pair in missing:
-        if (id(pair.row), pair.label) in own:
-            continue
-        under_way = flights.find(pair.row.keys[pair.label])
+    for at in pairs:
+        under_way = flights.find(at.key) if at.key is not None else None
         assert under_way is not None, "nothing was awaited since the plan"
         flight, result_index = under_way
         part = parts.setdefault(id(flight), Part(flight, [], []))
-        part.pairs.append(pair)
+        part.pairs.append(at)
         part.result_indices.append(result_index)
     return list(parts.values())

@@ -75,8 +75,21 @@ def validate(
         if body.hypothesis_template is not None:
             check_template(body.hypothesis_template, settings)
         check_max_tokens(max_tokens, settings)
+    source = Source("texts" if body.text is UNSET else "text", "labels" if label_set is None else "label_set")
+    count = len(texts) * len(labels)
+    if count > settings.max_pairs:
+        raise InvalidRequest(
+            f"{len(texts)} texts with {len(labels)} labels are {count} pairs, at most {settings.max_pairs} are "
+            "allowed in one request",
+            field="texts",
+        )
+    if (body.special_tokens or special_tokens) == TEXT:
+        texts = as_bounded_text(texts, settings.max_text_characters, source.texts)
+        labels = as_bounded_text(labels, settings.max_label_characters, source.labels)
+        (template,) = as_bounded_text((template,), settings.max_template_characters, "hypothesis_template")
+    rows = tuple(Row(text, labels) for text in texts)
     return ClassificationRequest(
-        _pairs(body, texts, labels, template, max_tokens, settings, body.special_tokens or special_tokens),
+        PairList(rows, template, max_tokens, source, body.truncate),
         names,
         multi_label,
         body.text is not UNSET,
@@ -108,13 +121,8 @@ def validate_pairs(
     if special_tokens == TEXT:
         texts, hypotheses = zip(*pairs, strict=True)
         texts = as_bounded_text(texts, settings.max_text_characters, field)
-        pairs = list(
-            zip(
-                texts,
-                as_bounded_text(hypotheses, settings.max_label_characters, source.hypothesis or field),
-                strict=True,
-            )
-        )
+        hypotheses = as_bounded_text(hypotheses, settings.max_label_characters, source.hypothesis or field)
+        pairs = list(zip(texts, hypotheses, strict=True))
     hypotheses_of: dict[str, dict[str, None]] = {}
     positions: dict[str, int] = {}
     for position, (text, hypothesis) in enumerate(pairs):
@@ -144,33 +152,6 @@ def _refuse_overrides(body: ClassifyBody) -> None:
     for name, default in (("hypothesis_template", None), ("multi_label", False), ("max_tokens", None)):
         if getattr(body, name) != default:
             raise InvalidRequest("the label set determines it; leave it out", field=name)
-
-
-def _pairs(
-    body: ClassifyBody,
-    texts: tuple[str, ...],
-    labels: tuple[str, ...],
-    template: str,
-    max_tokens: int | None,
-    settings: Settings,
-    special_tokens: SpecialTokens,
-) -> PairList:
-    count = len(texts) * len(labels)
-    if count > settings.max_pairs:
-        raise InvalidRequest(
-            f"{len(texts)} texts with {len(labels)} labels are {count} pairs, at most {settings.max_pairs} are "
-            "allowed in one request",
-            field="texts",
-        )
-    source = Source(
-        "texts" if body.text is UNSET else "text", "labels" if body.label_set is UNSET else "label_set"
-    )
-    if special_tokens == TEXT:
-        texts = as_bounded_text(texts, settings.max_text_characters, source.texts)
-        labels = as_bounded_text(labels, settings.max_label_characters, source.labels)
-        (template,) = as_bounded_text((template,), settings.max_template_characters, "hypothesis_template")
-    rows = tuple(Row(text, labels) for text in texts)
-    return PairList(rows, template, max_tokens, source, body.truncate)
 
 
 def _texts(body: ClassifyBody, settings: Settings) -> tuple[str, ...]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-
-from gateway.classification.pairs import PairList, Row
+from gateway.classification.gather import until
+from gateway.classification.pairs import PairList
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import LabelTokens, TokenizeAnswer
 from gateway.classification.tokens import MIN_PAIR_TOKENS, encoding_cost, estimate_tokens, rounded_share
-from gateway.errors import DeadlineExceeded
+from gateway.classification.work import Work
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import Load
-from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import InferenceCall, Pair, TokenCounts
 from gateway.triton.length_buckets import may_exceed
 from gateway.triton.load_balancer import LoadBalancer
@@ -35,53 +32,47 @@ class TokenCounter:
         limit, text_tokens, text_unknown = 0, 0, 0.0
         tokens: list[LabelTokens] = []
         for start in range(0, len(row.labels), self._max_pairs_per_call):
-            end = start + self._max_pairs_per_call
             counts = await self._call(pairs, 0, start, caller, deadline)
             limit, text_tokens, text_unknown = counts.limit, counts.text, float(counts.unknown[0, 0])
+            names = request.names[start : start + self._max_pairs_per_call]
             tokens += [
                 LabelTokens(name, length, text_cut, label_cut, rounded_share(unknown))
                 for name, (length, text_cut, label_cut), (_, unknown) in zip(
-                    request.names[start:end], counts.pairs.tolist(), counts.unknown.tolist(), strict=True
+                    names, counts.pairs.tolist(), counts.unknown.tolist(), strict=True
                 )
             ]
         truncated = any(label.text_cut or label.label_cut for label in tokens)
         return TokenizeAnswer(limit, text_tokens, rounded_share(text_unknown), tokens, truncated)
 
-    async def refuse_truncation(
-        self, pairs: PairList, max_tokens: int, caller: Caller, deadline: float, charge: Charge
-    ) -> None:
-        """`InvalidRequest` where the limit of `max_tokens` would cut a pair; short pairs are not counted.
+    async def refuse_truncation(self, work: Work) -> None:
+        """`InvalidRequest` where the token limit would cut a pair; short pairs are not counted.
 
         Whoever cannot pay for the others is refused before they are counted; what is computed is charged later.
         """
+        pairs, charge = work.pairs, work.charge
         long = [
-            (index, row)
-            for index, row in enumerate(pairs.rows)
-            if may_exceed(row.text, row.labels, pairs.template, max_tokens)
+            (row, labels)
+            for row, (text, labels) in enumerate(pairs.rows)
+            if may_exceed(text, labels, pairs.template, work.max_tokens)
         ]
         if not long:
             return
-        count = sum(len(row.labels) for _, row in long)
+        count = sum(len(labels) for _, labels in long)
         await charge.lease(count, count * MIN_PAIR_TOKENS)
         charge.settle(count, count * MIN_PAIR_TOKENS)
+        calls = [(row, start) for row, labels in long for start in range(0, len(labels), self._max_pairs_per_call)]
         try:
-            await self._refuse_cut(pairs, long, caller, deadline)
-        finally:
-            charge.cancel()
-
-    async def _refuse_cut(
-        self, pairs: PairList, rows: Sequence[tuple[int, Row]], caller: Caller, deadline: float
-    ) -> None:
-        for index, row in rows:
-            for start in range(0, len(row.labels), self._max_pairs_per_call):
-                counts = await self._call(pairs, index, start, caller, deadline)
+            for row, start in calls:
+                counts = await self._call(pairs, row, start, work.caller, work.deadline)
                 _, text_cut, label_cut = counts.pairs.max(axis=0).tolist()
                 if text_cut or label_cut:
                     raise InvalidRequest(
                         f"text and label have at most {counts.limit} tokens together: {text_cut} of the text and "
                         f"{label_cut} of a label would be cut; shorten them, or leave truncate out",
-                        field=pairs.source.of_text(index),
+                        field=pairs.source.of_text(row),
                     )
+        finally:
+            charge.cancel()
 
     async def _call(self, pairs: PairList, row: int, start: int, caller: Caller, deadline: float) -> TokenCounts:
         """Of a row's text with as many of its labels as a call takes, from `start` on."""
@@ -89,18 +80,8 @@ class TokenCounter:
         labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
         call = InferenceCall([Pair(text, label, pairs.template, pairs.max_tokens) for label in labels], deadline)
-        tenant_id = caller.tenant_id
-        self._queue.admit(tenant_id, load, counting=True)
-        try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self._queue.turn(tenant_id, load, counting=True),
-            ):
-                counts = await self._load_balancer.count_tokens(call)
-        except TimeoutError:
-            raise DeadlineExceeded("no answer in time; try again") from None
-        finally:
-            self._queue.release(tenant_id, load, counting=True)
+        async with until(deadline), self._queue.admitted_turn(self._queue.counts, caller.tenant_id, load):
+            counts = await self._load_balancer.count_tokens(call)
         for index, error in counts.refused.items():
             raise pairs.source.named(error, row, start + index)
         return counts

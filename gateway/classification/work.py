@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from gateway.cache.pair_cache import unpack
 from gateway.classification.options import CallOptions
-from gateway.classification.pairs import PairList, RowValues
+from gateway.classification.pairs import PairAt, PairList, keys_of, missing_of
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import CachedTokens, TextResult, Usage
 from gateway.classification.scoring import Logits
-from gateway.scheduling.lane import Load
+from gateway.scheduling.lane import NO_LOAD, Lane, Load
 from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import Engine
 from web.authentication import Caller
@@ -27,27 +30,42 @@ class Work(Struct):
     caller: Caller
     options: CallOptions
     charge: Charge
-    max_in_flight: int | None
+    lane: Lane
+    """Of the fair queue."""
     deadline: float
     """On the event loop's clock."""
+    call_slots: asyncio.Semaphore
+    """For its calls that are under way."""
     triton_s: float = 0.0
-    computed: int = 0
-    estimated_tokens: int = 0
+    engine: Engine | None = None
+    """Whose values it wants, if any is certain."""
+    keys: list[bytes] = []
+    """Of its pairs in the cache; none while no engine is known."""
+    values: list[bytes | None] = []
+    """What is known of its pairs, packed."""
+    computed: Load = NO_LOAD
+    """What it pays for; the tokens are an estimate."""
     tokens: int = 0
     """Of the computed pairs, as the engine counted them."""
     engines: dict[str, Engine] = {}
-    """Those that computed for it."""
+    """Those of its values, by id."""
 
-    def begin_attempt(self) -> None:
+    def begin_attempt(self, engine: Engine | None) -> None:
         """What an attempt that met another engine has computed is computed again."""
-        self.computed = self.estimated_tokens = self.tokens = 0
-        self.engines = {}
+        self.engine, self.computed, self.tokens = engine, NO_LOAD, 0
+        self.engines = {} if engine is None else {engine.id: engine}
+        self.keys = [] if engine is None else keys_of(self.pairs, self.caller.tenant_id, engine)
+        self.values = [None] * len(self.pairs)
+
+    def missing(self) -> Iterator[PairAt]:
+        return missing_of(self.pairs, self.keys, self.values)
 
 
 class PairValues(Struct, frozen=True):
     """Packed values of every pair, row by row, all from one engine; and what they cost."""
 
-    rows: list[RowValues]
+    pairs: PairList
+    values: list[bytes]
     engine: Engine
     computed: int
     cached: int
@@ -55,17 +73,19 @@ class PairValues(Struct, frozen=True):
     """Of the computed pairs."""
     triton_s: float
 
-    def unpack(self, row: RowValues) -> tuple[list[Logits], list[tuple[int, int, int]], list[tuple[float, float]]]:
-        return unpack([value for value in row.values if value is not None])
+    def by_row(self) -> Iterator[tuple[list[Logits], list[tuple[int, int, int]], list[tuple[float, float]]]]:
+        """Logits, token counts and shares of unknown tokens of each row's pairs."""
+        start = 0
+        for row in self.pairs.rows:
+            yield unpack(self.values[start : start + len(row.labels)])
+            start += len(row.labels)
 
     def pair_results(self) -> dict[tuple[str, str], PairResult]:
         """By text and hypothesis."""
         return {
-            (row.row.text, label): PairResult(logits, length, text_cut > 0 or label_cut > 0, any(unknown))
-            for row in self.rows
-            for label, logits, (length, text_cut, label_cut), unknown in zip(
-                row.row.labels, *self.unpack(row), strict=True
-            )
+            (text, label): PairResult(logits, length, text_cut > 0 or label_cut > 0, any(unknown))
+            for (text, labels), of_row in zip(self.pairs.rows, self.by_row(), strict=True)
+            for label, logits, (length, text_cut, label_cut), unknown in zip(labels, *of_row, strict=True)
         }
 
     def usage(self, prompt_tokens: int) -> Usage:

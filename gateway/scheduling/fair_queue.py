@@ -70,17 +70,18 @@ class FairQueue:
         self._throughput = Throughput(now)
         self.wait_seconds = Durations()
         """How long calls have waited for their turn."""
-        self._normal, self._low, self._counts = Lane(), Lane(), Lane()
+        self.normal, self.low, self.counts = Lane(), Lane(), Lane()
+        """Of requests, of batch lines, and of counts of tokens, in which the engine has no part."""
         self._order = count()
 
     @property
     def in_flight(self) -> Load:
         """Queued and at Triton, of both priorities."""
-        return self._normal.in_flight + self._low.in_flight
+        return self.normal.in_flight + self.low.in_flight
 
     @property
     def at_triton(self) -> Load:
-        return self._normal.at_triton + self._low.at_triton
+        return self.normal.at_triton + self.low.at_triton
 
     @property
     def max_call(self) -> Load:
@@ -89,22 +90,13 @@ class FairQueue:
         in_time = self._throughput.tokens_per_s / calls_at_once * MAX_CALL_S
         return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(MIN_CALL_TOKENS, in_time))))
 
-    def admit(
-        self,
-        tenant_id: str,
-        load: Load,
-        max_pairs: int | None = None,
-        *,
-        low_priority: bool = False,
-        counting: bool = False,
-    ) -> None:
+    def admit(self, lane: Lane, tenant_id: str, load: Load, max_pairs: int | None = None) -> None:
         """Count `load` as in flight until it is released.
 
         `QuotaExceeded` when the tenant would have more than `max_pairs`, `Overloaded` when it would have more
         than are left free: alone it gets half of all, one of n gets 1 / (n + 1), and there is always room for one
         more (the dynamic thresholds of Choudhury and Hahne, 1998).
         """
-        lane = self._lane(low_priority, counting)
         own = lane.of_tenant.get(tenant_id, NO_LOAD)
         if max_pairs is not None and own.pairs + load.pairs > max_pairs:
             raise QuotaExceeded(
@@ -119,36 +111,39 @@ class FairQueue:
                 f"{self._max_tokens}; try again",
                 pairs_refused=load.pairs,
             )
-        if lane is self._normal:
+        if lane is self.normal:
             self._refuse_long_delay(tenant_id, load)
         lane.of_tenant[tenant_id] = own + load
         lane.in_flight += load
 
-    def release(self, tenant_id: str, load: Load, *, low_priority: bool = False, counting: bool = False) -> None:
+    def release(self, lane: Lane, tenant_id: str, load: Load) -> None:
         """It is answered, or nobody waits for it any more."""
-        lane = self._lane(low_priority, counting)
         lane.in_flight -= load
         left = lane.of_tenant.pop(tenant_id) - load
         if left.tokens:
             lane.of_tenant[tenant_id] = left
 
     @asynccontextmanager
+    async def admitted_turn(
+        self, lane: Lane, tenant_id: str, load: Load, group: Hashable | None = None
+    ) -> AsyncIterator[Grant]:
+        """Admit `load`, wait for its turn, and release it in the end."""
+        self.admit(lane, tenant_id, load)
+        try:
+            async with self.turn(lane, tenant_id, load, group) as grant:
+                yield grant
+        finally:
+            self.release(lane, tenant_id, load)
+
+    @asynccontextmanager
     async def turn(
-        self,
-        tenant_id: str,
-        load: Load,
-        group: Hashable | None = None,
-        *,
-        low_priority: bool = False,
-        counting: bool = False,
+        self, lane: Lane, tenant_id: str, load: Load, group: Hashable | None = None
     ) -> AsyncIterator[Grant]:
         """Wait until `load` may go to Triton; it is there until the block ends.
 
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
-
-        `counting`: it counts tokens, so the engine has no part in it.
         """
-        lane, began = self._lane(low_priority, counting), self._now()
+        began = self._now()
         start = lane.schedule(tenant_id, load.tokens)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         heapq.heappush(lane.waiting, Waiting(start, next(self._order), load, group, granted))
@@ -167,15 +162,12 @@ class FairQueue:
         finally:
             self._finish(lane, load, grant)
 
-    def _lane(self, low_priority: bool, counting: bool) -> Lane:
-        return self._counts if counting else self._low if low_priority else self._normal
-
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.
 
         Ahead of it are its tenant's own tokens, and of each other tenant as many as this one would have.
         """
-        lane = self._normal
+        lane = self.normal
         always = WINDOWS * self._window()
         if lane.in_flight.tokens <= always:
             return
@@ -197,25 +189,25 @@ class FairQueue:
         grant.members -= 1
         if not grant.members:
             lane.grants[grant.group] -= 1
-        if lane is not self._counts:
+        if lane is not self.counts:
             self._throughput.done(
-                load.tokens, idle=not (self._normal.at_triton.tokens or self._low.at_triton.tokens)
+                load.tokens, idle=not (self.normal.at_triton.tokens or self.low.at_triton.tokens)
             )
         self._grant()
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""
-        if self._normal.waiting or self._low.waiting:
+        if self.normal.waiting or self.low.waiting:
             window, max_call = self._window(), self.max_call
             max_grants = max(MIN_CALLS, window // self._max_call.tokens)
             # As many calls as the window holds, but of the present size.
             window_now = min(window, max(MIN_CALLS * MIN_CALL_TOKENS, max_grants * max_call.tokens))
-            self._grant_lane(self._normal, 0, window_now, max_call, max_grants)
-            if not self._normal.waiting:
-                beside = self._normal.at_triton.tokens
-                self._grant_lane(self._low, beside, window_now, max_call, max_grants)
-        self._grant_lane(self._counts, 0, 0, self._max_call, 1)
-        for lane in (self._normal, self._low, self._counts):
+            self._grant_lane(self.normal, 0, window_now, max_call, max_grants)
+            if not self.normal.waiting:
+                beside = self.normal.at_triton.tokens
+                self._grant_lane(self.low, beside, window_now, max_call, max_grants)
+        self._grant_lane(self.counts, 0, 0, self._max_call, 1)
+        for lane in (self.normal, self.low, self.counts):
             if not lane.at_triton.tokens and not lane.waiting:
                 # Nobody waits: the shares of the past are forgotten.
                 lane.virtual_time = 0.0
@@ -242,7 +234,7 @@ class FairQueue:
             lane.at_triton += load
             grant.load += load
             grant.members += 1
-            if lane is not self._counts:
+            if lane is not self.counts:
                 self._throughput.begin()
             granted.set_result(grant)
             lane.discard_cancelled()

@@ -42,7 +42,7 @@ class Charge:
         self._quotas, self._limits, self._reserved = quotas, limits, Used()
         self.needs_lease = quotas.shared or bool(limits)
         self._tenant_id = tenant_id
-        self._quota = quota
+        self.quota = quota
         self._pairs = pairs
         self._charged_pairs = 0.0
         self._charged_tokens = 0
@@ -64,8 +64,8 @@ class Charge:
             await self._quotas.budgets.take(self._limits, reserved - self._reserved)
             self._reserved = reserved
         needs = (
-            ("pairs", self._quota.pairs_per_minute, self._cost(computed) - self._charged_pairs),
-            ("tokens", self._quota.tokens_per_minute, tokens - self._charged_tokens),
+            ("pairs", self.quota.pairs_per_minute, self._cost(computed) - self._charged_pairs),
+            ("tokens", self.quota.tokens_per_minute, tokens - self._charged_tokens),
         )
         # Twice: what was at hand of the first may be taken while the second is asked for.
         for resource, per_minute, amount in needs * 2:
@@ -80,11 +80,11 @@ class Charge:
         computed = max(self.computed, computed)
         cost = self._cost(computed)
         new_pairs, new_tokens = cost - self._charged_pairs, tokens - self._charged_tokens
-        self._quotas.take(self._tenant_id, "pairs", self._quota.pairs_per_minute, new_pairs)
+        self._quotas.take(self._tenant_id, "pairs", self.quota.pairs_per_minute, new_pairs)
         try:
-            self._quotas.take(self._tenant_id, "tokens", self._quota.tokens_per_minute, new_tokens)
+            self._quotas.take(self._tenant_id, "tokens", self.quota.tokens_per_minute, new_tokens)
         except QuotaExceeded:
-            self._quotas.give_back(self._tenant_id, "pairs", self._quota.pairs_per_minute, new_pairs)
+            self._quotas.give_back(self._tenant_id, "pairs", self.quota.pairs_per_minute, new_pairs)
             raise
         self.computed, self._charged_pairs = computed, max(cost, self._charged_pairs)
         self._charged_tokens = max(tokens, self._charged_tokens)
@@ -94,7 +94,7 @@ class Charge:
 
     def cancel(self) -> None:
         """Give all of it back: nothing is computed."""
-        self._quotas.give_back(self._tenant_id, "pairs", self._quota.pairs_per_minute, self._charged_pairs)
+        self._quotas.give_back(self._tenant_id, "pairs", self.quota.pairs_per_minute, self._charged_pairs)
         self.computed, self._charged_pairs = 0, 0.0
         self.correct(0)
         self.close()
@@ -109,7 +109,7 @@ class Charge:
     def correct(self, tokens: int) -> None:
         """The engine has counted `tokens`: give back or take what the estimate was off by."""
         excess = self._charged_tokens - tokens
-        self._quotas.give_back(self._tenant_id, "tokens", self._quota.tokens_per_minute, excess)
+        self._quotas.give_back(self._tenant_id, "tokens", self.quota.tokens_per_minute, excess)
         self._charged_tokens = tokens
 
 
@@ -147,6 +147,7 @@ class Quotas:
 
     async def open_charge(self, tenant_id: str, quota: Quota, pairs: int, limits: Sequence[Limit] = ()) -> Charge:
         """Charge one request, and begin the charge of its pairs; `QuotaExceeded` after too many requests."""
+        quota = self.limits_of(quota)
         if self.shared:
             await self.lease(tenant_id, "requests", quota.requests_per_minute, 1)
         self.take(tenant_id, "requests", quota.requests_per_minute, 1)
@@ -193,7 +194,7 @@ class Quotas:
 
     def status(self, tenant_id: str, quota: Quota) -> QuotaStatus | None:
         """None where pairs are unlimited."""
-        limit = quota.pairs_per_minute
+        limit = self.limits_of(quota).pairs_per_minute
         if limit is None:
             return None
         bucket, now = self._bucket(tenant_id, "pairs", limit), self._now()

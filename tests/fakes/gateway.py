@@ -20,7 +20,7 @@ from gateway.classification.work import Outcome
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import Load
 from gateway.settings import Settings
-from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.label_sets import label_set_cache
 from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.shared_bucket import SharedQuotas
 from gateway.tenancy.usage import UsageCounter
@@ -175,7 +175,7 @@ class FakeService:
             self.cache,
             self.queue,
             self.quotas,
-            LabelSetReader(stores.label_sets, clock, self.settings.key_cache_ttl_s),
+            label_set_cache(stores.label_sets, clock, self.settings.key_cache_ttl_s),
             self.usage,
             self.settings,
         )

@@ -18,7 +18,7 @@ from gateway.api.compat.options import classify_body
 from gateway.api.compat.told import headers_of
 from gateway.classification.schema import TextResult, Usage
 from gateway.errors import TritonUnavailable
-from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.label_sets import LabelSetCache
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest
 from stores.tenants import CLASSIFY
@@ -89,7 +89,7 @@ class ModerationAnswer(Struct, frozen=True):
 
 class OpenAIEndpoints:
     def __init__(
-        self, classifications: Classifications, label_sets: LabelSetReader, load_balancer: LoadBalancer
+        self, classifications: Classifications, label_sets: LabelSetCache, load_balancer: LoadBalancer
     ) -> None:
         self._classifications = classifications
         self._label_sets = label_sets
@@ -132,7 +132,7 @@ class OpenAIEndpoints:
         own = [model for model in self._own_models() if model.id == model_id]
         if own:
             return json_response(own[0])
-        label_set = await self._label_sets.get(call.tenant_id, model_id)
+        label_set = await self._label_sets.get((call.tenant_id, model_id))
         return json_response(Model(model_id, "flexible", int(label_set.created_at.timestamp())))
 
     def _own_models(self) -> list[Model]:

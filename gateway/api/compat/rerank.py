@@ -16,6 +16,7 @@ from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.options import OF_VLLM, Document, VllmOptions, check_options, text_of
 from gateway.api.compat.told import headers_of
+from gateway.classification.pairs import Source
 from gateway.classification.schema import Usage
 from gateway.classification.scoring import entailment
 from gateway.classification.work import PairOutcome
@@ -189,9 +190,8 @@ class RerankEndpoints:
     ) -> PairOutcome:
         hypothesis = text_of(query, "query")
         pairs = [(text_of(document, f"{name}[{n}]"), hypothesis) for n, document in enumerate(documents)]
-        return await self._classifications.pair_logits(
-            call, pairs, name, truncate=truncate, hypothesis_field="query"
-        )
+        source = Source(name, hypothesis="query")
+        return await self._classifications.pair_logits(call, pairs, source, truncate=truncate)
 
 
 def _operation(

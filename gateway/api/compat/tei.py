@@ -14,6 +14,7 @@ from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.huggingface import LabelScore
 from gateway.api.compat.told import headers_of
+from gateway.classification.pairs import Source
 from gateway.classification.scoring import Logits, relations
 from gateway.triton.backend import Engine
 from stores.errors import InvalidRequest
@@ -59,7 +60,7 @@ class TeiEndpoints:
     async def predict(self, call: Call) -> Response:
         body: PredictBody = call.body
         pairs, single = _pairs(body.inputs)
-        outcome = await self._classifications.pair_logits(call, pairs, "inputs", truncate=body.truncate)
+        outcome = await self._classifications.pair_logits(call, pairs, Source("inputs"), truncate=body.truncate)
         told = _relations_of(outcome.values.engine)
         answers = [_label_scores(result.logits, told, raw=body.raw_scores) for result in outcome.results]
         return json_response(answers[0] if single else answers, headers=headers_of(outcome))

@@ -17,6 +17,7 @@ from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.options import OF_VLLM, Document, VllmOptions, check_options, classify_body, text_of
 from gateway.api.compat.told import headers_of
+from gateway.classification.pairs import Source
 from gateway.classification.schema import TextResult, Usage
 from gateway.classification.scoring import entailment
 from stores.errors import InvalidRequest
@@ -133,7 +134,7 @@ class VllmEndpoints:
         body: ScoreBody = call.body
         check_options(body, *OF_VLLM)
         pairs, name = _pairs(body)
-        outcome = await self._classifications.pair_logits(call, pairs, name, truncate=body.truncate)
+        outcome = await self._classifications.pair_logits(call, pairs, Source(name), truncate=body.truncate)
         data = [
             Score(
                 index,

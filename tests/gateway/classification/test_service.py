@@ -60,7 +60,7 @@ async def test_the_outcome_says_what_was_done() -> None:
     world = FakeService(FakeBackend(delay_s=0.01), max_pairs_per_call=3)
     outcome = await world.classify(LABELS, ("a", "b"), max_tokens=8)
     values = outcome.values
-    assert (len(values.rows), len(outcome.request.names), values.engine.id) == (2, 3, "engine-1")
+    assert (len(values.pairs.rows), len(outcome.request.names), values.engine.id) == (2, 3, "engine-1")
     assert (values.computed, values.cached) == (6, 0)
     assert values.triton_s >= 0.02, "summed over two calls"
     again = (await world.classify((*LABELS, "新"), ("a", "b"), max_tokens=8)).values

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.classification.pairs import Row, RowValues, missing_of, split_calls
+from gateway.classification.pairs import PairList, Row, missing_of, split_calls
 from gateway.classification.tokens import MIN_PAIR_TOKENS, estimate_tokens, pair_tokens
 from gateway.errors import QuotaExceeded
 from gateway.scheduling.lane import Load
@@ -20,7 +20,7 @@ MAX_CALL = Load(64, 2_048)
 
 def cut(text: str, labels: int, max_tokens: int = 512) -> list[Load]:
     row = Row(text, tuple(f"标{number:02}" for number in range(labels)))
-    calls = split_calls(missing_of([RowValues(row, [], [None] * labels)]), MAX_CALL, max_tokens)
+    calls = split_calls(missing_of(PairList((row,), "{}", None), [], [None] * labels), MAX_CALL, max_tokens)
     assert [pair.label for call in calls for pair in call.pairs] == list(range(labels))
     return [call.load for call in calls]
 

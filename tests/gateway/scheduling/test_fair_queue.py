@@ -33,7 +33,8 @@ class Bench:
 
     def call(self, tenant: str, pairs: int, *, low_priority: bool = False) -> asyncio.Task[None]:
         async def run() -> None:
-            async with self.queue.turn(tenant, load(pairs), low_priority=low_priority):
+            lane = self.queue.low if low_priority else self.queue.normal
+            async with self.queue.turn(lane, tenant, load(pairs)):
                 self.order.append((tenant, pairs))
                 self.max_pairs_at_triton = max(self.max_pairs_at_triton, self.queue.at_triton.pairs)
                 await asyncio.sleep(0)
@@ -93,7 +94,7 @@ async def test_a_call_larger_than_the_window_goes_alone() -> None:
 
 async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
     queue = FairQueue(100, lambda: 10)
-    async with queue.turn("a", load(10)):
+    async with queue.turn(queue.normal, "a", load(10)):
         left = asyncio.create_task(_have_turn(queue, "a"))
         stays = asyncio.create_task(_have_turn(queue, "b"))
         await asyncio.sleep(0)
@@ -105,7 +106,7 @@ async def test_a_caller_that_leaves_the_queue_leaves_no_gap() -> None:
 
 async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
     queue = FairQueue(100, lambda: 10)
-    async with queue.turn("a", load(10)):
+    async with queue.turn(queue.normal, "a", load(10)):
         left = asyncio.create_task(_have_turn(queue, "b"))
         await asyncio.sleep(0)
     left.cancel()
@@ -115,37 +116,37 @@ async def test_a_caller_that_leaves_as_its_turn_comes_gives_it_back() -> None:
 
 
 async def _have_turn(queue: FairQueue, tenant: str, pairs: int = 10) -> None:
-    async with queue.turn(tenant, load(pairs)):
+    async with queue.turn(queue.normal, tenant, load(pairs)):
         pass
 
 
 def test_a_tenant_alone_gets_half_and_leaves_room_for_another() -> None:
     queue = FairQueue(100, lambda: 100)
     for _ in range(5):
-        queue.admit("noisy", load(10))
+        queue.admit(queue.normal, "noisy", load(10))
     with pytest.raises(Overloaded):
-        queue.admit("noisy", load(10))
-    queue.admit("quiet", load(10))
-    queue.admit("quiet", load(10))
+        queue.admit(queue.normal, "noisy", load(10))
+    queue.admit(queue.normal, "quiet", load(10))
+    queue.admit(queue.normal, "quiet", load(10))
 
 
 def test_one_request_may_be_larger_than_a_share_when_there_is_room() -> None:
     queue = FairQueue(100, lambda: 100)
-    queue.admit("t", load(90))
+    queue.admit(queue.normal, "t", load(90))
     with pytest.raises(Overloaded):
-        queue.admit("t", load(1))
+        queue.admit(queue.normal, "t", load(1))
 
 
 def test_a_tenants_own_bound_is_its_quota() -> None:
     queue = FairQueue(100, lambda: 100)
-    queue.admit("t", load(4), max_pairs=5)
+    queue.admit(queue.normal, "t", load(4), max_pairs=5)
     with pytest.raises(QuotaExceeded) as soon:
-        queue.admit("t", load(2), max_pairs=5)
+        queue.admit(queue.normal, "t", load(2), max_pairs=5)
     with pytest.raises(QuotaExceeded) as never:
-        queue.admit("t", load(6), max_pairs=5)
+        queue.admit(queue.normal, "t", load(6), max_pairs=5)
     assert (soon.value.retry_after_s, never.value.retry_after_s) == (1, None)
-    queue.release("t", load(4))
-    queue.admit("t", load(5), max_pairs=5)
+    queue.release(queue.normal, "t", load(4))
+    queue.admit(queue.normal, "t", load(5), max_pairs=5)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 60)), max_size=60))
@@ -154,17 +155,17 @@ def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[
     held: list[tuple[str, int]] = []
     for tenant, pairs in wanted:
         try:
-            queue.admit(tenant, load(pairs))
+            queue.admit(queue.normal, tenant, load(pairs))
             held.append((tenant, pairs))
         except Overloaded:
             if held:
                 first, first_pairs = held.pop(0)
-                queue.release(first, load(first_pairs))
+                queue.release(queue.normal, first, load(first_pairs))
         assert queue.in_flight.pairs == sum(pairs for _, pairs in held) <= 100
     for tenant, pairs in held:
-        queue.release(tenant, load(pairs))
+        queue.release(queue.normal, tenant, load(pairs))
     assert queue.in_flight.pairs == 0
-    queue.admit("e", load(100))
+    queue.admit(queue.normal, "e", load(100))
 
 
 async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
@@ -183,10 +184,10 @@ async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
 
 async def test_what_is_known_of_tenants_has_a_bound_though_it_is_never_quiet() -> None:
     queue = FairQueue(1_000_000, lambda: 10)
-    async with queue.turn("busy", load(1)):
+    async with queue.turn(queue.normal, "busy", load(1)):
         for number in range(3 * MAX_TENANTS):
             await _have_turn(queue, f"t{number}", pairs=1)
-        assert len(queue._normal.finish_times) <= MAX_TENANTS
+        assert len(queue.normal.finish_times) <= MAX_TENANTS
 
 
 class Slow:
@@ -198,7 +199,7 @@ class Slow:
 
     async def warm(self, pairs: int = 10) -> Slow:
         for _ in range(20):
-            async with self.queue.turn("t", load(pairs)):
+            async with self.queue.turn(self.queue.normal, "t", load(pairs)):
                 self.at += pairs / self.per_s
         return self
 
@@ -207,7 +208,7 @@ class Slow:
         taken = 0
         while True:
             try:
-                self.queue.admit(tenant, load(pairs), low_priority=low_priority)
+                self.queue.admit(self.queue.low if low_priority else self.queue.normal, tenant, load(pairs))
             except Overloaded as refusal:
                 return taken, refusal
             taken += pairs
@@ -231,7 +232,7 @@ async def test_a_slow_triton_still_gets_what_it_needs_to_have_no_gap() -> None:
 async def test_beside_a_backlog_a_newcomer_is_let_in_however_slow_triton_is() -> None:
     slow = await Slow(per_s=2, window=10).warm()
     slow.fill("noisy")
-    slow.queue.admit("quiet", load(5))
+    slow.queue.admit(slow.queue.normal, "quiet", load(5))
 
 
 async def test_before_the_throughput_is_known_the_bound_of_pairs_alone_holds() -> None:
@@ -251,19 +252,19 @@ async def test_a_full_queue_of_one_tenant_keeps_no_other_out() -> None:
 
 async def test_a_request_larger_than_the_bound_is_taken_when_little_is_ahead_of_it() -> None:
     slow = await Slow(per_s=100).warm()
-    slow.queue.admit("t", load(2_000))
-    slow.queue.admit("u", load(50))
+    slow.queue.admit(slow.queue.normal, "t", load(2_000))
+    slow.queue.admit(slow.queue.normal, "u", load(50))
     with pytest.raises(Overloaded):
-        slow.queue.admit("t", load(1))
+        slow.queue.admit(slow.queue.normal, "t", load(1))
 
 
 async def test_a_triton_that_does_nothing_any_more_is_no_division_by_zero() -> None:
     slow = Slow(per_s=1)
-    async with slow.queue.turn("t", load(1)):
+    async with slow.queue.turn(slow.queue.normal, "t", load(1)):
         slow.at += 1
-        slow.queue.admit("t", load(50))
+        slow.queue.admit(slow.queue.normal, "t", load(50))
         with pytest.raises(Overloaded) as refused:
-            slow.queue.admit("t", load(1))
+            slow.queue.admit(slow.queue.normal, "t", load(1))
     assert refused.value.retry_after_s == 30
 
 
@@ -283,7 +284,7 @@ async def test_what_is_granted_together_shares_a_grant_up_to_a_full_call() -> No
     ended = asyncio.Event()
 
     async def run(pairs: int, group: object) -> None:
-        async with queue.turn("t", load(pairs), group) as grant:
+        async with queue.turn(queue.normal, "t", load(pairs), group) as grant:
             grants.append(grant)
             await ended.wait()
 
@@ -309,7 +310,7 @@ class Call:
         self._end = asyncio.Event()
 
         async def run() -> None:
-            async with queue.turn(tenant, load(pairs), low_priority=low_priority):
+            async with queue.turn(queue.low if low_priority else queue.normal, tenant, load(pairs)):
                 self.granted = True
                 await self._end.wait()
 
@@ -379,18 +380,18 @@ async def test_batch_lines_at_triton_hold_no_other_call_up() -> None:
 
 def test_batch_lines_in_flight_take_no_room_from_other_requests() -> None:
     queue = FairQueue(100, lambda: 100)
-    queue.admit("t", load(60), low_priority=True)
-    queue.admit("t", load(4), max_pairs=5)
+    queue.admit(queue.low, "t", load(60))
+    queue.admit(queue.normal, "t", load(4), max_pairs=5)
     for _ in range(4):
-        queue.admit("t", load(10))
-    queue.admit("other", load(40))
+        queue.admit(queue.normal, "t", load(10))
+    queue.admit(queue.normal, "other", load(40))
     with pytest.raises(Overloaded):
-        queue.admit("t", load(50), low_priority=True)
+        queue.admit(queue.low, "t", load(50))
     with pytest.raises(QuotaExceeded):
-        queue.admit("other", load(5), max_pairs=4, low_priority=True)
+        queue.admit(queue.low, "other", load(5), max_pairs=4)
     assert queue.in_flight.pairs == 60 + 4 + 40 + 40
-    queue.release("t", load(60), low_priority=True)
-    queue.release("t", load(44))
+    queue.release(queue.low, "t", load(60))
+    queue.release(queue.normal, "t", load(44))
     assert queue.in_flight.pairs == 40
 
 
@@ -417,7 +418,7 @@ async def test_long_pairs_count_for_what_they_cost() -> None:
 
     async def ask(tenant: str) -> None:
         while sum(done.values()) < 1_000_000:
-            async with queue.turn(tenant, sizes[tenant]):
+            async with queue.turn(queue.normal, tenant, sizes[tenant]):
                 await asyncio.sleep(0)
                 done[tenant] += sizes[tenant].tokens
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.tenancy.label_sets import LabelSetReader
+from gateway.tenancy.label_sets import label_set_cache
 from stores.errors import NotFound, StoreUnavailable
 from stores.record_cache import OUTAGE_S
 from tests.fakes.clock import FakeClock
@@ -19,13 +19,13 @@ TTL_S = 5.0
 class World:
     def __init__(self) -> None:
         self.memory, self.clock = Memory(), FakeClock()
-        self.reader = LabelSetReader(FakeLabelSets(self.memory), self.clock, TTL_S)
+        self.label_sets = label_set_cache(FakeLabelSets(self.memory), self.clock, TTL_S)
 
     def add(self, *labels: str) -> None:
         add_label_set(self.memory, labels, tenant_id="acme")
 
     async def version(self, reference: str = "tickets", tenant_id: str = "acme") -> int:
-        return (await self.reader.get(tenant_id, reference)).version
+        return (await self.label_sets.get((tenant_id, reference))).version
 
 
 async def test_a_name_is_the_newest_version_and_a_number_that_one() -> None:
@@ -74,7 +74,7 @@ async def test_a_change_that_was_forwarded_acts_at_once() -> None:
     world.add("a")
     assert await world.version() == 1
     world.add("b")
-    world.reader.forget()
+    world.label_sets.clear()
     assert await world.version() == 2
 
 
