@@ -146,7 +146,7 @@ class FairQueue:
         began = self._now()
         start = lane.schedule(tenant_id, load.tokens)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, Waiting(start, next(self._order), load, group, granted))
+        heapq.heappush(lane.waiting.setdefault(group, []), Waiting(start, next(self._order), load, group, granted))
         self._grant()
         try:
             grant = await granted
@@ -217,24 +217,26 @@ class FairQueue:
     def _grant_lane(self, lane: Lane, beside: int, window: int, max_call: Load, max_grants: int) -> None:
         """`beside`: tokens at Triton that take of the window though they are not the lane's."""
         opened: dict[Hashable, Grant] = {}
-        lane.discard_cancelled()
-        while lane.waiting:
-            start, _, load, group, granted = lane.waiting[0]
+        # Calls of these groups wait for one of theirs to end, while those of others go on.
+        full: set[Hashable] = set()
+        while (first := lane.first(full)) is not None:
+            start, _, load, group, granted = first
             at_triton = lane.at_triton.tokens + beside
             if at_triton and at_triton + load.tokens > window:
                 return
             grant = opened.get(group) if group is not None else None
             if grant is None or not grant.fits(load, max_call):
                 if group is not None and lane.grants[group] >= max_grants:
-                    return
+                    full.add(group)
+                    continue
                 grant = opened[group] = Grant(group)
                 lane.grants[group] += 1
-            heapq.heappop(lane.waiting)
-            lane.virtual_time = start
+            heapq.heappop(lane.waiting[group])
+            # What was passed over starts earlier.
+            lane.virtual_time = max(lane.virtual_time, start)
             lane.at_triton += load
             grant.load += load
             grant.members += 1
             if lane is not self.counts:
                 self._throughput.begin()
             granted.set_result(grant)
-            lane.discard_cancelled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import NamedTuple
 
 MAX_TENANTS = 1_000
@@ -66,8 +66,8 @@ class Lane:
         self.virtual_time = 0.0
         self.finish_times: dict[str, float] = {}
         """Virtual time at which all that a tenant has asked for so far would be done; who asked last is last."""
-        self.waiting: list[Waiting] = []
-        """A heap."""
+        self.waiting: dict[Hashable | None, list[Waiting]] = {}
+        """A heap of each group."""
         self.grants: Counter[Hashable] = Counter()
         """Merged calls at Triton, by group."""
 
@@ -79,6 +79,14 @@ class Lane:
             del self.finish_times[next(iter(self.finish_times))]
         return start
 
-    def discard_cancelled(self) -> None:
-        while self.waiting and self.waiting[0].granted.cancelled():
-            heapq.heappop(self.waiting)
+    def first(self, passed_over: Container[Hashable | None]) -> Waiting | None:
+        """The call that starts first, of the groups that are not passed over."""
+        first: Waiting | None = None
+        for group, heap in [*self.waiting.items()]:
+            while heap and heap[0].granted.cancelled():
+                heapq.heappop(heap)
+            if not heap:
+                del self.waiting[group]
+            elif group not in passed_over and (first is None or heap[0] < first):
+                first = heap[0]
+        return first

@@ -305,12 +305,20 @@ async def test_what_is_granted_together_shares_a_grant_up_to_a_full_call() -> No
 class Call:
     """A call that is at Triton from when it is granted until it is ended."""
 
-    def __init__(self, queue: FairQueue, pairs: int, tenant: str = "t", *, low_priority: bool = False) -> None:
+    def __init__(
+        self,
+        queue: FairQueue,
+        pairs: int,
+        tenant: str = "t",
+        *,
+        low_priority: bool = False,
+        group: str | None = None,
+    ) -> None:
         self.granted = False
         self._end = asyncio.Event()
 
         async def run() -> None:
-            async with queue.turn(queue.low if low_priority else queue.normal, tenant, load(pairs)):
+            async with queue.turn(queue.low if low_priority else queue.normal, tenant, load(pairs), group):
                 self.granted = True
                 await self._end.wait()
 
@@ -325,6 +333,60 @@ async def settle() -> None:
     """Whatever can be granted is granted."""
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+async def test_a_group_whose_calls_are_all_at_triton_holds_no_other_group_up() -> None:
+    """Seen failing: the calls behind one that waited for a place of its group waited with it."""
+    queue = FairQueue(100_000, lambda: 40, max_call=Load(4, 20))
+    at_triton = [Call(queue, 1, group="a") for _ in range(2)]
+    await settle()
+    waits = Call(queue, 4, group="a")
+    await settle()
+    other, alone, large = Call(queue, 4, group="b"), Call(queue, 4), Call(queue, 31, group="c")
+    await settle()
+    assert [call.granted for call in (waits, other, alone)] == [False, True, True]
+    assert not large.granted, "the window has no room for it"
+    later = Call(queue, 4, group="a")
+    await settle()
+    await at_triton[0].end()
+    await settle()
+    assert (waits.granted, later.granted) == (True, False), "a full call, and the one that starts first"
+    for call in (at_triton[1], waits, other, alone, large, later):
+        await call.end()
+    assert (queue.at_triton.pairs, len(queue.normal.waiting)) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("tuv"), st.integers(1, 20), st.sampled_from("abc")), max_size=60))
+def test_the_calls_of_a_group_start_in_the_order_of_virtual_time_within_the_window(
+    calls: list[tuple[str, int, str]],
+) -> None:
+    async def scenario() -> None:
+        queue = FairQueue(100_000, lambda: 40, max_call=Load(20, 20))
+        starts: dict[str, list[float]] = {group: [] for group in "abc"}
+        grants: dict[str, set[int]] = {group: set() for group in "abc"}
+
+        async def run(tenant: str, tokens: int, group: str) -> None:
+            start = max(queue.normal.virtual_time, queue.normal.finish_times.get(tenant, 0.0))
+            async with queue.turn(queue.normal, tenant, load(tokens), group) as grant:
+                starts[group].append(start)
+                grants[group].add(id(grant))
+                assert queue.normal.at_triton.tokens <= 40
+                assert len(grants[group]) <= 2
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if grant.members == 1:
+                    grants[group].discard(id(grant))
+
+        blocker = Call(queue, 40, "t")
+        await settle()
+        running = [asyncio.create_task(run(*call)) for call in calls]
+        await settle()
+        await blocker.end()
+        await asyncio.gather(*running)
+        assert all(of_group == sorted(of_group) for of_group in starts.values())
+        assert (queue.at_triton.pairs, len(queue.normal.waiting)) == (0, 0)
+
+    asyncio.run(scenario())
 
 
 async def test_batch_lines_are_granted_only_when_no_other_call_waits() -> None:
