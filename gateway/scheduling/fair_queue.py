@@ -139,7 +139,7 @@ class FairQueue:
     async def turn(
         self, lane: Lane, tenant_id: str, load: Load, group: Hashable | None = None
     ) -> AsyncIterator[Grant]:
-        """Wait until `load` may go to Triton; it is there until the block ends.
+        """Wait until `load` may go to Triton; it is there until the block ends, and those of its whole grant have.
 
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
         """
@@ -154,13 +154,13 @@ class FairQueue:
             if tenant_id in lane.finish_times:
                 lane.finish_times[tenant_id] -= load.tokens
             if not granted.cancelled():
-                self._finish(lane, load, granted.result())
+                self._leave(lane, granted.result(), unsent=load)
             raise
         self.wait_seconds.observe(self._now() - began)
         try:
             yield grant
         finally:
-            self._finish(lane, load, grant)
+            self._leave(lane, grant)
 
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.
@@ -184,16 +184,19 @@ class FairQueue:
             pairs_refused=load.pairs,
         )
 
-    def _finish(self, lane: Lane, load: Load, grant: Grant) -> None:
-        lane.at_triton -= load
+    def _leave(self, lane: Lane, grant: Grant, unsent: Load = NO_LOAD) -> None:
+        """A member has ended. What it has sent, Triton computes as long as any other waits for the merged call."""
+        grant.load -= unsent
+        lane.at_triton -= unsent
         grant.members -= 1
         if not grant.members:
+            lane.at_triton -= grant.load
             lane.grants[grant.group] -= 1
-        if lane is not self.counts:
-            self._throughput.done(
-                load.tokens, idle=not (self.normal.at_triton.tokens or self.low.at_triton.tokens)
-            )
-        self._grant()
+            if lane is not self.counts:
+                idle = not (self.normal.at_triton.tokens or self.low.at_triton.tokens)
+                self._throughput.done(grant.load.tokens, idle=idle)
+        if unsent.tokens or not grant.members:
+            self._grant()
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""

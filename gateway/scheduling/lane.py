@@ -30,7 +30,7 @@ NO_LOAD = Load(0, 0)
 
 
 class Grant:
-    """What was granted together and goes to Triton as one call."""
+    """What was granted together and goes to Triton as one call: all of it is there until the last member ends."""
 
     def __init__(self, group: Hashable | None) -> None:
         self.group = group

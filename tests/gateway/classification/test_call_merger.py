@@ -189,6 +189,23 @@ async def test_a_call_that_all_have_left_is_cancelled() -> None:
     assert backend.under_way == 0
 
 
+async def test_what_a_request_that_leaves_has_in_a_merged_call_is_at_triton_until_that_ends() -> None:
+    """Seen failing: it made room for others though Triton was still computing it."""
+    world = busy_world(FakeBackend(delay_s=0.1))
+    blockers = [asyncio.create_task(world.classify(["x"], text, tenant="t_0")) for text in "甲乙"]
+    await asyncio.sleep(0.01)
+    leaves, stays = (asyncio.create_task(world.classify(["x"], text, tenant=f"t_{text}")) for text in "丙丁")
+    await asyncio.gather(*blockers)
+    async with asyncio.timeout(5):
+        while len(world.backend.calls) < 3:
+            await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.gather(leaves, return_exceptions=True)
+    assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (1, 2)
+    await stays
+    assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (0, 0)
+
+
 async def test_each_request_has_a_span_of_its_own_and_names_the_one_that_carried_its_pairs() -> None:
     exporter = InMemorySpanExporter()
     tracing = Tracing(exporter=exporter)

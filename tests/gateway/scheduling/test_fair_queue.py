@@ -324,9 +324,16 @@ class Call:
 
         self._task = asyncio.create_task(run())
 
-    async def end(self) -> None:
+    def finish(self) -> None:
         self._end.set()
+
+    async def end(self) -> None:
+        self.finish()
         await self._task
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
 
 async def settle() -> None:
@@ -387,6 +394,46 @@ def test_the_calls_of_a_group_start_in_the_order_of_virtual_time_within_the_wind
         assert (queue.at_triton.pairs, len(queue.normal.waiting)) == (0, 0)
 
     asyncio.run(scenario())
+
+
+async def test_what_is_merged_is_at_triton_until_all_of_it_has_ended() -> None:
+    """Seen failing: who left gave its tokens back while Triton was still computing them."""
+    queue = FairQueue(100_000, lambda: 40, max_call=Load(20, 20))
+    first = [Call(queue, 1, group="a") for _ in range(2)]
+    await settle()
+    leaves, stays = Call(queue, 10, group="a"), Call(queue, 10, "u", group="a")
+    await settle()
+    for call in first:
+        await call.end()
+    await settle()
+    assert (leaves.granted, stays.granted, queue.at_triton.tokens) == (True, True, 20)
+    await leaves.leave()
+    assert queue.at_triton.tokens == 20
+    too_large = Call(queue, 25, "v", group="b")
+    await settle()
+    assert not too_large.granted
+    await stays.end()
+    await settle()
+    assert (too_large.granted, queue.at_triton.tokens) == (True, 25)
+    await too_large.leave()
+    assert queue.at_triton.tokens == 0
+
+
+async def test_who_leaves_before_its_part_of_a_merged_call_was_sent_gives_that_back() -> None:
+    queue = FairQueue(100_000, lambda: 40, max_call=Load(20, 20))
+    first = [Call(queue, 1, group="a") for _ in range(2)]
+    await settle()
+    leaves, stays = Call(queue, 10, group="a"), Call(queue, 10, "u", group="a")
+    await settle()
+    for call in first:
+        call.finish()
+    while queue.at_triton.tokens != 20:
+        await asyncio.sleep(0)
+    assert not leaves.granted, "its turn has come, and it has not run since"
+    await leaves.leave()
+    assert queue.at_triton.tokens == 10
+    await stays.end()
+    assert queue.at_triton.tokens == 0
 
 
 async def test_batch_lines_are_granted_only_when_no_other_call_waits() -> None:
