@@ -21,7 +21,7 @@ HEADERS = {
 }
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 SCRIPTS = (
-    *("app", "csv", "files", "form", "history", "many", "page"),
+    *("advice", "app", "csv", "files", "form", "history", "many", "page"),
     *("requests", "result", "rows", "sets", "texts", "upload"),
 )
 """Modules of the page to try it."""

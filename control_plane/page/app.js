@@ -1,5 +1,6 @@
 // The page to try it: wires its parts together. No build step, no dependencies.
 
+import { drawAdvice, keepAnswer } from "./advice.js";
 import { addLabels, countSoon, drawChips, options, usePreset } from "./form.js";
 import { drawHistory, forget, remember } from "./history.js";
 import { classifyAll } from "./many.js";
@@ -32,8 +33,11 @@ async function classify(event) {
     const text = $("text").value;
     if (!text.trim()) throw new RequestError(translate("needText"));
     const began = performance.now();
-    const answer = await request("POST", "/v1/classify", { text, ...options() });
+    const asked = options();
+    const answer = await request("POST", "/v1/classify", { text, ...asked });
     drawResult(answer, Math.round(performance.now() - began));
+    keepAnswer(text, answer, asked);
+    drawAdvice();
     remember({ text, labels: [...state.labels], best: answer.labels[0], score: answer.scores[0] });
   } catch (error) {
     $("result").hidden = true;
@@ -56,6 +60,7 @@ function start() {
     countSoon();
   });
   for (const id of ["text", "template"]) $(id).addEventListener("input", countSoon);
+  for (const id of ["template", "multi"]) $(id).addEventListener("input", drawAdvice);
   $("label").addEventListener("input", () => {
     if (/[,，]/.test($("label").value)) {
       addLabels($("label").value);

@@ -1,5 +1,6 @@
 // The text, its labels as chips, the options, and how many tokens they are.
 
+import { drawAdvice } from "./advice.js";
 import { $, button, state, translate } from "./page.js";
 import { RequestError, request } from "./requests.js";
 
@@ -24,6 +25,7 @@ export function drawChips() {
     item.append(chip);
     return item;
   }));
+  drawAdvice();
   countSoon();
 }
 

@@ -1,5 +1,6 @@
 // Many texts: asked for some at a time, waiting as the service says, until all are answered or the reader stops.
 
+import { drawAdvice, keepAnswer } from "./advice.js";
 import { options } from "./form.js";
 import { $, show, state, translate } from "./page.js";
 import { RequestError, askForAll, patiently, request } from "./requests.js";
@@ -30,6 +31,7 @@ export async function classifyAll() {
       drawProgress(rows.length);
       await classifySome(askable.slice(start, start + TEXTS_PER_CALL), common, rows.length);
       drawTable();
+      drawAdvice();
     }
   } catch (error) {
     if (error.name !== "AbortError") show(error);
@@ -48,7 +50,7 @@ function classifySome(rows, common, all) {
     const asked = () => request("POST", "/v1/classify", { texts, ...common }, {}, signal);
     return (await patiently(asked, told, signal)).results;
   };
-  return askForAll(rows, ask, (row, result) => state.rows.push(answered(row, result)), (row, why) => state.rows.push(failed(row, why)));
+  return askForAll(rows, ask, (row, result) => (keepAnswer(row.text, result, common), state.rows.push(answered(row, result))), (row, why) => state.rows.push(failed(row, why)));
 }
 
 const answered = (row, result) => ({

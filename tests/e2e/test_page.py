@@ -13,8 +13,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.server import ROOT, Server, serving
+from tests.wanneng.advice.test_figures import drawn
+from wanneng.advice.figures import label_figures, pair_figures
 
 TEXT = "这个手机质量太差，要求退款"
+UNLABELLED = ROOT / "tests/data/unlabelled_shop_texts.txt"
 
 
 def classify(page: Page, text: str = TEXT, labels: str = "投诉,咨询，建议") -> None:
@@ -157,6 +160,64 @@ def test_what_the_form_does_not_show_of_a_label_set_is_kept_when_it_is_saved(pag
     saved = httpx.get(address, trust_env=False).raise_for_status().json()
     assert saved["labels"] == [*labels, {"label": "建议", "hypothesis": None}]
     assert {name: saved[name] for name in hidden} == hidden
+
+
+def test_labels_that_are_hard_to_tell_apart_are_named_without_another_request(page: Page) -> None:
+    page.get_by_label("标签", exact=True).fill("退款,退货,物流,")
+    page.get_by_label("每行一条文本").fill(UNLABELLED.read_text(encoding="utf-8"))
+    advice = page.locator("#advice")
+    expect(advice).to_be_hidden()
+    page.get_by_role("button", name="全部分类").click()
+    expect(page.locator("#progressText")).to_have_text("50 / 50", timeout=120_000)
+    expect(advice).to_contain_text("“退款”和“退货”不易区分")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.get_by_role("button", name="移除标签 退货").click()
+    expect(advice).to_be_hidden()
+    page.get_by_label("标签", exact=True).fill("退货,")
+    expect(advice).to_contain_text("“退款”和“退货”不易区分")
+    assert sent == []
+
+
+def test_tries_one_by_one_add_up_to_a_hint_in_either_language(page: Page) -> None:
+    advice = page.locator("#advice")
+    page.get_by_label("标签", exact=True).fill("退款,退货,物流,")
+    for number, text in enumerate(UNLABELLED.read_text(encoding="utf-8").splitlines(), 1):
+        classify(page, text, "")
+        expect(page.locator("#history button").first).to_contain_text(text)
+        if advice.is_visible():
+            break
+        # Two texts of one kind show nothing yet.
+        assert number < 30
+    assert number > 2
+    expect(advice).to_contain_text("“退款”和“退货”不易区分")
+    page.get_by_role("button", name="English").click()
+    expect(advice).to_contain_text("“退款” and “退货” are hard to tell apart: their scores are close in")
+    page.get_by_text("More options").click()
+    page.get_by_label("Score each label by itself").check()
+    expect(advice).to_be_hidden()
+
+
+def test_the_hints_are_what_the_command_line_finds(page: Page) -> None:
+    """The same labels and pairs for the same scores, which are close, decided, or have one label above all."""
+    kinds = set()
+    for seed, (texts, labels, spread, lift) in enumerate(
+        [(6, 3, 1.0, 1), (40, 4, 0.6, 1), (60, 9, 3.0, 10_000), (60, 2, 0.2, 1_000), (200, 5, 8.0, 1)]
+    ):
+        names = [f"标签{number}" for number in range(labels)]
+        scores = [[row[0] * lift, *row[1:]] for row in drawn(texts, labels, spread, seed)]
+        hints = page.evaluate(
+            "async ([labels, rows]) => (await import(`${location.origin}/ui/advice.js`)).findings(labels, rows)",
+            [names, scores],
+        )
+        told = {hint["label"]: hint["first"] for hint in hints["dominant"]}
+        told |= {tuple(hint["labels"]): (hint["close"], hint["texts"]) for hint in hints["confusable"]}
+        dominant = {label.label: label.first for label in label_figures(names, scores) if label.is_dominant}
+        pairs = [pair for pair in pair_figures(names, scores) if pair.is_confusable]
+        assert told == dominant | {pair.labels: (pair.close, pair.texts) for pair in pairs}
+        kinds |= {"dominant"} if dominant else set()
+        kinds |= {"confusable"} if pairs else set()
+    assert kinds == {"dominant", "confusable"}
 
 
 def test_history_stays_in_the_browser_until_it_is_cleared(page: Page) -> None:

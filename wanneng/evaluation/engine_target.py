@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wanneng.checkout import needing
 from wanneng.errors import CommandError
-from wanneng.evaluation.metrics import Prediction
-from wanneng.evaluation.targets import Answers, Progress, Question
+from wanneng.evaluation.targets import Answers, Progress, Question, Scored
 
 MAX_RUN_PAIRS = 64
 """Pairs that are tokenized together, at least those of one text."""
@@ -31,11 +30,22 @@ class EngineTarget:
         return {"kind": "engine", "name": self.name}
 
     def ask(self, question: Question, texts: Sequence[str], progress: Progress) -> Answers:
+        answers = self._answers(question, texts, progress)
+        return Answers([question.prediction(labels, scores) for labels, scores in answers], self._engine_id)
+
+    def score(self, question: Question, texts: Sequence[str], progress: Progress) -> Scored:
+        answers = self._answers(question, texts, progress)
+        return Scored([question.scores(labels, scores) for labels, scores in answers], self._engine_id)
+
+    def _answers(
+        self, question: Question, texts: Sequence[str], progress: Progress
+    ) -> Iterator[tuple[Sequence[str], Sequence[float]]]:
+        """The labels and scores of each text, best first."""
         if question.label_set is not None:
             raise CommandError(
                 f"{self.name} is an engine's folder and has no label sets; use --url with --label-set"
             )
-        wordings, predictions = tuple(question.wordings.values()), list[Prediction]()
+        wordings = tuple(question.wordings.values())
         run_texts = max(MAX_RUN_PAIRS // len(wordings), 1)
         with needing("serve.txt"):
             from engine.verification.reference import Case  # noqa: PLC0415
@@ -46,6 +56,5 @@ class EngineTarget:
                     for text in texts[start : start + run_texts]
                 ]
                 for answer in self._engine.answers(cases):
-                    predictions.append(question.prediction(answer.labels, answer.scores))
+                    yield answer.labels, answer.scores
                     progress()
-        return Answers(predictions, self._engine_id)

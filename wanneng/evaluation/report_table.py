@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len, set_cell_size
-
+from wanneng.evaluation.grid import grid
 from wanneng.evaluation.intervals import Interval
 from wanneng.evaluation.metrics import Scores
 from wanneng.evaluation.names import cut as shortened
@@ -13,8 +12,6 @@ from wanneng.evaluation.names import printable
 from wanneng.evaluation.run import Evaluation, Result
 from wanneng.evaluation.sentences import in_english
 
-MAX_NAME_CELLS = 40
-"""Width of a name, in cells of a terminal."""
 MAX_COLUMN_CELLS = 14
 """Width of the head of a column of the confusion matrix."""
 MAX_CONFUSION_LABELS = 12
@@ -47,7 +44,7 @@ def _summary(evaluation: Evaluation) -> Iterator[str]:
         ]
         for result in evaluation.results
     ]
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
     if evaluation.comparisons:
         yield ""
 
@@ -57,7 +54,7 @@ def _labels(result: Result) -> list[str]:
         [label.label, f"{label.precision:.3f}", f"{label.recall:.3f}", f"{label.f1:.3f}", str(label.support)]
         for label in result.scores.labels
     ]
-    return _grid(["label", "precision", "recall", "F1", "texts"], rows)
+    return grid(["label", "precision", "recall", "F1", "texts"], rows)
 
 
 def _confusion(labels: Sequence[str], scores: Scores) -> list[str]:
@@ -67,7 +64,7 @@ def _confusion(labels: Sequence[str], scores: Scores) -> list[str]:
         rows = [
             [label, predicted or "(refused)", str(count)] for count, label, predicted in mistakes[:MAX_MISTAKES]
         ]
-        return _grid(["label", "predicted", "texts"], rows, texts=2)
+        return grid(["label", "predicted", "texts"], rows, texts=2)
     columns: list[str | None] = [*labels]
     if any(predicted is None for _, predicted in scores.confusion):
         columns.append(None)
@@ -75,7 +72,7 @@ def _confusion(labels: Sequence[str], scores: Scores) -> list[str]:
         [label, *(str(scores.confusion.get((label, predicted), 0)) for predicted in columns)] for label in labels
     ]
     head = [shortened(column, MAX_COLUMN_CELLS) if column else "(refused)" for column in columns]
-    return _grid(["label \\ predicted", *head], rows)
+    return grid(["label \\ predicted", *head], rows)
 
 
 def _thresholds(scores: Scores) -> list[str]:
@@ -83,21 +80,8 @@ def _thresholds(scores: Scores) -> list[str]:
         [f"{p.threshold:g}", f"{p.coverage:.3f}", "-" if p.accuracy is None else f"{p.accuracy:.3f}"]
         for p in scores.thresholds
     ]
-    return _grid(["threshold", "coverage", "accuracy"], rows, texts=0)
+    return grid(["threshold", "coverage", "accuracy"], rows, texts=0)
 
 
 def _interval(interval: Interval) -> tuple[str, str]:
     return f"{interval.value:.3f}", f"({interval.low:.3f}-{interval.high:.3f})"
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
-    """The first `texts` columns are aligned to the left, the others to the right."""
-    cells = [[shortened(cell, MAX_NAME_CELLS) for cell in row] for row in (head, *rows)]
-    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
-    return [
-        "  ".join(
-            set_cell_size(cell, width) if column < texts else " " * (width - cell_len(cell)) + cell
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]

@@ -46,6 +46,12 @@ class Question:
         labels = {} if self.label_set else {wording: label for label, wording in self.wordings.items()}
         return Prediction(labels.get(wordings[best], wordings[best]), round(scores[best], SCORE_DIGITS))
 
+    def scores(self, wordings: Sequence[str], scores: Sequence[float]) -> TextScores:
+        """Those of an answer, in the order of the question; `wordings`: as for `prediction`."""
+        found = dict(zip(wordings, scores, strict=True))
+        asked = self.wordings.keys() if self.label_set else self.wordings.values()
+        return TextScores(tuple(found[wording] for wording in asked))
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -54,6 +60,24 @@ class Answers:
     predictions: Sequence[Prediction]
     model: str
     """The model's version, where the target tells it; empty if not."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextScores:
+    """Of one text, in the order of the question's wordings; none where the text was refused."""
+
+    scores: Sequence[float] = ()
+    error: str | None = None
+    """Why the text was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of all labels, where `Answers` has those of the best ones."""
+
+    texts: Sequence[TextScores]
+    model: str
+    """As in `Answers`."""
 
 
 class Target(Protocol):
@@ -68,3 +92,17 @@ class Target(Protocol):
 
     def ask(self, question: Question, texts: Sequence[str], progress: Progress) -> Answers:
         """One prediction for each text, in order. `CommandError` where nothing can be asked."""
+
+
+class Scorer(Protocol):
+    """A target that tells the scores of all labels."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """For the report."""
+
+    def score(self, question: Question, texts: Sequence[str], progress: Progress) -> Scored:
+        """The scores of each text, in order. `CommandError` where nothing can be asked."""
