@@ -122,7 +122,7 @@ def create_app(
     shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key) if redis else None
     pair_cache: PairCache = TieredPairCache(cache, shared_cache) if shared_cache else cache
     shared_quotas = RedisQuotas(redis) if redis else None
-    budgets = BudgetLevels(stores.usage, clock, shared_quotas)
+    budgets = BudgetLevels(stores.usage, clock, shared_quotas, stores.alerts)
     quotas = Quotas(time.monotonic, budgets, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
 
     label_sets = label_set_cache(stores.label_sets, clock, settings.key_cache_ttl_s)

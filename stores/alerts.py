@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
+from stores.budgets import Limit
+
 ALERT_PERCENT = (80, 100)
 
 
@@ -34,6 +36,10 @@ class BudgetAlert:
 class AlertStore(Protocol):
     async def notice(self, now: datetime) -> None:
         """Add an alert for each share of a limit that is used by now, unless there is one."""
+        ...
+
+    async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
+        """Add the last alert of a hard limit that leaves too little for a request, unless there is one."""
         ...
 
     async def claim(self, now: datetime, until: datetime, most: int) -> Sequence[BudgetAlert]:

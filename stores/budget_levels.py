@@ -7,15 +7,18 @@ beyond what it heard last from Redis or the database.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from cachetools import LRUCache
 from msgspec import Struct
 
+from stores.alerts import AlertStore
 from stores.budgets import HARD, SHADOW, TOLD_SHARE, BudgetStatus, Limit, Used, month_of, next_month
 from stores.clock import Clock
 from stores.errors import BudgetExceeded, StoreUnavailable
@@ -28,6 +31,8 @@ AHEAD = 0.01
 """Share of a hard budget that all gateways together take while Redis is away, until the database knows of it."""
 MAX_LEVELS = 20_000
 """Levels remembered; the one longest unused is evicted first, and read again from the database."""
+MAX_SENT = 1_000
+"""Levels that Redis is told of together."""
 NO_BOUND = -1
 
 
@@ -74,7 +79,18 @@ class SharedLevels(Protocol):
 
 
 class BudgetLevels:
-    def __init__(self, usage: UsageStore, clock: Clock, shared: SharedLevels | None = None) -> None:
+    """`alerts`: where it is kept that a hard budget refuses; None: nowhere."""
+
+    def __init__(
+        self,
+        usage: UsageStore,
+        clock: Clock,
+        shared: SharedLevels | None = None,
+        alerts: AlertStore | None = None,
+    ) -> None:
+        self._alerts = alerts
+        self._alerted: LRUCache[tuple[str, int], asyncio.Task[None]] = LRUCache(MAX_LEVELS)
+        """By level and limit: kept once."""
         self._clock = clock
         self._shared = shared
         self._used: RecordCache[tuple[str, str, date], Used] = RecordCache(
@@ -141,7 +157,7 @@ class BudgetLevels:
     async def send(self) -> None:
         """Tell the shared levels what they have not been told with a request."""
         if self._shared is not None and self._unsent:
-            await self._count(self._shared, [self._step(name) for name in list(self._unsent)])
+            await self._count(self._shared, [self._step(name) for name in list(islice(self._unsent, MAX_SENT))])
 
     async def _count(self, shared: SharedLevels, steps: Sequence[Step]) -> Sequence[int] | None:
         for step in steps:
@@ -167,6 +183,7 @@ class BudgetLevels:
         self.exceeded.update(take.limit.enforcement for take in exceeded)
         for take in exceeded:
             if take.limit.enforcement == HARD:
+                self._alert(take)
                 raise _refusal(take.limit, self._levels[take.name], take.amount, self._clock.now())
         if ahead is None:
             return
@@ -177,6 +194,19 @@ class BudgetLevels:
                 raise StoreUnavailable(
                     f"the {take.limit.owner}'s budget cannot be counted while Redis does not answer; try again"
                 )
+
+    def _alert(self, take: _Take) -> None:
+        """Of a hard budget the end is rarely reached: what is left is less than a request needs."""
+        used, key, now = self._levels[take.name], (take.name, take.limit.amount), self._clock.now()
+        if self._alerts is not None and key not in self._alerted and used >= TOLD_SHARE * take.limit.amount:
+            keeping = asyncio.create_task(self._alerts.refused(take.limit, month_of(now), used, now))
+            self._alerted[key] = keeping
+            keeping.add_done_callback(lambda kept: self._forget_failed(key, kept))
+
+    def _forget_failed(self, key: tuple[str, int], kept: asyncio.Task[None]) -> None:
+        """The next refusal keeps it."""
+        if kept.cancelled() or kept.exception() is not None:
+            self._alerted.pop(key, None)
 
 
 def _refusal(limit: Limit, level: int, amount: int, now: datetime) -> BudgetExceeded:

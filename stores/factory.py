@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stores.alerts import AlertStore
 from stores.audit import AuditLog
 from stores.batches import BatchStore
 from stores.database import Database
 from stores.files import FileStore
 from stores.label_sets import LabelLimits, LabelSetStore
+from stores.sql.alerts import SqlAlerts
 from stores.sql.audit import SqlAuditLog
 from stores.sql.batches import SqlBatches
 from stores.sql.files import SqlFiles
@@ -19,7 +21,7 @@ from stores.sql.tenants import SqlApiKeys, SqlTenants
 from stores.sql.usage import SqlUsage
 from stores.tenants import ApiKeyStore, TenantStore
 from stores.tenants_file.stores import FileApiKeys, FileLabelSets, FileTenants, TenantsFile
-from stores.tenants_file.unavailable import NoAudit, NoBatches, NoFiles, NoUsage
+from stores.tenants_file.unavailable import NoAlerts, NoAudit, NoBatches, NoFiles, NoUsage
 from stores.usage import UsageStore
 
 
@@ -34,6 +36,7 @@ class Stores:
     batches: BatchStore
     usage: UsageStore
     audit: AuditLog
+    alerts: AlertStore
     close: Callable[[], Awaitable[None]]
     check: Callable[[], Awaitable[None]]
     """The tenants file can be used, or the database is at the revision that this release needs."""
@@ -51,6 +54,7 @@ def sql_stores(database: Database) -> Stores:
         SqlBatches(database),
         SqlUsage(database),
         SqlAuditLog(database),
+        SqlAlerts(database),
         database.close,
         database.check,
     )
@@ -74,6 +78,7 @@ def file_stores(path: Path, limits: LabelLimits) -> Stores:
         NoBatches(),
         NoUsage(),
         NoAudit(),
+        NoAlerts(),
         close,
         check,
         file,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, and_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.alerts import ALERT_PERCENT, BudgetAlert
-from stores.budgets import SHADOW, month_of, next_month
+from stores.budgets import SHADOW, Budget, Limit, limits_of, month_of, next_month
 from stores.database import Database
 from stores.sql.tables import budget_alerts, key_usage, keys, tenants, usage
 
-PAIRS_AND_TOKENS = ("pairs", "tokens")
 KEPT = timedelta(days=40)
 """Alerts of months that ended longer ago are forgotten."""
 
@@ -28,7 +30,6 @@ class SqlAlerts:
 
     async def notice(self, now: datetime) -> None:
         month = month_of(now)
-        insert = sqlite.insert if self._database.is_local else postgresql.insert
         async with self._database.transaction() as connection:
             await connection.execute(delete(budget_alerts).where(budget_alerts.c.month < month_of(now - KEPT)))
             found = [
@@ -36,12 +37,22 @@ class SqlAlerts:
                 for query in (_of_tenants(month), _of_keys(month))
                 for row in (await connection.execute(query)).mappings()
             ]
-            alerts = [alert for row in found for alert in _alerts(row, month, now)]
             known = select(budget_alerts.c.id).where(budget_alerts.c.month == month)
-            ids = set((await connection.execute(known)).scalars()) if alerts else set()
-            for alert in alerts:
-                if alert["id"] not in ids:
-                    await connection.execute(insert(budget_alerts).values(**alert).on_conflict_do_nothing())
+            ids = set((await connection.execute(known)).scalars()) if found else set()
+            for values in (values for row in found for values in _alerts(row, month, now)):
+                if values["id"] not in ids:
+                    await self._add(connection, values)
+
+    async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
+        async with self._database.transaction() as connection:
+            await self._add(connection, _values(limit, month, max(ALERT_PERCENT), used, now))
+
+    async def _add(self, connection: AsyncConnection, values: dict[str, Any]) -> None:
+        """Unless there is one, or its tenant was deleted meanwhile."""
+        insert = sqlite.insert if self._database.is_local else postgresql.insert
+        with suppress(IntegrityError):
+            async with connection.begin_nested():
+                await connection.execute(insert(budget_alerts).values(**values).on_conflict_do_nothing())
 
     async def claim(self, now: datetime, until: datetime, most: int) -> Sequence[BudgetAlert]:
         due = (
@@ -102,30 +113,32 @@ def _is_reached(table: Any, pairs: Any, tokens: Any) -> Any:
 
 
 def _alerts(row: RowMapping, month: date, now: datetime) -> Sequence[dict[str, Any]]:
-    alerts = []
-    for resource in PAIRS_AND_TOKENS:
-        limit, used = row[f"{resource}_per_month"], int(row[resource])
-        for percent in ALERT_PERCENT:
-            if limit is not None and used * 100 >= limit * percent:
-                what = (row["tenant_id"], row["key_id"], resource, month.isoformat(), percent, limit)
-                alerts.append(
-                    {
-                        # The same whoever notices it, and another one once the limit was changed.
-                        "id": f"alert_{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}",
-                        "tenant_id": row["tenant_id"],
-                        "key_id": row["key_id"],
-                        "resource": resource,
-                        "month": month,
-                        "percent": percent,
-                        "amount": limit,
-                        "used": used,
-                        "enforcement": row["enforcement"],
-                        "created_at": now,
-                        "attempts": 0,
-                        "due_at": now,
-                    }
-                )
-    return alerts
+    budget = Budget(row["pairs_per_month"], row["tokens_per_month"], row["enforcement"])
+    return [
+        _values(limit, month, percent, int(row[limit.resource]), now)
+        for limit in limits_of(row["tenant_id"], budget, row["key_id"])
+        for percent in ALERT_PERCENT
+        if int(row[limit.resource]) * 100 >= limit.amount * percent
+    ]
+
+
+def _values(limit: Limit, month: date, percent: int, used: int, now: datetime) -> dict[str, Any]:
+    # The same whoever notices it, and another one once the limit was changed.
+    what = (limit.tenant_id, limit.key_id, limit.resource, month.isoformat(), percent, limit.amount)
+    return {
+        "id": f"alert_{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}",
+        "tenant_id": limit.tenant_id,
+        "key_id": limit.key_id,
+        "resource": limit.resource,
+        "month": month,
+        "percent": percent,
+        "amount": limit.amount,
+        "used": used,
+        "enforcement": limit.enforcement,
+        "created_at": now,
+        "attempts": 0,
+        "due_at": now,
+    }
 
 
 def _alert(row: RowMapping) -> BudgetAlert:

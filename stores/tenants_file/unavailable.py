@@ -1,4 +1,4 @@
-"""What a tenants file cannot keep: files, batches, usage and the audit log."""
+"""What a tenants file cannot keep: files, batches, usage, the audit log and alerts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import NoReturn
 
+from stores.alerts import BudgetAlert
 from stores.audit import AuditFilter, AuditRecord
 from stores.batches import Backlog, Batch, BatchBounds
-from stores.budgets import Used
+from stores.budgets import Limit, Used
 from stores.errors import NotAvailable
 from stores.files import Expiry, File, UploadBounds, never
 from stores.paging import Page, PageRequest
@@ -81,6 +82,25 @@ class NoAudit:
         refuse()
 
     async def prune(self, before: datetime) -> int:
+        refuse()
+
+
+class NoAlerts:
+    """An `AlertStore` that keeps nothing: there is no worker to deliver it."""
+
+    async def notice(self, now: datetime) -> None:
+        pass
+
+    async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
+        pass
+
+    async def claim(self, now: datetime, until: datetime, most: int) -> Sequence[BudgetAlert]:
+        return []
+
+    async def delivered(self, alert: BudgetAlert) -> None:
+        refuse()
+
+    async def failed(self, alert: BudgetAlert, due_at: datetime | None) -> None:
         refuse()
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
+from stores.alerts import BudgetAlert
 from stores.audit import AuditFilter, AuditRecord
 from stores.batches import (
     CANCELLING,
@@ -24,7 +25,7 @@ from stores.batches import (
     LineResult,
     StorageFull,
 )
-from stores.budgets import Budget, Used
+from stores.budgets import Budget, Limit, Used
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, StoreUnavailable
 from stores.factory import Stores
 from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
@@ -63,6 +64,8 @@ class Memory:
     results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
     usage: dict[tuple[str, date], DailyUsage] = field(default_factory=dict)
     key_usage: dict[tuple[str, date], Used] = field(default_factory=dict)
+    refused: list[tuple[Limit, date, int]] = field(default_factory=list)
+    """Limits that refused a request, the month, and what was used."""
     down: bool = False
     hangs: asyncio.Event | None = None
     lookups: int = 0
@@ -521,6 +524,30 @@ class FakeAuditLog:
         return 0
 
 
+@dataclass
+class FakeAlerts:
+    """An `AlertStore` of refusals."""
+
+    memory: Memory
+
+    async def notice(self, now: datetime) -> None:
+        self.memory.check()
+
+    async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
+        self.memory.check()
+        self.memory.refused.append((limit, month, used))
+
+    async def claim(self, now: datetime, until: datetime, most: int) -> Sequence[BudgetAlert]:
+        self.memory.check()
+        return []
+
+    async def delivered(self, alert: BudgetAlert) -> None:
+        self.memory.check()
+
+    async def failed(self, alert: BudgetAlert, due_at: datetime | None) -> None:
+        self.memory.check()
+
+
 def fake_stores(memory: Memory | None = None) -> Stores:
     async def close() -> None:
         pass
@@ -534,6 +561,7 @@ def fake_stores(memory: Memory | None = None) -> Stores:
         FakeBatches(memory),
         FakeUsage(memory),
         FakeAuditLog(memory),
+        FakeAlerts(memory),
         close,
         close,
     )

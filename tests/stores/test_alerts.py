@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from stores.budgets import Budget, Used
+from stores.budgets import Budget, Used, limits_of
 from stores.database import Database, migrate
 from stores.factory import Stores, sql_stores
 from stores.sql.alerts import KEPT, SqlAlerts
@@ -100,6 +100,19 @@ async def test_one_worker_gets_an_alert_until_its_claim_ends(world: World) -> No
     assert again == replace(alert, attempts=1)
     await world.alerts.delivered(again)
     assert await world.alerts.claim(LATER + timedelta(days=1), LATER, 10) == []
+
+
+async def test_a_hard_budget_that_refuses_is_told_of_as_used_up_once(world: World) -> None:
+    (limit,) = limits_of("t_1", Budget(10))
+    await world.budget(10)
+    await world.use(9)
+    await asyncio.gather(*(world.alerts.refused(limit, JANUARY, 9, NOW) for _ in range(3)))
+    assert await world.noticed() == [("", "pairs", 80, 10, 9), ("", "pairs", 100, 10, 9)]
+    await world.use(1)
+    assert await world.noticed() == []
+    (gone,) = limits_of("t_9", Budget(10))
+    await world.alerts.refused(gone, JANUARY, 9, NOW)
+    assert await world.noticed() == []
 
 
 async def test_alerts_of_earlier_months_are_forgotten(world: World) -> None:

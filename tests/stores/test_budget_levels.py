@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date
 
@@ -13,7 +14,7 @@ from stores.errors import BudgetExceeded, StoreUnavailable
 from stores.usage import DailyUsage
 from tests.fakes.clock import FakeClock
 from tests.fakes.shared_levels import FakeSharedLevels
-from tests.fakes.stores import FakeUsage, Memory
+from tests.fakes.stores import FakeAlerts, FakeUsage, Memory
 
 JANUARY = date(2030, 1, 1)
 
@@ -173,3 +174,25 @@ async def test_a_lost_answer_gives_nothing_twice() -> None:
     shared.loses_answers = 1
     await world.levels[0].take(hard(1_000), Used(5))
     assert await world.spend(world.levels[0], hard(1_000)) in (990, 995)
+
+
+async def test_that_a_hard_budget_refuses_is_kept_once_and_again_where_that_failed() -> None:
+    memory, clock = Memory(), FakeClock()
+    levels = BudgetLevels(FakeUsage(memory), clock, alerts=FakeAlerts(memory))
+
+    async def refuse(pairs: int) -> None:
+        with pytest.raises(BudgetExceeded):
+            await levels.take(hard(10), Used(pairs))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    await levels.take(hard(10), Used(7))
+    await refuse(4)
+    assert memory.refused == [], "much is left"
+    await levels.take(hard(10), Used(2))
+    memory.down = True
+    await refuse(2)
+    memory.down = False
+    for _ in range(3):
+        await refuse(2)
+    assert memory.refused == [(*hard(10), JANUARY, 9)]

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from control_plane.worker.alerts import ATTEMPTS, FIRST_PAUSE_S, JITTER, BudgetAlerts
 from control_plane.worker.webhook import HttpWebhook, NotDelivered, signature
 from stores.alerts import BudgetAlert
+from stores.budgets import Limit
 from tests.fakes.clock import FakeClock
 from tests.fakes.server import serving
 
@@ -53,6 +54,9 @@ class FakeAlerts:
 
     async def notice(self, now: datetime) -> None:
         self.noticed += 1
+
+    async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
+        raise AssertionError("it is for gateways")
 
     async def claim(self, now: datetime, until: datetime, most: int) -> Sequence[BudgetAlert]:
         claimed = [alert for alert, at in self.due.values() if at is not None and at <= now][:most]

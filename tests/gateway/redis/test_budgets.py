@@ -6,7 +6,11 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import date
+from typing import Any
 
+import httpx
 import pytest
 from redis import Redis
 
@@ -17,7 +21,9 @@ from stores.budget_levels import BudgetLevels
 from stores.budgets import Budget, Used, limits_of
 from stores.errors import BudgetExceeded, StoreUnavailable
 from stores.tenants import NO_QUOTA
+from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
+from tests.fakes.gateway import add_key, add_tenant, gateway
 from tests.fakes.stores import FakeUsage, Memory
 from tests.redis_server import RedisServer
 
@@ -56,11 +62,11 @@ class Gateway:
 @pytest.fixture
 async def gateways(redis_server: RedisServer) -> AsyncIterator[list[Gateway]]:
     gateways = [Gateway(redis_server.url) for _ in range(GATEWAYS)]
-    for gateway in gateways * 2:
-        await gateway.shared.announce()
+    for each in gateways * 2:
+        await each.shared.announce()
     yield gateways
-    for gateway in gateways:
-        await gateway.close()
+    for each in gateways:
+        await each.close()
 
 
 async def test_three_gateways_spend_a_budget_and_no_pair_more(gateways: list[Gateway]) -> None:
@@ -71,6 +77,33 @@ async def test_three_gateways_spend_a_budget_and_no_pair_more(gateways: list[Gat
 
     given = sum(await asyncio.gather(*(ask(gateway) for gateway in gateways for _ in range(2))))
     assert given == 300, "the key's budget ends first"
+
+
+async def test_three_whole_gateways_compute_no_pair_beyond_a_budget(redis_server: RedisServer) -> None:
+    memory, backend = Memory(), FakeBackend(delay_s=0.002)
+    key = add_key(memory, add_tenant(memory, budget=Budget(300)))
+    settings: dict[str, Any] = {
+        "redis_url": redis_server.url,
+        "internal_key": "k" * 32,
+        "require_key": True,
+        "redis_timeout_s": 5.0,
+    }
+
+    async def ask(client: httpx.AsyncClient, name: str) -> int:
+        """Three pairs a request."""
+        computed = 0
+        for number in range(40):
+            body = {"text": f"{name} {number}", "labels": ["a", "b", "c"]}
+            answer = await client.post("/v1/classify", json=body, headers=key)
+            assert answer.status_code in (200, 429), answer.text
+            computed += answer.json()["pairs"]["computed"] if answer.status_code == 200 else 0
+        return computed
+
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(gateway(backend, memory, **settings)) for _ in range(GATEWAYS)]
+        asking = [ask(client, f"{of}-{task}") for of, client in enumerate(clients) for task in range(2)]
+        assert sum(await asyncio.gather(*asking)) == 300
+    assert memory.usage["acme", date(2030, 1, 1)].pairs_computed == 300
 
 
 async def test_estimated_tokens_are_corrected_everywhere(gateways: list[Gateway]) -> None:
