@@ -31,13 +31,14 @@ export async function classifyAll() {
       drawProgress(rows.length);
       await classifySome(askable.slice(start, start + TEXTS_PER_CALL), common, rows.length);
       drawTable();
-      drawAdvice();
     }
   } catch (error) {
     if (error.name !== "AbortError") show(error);
   } finally {
     drawProgress(rows.length);
     drawTable();
+    // At the end: a test that is repeated after each part finds something by chance sooner or later.
+    drawAdvice();
     $("run").disabled = false;
     $("stop").hidden = true;
   }
