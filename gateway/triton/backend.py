@@ -41,12 +41,12 @@ class InferenceCall(Struct, frozen=True):
 
 
 class EngineLimits(NamedTuple):
-    """What one call may have; `expand` refuses more."""
+    """What one call may have, by the names of the settings; `expand` refuses more."""
 
-    pairs: int
-    text_characters: int
-    label_characters: int
-    template_characters: int
+    max_pairs_per_call: int
+    max_text_characters: int
+    max_label_characters: int
+    max_template_characters: int
 
 
 @dataclass(frozen=True, slots=True)

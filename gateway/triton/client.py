@@ -6,12 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import aiohttp
 import httpx
 import msgspec
 import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
 from gateway.errors import (
     DeadlineExceeded,
@@ -61,8 +63,7 @@ class TritonClient:
         probe_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._transport = transport
-        self._probe_transport = probe_transport or transport
-        self._url = url
+        self._prober = TritonClient(probe_transport, url, length_buckets) if probe_transport else self
         self._url_of = lru_cache(maxsize=None)(lambda model: httpx.URL(f"{url}/v2/models/{model}/infer"))
         self._buckets = length_buckets
 
@@ -72,25 +73,17 @@ class TritonClient:
         return await self._logits_of_buckets(call, buckets_for(self._buckets, call.bucket))
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
-        outputs = await self._infer(EXPAND, _inputs(call), COUNT_OUTPUTS, call)
+        outputs = await self.infer(EXPAND, _inputs(call), COUNT_OUTPUTS, call)
         try:
-            counts = TokenCounts(
-                int(outputs["token_limit"][0]),
-                int(outputs["text_tokens"][0]),
-                np.asarray(outputs["tokens"]),
-                np.asarray(outputs["unknown"]),
-                _refused(outputs),
-            )
+            tokens, unknown = _arrays(outputs, len(call.pairs), tokens=3, unknown=2)
+            limit, text = int(outputs["token_limit"][0]), int(outputs["text_tokens"][0])
+            return TokenCounts(limit, text, tokens, unknown, _refused(outputs))
         except (KeyError, IndexError, ValueError):
             raise TritonFailed("Triton's answer cannot be read") from None
-        if counts.pairs.shape != (len(call.pairs), 3) or counts.unknown.shape != (len(call.pairs), 2):
-            raise TritonFailed("Triton's answer has the wrong shape")
-        return counts
 
     async def engine(self, timeout_s: float) -> Engine:
         call = _probe_call(timeout_s)
-        prober = TritonClient(self._probe_transport, self._url)
-        outputs = await prober._infer(EXPAND, _inputs(call), ALL_OUTPUTS, call)
+        outputs = await self._prober.infer(EXPAND, _inputs(call), ALL_OUTPUTS, call)
         try:
             limits = EngineLimits(*np.asarray(outputs[LIMITS_OUTPUT]).tolist())
             told = outputs.get(CONTRACT_OUTPUT)
@@ -100,8 +93,7 @@ class TritonClient:
         return replace(_engine(outputs), limits=limits, contract=contract)
 
     async def probe(self, timeout_s: float) -> Engine:
-        prober = TritonClient(self._probe_transport, self._url, self._buckets)
-        return (await prober.logits(_probe_call(timeout_s))).engine
+        return (await self._prober.logits(_probe_call(timeout_s))).engine
 
     async def _logits_of_buckets(self, call: InferenceCall, buckets: Sequence[int]) -> PairLogits:
         """From the first of the buckets; pairs that are longer than it, from the next."""
@@ -117,11 +109,12 @@ class TritonClient:
         return answer.completed(too_long, await self._logits_of_buckets(rest, longer_buckets))
 
     async def _logits(self, model: str, inputs: Mapping[str, Values], call: InferenceCall) -> PairLogits:
-        return _pair_logits(await self._infer(model, inputs, ALL_OUTPUTS, call), len(call.pairs))
+        return _pair_logits(await self.infer(model, inputs, ALL_OUTPUTS, call), len(call.pairs))
 
-    async def _infer(
+    async def infer(
         self, model: str, inputs: Mapping[str, Values], outputs: Sequence[str], call: InferenceCall
     ) -> Mapping[str, Values]:
+        """The model's outputs by name; the errors are those of a `Backend`."""
         header_length, body = encode_request(inputs, outputs)
         request = httpx.Request(
             "POST",
@@ -184,13 +177,10 @@ def _engine(outputs: Mapping[str, Values]) -> Engine:
 
 def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
     try:
-        logits, tokens = np.asarray(outputs["logits"]), np.asarray(outputs["tokens"])
-        unknown = np.asarray(outputs["unknown"])
+        logits, tokens, unknown = _arrays(outputs, pairs, logits=3, tokens=3, unknown=2)
         answer = PairLogits(logits, tokens, unknown, _engine(outputs), _refused(outputs))
     except (KeyError, ValueError):
         raise TritonFailed("Triton's answer cannot be read") from None
-    if (logits.shape, tokens.shape, unknown.shape) != ((pairs, 3), (pairs, 3), (pairs, 2)):
-        raise TritonFailed("Triton's answer has the wrong shape")
     finite = np.isfinite(logits).all(axis=1)
     not_finite = [index for index in np.flatnonzero(~finite).tolist() if index not in answer.refused]
     if len(not_finite) == pairs:
@@ -198,6 +188,14 @@ def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
     # A pair that overflows in the engine's precision concerns no other.
     overflowed = {index: TritonFailed("the engine's answer to a pair is not finite") for index in not_finite}
     return replace(answer, refused={**answer.refused, **overflowed})
+
+
+def _arrays(outputs: Mapping[str, Values], pairs: int, **columns: int) -> list[NDArray[Any]]:
+    """Outputs of so many columns for each pair; `KeyError` or `ValueError` where one cannot be read."""
+    arrays = [np.asarray(outputs[name]) for name in columns]
+    if [array.shape for array in arrays] != [(pairs, number) for number in columns.values()]:
+        raise TritonFailed("Triton's answer has the wrong shape")
+    return arrays
 
 
 def _refused(outputs: Mapping[str, Values]) -> dict[int, ServiceError]:

@@ -28,12 +28,7 @@ async def end_on_contradiction(load_balancer: LoadBalancer, settings: Settings, 
 
 def contradiction(settings: Settings, limits: EngineLimits) -> str:
     """Names the first setting that is above what a call may have; empty if there is none."""
-    for field, value, max_value in (
-        ("MAX_PAIRS_PER_CALL", settings.max_pairs_per_call, limits.pairs),
-        ("MAX_TEXT_CHARACTERS", settings.max_text_characters, limits.text_characters),
-        ("MAX_LABEL_CHARACTERS", settings.max_label_characters, limits.label_characters),
-        ("MAX_TEMPLATE_CHARACTERS", settings.max_template_characters, limits.template_characters),
-    ):
-        if value > max_value:
-            return f"gateway: WANNENG_{field} is {value}, but Triton takes at most {max_value}; lower it"
+    for field, limit in limits._asdict().items():
+        if (value := getattr(settings, field)) > limit:
+            return f"gateway: WANNENG_{field.upper()} is {value}, but Triton takes at most {limit}; lower it"
     return ""

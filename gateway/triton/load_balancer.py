@@ -158,7 +158,7 @@ class LoadBalancer:
                 raise
             except (TritonUnavailable, TritonFailed) as error:
                 replica.failed(error)
-                if self._was_last(tried):
+                if len(tried) == MAX_ATTEMPTS or self._replicas.keys() <= tried:
                     raise await self._blame(replica, error) from None
 
     async def _blame(self, replica: Replica, error: TritonUnavailable | TritonFailed) -> ServiceError:
@@ -168,9 +168,6 @@ class LoadBalancer:
             if replica.engine is None:
                 return TritonUnavailable("Triton fails every request")
         return error
-
-    def _was_last(self, tried: set[str]) -> bool:
-        return len(tried) == MAX_ATTEMPTS or self._replicas.keys() <= tried
 
     def _start_check(self, replica: Replica) -> asyncio.Task[None]:
         """The check that is under way, or a new one."""
