@@ -143,16 +143,9 @@ def create_app(
     async def readiness() -> str | None:
         return None if load_balancer.ready else "waiting for a first answer from Triton"
 
+    compared, exceeded, tenants_file = service.comparison.texts, budgets.exceeded, stores.tenants_file
     metrics = GatewayMetrics(
-        log,
-        load_balancer,
-        queue,
-        cache,
-        redis,
-        shared_cache,
-        stores.tenants_file,
-        service.comparison.texts,
-        budgets.exceeded,
+        log, load_balancer, queue, cache, redis, shared_cache, tenants_file, compared, exceeded
     )
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)
@@ -172,13 +165,9 @@ def create_app(
     }
     openapi.describe(apis)
 
-    def forget() -> None:
-        authentication.forget()
-        label_sets.clear()
-
     routes = [
         *routes_of([*chain(*apis.values())], authentication, settings),
-        *Forwarding(forward_http, authentication, settings, forget).routes(),
+        *Forwarding(forward_http, authentication, label_sets, settings).routes(),
     ]
     background = [
         LoopLag(metrics.registry).watch,
@@ -187,8 +176,8 @@ def create_app(
         usage.keep_stored,
     ]
     background += [metrics.workers.serve] if metrics.workers else []
-    if stores.tenants_file is not None:
-        background.append(stores.tenants_file.watch)
+    if tenants_file is not None:
+        background.append(tenants_file.watch)
     if shared_quotas is not None:
         background += [shared_quotas.keep_announced, quotas.keep_shared]
 

@@ -61,7 +61,7 @@ class Classifications:
             context.pairs_refused = getattr(error, "pairs_refused", 0)
             raise
         finally:
-            context.quota = self._service.quota_status(call.caller)
+            context.quota = self._service.quota_status(call.tenant_id, call.caller.quota)
             context.budgets = self._service.budget_status(call.caller.limits)
 
 

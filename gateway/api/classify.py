@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import UNSET, structs
 from starlette.responses import Response
@@ -69,19 +70,15 @@ class ClassifyEndpoints:
 def classify_answer(outcome: Outcome, request_id: str) -> ClassifyAnswer | ClassifyAnswers:
     """One answer for `text`, a list for `texts`."""
     request, values = outcome.request, outcome.values
-    pairs = PairCounts(values.computed, values.cached)
-    engine, label_set = values.engine, request.label_set or UNSET
+    about: dict[str, Any] = {
+        "pairs": PairCounts(values.computed, values.cached),
+        "usage": outcome.usage,
+        "model": values.engine.name,
+        "model_version": values.engine.id,
+        "request_id": request_id,
+        "label_set": request.label_set or UNSET,
+    }
     if not request.single:
-        return ClassifyAnswers(
-            outcome.results, pairs, outcome.usage, engine.name, engine.id, request_id, label_set
-        )
+        return ClassifyAnswers(outcome.results, **about)
     (result,) = outcome.results
-    return ClassifyAnswer(
-        *structs.astuple(result),
-        pairs=pairs,
-        usage=outcome.usage,
-        model=engine.name,
-        model_version=engine.id,
-        request_id=request_id,
-        label_set=label_set,
-    )
+    return ClassifyAnswer(*structs.astuple(result), **about)

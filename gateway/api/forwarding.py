@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 import httpx
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import ControlPlaneUnavailable, Overloaded
 from gateway.settings import Settings
 from gateway.tenancy.authentication import GatewayAuthentication
+from gateway.tenancy.label_sets import LabelSetCache
 from stores.errors import BodyTooSlow, InvalidRequest, NotAvailable, NotFound, Unauthorized
 from stores.tenants import LOCAL_TENANT_ID
 from web.connection_causes import connection_cause
@@ -55,23 +55,20 @@ TENANTS_FILE = (
 
 
 class Forwarding:
-    """Pure ASGI, so that the answer is streamed as it arrives.
-
-    `on_change` is called when a tenant, a key or a label set has changed: what the gateway knows is stale.
-    """
+    """Pure ASGI, so that the answer is streamed as it arrives."""
 
     def __init__(
         self,
         http: httpx.AsyncClient,
         authentication: GatewayAuthentication,
+        label_sets: LabelSetCache,
         settings: Settings,
-        on_change: Callable[[], None],
     ) -> None:
         self._http = http
         self._authentication = authentication
+        self._label_sets = label_sets
         self._settings = settings
         self._url = settings.control_plane_url.rstrip("/")
-        self._on_change = on_change
         self._in_flight: Counter[str] = Counter()
         """Of each sender: a tenant, or the subscriber of an address that asks without a tenant's key."""
 
@@ -153,8 +150,9 @@ class Forwarding:
             if response.status_code == httpx.codes.UNAUTHORIZED:
                 self._authentication.failed(request)
             if _is_change(request, response):
-                # Before the answer, upon which the caller may use what it has changed.
-                self._on_change()
+                # What is known is stale; before the answer, upon which the caller may use what it has changed.
+                self._authentication.forget()
+                self._label_sets.clear()
             await send_back(response, send)
         except httpx.TransportError:
             raise ControlPlaneUnavailable("the control plane ended its answer early") from None

@@ -37,11 +37,7 @@ class MemoryPairCache:
         return self.entries * ENTRY_BYTES
 
     async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        entries = self._tenants.get(tenant_id)
-        if entries is None:
-            self.misses += len(keys)
-            return [None] * len(keys)
-        now = self._now()
+        entries, now = self._tenants.get(tenant_id) or OrderedDict(), self._now()
         values: list[bytes | None] = []
         for key in keys:
             entry = entries.get(key)

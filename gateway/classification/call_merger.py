@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from gateway.cache.single_flight import Flight
 from gateway.errors import TritonFailed
@@ -21,13 +21,6 @@ MAX_ALONE = 2
 """Calls at a time when those of a failed one are asked alone."""
 
 
-class _MergedCall(Struct):
-    """The calls of a grant, and what computes them all."""
-
-    calls: list[InferenceCall]
-    flight: Flight[Sequence[PairLogits | BaseException]]
-
-
 class CallMerger:
     """Each call gets its own part of the answer; one that fails by its own fault fails alone.
 
@@ -38,22 +31,23 @@ class CallMerger:
     def __init__(self, load_balancer: LoadBalancer, tracing: Tracing) -> None:
         self._load_balancer = load_balancer
         self._tracing = tracing
-        self._under_way: dict[Grant, _MergedCall] = {}
+        self._under_way: dict[Grant, tuple[list[InferenceCall], Flight[Sequence[PairLogits | BaseException]]]] = {}
+        """The calls of a grant, and what computes them all."""
 
     async def logits(self, call: InferenceCall, grant: Grant, engine_id: str | None = None) -> PairLogits:
         """The answer to `call`, which takes its turn by `grant`; all calls of a grant want the same engine."""
         with self._tracing.upstream_call(MODEL) as trace:
-            merged = self._under_way.get(grant)
-            if merged is None:
+            if grant not in self._under_way:
                 calls: list[InferenceCall] = []
                 # The task starts after all calls of the grant were added: they were woken together, before it.
                 flight = Flight(self._ask(calls, engine_id), partial(self._under_way.__delitem__, grant))
-                merged = self._under_way[grant] = _MergedCall(calls, flight)
+                self._under_way[grant] = calls, flight
             else:
-                self._tracing.link(merged.calls[0].trace)
-            index = len(merged.calls)
-            merged.calls.append(structs.replace(call, trace=trace))
-            answer = (await merged.flight.result())[index]
+                calls, flight = self._under_way[grant]
+                self._tracing.link(calls[0].trace)
+            index = len(calls)
+            calls.append(structs.replace(call, trace=trace))
+            answer = (await flight.result())[index]
         if isinstance(answer, BaseException):
             raise answer
         return answer

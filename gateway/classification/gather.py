@@ -12,6 +12,8 @@ from stores.errors import ClientDisconnected
 
 WATCH_AFTER_S = 0.02
 """Most requests have ended by then, and watching costs more than a disconnected caller saves."""
+PAST = 0.0
+"""The deadline of a request whose caller has left."""
 
 _Result = TypeVar("_Result")
 
@@ -38,31 +40,26 @@ async def until(deadline: float, disconnected: Callable[[], Awaitable[None]] | N
 
     `deadline`: on the event loop's clock.
     """
-    watching: asyncio.Task[None] | None = None
-    has_left = False
+    watching: list[asyncio.Task[None]] = []
 
     async def watch(disconnected: Callable[[], Awaitable[None]]) -> None:
-        nonlocal has_left
         await disconnected()
         if not timeout.expired():
-            has_left = True
-            timeout.reschedule(0.0)
+            timeout.reschedule(PAST)
 
     def start(disconnected: Callable[[], Awaitable[None]]) -> None:
-        nonlocal watching
-        watching = asyncio.create_task(watch(disconnected))
+        watching.append(asyncio.create_task(watch(disconnected)))
 
-    loop = asyncio.get_running_loop()
-    timer = None if disconnected is None else loop.call_later(WATCH_AFTER_S, start, disconnected)
+    timer = disconnected and asyncio.get_running_loop().call_later(WATCH_AFTER_S, start, disconnected)
     try:
         async with asyncio.timeout_at(deadline) as timeout:
             yield
     except TimeoutError:
-        if has_left:
+        if timeout.when() == PAST:
             raise ClientDisconnected from None
         raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
     finally:
         if timer is not None:
             timer.cancel()
-        if watching is not None:
-            watching.cancel()
+        for task in watching:
+            task.cancel()

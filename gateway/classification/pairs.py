@@ -38,11 +38,9 @@ class Source(Struct, frozen=True):
     """Of the one hypothesis that all texts share; empty: there are several."""
 
     def of_text(self, row: int) -> str:
-        return (
-            self.texts
-            if self.texts == "text"
-            else f"{self.texts}[{self.positions[row] if self.positions else row}]"
-        )
+        if self.texts == "text":
+            return self.texts
+        return f"{self.texts}[{self.positions[row] if self.positions else row}]"
 
     def named(self, error: ServiceError, row: int, label: int) -> ServiceError:
         """With the caller's own name of the text or label that has nothing to read."""

@@ -48,7 +48,7 @@ from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import NO_LOAD, Load
 from gateway.settings import Settings
 from gateway.tenancy.label_sets import LabelSetCache
-from gateway.tenancy.quotas import Quotas, QuotaStatus
+from gateway.tenancy.quotas import Quotas
 from gateway.tenancy.usage import UsageCounter
 from gateway.triton.backend import Engine
 from gateway.triton.load_balancer import LoadBalancer
@@ -76,7 +76,7 @@ class ClassificationService:
         settings: Settings,
     ) -> None:
         self._load_balancer, self._call_merger, self._cache, self._queue = load_balancer, call_merger, cache, queue
-        self._quotas, self.budget_status = quotas, quotas.budgets.status
+        self._quotas, self.quota_status, self.budget_status = quotas, quotas.status, quotas.budgets.status
         self._label_sets, self._usage, self._settings = label_sets, usage, settings
         self.comparison = ModelComparison(load_balancer, call_merger, queue, settings)
         self._token_counter = TokenCounter(load_balancer, queue, settings.max_pairs_per_call)
@@ -118,16 +118,12 @@ class ClassificationService:
         answer = await self._token_counter.count(request, caller, deadline)
         return structs.replace(answer, labels=[]) if is_text_alone(body) else answer
 
-    def quota_status(self, caller: Caller) -> QuotaStatus | None:
-        """What is left of the caller's pairs; None where they are unlimited."""
-        return self._quotas.status(caller.tenant_id, caller.quota)
-
     async def _validate(self, body: ClassifyBody, caller: Caller) -> ClassificationRequest:
-        if not isinstance(body.label_set, str):
-            return validate(body, self._settings, special_tokens=caller.special_tokens)
-        if body.labels is not UNSET:
-            raise InvalidRequest("give either labels or label_set", field="label_set")
-        label_set = await self._label_sets.get((caller.tenant_id, body.label_set))
+        label_set = None
+        if isinstance(body.label_set, str):
+            if body.labels is not UNSET:
+                raise InvalidRequest("give either labels or label_set", field="label_set")
+            label_set = await self._label_sets.get((caller.tenant_id, body.label_set))
         return validate(body, self._settings, label_set, caller.special_tokens)
 
     async def _values_by_deadline(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:

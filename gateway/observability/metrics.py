@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -37,11 +36,11 @@ class GatewayMetrics(HttpMetrics):
         load_balancer: LoadBalancer,
         queue: FairQueue,
         cache: MemoryPairCache,
-        redis: RedisConnection | None = None,
-        shared_cache: RedisPairCache | None = None,
-        tenants_file: TenantsFile | None = None,
-        compared_texts: Mapping[tuple[str, str, bool], int] = MappingProxyType({}),
-        budgets_exceeded: Mapping[str, int] = MappingProxyType({}),
+        redis: RedisConnection | None,
+        shared_cache: RedisPairCache | None,
+        tenants_file: TenantsFile | None,
+        compared_texts: Mapping[tuple[str, str, bool], int],
+        budgets_exceeded: Mapping[str, int],
     ) -> None:
         super().__init__(log)
         self._load_balancer = load_balancer
@@ -53,8 +52,8 @@ class GatewayMetrics(HttpMetrics):
         caches = {"memory": cache} | ({} if shared_cache is None else {"redis": shared_cache})
 
         def lookups() -> Mapping[tuple[str, str], int]:
-            hits = {(tier, "hit"): cache.hits for tier, cache in caches.items()}
-            return hits | {(tier, "miss"): cache.misses for tier, cache in caches.items()}
+            told = ((tier, {"hit": cache.hits, "miss": cache.misses}) for tier, cache in caches.items())
+            return {(tier, result): count for tier, results in told for result, count in results.items()}
 
         counter, gauge, histogram = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
         of_models = ("engine", "other", "same_best_label")

@@ -193,7 +193,7 @@ class Quotas:
                 self._used.add(bucket)
 
     def status(self, tenant_id: str, quota: Quota) -> QuotaStatus | None:
-        """None where pairs are unlimited."""
+        """What is left of the tenant's pairs; None where they are unlimited."""
         limit = self.limits_of(quota).pairs_per_minute
         if limit is None:
             return None

@@ -14,7 +14,6 @@ from stores.tenants import Quota
 from stores.usage import DailyUsage
 from tests.fakes.backend import FakeBackend
 from tests.fakes.gateway import FakeService, add_tenant
-from web.authentication import Caller
 
 LABELS = ("投", "投诉", "咨")
 QUOTA = Quota(pairs_per_minute=100)
@@ -29,7 +28,7 @@ async def usage_of(world: FakeService) -> list[DailyUsage]:
 
 def remaining(world: FakeService, quota: Quota = QUOTA) -> int:
     """What is left to `t_1` of its quota of pairs."""
-    status = world.service.quota_status(Caller("t_1", (), quota))
+    status = world.service.quota_status("t_1", quota)
     assert status is not None
     return status.remaining
 
