@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import time
 from collections import Counter
@@ -50,18 +51,18 @@ def _stream(head: bytes, endless: bytes) -> Attack:
     return attack
 
 
-def _unfinished(connections: int, make: Callable[[Job], bytes]) -> Attack:
-    """A request without its last byte on each of the connections, which stay open until the time is up."""
+def _once(connections: int, make: Callable[[Job], bytes]) -> Attack:
+    """The same bytes on each of the connections, which then wait for an answer until the time is up."""
 
     async def attack(job: Job) -> Counter[str]:
-        unfinished, outcomes = make(job)[:-1], Counter[str]()
+        content, outcomes = make(job), Counter[str]()
 
         async def send() -> None:
             reader, writer = await connect(job)
             try:
                 with suppress(ConnectionError):
-                    for start in range(0, len(unfinished), PIECE_BYTES):
-                        writer.write(unfinished[start : start + PIECE_BYTES])
+                    for start in range(0, len(content), PIECE_BYTES):
+                        writer.write(content[start : start + PIECE_BYTES])
                         await writer.drain()
                 line = await reader.readline()
                 outcomes[line.split()[1].decode() if line else "closed"] += 1
@@ -133,12 +134,23 @@ CONNECTIONS: dict[str, Attack] = {
 }
 """Each sends until the time is up, without a key."""
 
-UNFINISHED: dict[str, Attack] = {
-    "2,000 unfinished heads of 60 KB": _unfinished(
-        2_000, lambda job: job.request("GET", "/", b"", **{f"x{n}": "a" * 6_000 for n in range(10)})
-    ),
-    "256 unfinished bodies of 3.9 MB": _unfinished(
-        256, lambda job: job.request("POST", "/v1/classify", bytes(BODY_BYTES))
-    ),
+
+def _unfinished_head(job: Job) -> bytes:
+    return job.request("GET", "/", b"", **{f"x{n}": "a" * 6_000 for n in range(10)})[:-1]
+
+
+def _unfinished_body(job: Job) -> bytes:
+    return job.request("POST", "/v1/classify", bytes(BODY_BYTES))[:-1]
+
+
+def _compressed_body(job: Job) -> bytes:
+    body = gzip.compress(b'{"labels":"a,b","text":"' + b"a" * BODY_BYTES + b'"}')
+    return job.request("POST", "/v1/classify", body, Content_Encoding="gzip")
+
+
+MEMORY: dict[str, Attack] = {
+    "2,000 unfinished heads of 60 KB": _once(2_000, _unfinished_head),
+    "256 unfinished bodies of 3.9 MB": _once(256, _unfinished_body),
+    "256 bodies of 4 KB that decompress to 3.9 MB": _once(256, _compressed_body),
 }
 """Sent once. What a server keeps of them has a bound where its memory has one, as in a Pod."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import count, cycle
 from typing import Any
 
-from benchmarks.attack_connections import CONNECTIONS, UNFINISHED
+from benchmarks.attack_connections import CONNECTIONS, MEMORY
 from benchmarks.attack_job import BODY_BYTES, PAUSE_S, Attack, Job, connect
 
 NICENESS = 10
@@ -34,7 +34,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     job = Job(**json.load(sys.stdin))
-    print(json.dumps(asyncio.run((ATTACKS | UNFINISHED | TENANTS)[job.attack](job))))
+    print(json.dumps(asyncio.run((ATTACKS | MEMORY | TENANTS)[job.attack](job))))
 
 
 async def _read_status(reader: asyncio.StreamReader) -> str:

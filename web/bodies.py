@@ -25,7 +25,7 @@ from web.http_protocol import WHOLE_BODY
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
-ARRIVING = "wanneng.arriving"
+COUNTED = "wanneng.counted"
 """In the scope of a request, its body until `Bodies.release`."""
 MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS = 65_536, 20_000, 50_000
 """A megabyte of empty lists or of strings takes longer to decode than anything that is asked here."""
@@ -37,16 +37,16 @@ _Body = TypeVar("_Body", bound=Struct)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 
 
-class Arriving:
-    """A body that did not come at once."""
+class Counted:
+    """A body that arrives, waits to be decoded, or was compressed."""
 
-    __slots__ = ("content", "counted_bytes", "deadline", "tenant_id")
+    __slots__ = ("bytes", "deadline", "tenant_id")
 
-    def __init__(self, tenant_id: str, deadline: asyncio.Timeout) -> None:
+    def __init__(self, tenant_id: str, deadline: asyncio.Timeout | None = None) -> None:
         self.tenant_id = tenant_id
         self.deadline = deadline
-        self.content = bytearray()
-        self.counted_bytes = 0
+        """While it arrives."""
+        self.bytes = 0
 
 
 class Bodies:
@@ -61,44 +61,46 @@ class Bodies:
         self._max_counted_bytes = max(settings.max_unfinished_bytes, settings.max_body_bytes)
         self._timeout_s = settings.body_timeout_s
         self._counted_bytes: Counter[str] = Counter()
-        self._arriving: defaultdict[str, dict[Arriving, None]] = defaultdict(dict)
+        self._arriving: defaultdict[str, dict[Counted, None]] = defaultdict(dict)
         """Both by tenant; the oldest comes first."""
 
     async def read(self, request: Request) -> bytes:
-        """The whole body, which counts until `release`.
+        """The whole body, decompressed, which counts until `release`.
 
         `BodyTooLarge` as soon as that is known; `BodyTooSlow` when it does not arrive in time or is cut off.
         """
         body: bytes | None = request.scope.get(WHOLE_BODY)
-        if body is None:
-            declared = header_value(request, b"content-length") or "0"
-            if declared.isdigit() and int(declared) > self._max_bytes:
-                raise BodyTooLarge(f"the body has {declared} bytes, at most {self._max_bytes} are allowed")
-            try:
-                async with asyncio.timeout(self._timeout_s) as deadline:
-                    arriving = Arriving(request.scope["context"].tenant_id or "", deadline)
-                    request.scope[ARRIVING] = arriving
-                    self._arriving[arriving.tenant_id][arriving] = None
-                    body = await self._receive(request, arriving)
-            except TimeoutError:
-                raise BodyTooSlow(
-                    f"the body did not arrive within {self._timeout_s:g} s, or others needed its memory sooner"
-                ) from None
-            self._stop_waiting(arriving)
-        elif len(body) > self._max_bytes:
-            raise BodyTooLarge(f"the body has {len(body)} bytes, at most {self._max_bytes} are allowed")
         encoding = content_encoding(request)
-        return body if encoding is None else await _decompress(body, encoding, self._max_bytes)
+        declared = len(body) if body is not None else _declared_bytes(request)
+        if declared > self._max_bytes:
+            raise BodyTooLarge(f"the body has {declared} bytes, at most {self._max_bytes} are allowed")
+        if body is not None and encoding is None:
+            return body
+        counted = request.scope[COUNTED] = Counted(request.scope["context"].tenant_id or "")
+        try:
+            if body is None:
+                async with asyncio.timeout(self._timeout_s) as counted.deadline:
+                    self._arriving[counted.tenant_id][counted] = None
+                    body = await self._receive(request, counted)
+                self._stop_waiting(counted)
+            if encoding is not None:
+                body = await _decompress(body, encoding, self._max_bytes)
+                self._count(counted, len(body))
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"the body did not arrive within {self._timeout_s:g} s, or others needed its memory sooner"
+            ) from None
+        return body
 
     def release(self, request: Request) -> None:
         """The bytes of the body are needed no longer, or will not come."""
-        arriving: Arriving | None = request.scope.pop(ARRIVING, None)
-        if arriving is not None:
-            self._stop_waiting(arriving)
-            self._uncount(arriving)
+        counted: Counted | None = request.scope.pop(COUNTED, None)
+        if counted is not None:
+            self._stop_waiting(counted)
+            self._uncount(counted)
 
-    async def _receive(self, request: Request, arriving: Arriving) -> bytes:
-        body, more = arriving.content, True
+    async def _receive(self, request: Request, counted: Counted) -> bytes:
+        body, more = bytearray(), True
         while more:
             message = await request.receive()
             if message["type"] == DISCONNECT:
@@ -108,34 +110,41 @@ class Bodies:
             more = message.get("more_body", False)
             if len(body) > self._max_bytes:
                 raise BodyTooLarge(f"the body has more than {self._max_bytes} bytes")
-            arriving.counted_bytes += len(chunk)
-            self._counted_bytes[arriving.tenant_id] += len(chunk)
-            if self._counted_bytes.total() > self._max_counted_bytes:
-                self._cut_one_off(arriving)
+            self._count(counted, len(chunk))
         return bytes(body)
 
-    def _cut_one_off(self, newest: Arriving) -> None:
+    def _count(self, counted: Counted, size: int) -> None:
+        """`TimeoutError` where there is no memory for it."""
+        counted.bytes += size
+        self._counted_bytes[counted.tenant_id] += size
+        if self._counted_bytes.total() <= self._max_counted_bytes:
+            return
         ((tenant_id, _),) = self._counted_bytes.most_common(1)
         # Where all bodies of that tenant wait to be decoded, the newest of all makes room.
-        oldest = next(iter(self._arriving[tenant_id]), newest)
-        if oldest is newest:
+        oldest = next(iter(self._arriving.get(tenant_id, ())), counted)
+        if oldest is counted or oldest.deadline is None:
             raise TimeoutError
         self._stop_waiting(oldest)
         self._uncount(oldest)
         if not oldest.deadline.expired():
             oldest.deadline.reschedule(0.0)
 
-    def _stop_waiting(self, arriving: Arriving) -> None:
-        waiting = self._arriving[arriving.tenant_id]
-        waiting.pop(arriving, None)
+    def _stop_waiting(self, counted: Counted) -> None:
+        waiting = self._arriving[counted.tenant_id]
+        waiting.pop(counted, None)
         if not waiting:
-            del self._arriving[arriving.tenant_id]
+            del self._arriving[counted.tenant_id]
 
-    def _uncount(self, arriving: Arriving) -> None:
-        self._counted_bytes[arriving.tenant_id] -= arriving.counted_bytes
-        arriving.counted_bytes = 0
-        if not self._counted_bytes[arriving.tenant_id]:
-            del self._counted_bytes[arriving.tenant_id]
+    def _uncount(self, counted: Counted) -> None:
+        self._counted_bytes[counted.tenant_id] -= counted.bytes
+        counted.bytes = 0
+        if not self._counted_bytes[counted.tenant_id]:
+            del self._counted_bytes[counted.tenant_id]
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = header_value(request, b"content-length") or "0"
+    return int(declared) if declared.isdigit() else 0
 
 
 def content_encoding(request: Request) -> str | None:

@@ -84,8 +84,8 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     max_unsent_bytes: Count = 64_000_000
     """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
     max_unfinished_bytes: Count = 64_000_000
-    """Headers of all connections that have not come whole, and as much again of bodies; beyond them the oldest are
-    cut off, of bodies those of the tenant that has most."""
+    """Headers of all connections that have not come whole, and as much again of bodies, decompressed, until they
+    are decoded; beyond them the oldest are cut off, of bodies those of the tenant that has most."""
     log_format: LogFormat = LOG_FORMAT
     """Format of the log, for the worker too: `json`, `text` for people, or `auto`: text on a terminal, JSON
     everywhere else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 
 import pytest
@@ -72,16 +73,17 @@ async def test_a_large_body_is_decoded_beside_the_event_loop(size: int, beside: 
 class Sender:
     """A request of a tenant whose body arrives in chunks, when the test sends them."""
 
-    def __init__(self, bodies: Bodies, tenant_id: str) -> None:
+    def __init__(self, bodies: Bodies, tenant_id: str, encoding: str = "") -> None:
         self._chunks: asyncio.Queue[Message] = asyncio.Queue()
         context = RequestContext("id", "POST", "/v1/classify")
         context.tenant_id = tenant_id
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "context": context}
+        headers = [(b"content-encoding", encoding.encode())] if encoding else []
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "context": context}
         self.request = Request(scope, self._chunks.get)
         self.reading = asyncio.ensure_future(bodies.read(self.request))
 
-    async def send(self, *, more: bool = True) -> None:
-        self._chunks.put_nowait({"type": "http.request", "body": CHUNK, "more_body": more})
+    async def send(self, chunk: bytes = CHUNK, *, more: bool = True) -> None:
+        self._chunks.put_nowait({"type": "http.request", "body": chunk, "more_body": more})
         for _ in range(10):
             await asyncio.sleep(0)
 
@@ -137,3 +139,21 @@ async def test_a_body_that_fails_leaves_nothing_behind() -> None:
     await after.send()
     await after.send(more=False)
     assert await after.reading == CHUNK * 2
+
+
+async def test_compressed_bodies_count_as_what_they_become() -> None:
+    """However few bytes were sent."""
+    bodies = Bodies(SETTINGS)
+    compressed = gzip.compress(CHUNK)
+    senders = [Sender(bodies, "attacker", "gzip") for _ in range(5)]
+    outcomes: list[bytes | BaseException] = []
+    for sender in senders:
+        await sender.send(compressed, more=False)
+        outcomes += await asyncio.gather(sender.reading, return_exceptions=True)
+    assert outcomes[:4] == [CHUNK] * 4
+    assert isinstance(outcomes[4], BodyTooSlow), "five times 20,000 bytes, and those that were sent"
+    for sender in senders:
+        bodies.release(sender.request)
+    again = Sender(bodies, "attacker", "gzip")
+    await again.send(compressed, more=False)
+    assert await again.reading == CHUNK
