@@ -76,17 +76,18 @@ class Computed:
     engine: Engine
 
 
-class PairAt(NamedTuple):
+class PairAt(Struct, frozen=True):
     """One pair of a request, and where it stands."""
 
-    pair: Pair
+    asked: Pair
+    """As Triton is asked."""
     key: bytes | None
     """Of the cache; None while no engine is known."""
-    place: int
+    index: int
     """Among all pairs."""
     row: int
     label: int
-    """Of the row's labels."""
+    """Among those of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,7 @@ class PlannedCall:
     """Estimated."""
 
     def inference_call(self, deadline: float, length_buckets: Sequence[int]) -> InferenceCall:
-        """As Triton is asked."""
-        pairs = [at.pair for at in self.pairs]
+        pairs = [pair.asked for pair in self.pairs]
         return InferenceCall(pairs, deadline, bucket_of(length_buckets, pairs))
 
 
@@ -114,8 +114,8 @@ class Part:
     async def fill(self, values: list[bytes | None]) -> Engine:
         """Wait for the flight, and put its values where they belong; the engine that they are from."""
         computed = await self.flight.result()
-        for at, result_index in zip(self.pairs, self.result_indices, strict=True):
-            values[at.place] = computed.values[result_index]
+        for pair, result_index in zip(self.pairs, self.result_indices, strict=True):
+            values[pair.index] = computed.values[result_index]
         return computed.engine
 
 
@@ -134,8 +134,8 @@ def missing_of(pairs: PairList, keys: Sequence[bytes], values: Sequence[bytes | 
     for row, (text, labels) in enumerate(pairs.rows):
         for position, label in enumerate(labels):
             if values[index] is None:
-                pair = Pair(text, label, pairs.template, pairs.max_tokens)
-                yield PairAt(pair, keys[index] if keys else None, index, row, position)
+                asked = Pair(text, label, pairs.template, pairs.max_tokens)
+                yield PairAt(asked, keys[index] if keys else None, index, row, position)
             index += 1
 
 
@@ -148,13 +148,13 @@ def plan(
     """
     planned: set[bytes] = set()
     to_compute, to_join = [], []
-    for at in missing:
-        if at.key is not None and not fresh:
-            if at.key in planned or flights.find(at.key) is not None:
-                to_join.append(at)
+    for pair in missing:
+        if pair.key is not None and not fresh:
+            if pair.key in planned or flights.find(pair.key) is not None:
+                to_join.append(pair)
                 continue
-            planned.add(at.key)
-        to_compute.append(at)
+            planned.add(pair.key)
+        to_compute.append(pair)
     return to_compute, to_join
 
 
@@ -167,22 +167,22 @@ def split_calls(pairs: Iterable[PairAt], max_call: Load, max_tokens: int) -> lis
     part: list[PairAt] = []
     row = -1
     tokens = text_tokens = encoding = 0
-    for at in pairs:
+    for pair in pairs:
         max_call_tokens = max_call.tokens
         added = 0
-        if at.row != row:
-            row = at.row
-            text_tokens = estimate_tokens(at.pair.text)
+        if pair.row != row:
+            row = pair.row
+            text_tokens = estimate_tokens(pair.asked.text)
             encoding = added = encoding_cost(text_tokens)
         else:
             # A text that is long to encode is encoded for few calls.
             max_call_tokens = encoding + max(max_call_tokens, 2 * encoding)
-        label_tokens = estimate_tokens(at.pair.label)
+        label_tokens = estimate_tokens(pair.asked.label)
         cost = max(MIN_PAIR_TOKENS, pair_tokens(text_tokens, label_tokens, max_tokens))
         if part and (len(part) == max_call.pairs or tokens + added + cost > max_call_tokens):
             calls.append(PlannedCall(part, Load(len(part), tokens)))
             part, tokens, added = [], 0, encoding
-        part.append(at)
+        part.append(pair)
         tokens += added + cost
     if part:
         calls.append(PlannedCall(part, Load(len(part), tokens)))
@@ -192,11 +192,11 @@ def split_calls(pairs: Iterable[PairAt], max_call: Load, max_tokens: int) -> lis
 def join(pairs: Iterable[PairAt], flights: SingleFlight[Computed]) -> list[Part]:
     """The flights that compute the pairs; since the plan, nothing may have been awaited."""
     parts: dict[int, Part] = {}
-    for at in pairs:
-        under_way = flights.find(at.key) if at.key is not None else None
+    for pair in pairs:
+        under_way = flights.find(pair.key) if pair.key is not None else None
         assert under_way is not None, "nothing was awaited since the plan"
         flight, result_index = under_way
         part = parts.setdefault(id(flight), Part(flight, [], []))
-        part.pairs.append(at)
+        part.pairs.append(pair)
         part.result_indices.append(result_index)
     return list(parts.values())

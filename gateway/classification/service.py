@@ -217,7 +217,7 @@ class ClassificationService:
 
     def _start_flight(self, work: Work, call: PlannedCall, flights: SingleFlight[Computed]) -> Part:
         """A flight for the pairs of `call`, which have room in the queue and leave it when the flight ends."""
-        keys = [] if work.options.fresh else [at.key for at in call.pairs if at.key is not None]
+        keys = [] if work.options.fresh else [pair.key for pair in call.pairs if pair.key is not None]
         leave = partial(self._queue.release, work.lane, work.caller.tenant_id, call.load)
         flight = flights.start(keys, self._ask_triton(work, call), leave)
         return Part(flight, call.pairs, list(range(len(call.pairs))))
@@ -237,7 +237,7 @@ class ClassificationService:
             raise pairs.source.named(error, planned.pairs[index].row, planned.pairs[index].label)
         values = pack(answer.logits, answer.tokens, answer.unknown)
         keys = work.keys if answer.engine.id == engine_id else keys_of(pairs, tenant_id, answer.engine)
-        of_keys = {keys[at.place]: value for at, value in zip(planned.pairs, values, strict=True)}
+        of_keys = {keys[pair.index]: value for pair, value in zip(planned.pairs, values, strict=True)}
         await self._cache.put(tenant_id, of_keys)
         work.tokens += int(answer.tokens[:, 0].sum())
         work.engines.setdefault(answer.engine.id, answer.engine)

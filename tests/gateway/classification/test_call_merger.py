@@ -191,17 +191,28 @@ async def test_a_call_that_all_have_left_is_cancelled() -> None:
 
 async def test_what_a_request_that_leaves_has_in_a_merged_call_is_at_triton_until_that_ends() -> None:
     """Seen failing: it made room for others though Triton was still computing it."""
-    world = busy_world(FakeBackend(delay_s=0.1))
-    blockers = [asyncio.create_task(world.classify(["x"], text, tenant="t_0")) for text in "甲乙"]
-    await asyncio.sleep(0.01)
-    leaves, stays = (asyncio.create_task(world.classify(["x"], text, tenant=f"t_{text}")) for text in "丙丁")
-    await asyncio.gather(*blockers)
-    async with asyncio.timeout(5):
-        while len(world.backend.calls) < 3:
+    gate = asyncio.Event()
+    world = busy_world(FakeBackend(gate=gate))
+
+    async def until(calls: int, in_flight: int) -> None:
+        async with asyncio.timeout(5):
+            while (world.backend.under_way, world.queue.in_flight.pairs) != (calls, in_flight):
+                await asyncio.sleep(0)
+        for _ in range(5):
             await asyncio.sleep(0)
+
+    blockers = [asyncio.create_task(world.classify(["x"], text, tenant="t_0")) for text in "甲乙"]
+    await until(calls=2, in_flight=2)
+    leaves, stays = (asyncio.create_task(world.classify(["x"], text, tenant=f"t_{text}")) for text in "丙丁")
+    await until(calls=2, in_flight=4)
+    gate.set()
+    gate.clear()  # Who waits goes on; who comes later waits.
+    await asyncio.gather(*blockers)
+    await until(calls=1, in_flight=2)
     leaves.cancel()
     await asyncio.gather(leaves, return_exceptions=True)
     assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (1, 2)
+    gate.set()
     await stays
     assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (0, 0)
 
