@@ -9,7 +9,6 @@ from itertools import chain
 
 from msgspec import structs
 
-from gateway.cache.single_flight import Flight
 from gateway.errors import TritonFailed
 from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
@@ -20,18 +19,20 @@ from web.tracing import Tracing
 MAX_ALONE = 2
 """Calls at a time when those of a failed one are asked alone."""
 
+_Answers = asyncio.Task[Sequence[PairLogits | BaseException]]
+
 
 class CallMerger:
     """Each call gets its own part of the answer; one that fails by its own fault fails alone.
 
-    A merged call has the last deadline of its calls, whose requests end at their own, and is cancelled when all of
-    them have left.
+    A merged call has the last deadline of its calls, whose requests end at their own. Triton cannot take a call
+    back, so it goes on when all of them have left, and keeps its place in the window.
     """
 
     def __init__(self, load_balancer: LoadBalancer, tracing: Tracing) -> None:
         self._load_balancer = load_balancer
         self._tracing = tracing
-        self._under_way: dict[Grant, tuple[list[InferenceCall], Flight[Sequence[PairLogits | BaseException]]]] = {}
+        self._under_way: dict[Grant, tuple[list[InferenceCall], _Answers]] = {}
         """The calls of a grant, and what computes them all."""
 
     async def logits(self, call: InferenceCall, grant: Grant, engine_id: str | None = None) -> PairLogits:
@@ -40,17 +41,24 @@ class CallMerger:
             if grant not in self._under_way:
                 calls: list[InferenceCall] = []
                 # The task starts after all calls of the grant were added: they were woken together, before it.
-                flight = Flight(self._ask(calls, engine_id), partial(self._under_way.__delitem__, grant))
-                self._under_way[grant] = calls, flight
+                grant.at_triton = answers = asyncio.create_task(self._ask(calls, engine_id))
+                answers.add_done_callback(partial(self._end, grant))
+                self._under_way[grant] = calls, answers
             else:
-                calls, flight = self._under_way[grant]
+                calls, answers = self._under_way[grant]
                 self._tracing.link(calls[0].trace)
             index = len(calls)
             calls.append(structs.replace(call, trace=trace))
-            answer = (await flight.result())[index]
+            answer = (await asyncio.shield(answers))[index]
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def _end(self, grant: Grant, answers: _Answers) -> None:
+        del self._under_way[grant]
+        if not answers.cancelled():
+            # With nobody left, asyncio would warn that the exception was never retrieved.
+            answers.exception()
 
     async def _ask(
         self, calls: Sequence[InferenceCall], engine_id: str | None

@@ -139,7 +139,7 @@ class FairQueue:
     async def turn(
         self, lane: Lane, tenant_id: str, load: Load, group: Hashable | None = None
     ) -> AsyncIterator[Grant]:
-        """Wait until `load` may go to Triton; it is there until the block ends, and those of its whole grant have.
+        """Wait until `load` may go to Triton; it is there until the block and the merged call of its grant end.
 
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
         """
@@ -185,18 +185,26 @@ class FairQueue:
         )
 
     def _leave(self, lane: Lane, grant: Grant, unsent: Load = NO_LOAD) -> None:
-        """A member has ended. What it has sent, Triton computes as long as any other waits for the merged call."""
+        """A member has ended; what it has not sent makes room at once."""
         grant.load -= unsent
         lane.at_triton -= unsent
         grant.members -= 1
         if not grant.members:
-            lane.at_triton -= grant.load
-            lane.grants[grant.group] -= 1
-            if lane is not self.counts:
-                idle = not (self.normal.at_triton.tokens or self.low.at_triton.tokens)
-                self._throughput.done(grant.load.tokens, idle=idle)
-        if unsent.tokens or not grant.members:
+            if grant.at_triton is not None and not grant.at_triton.done():
+                grant.at_triton.add_done_callback(lambda _: self._end(lane, grant))
+            else:
+                self._end(lane, grant)
+        elif unsent.tokens:
             self._grant()
+
+    def _end(self, lane: Lane, grant: Grant) -> None:
+        """Nothing of it is at Triton any more."""
+        lane.at_triton -= grant.load
+        lane.grants[grant.group] -= 1
+        if lane is not self.counts:
+            idle = not (self.normal.at_triton.tokens or self.low.at_triton.tokens)
+            self._throughput.done(grant.load.tokens, idle=idle)
+        self._grant()
 
     def _grant(self) -> None:
         """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""

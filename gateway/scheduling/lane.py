@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Container, Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
@@ -30,13 +30,15 @@ NO_LOAD = Load(0, 0)
 
 
 class Grant:
-    """What was granted together and goes to Triton as one call: all of it is there until the last member ends."""
+    """What was granted together and goes to Triton as one call."""
 
     def __init__(self, group: Hashable | None) -> None:
         self.group = group
         self.load = NO_LOAD
         self.members = 0
         """Calls that have not ended."""
+        self.at_triton: asyncio.Future[Any] | None = None
+        """The merged call, once it is sent. Triton computes it, though all members end."""
 
     def fits(self, load: Load, max_call: Load) -> bool:
         total = self.load + load

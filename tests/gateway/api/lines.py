@@ -47,7 +47,7 @@ CELLS: dict[str, tuple[Cell, Cell, Cell]] = {
         ("`--wait-s`", "`--wait-s`"),
         ("1 hour", "一小时"),
     ),
-    "work is cancelled when the client disconnects": (
+    "a request ends when its client disconnects": (
         f"{WORKER}::test_a_cancelled_batch_ends_with_what_was_answered",
         f"{TABLES}::test_an_interrupted_run_goes_on_and_asks_for_nothing_twice",
         AS_CLASSIFY,

@@ -111,15 +111,16 @@ async def test_the_first_requests_failure_does_not_fail_those_that_joined_it() -
     assert world.queue.in_flight.pairs == 0
 
 
-async def test_what_nobody_waits_for_is_dropped_and_gives_its_room_back() -> None:
-    world = FakeService(FakeBackend(delay_s=60))
+async def test_what_nobody_waits_for_never_reaches_triton_and_gives_its_room_back() -> None:
+    world = FakeService(FakeBackend(delay_s=60), max_calls_per_request=1, max_pairs_per_call=3)
     gone = asyncio.create_task(world.classify(LABELS))
     await asyncio.sleep(0.01)
-    assert world.queue.in_flight.pairs == 4
+    assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (4, 3)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     await asyncio.sleep(0)
-    assert (world.backend.under_way, world.queue.in_flight.pairs) == (0, 0)
+    assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (0, 3)
+    assert len(world.backend.calls) == 1
 
 
 async def test_known_pairs_are_answered_though_the_queue_is_full() -> None:
