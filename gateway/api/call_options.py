@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.requests import Request
 
-from gateway.classification.options import CallOptions
+from gateway.classification.work import CallOptions
 from stores.errors import InvalidRequest
 from web.bodies import DISCONNECT
 from web.headers import header_value

@@ -19,7 +19,6 @@ from gateway.cache.single_flight import SingleFlight
 from gateway.classification.call_merger import CallMerger
 from gateway.classification.comparison import ModelComparison
 from gateway.classification.gather import gather, until
-from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.pairs import (
     Computed,
     PairAt,
@@ -42,7 +41,7 @@ from gateway.classification.request import (
 from gateway.classification.result import text_result
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.token_counter import TokenCounter
-from gateway.classification.work import EngineChanged, Outcome, PairOutcome, PairValues, Work
+from gateway.classification.work import CallOptions, EngineChanged, Outcome, PairOutcome, PairValues, Work
 from gateway.errors import TritonUnavailable
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import NO_LOAD, Load
@@ -83,9 +82,7 @@ class ClassificationService:
         self._flights: dict[bool, SingleFlight[Computed]] = {False: SingleFlight(), True: SingleFlight()}
         """By low priority: those of batch lines wait for longer than anybody else should."""
 
-    async def classify(
-        self, body: ClassifyBody, caller: Caller, options: CallOptions = DEFAULT_OPTIONS
-    ) -> Outcome:
+    async def classify(self, body: ClassifyBody, caller: Caller, options: CallOptions) -> Outcome:
         """Score every text against every label; raises a `ServiceError`."""
         request = await self._validate(body, caller)
         values = await self._values_by_deadline(request.pairs, caller, options)
@@ -99,7 +96,7 @@ class ClassificationService:
         pairs: Sequence[tuple[str, str]],
         source: Source,
         caller: Caller,
-        options: CallOptions = DEFAULT_OPTIONS,
+        options: CallOptions,
         *,
         truncate: bool = True,
     ) -> PairOutcome:
@@ -114,7 +111,7 @@ class ClassificationService:
         """How long the text is, and with each label; it takes a request from the quota, and no pairs."""
         request = await self._validate(body_to_tokenize(body), caller)
         await self._quotas.open_charge(caller.tenant_id, caller.quota, pairs=0)
-        deadline = self._deadline(caller, DEFAULT_OPTIONS)
+        deadline = self._deadline(caller)
         answer = await self._token_counter.count(request, caller, deadline)
         return structs.replace(answer, labels=[]) if is_text_alone(body) else answer
 
@@ -129,15 +126,16 @@ class ClassificationService:
     async def _values_by_deadline(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
         """Each value from the cache, another request's flight, or Triton."""
         charge = await self._quotas.open_charge(caller.tenant_id, caller.quota, len(pairs), caller.limits)
+        lane = self._queue.low if caller.low_priority else self._queue.normal
         work = Work(
             pairs,
             pairs.max_tokens or self._settings.max_tokens,
-            self._queue.max_call,
+            self._queue.max_call(lane),
             caller,
             options,
             charge,
-            self._queue.low if caller.low_priority else self._queue.normal,
-            self._deadline(caller, options),
+            lane,
+            self._deadline(caller, options.timeout_s),
             asyncio.Semaphore(self._settings.max_calls_per_request),
         )
         if not pairs.truncate:
@@ -258,8 +256,8 @@ class ClassificationService:
         # One of them: those that computed for this request are in `work.engines`.
         return (await gather(fills))[0]
 
-    def _deadline(self, caller: Caller, options: CallOptions) -> float:
+    def _deadline(self, caller: Caller, timeout_s: float | None = None) -> float:
         max_s = self._settings.deadline_s
         if caller.low_priority:
             max_s = max(max_s, LOW_PRIORITY_DEADLINE_S)
-        return asyncio.get_running_loop().time() + min(options.timeout_s or max_s, max_s)
+        return asyncio.get_running_loop().time() + min(timeout_s or max_s, max_s)

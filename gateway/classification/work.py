@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from msgspec import Struct
 
 from gateway.cache.pair_cache import unpack
-from gateway.classification.options import CallOptions
 from gateway.classification.pairs import PairAt, PairList, keys_of, missing_of
 from gateway.classification.request import ClassificationRequest
 from gateway.classification.schema import CachedTokens, TextResult, Usage
@@ -17,6 +16,17 @@ from gateway.scheduling.lane import NO_LOAD, Lane, Load
 from gateway.tenancy.quotas import Charge
 from gateway.triton.backend import Engine
 from web.authentication import Caller
+
+
+class CallOptions(Struct, frozen=True):
+    """How the caller wants its answer, from the headers of the request."""
+
+    fresh: bool = False
+    """Compute every pair, though it may be cached."""
+    timeout_s: float | None = None
+    """How long the caller waits, up to the gateway's own deadline."""
+    disconnected: Callable[[], Awaitable[None]] | None = None
+    """Returns when nobody waits for the answer any more; awaited while something is computed."""
 
 
 class Work(Struct):

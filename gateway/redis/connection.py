@@ -28,10 +28,7 @@ class RedisConnection:
     def __init__(self, url: str, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
         try:
             self._redis: Redis = Redis.from_url(
-                url,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                max_connections=MAX_CONNECTIONS,
+                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=MAX_CONNECTIONS
             )
         except ValueError:
             # Its words may repeat part of a password that is not percent-encoded.

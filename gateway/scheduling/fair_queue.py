@@ -8,8 +8,9 @@ be done if the tenant had an equal share.
 A request that would wait too long is refused at once instead: a queue that admits more than it can serve makes
 everybody wait for its whole length, and serves no more.
 
-Batch lines wait in a lane of their own, which is served when no other call waits. Counts of tokens have one too,
-from which one at a time is served beside all others.
+Batch lines wait in a lane of their own, which is served when no other call waits. While requests come, few of them
+are at Triton, which serves in order of arrival. Counts of tokens have one too, of which one at a time is served
+beside all others.
 
 Calls that are granted together are merged into one. So that there is something to merge, few of these are at
 Triton at a time, however small they are; one that finds fewer there does not wait for company. A merged call holds
@@ -43,6 +44,8 @@ MAX_CALL_S = 0.05
 """Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
 MIN_CALL_TOKENS = 512
 """What a call may hold on any engine: smaller ones cost more in overhead than others would wait."""
+BUSY_S, LOW_PRIORITY_S = 1.0, 0.01
+"""For so long after a request, batch lines have no more at Triton than it executes in so long: the next waits."""
 
 
 class FairQueue:
@@ -73,6 +76,7 @@ class FairQueue:
         self.normal, self.low, self.counts = Lane(), Lane(), Lane()
         """Of requests, of batch lines, and of counts of tokens, in which the engine has no part."""
         self._order = count()
+        self._requested_at = -math.inf
 
     @property
     def in_flight(self) -> Load:
@@ -83,11 +87,11 @@ class FairQueue:
     def at_triton(self) -> Load:
         return self.normal.at_triton + self.low.at_triton
 
-    @property
-    def max_call(self) -> Load:
+    def max_call(self, lane: Lane) -> Load:
         """What a call may hold at present."""
         calls_at_once = max(1.0, self._window() / (MIN_CALLS * self._max_call.tokens))
-        in_time = self._throughput.tokens_per_s / calls_at_once * MAX_CALL_S
+        max_s = LOW_PRIORITY_S if lane is self.low and self._is_busy else MAX_CALL_S
+        in_time = self._throughput.tokens_per_s / calls_at_once * max_s
         return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(MIN_CALL_TOKENS, in_time))))
 
     def admit(self, lane: Lane, tenant_id: str, load: Load, max_pairs: int | None = None) -> None:
@@ -112,6 +116,7 @@ class FairQueue:
                 pairs_refused=load.pairs,
             )
         if lane is self.normal:
+            self._requested_at = self._now()
             self._refuse_long_delay(tenant_id, load)
         lane.of_tenant[tenant_id] = own + load
         lane.in_flight += load
@@ -162,6 +167,10 @@ class FairQueue:
         finally:
             self._leave(lane, grant)
 
+    @property
+    def _is_busy(self) -> bool:
+        return self._now() - self._requested_at < BUSY_S
+
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.
 
@@ -207,15 +216,17 @@ class FairQueue:
         self._grant()
 
     def _grant(self) -> None:
-        """Start what fits: normal calls beside whatever batch lines are at Triton, which queues them behind."""
+        """Start what fits: normal calls beside whatever batch lines are at Triton."""
         if self.normal.waiting or self.low.waiting:
-            window, max_call = self._window(), self.max_call
+            window, max_call = self._window(), self.max_call(self.normal)
             max_grants = max(MIN_CALLS, window // self._max_call.tokens)
             # As many calls as the window holds, but of the present size.
             window_now = min(window, max(MIN_CALLS * MIN_CALL_TOKENS, max_grants * max_call.tokens))
             self._grant_lane(self.normal, 0, window_now, max_call, max_grants)
             if not self.normal.waiting:
-                beside = self.normal.at_triton.tokens
+                beside, max_call = self.normal.at_triton.tokens, self.max_call(self.low)
+                if self._is_busy:
+                    window_now = min(window_now, beside + max_call.tokens)
                 self._grant_lane(self.low, beside, window_now, max_call, max_grants)
         self._grant_lane(self.counts, 0, 0, self._max_call, 1)
         for lane in (self.normal, self.low, self.counts):

@@ -82,12 +82,7 @@ class SharedBucket:
     """A gateway's part of one bucket; `lease` first, then `take` at once, with nothing awaited in between."""
 
     def __init__(
-        self,
-        shared: SharedQuotas,
-        tenant_id: str,
-        resource: str,
-        per_minute: int,
-        now: Callable[[], float],
+        self, shared: SharedQuotas, tenant_id: str, resource: str, per_minute: int, now: Callable[[], float]
     ) -> None:
         self.per_minute = per_minute
         self._shared = shared

@@ -23,14 +23,7 @@ from gateway.errors import (
     TritonRejected,
     TritonUnavailable,
 )
-from gateway.triton.backend import (
-    Engine,
-    EngineLimits,
-    InferenceCall,
-    Pair,
-    PairLogits,
-    TokenCounts,
-)
+from gateway.triton.backend import Engine, EngineLimits, InferenceCall, Pair, PairLogits, TokenCounts
 from gateway.triton.length_buckets import buckets_for
 from stores.errors import InvalidRequest, ServiceError
 from web.connection_causes import connection_cause

@@ -93,4 +93,5 @@ class Replica:
         """End what is under way, so that it is asked elsewhere."""
         now = asyncio.get_running_loop().time()
         for timeout in self.calls:
-            timeout.reschedule(now)
+            if not timeout.expired():
+                timeout.reschedule(now)

@@ -13,10 +13,9 @@ import httpx
 from gateway.bootstrap import create_app
 from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.classification.call_merger import CallMerger
-from gateway.classification.options import DEFAULT_OPTIONS, CallOptions
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.service import ClassificationService
-from gateway.classification.work import Outcome
+from gateway.classification.work import CallOptions, Outcome
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import Load
 from gateway.settings import Settings
@@ -136,6 +135,9 @@ def add_label_set(
     return label_set
 
 
+NO_OPTIONS = CallOptions()
+
+
 class FakeService:
     """The classification service with its parts in reach; quotas do not refill.
 
@@ -188,7 +190,7 @@ class FakeService:
         tenant: str = "t_1",
         quota: Quota = NO_QUOTA,
         low_priority: bool = False,
-        options: CallOptions = DEFAULT_OPTIONS,
+        options: CallOptions = NO_OPTIONS,
         **body: Any,
     ) -> Outcome:
         if self.knows_engine and not self.load_balancer.replicas:

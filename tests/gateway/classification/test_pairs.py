@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.classification.options import CallOptions
-from gateway.classification.work import Outcome
+from gateway.classification.work import CallOptions, Outcome
 from gateway.errors import Overloaded, TritonFailed
 from tests.fakes.backend import FakeBackend
 from tests.fakes.gateway import FakeService

@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from gateway.classification.options import CallOptions
+from gateway.classification.work import CallOptions
 from gateway.errors import DeadlineExceeded, Overloaded, QuotaExceeded, TritonFailed, TritonUnavailable
 from stores.tenants import Quota
 from stores.usage import DailyUsage

@@ -393,3 +393,20 @@ async def test_outstanding_pairs_are_counted_and_given_back_whatever_happens() -
     under_way.cancel()
     await asyncio.gather(under_way, return_exceptions=True)
     assert replica.outstanding_pairs == 0
+
+
+async def test_calls_that_end_because_they_were_given_up_can_be_given_up_again() -> None:
+    replica = Replica(Address("http://one"), FakeBackend())
+
+    async def call() -> None:
+        async with replica.carrying(1, 0.0):
+            await asyncio.sleep(60)
+
+    calling = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    replica.give_up_calls()
+    await asyncio.sleep(0)
+    replica.give_up_calls()
+    with pytest.raises(TritonUnavailable):
+        await calling
+    assert replica.outstanding_pairs == 0
