@@ -19,8 +19,9 @@ REQUESTS = 6
 def test_every_request_of_aiperf_is_answered(endpoint_type: str, server: Server, tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer"
     tokenizer.mkdir()
-    (tokenizer / "vocab.txt").symlink_to(ROOT / "embedded" / "vocab.txt")
-    (tokenizer / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}', encoding="utf-8")
+    (tokenizer / "tokenizer.json").symlink_to(ROOT / "embedded" / "tokenizer.json")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     options = {
         "model": "wanneng-embedded",
         "endpoint-type": endpoint_type,
