@@ -60,9 +60,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     upload_timeout_s: Seconds = 300.0
     """Longest time for a file to arrive."""
     price_per_million_tokens: Money = 0.0
-    """Price of a million tokens of computed pairs, for the sums in usage; 0: none."""
+    """Price of a million tokens of computed pairs, for the cost in usage reports; 0: no cost is shown."""
     currency: Currency = "CNY"
-    """Currency of the price, as ISO 4217 has it."""
+    """Currency of the price, an ISO 4217 code."""
 
     @property
     def keys_needed(self) -> bool:
@@ -100,12 +100,12 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     audit_retention_days: SecondsOrNone = 400.0
     """How long administrative acts are kept; 0: for ever. A day's acts are removed together."""
     budget_webhook_url: str = ""
-    """Address to which the worker posts an alert when 80% and when all of a hard or soft budget is used; empty:
+    """URL to which the worker posts an alert when 80% and when all of a hard or soft budget is used; empty:
     none."""
     budget_webhook_secret: Secret = ""
     """Secret that signs the alerts, at least 32 characters."""
     budget_webhook_link_local: bool = False
-    """Post alerts to link-local addresses too, at which clouds serve the credentials of a machine."""
+    """Post alerts to link-local addresses too, where cloud metadata services hand out a machine's credentials."""
 
     def __repr__(self) -> str:
         return without_secrets(self)

@@ -80,9 +80,9 @@ class ServeSettings:
     redis_url: str = field(default="", repr=False)
     """Redis or Valkey of the gateway; none if not given."""
     budget_webhook_url: str = field(default="", repr=False)
-    """Address of the worker's alerts; none if not given."""
+    """URL to which the worker posts budget alerts; none if not given."""
     budget_webhook_secret: str = field(default="", repr=False)
-    """Secret that signs them."""
+    """Secret that signs budget alerts, at least 32 characters."""
     state_dir: Path = CHECKOUT / ".state"
     """Folder for logs, keys, the database and what Triton loads."""
     start_timeout_s: float = 90.0

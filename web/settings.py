@@ -84,8 +84,9 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     max_unsent_bytes: Count = 64_000_000
     """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
     max_unfinished_bytes: Count = 64_000_000
-    """Headers of all connections that have not come whole, and as much again of bodies, decompressed, until they
-    are decoded; beyond them the oldest are cut off, of bodies those of the tenant that has most."""
+    """Incomplete headers of all connections, and as much again of request bodies until they are decoded, counted
+    at their decompressed size; beyond it the oldest connection is cut off, or, for bodies, the oldest one of the
+    tenant that has most."""
     log_format: LogFormat = LOG_FORMAT
     """Format of the log, for the worker too: `json`, `text` for people, or `auto`: text on a terminal, JSON
     everywhere else."""
