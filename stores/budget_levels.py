@@ -209,6 +209,28 @@ class BudgetLevels:
             self._alerted.pop(key, None)
 
 
+class Reservation:
+    """What one request has taken of its limits."""
+
+    def __init__(self, levels: BudgetLevels, limits: Sequence[Limit]) -> None:
+        self._levels, self._limits = levels, limits
+        self._taken = Used()
+        self._extending = asyncio.Lock()
+        """Parts of a request that extend it at once would each take what the others take."""
+
+    async def extend(self, most: Used) -> None:
+        """Take what it lacks of `most`; raises as `BudgetLevels.take` does."""
+        async with self._extending:
+            taken = Used(max(self._taken.pairs, most.pairs), max(self._taken.tokens, most.tokens))
+            await self._levels.take(self._limits, taken - self._taken)
+            self._taken = taken
+
+    def end(self, used: Used) -> None:
+        """Give back what was not `used`."""
+        self._levels.give_back(self._limits, self._taken - used)
+        self._taken = used
+
+
 def _refusal(limit: Limit, level: int, amount: int, now: datetime) -> BudgetExceeded:
     renewed_at = next_month(month_of(now))
     detail = (

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import QuotaExceeded
 from gateway.tenancy.shared_bucket import WINDOW_S, SharedBucket, SharedQuotas
-from stores.budget_levels import BudgetLevels
+from stores.budget_levels import BudgetLevels, Reservation
 from stores.budgets import Limit, Used
 from stores.tenants import NO_QUOTA, Quota
 from web.token_bucket import TokenBucket
@@ -39,7 +39,7 @@ class Charge:
     def __init__(
         self, quotas: Quotas, tenant_id: str, quota: Quota, pairs: int, limits: Sequence[Limit] = ()
     ) -> None:
-        self._quotas, self._limits, self._reserved = quotas, limits, Used()
+        self._quotas, self._budgets = quotas, Reservation(quotas.budgets, limits)
         self.needs_lease = quotas.shared or bool(limits)
         self._tenant_id = tenant_id
         self.quota = quota
@@ -59,10 +59,7 @@ class Charge:
 
         Budgets are charged with all of it, until `close`. Only where it `needs_lease`.
         """
-        if self._limits:
-            reserved = Used(max(self._reserved.pairs, computed), max(self._reserved.tokens, tokens))
-            await self._quotas.budgets.take(self._limits, reserved - self._reserved)
-            self._reserved = reserved
+        await self._budgets.extend(Used(computed, tokens))
         needs = (
             ("pairs", self.quota.pairs_per_minute, self._cost(computed) - self._charged_pairs),
             ("tokens", self.quota.tokens_per_minute, tokens - self._charged_tokens),
@@ -101,10 +98,7 @@ class Charge:
 
     def close(self) -> None:
         """Nothing more is computed: what budgets are charged with is what was."""
-        if self._limits:
-            used = Used(self.computed, self._charged_tokens)
-            self._quotas.budgets.give_back(self._limits, self._reserved - used)
-            self._reserved = used
+        self._budgets.end(Used(self.computed, self._charged_tokens))
 
     def correct(self, tokens: int) -> None:
         """The engine has counted `tokens`: give back or take what the estimate was off by."""

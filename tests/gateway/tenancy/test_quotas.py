@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.errors import QuotaExceeded
 from gateway.tenancy.quotas import Charge, Quotas, QuotaStatus
-from stores.tenants import Quota
-from tests.fakes.shared_levels import no_budgets
+from stores.budget_levels import BudgetLevels
+from stores.budgets import Budget, limits_of
+from stores.tenants import NO_QUOTA, Quota
+from tests.fakes.clock import FakeClock
+from tests.fakes.shared_levels import FakeSharedLevels, no_budgets
+from tests.fakes.stores import FakeUsage, Memory
 
 
 class Seconds:
@@ -86,3 +92,16 @@ def test_what_a_tenants_quota_does_not_say_is_the_gateways() -> None:
     quotas = Quotas(Seconds(), no_budgets(), 0.0, Quota(1, 2, 3))
     assert quotas.limits_of(Quota()) == Quota(1, 2, 3)
     assert quotas.limits_of(Quota(pairs_per_minute=20)) == Quota(1, 20, 3)
+
+
+async def test_leases_of_one_request_at_once_reserve_a_budget_once() -> None:
+    """Those of several flights that it had joined and that failed, while Redis answers the first."""
+    shared = FakeSharedLevels()
+    quotas = Quotas(Seconds(), BudgetLevels(FakeUsage(Memory()), FakeClock(), shared))
+    charge = await quotas.open_charge("t", NO_QUOTA, 4, limits_of("t", Budget(100)))
+    await asyncio.gather(*(charge.lease(pairs) for pairs in (2, 4, 4, 3)))
+    assert shared.levels == {"t::pairs:2030-01": 4}
+    charge.settle(3)
+    charge.close()
+    await quotas.budgets.send()
+    assert shared.levels == {"t::pairs:2030-01": 3}
