@@ -107,16 +107,19 @@ class BudgetLevels:
         """Count what a request may use at most, before it does.
 
         `BudgetExceeded` where a hard budget has less, `StoreUnavailable` where it cannot be counted at the moment;
-        nothing is taken then.
+        nothing is taken then. What takes nothing asks nobody.
         """
+        limits = [limit for limit in limits if amounts.of(limit.resource)]
+        if not limits:
+            return
         month = month_of(self._clock.now())
         used = [await self._used.get((limit.tenant_id, limit.key_id, month)) for limit in limits]
         takes = [
             _Take(limit, limit.level(month), use.of(limit.resource), amounts.of(limit.resource))
             for limit, use in zip(limits, used, strict=True)
         ]
-        ahead, is_shared = None, self._shared is not None and any(take.amount for take in takes)
-        if self._shared is not None and is_shared:
+        ahead = None
+        if self._shared is not None:
             levels = await self._count(self._shared, [self._step(*take.step) for take in takes])
             if levels is None:
                 ahead = AHEAD / self._shared.gateways
@@ -129,7 +132,7 @@ class BudgetLevels:
             self._levels[take.name] += take.amount
             if ahead is not None:
                 self._unsent[take.name] += take.amount
-            elif is_shared:
+            elif self._shared is not None:
                 self._heard[take.name] = self._levels[take.name]
 
     def give_back(self, limits: Sequence[Limit], amounts: Used) -> None:
@@ -177,9 +180,7 @@ class BudgetLevels:
 
     def _check(self, takes: Sequence[_Take], ahead: float | None) -> None:
         """`ahead`: share of a budget that may be taken beyond what was heard last; None: it was heard just now."""
-        exceeded = [
-            take for take in takes if take.amount > 0 and self._levels[take.name] + take.amount > take.limit.amount
-        ]
+        exceeded = [take for take in takes if self._levels[take.name] + take.amount > take.limit.amount]
         self.exceeded.update(take.limit.enforcement for take in exceeded)
         for take in exceeded:
             if take.limit.enforcement == HARD:
@@ -190,7 +191,7 @@ class BudgetLevels:
         for take in takes:
             heard = max(self._heard.get(take.name, 0), take.known)
             used = self._levels[take.name] + take.amount
-            if take.amount > 0 and take.limit.enforcement == HARD and used > heard + ahead * take.limit.amount:
+            if take.limit.enforcement == HARD and used > heard + ahead * take.limit.amount:
                 raise StoreUnavailable(
                     f"the {take.limit.owner}'s budget cannot be counted while Redis does not answer; try again"
                 )

@@ -70,6 +70,8 @@ class Memory:
     hangs: asyncio.Event | None = None
     lookups: int = 0
     """Look-ups of keys so far."""
+    usage_reads: int = 0
+    """How often was asked what is used of a month."""
 
     def check(self) -> None:
         if self.down:
@@ -492,6 +494,7 @@ class FakeUsage:
             )
 
     async def used(self, tenant_id: str, key_id: str, month: date) -> Used:
+        self.memory.usage_reads += 1
         self.memory.check()
         if key_id:
             return self.memory.key_usage.get((key_id, month), Used())

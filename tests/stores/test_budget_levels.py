@@ -121,9 +121,11 @@ async def test_gateways_on_one_redis_give_no_pair_too_much() -> None:
 async def test_a_request_that_takes_nothing_asks_nobody() -> None:
     shared = FakeSharedLevels()
     world = World(1, shared)
+    world.memory.down = True
     await world.levels[0].take(hard(10), Used())
+    await world.levels[0].take(hard(10), Used(0, 5))
     await world.levels[0].send()
-    assert shared.counts == 0
+    assert (shared.counts, world.memory.usage_reads) == (0, 0)
 
 
 async def test_without_redis_a_gateway_gives_its_part_and_the_rest_once_the_database_knows_of_it() -> None:
