@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from stores.api_keys import NewApiKey, generate_key
@@ -24,6 +23,7 @@ from stores.tenants import (
     Quota,
     Replaced,
     Tenant,
+    TenantChanges,
     TenantStore,
 )
 
@@ -71,17 +71,16 @@ class Tenants:
         special_tokens: SpecialTokens | None = None,
     ) -> Tenant:
         """Rename, suspend (`suspended`) or resume (`active`), or say what special tokens in its texts are."""
-        tenant = await self.get(tenant_id)
+        changes = TenantChanges()
         if name is not None:
-            tenant = replace(tenant, name=_validate_name(name))
+            changes["name"] = _validate_name(name)
         if status is not None:
             if status not in (ACTIVE, SUSPENDED):
                 raise InvalidRequest(f"must be {ACTIVE} or {SUSPENDED}", field="status")
-            tenant = replace(tenant, status=status)
+            changes["status"] = status
         if special_tokens is not None:
-            tenant = replace(tenant, special_tokens=special_tokens)
-        await self._tenants.change(tenant)
-        return tenant
+            changes["special_tokens"] = special_tokens
+        return await self._tenants.change(tenant_id, **changes)
 
     async def set_quota(self, tenant_id: str, quota: Quota) -> Tenant:
         """A quota of its own; None in it: the gateway's default."""
@@ -93,9 +92,7 @@ class Tenants:
         ):
             if value is not None and not 1 <= value <= MAX_QUOTA:
                 raise InvalidRequest(f"must be 1 to {MAX_QUOTA}", field=field)
-        tenant = replace(await self.get(tenant_id), quota=quota)
-        await self._tenants.change(tenant)
-        return tenant
+        return await self._tenants.change(tenant_id, quota=quota)
 
     async def budget(self, tenant_id: str, key_id: str = "") -> Budget:
         """Of the tenant, or of one of its keys."""
@@ -107,7 +104,7 @@ class Tenants:
         if key_id:
             await self._api_keys.set_budget(tenant_id, key_id, budget)
         else:
-            await self._tenants.change(replace(await self.get(tenant_id), budget=budget))
+            await self._tenants.change(tenant_id, budget=budget)
 
     async def remove(self, tenant_id: str) -> None:
         """With everything that is the tenant's."""

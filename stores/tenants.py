@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 from msgspec import Struct
 
@@ -75,6 +75,16 @@ class Replaced:
     expires_at: datetime
 
 
+class TenantChanges(TypedDict, total=False):
+    """What of a tenant an operator changes; the rest stays."""
+
+    name: str
+    status: str
+    quota: Quota
+    special_tokens: SpecialTokens
+    budget: Budget
+
+
 class TenantStore(Protocol):
     """Tenants; a name is unique."""
 
@@ -88,8 +98,8 @@ class TenantStore(Protocol):
         """By name; after a tenant's id."""
         ...
 
-    async def change(self, tenant: Tenant) -> None:
-        """`NotFound` when the tenant does not exist, `Conflict` when the name is taken."""
+    async def change(self, tenant_id: str, **changes: Unpack[TenantChanges]) -> Tenant:
+        """As it is then; `NotFound` when the tenant does not exist, `Conflict` when the name is taken."""
         ...
 
     async def remove(self, tenant_id: str) -> None:

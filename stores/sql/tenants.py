@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from msgspec import structs
 from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
@@ -22,7 +22,7 @@ from stores.sql.deletion import delete_in_parts
 from stores.sql.pages import by_name, read_page
 from stores.sql.storage import lock_tenant
 from stores.sql.tables import batches, files, key_usage, keys, tenants
-from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant
+from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant, TenantChanges
 
 STATE = (
     *("name", "status", "requests_per_minute", "pairs_per_minute", "pairs_in_flight", "tokens_per_minute"),
@@ -58,16 +58,18 @@ class SqlTenants:
             rows = await read_page(connection, select(tenants), tenants.c.id, order, request)
         return Page([_tenant(row) for row in rows.items], rows.has_more)
 
-    async def change(self, tenant: Tenant) -> None:
-        values = _row(tenant)
+    async def change(self, tenant_id: str, **changes: Unpack[TenantChanges]) -> Tenant:
         try:
             async with self._database.transaction() as connection:
-                known = await _lock(connection, tenant.id)
-                await connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(**values))
+                known = await _lock(connection, tenant_id)
+                tenant = replace(_tenant(known), **changes)
+                values = _row(tenant)
+                await connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(**values))
                 before, after = difference(_state(known), _state(values))
-                await record(connection, _act("tenant.update", tenant.id, before, after))
+                await record(connection, _act("tenant.update", tenant_id, before, after))
         except IntegrityError:
-            raise Conflict(f"a tenant named {tenant.name!r} already exists") from None
+            raise Conflict(f"a tenant named {changes.get('name')!r} already exists") from None
+        return tenant
 
     async def remove(self, tenant_id: str) -> None:
         this_tenant = tenants.c.id == tenant_id

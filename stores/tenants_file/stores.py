@@ -11,11 +11,12 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Unpack
 
 from stores.budgets import Budget
 from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, page_of
-from stores.tenants import ApiKey, Replaced, Tenant
+from stores.tenants import ApiKey, Replaced, Tenant, TenantChanges
 from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
 from stores.tenants_file.unavailable import refuse
 
@@ -88,7 +89,7 @@ class FileTenants:
         tenants = sorted(self._file.current.tenants.values(), key=lambda tenant: tenant.name)
         return page_of(tenants, request, lambda tenant: tenant.id)
 
-    async def change(self, tenant: Tenant) -> None:
+    async def change(self, tenant_id: str, **changes: Unpack[TenantChanges]) -> Tenant:
         refuse()
 
     async def remove(self, tenant_id: str) -> None:

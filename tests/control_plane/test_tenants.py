@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from control_plane.tenants import MAX_KEYS, Tenants
+from stores.budgets import Budget
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.paging import PageRequest
-from stores.tenants import LOCAL_TENANT_ID
+from stores.tenants import LOCAL_TENANT_ID, SUSPENDED, Quota
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
 
@@ -56,6 +59,18 @@ async def test_a_status_is_one_of_two(tenants: Tenants) -> None:
         await tenants.change(tenant.id, status="asleep")
     assert (await tenants.change(tenant.id, status="suspended")).status == "suspended"
     assert (await tenants.change(tenant.id, name="Acme AG")).status == "suspended"
+
+
+async def test_changes_at_once_are_all_kept(tenants: Tenants) -> None:
+    tenant = await tenants.create("Acme")
+    await asyncio.gather(
+        tenants.change(tenant.id, status=SUSPENDED),
+        tenants.set_budget(tenant.id, Budget(5)),
+        tenants.set_quota(tenant.id, Quota(7)),
+        tenants.change(tenant.id, special_tokens="text"),
+    )
+    changed = replace(tenant, status=SUSPENDED, quota=Quota(7), special_tokens="text", budget=Budget(5))
+    assert await tenants.get(tenant.id) == changed
 
 
 async def test_a_key_needs_known_scopes_and_an_end_in_the_future(tenants: Tenants, clock: FakeClock) -> None:

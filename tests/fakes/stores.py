@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from typing import Unpack
 
 import msgspec
 
@@ -31,7 +32,7 @@ from stores.factory import Stores
 from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
-from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant
+from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant, TenantChanges
 from stores.usage import DailyUsage, KeyUsage
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -103,18 +104,22 @@ class FakeTenants:
 
     async def get(self, tenant_id: str) -> Tenant | None:
         self.memory.check()
-        return self.memory.tenants.get(tenant_id)
+        tenant = self.memory.tenants.get(tenant_id)
+        await asyncio.sleep(0)  # Others come between, as with a database.
+        return tenant
 
     async def page(self, request: PageRequest) -> Page[Tenant]:
         self.memory.check()
         tenants = sorted(self.memory.tenants.values(), key=lambda tenant: tenant.name)
         return page_of(tenants, request, lambda tenant: tenant.id)
 
-    async def change(self, tenant: Tenant) -> None:
+    async def change(self, tenant_id: str, **changes: Unpack[TenantChanges]) -> Tenant:
         self.memory.check()
-        self.memory.check_tenant(tenant.id)
+        self.memory.check_tenant(tenant_id)
+        tenant = replace(self.memory.tenants[tenant_id], **changes)
         self._check_name(tenant)
-        self.memory.tenants[tenant.id] = tenant
+        self.memory.tenants[tenant_id] = tenant
+        return tenant
 
     async def remove(self, tenant_id: str) -> None:
         self.memory.check()

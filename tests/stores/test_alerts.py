@@ -26,7 +26,7 @@ class World:
         self.alerts, self.stores, self.tenant = SqlAlerts(database), stores, tenant
 
     async def budget(self, *budget: object) -> None:
-        await self.stores.tenants.change(replace(self.tenant, budget=Budget(*budget)))  # type: ignore[arg-type]
+        await self.stores.tenants.change("t_1", budget=Budget(*budget))  # type: ignore[arg-type]
 
     async def use(self, pairs: int, tokens: int = 0, day: date = JANUARY) -> None:
         await self.stores.usage.add([DailyUsage("t_1", day, 1, pairs, 0, tokens)])

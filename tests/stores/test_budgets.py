@@ -23,7 +23,7 @@ LARGE = Budget(10**14, 10**14, "shadow")
 @pytest.mark.usefixtures("tenants")
 async def test_budgets_of_tenants_and_keys_are_kept(stores: Stores, acme: Tenant) -> None:
     changed = replace(acme, budget=LARGE)
-    await stores.tenants.change(changed)
+    await stores.tenants.change("t_1", budget=LARGE)
     await stores.api_keys.add(KEY, 10)
     assert await stores.api_keys.find("abc") == (KEY, changed)
     await stores.api_keys.set_budget("t_1", "abc", LARGE)
@@ -35,7 +35,7 @@ async def test_budgets_of_tenants_and_keys_are_kept(stores: Stores, acme: Tenant
 
 @pytest.mark.usefixtures("tenants")
 async def test_a_budget_is_an_act_of_the_audit_log(stores: Stores, acme: Tenant) -> None:
-    await stores.tenants.change(replace(acme, budget=Budget(5)))
+    await stores.tenants.change("t_1", budget=Budget(5))
     await stores.api_keys.add(KEY, 10)
     await stores.api_keys.set_budget("t_1", "abc", Budget(8))
     records = await stores.audit.read(AuditFilter(tenant_id="t_1"), 10)

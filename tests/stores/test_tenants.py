@@ -32,17 +32,22 @@ async def test_a_name_is_unique(stores: Stores, acme: Tenant, other: Tenant) -> 
         await stores.tenants.add(replace(other, name="Acme"))
     await stores.tenants.add(other)
     with pytest.raises(Conflict, match="named 'Acme' already"):
-        await stores.tenants.change(replace(other, name="Acme"))
+        await stores.tenants.change("t_2", name="Acme")
     assert await stores.tenants.get("t_2") == other
 
 
 async def test_a_change_is_kept_and_needs_its_tenant(stores: Stores, acme: Tenant, other: Tenant) -> None:
     await stores.tenants.add(acme)
     changed = replace(acme, name="Acme AG", status=SUSPENDED, quota=Quota(None, 5), special_tokens="text")
-    await stores.tenants.change(changed)
+    assert await stores.tenants.change("t_1", name="Acme AG", status=SUSPENDED) == replace(
+        acme, name="Acme AG", status=SUSPENDED
+    )
+    await asyncio.gather(
+        stores.tenants.change("t_1", quota=Quota(None, 5)), stores.tenants.change("t_1", special_tokens="text")
+    )
     assert await stores.tenants.get("t_1") == changed
     with pytest.raises(NotFound):
-        await stores.tenants.change(other)
+        await stores.tenants.change("t_2")
 
 
 async def test_a_key_comes_back_with_its_tenant(stores: Stores, acme: Tenant) -> None:

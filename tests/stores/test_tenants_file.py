@@ -108,7 +108,7 @@ async def test_every_change_is_refused_with_the_way_out(declared: Stores) -> Non
     batch = Batch("batch_1", "acme", "file-1", VALIDATING, THEN, THEN)
     for refused in (
         declared.tenants.add(acme),
-        declared.tenants.change(acme),
+        declared.tenants.change("acme", name="new"),
         declared.tenants.remove("acme"),
         declared.api_keys.add(ApiKey(NEW.id, "acme", NEW.digest, SCOPES, THEN, None), 9),
         declared.api_keys.remove("acme", NEW.id),

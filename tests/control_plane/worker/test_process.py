@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,9 +117,7 @@ async def test_a_batch_is_answered_from_upload_to_download_whatever_its_lines_ha
 
 async def test_a_receiver_hears_of_a_budget_that_is_used_up(stores: tuple[str, Stores]) -> None:
     url, kept = stores
-    tenant = await kept.tenants.get("t_1")
-    assert tenant is not None
-    await kept.tenants.change(replace(tenant, budget=Budget(10, None, "soft")))
+    await kept.tenants.change("t_1", budget=Budget(10, None, "soft"))
     await kept.usage.add([DailyUsage("t_1", datetime.now(UTC).date(), 1, 9, 0)])
     heard: list[dict[str, Any]] = []
 
