@@ -1,20 +1,23 @@
-"""Alerts of budgets: that a share of one is used, for the operator; and the port of what keeps them."""
+"""Alerts of budgets: that a share of one is used, or that it refuses; and the port of what keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from stores.budgets import Limit
 
 ALERT_PERCENT = (80, 100)
+AlertKind = Literal["reached", "refused"]
+REACHED: AlertKind = "reached"
+REFUSED: AlertKind = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetAlert:
-    """That `percent` of a limit is used; there is one of each limit, share and month."""
+    """That `percent` of a limit is used, or that it refuses; one of each limit, share or refusal, and month."""
 
     id: str
     tenant_id: str
@@ -31,6 +34,7 @@ class BudgetAlert:
     created_at: datetime
     attempts: int = 0
     """To deliver it, that have failed."""
+    kind: AlertKind = REACHED
 
 
 class AlertStore(Protocol):
@@ -39,7 +43,7 @@ class AlertStore(Protocol):
         ...
 
     async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
-        """Add the last alert of a hard limit that leaves too little for a request, unless there is one."""
+        """Add an alert that a hard limit leaves too little for a request, unless there is one."""
         ...
 
     async def claim(self, now: datetime, until: datetime, most: int) -> Sequence[BudgetAlert]:

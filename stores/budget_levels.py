@@ -197,7 +197,7 @@ class BudgetLevels:
                 )
 
     def _alert(self, take: _Take) -> None:
-        """Of a hard budget the end is rarely reached: what is left is less than a request needs."""
+        """A hard budget rarely ends at 100%: what is left is less than a request needs."""
         used, key, now = self._levels[take.name], (take.name, take.limit.amount), self._clock.now()
         if self._alerts is not None and key not in self._alerted and used >= TOLD_SHARE * take.limit.amount:
             keeping = asyncio.create_task(self._alerts.refused(take.limit, month_of(now), used, now))

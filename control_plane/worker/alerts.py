@@ -69,7 +69,7 @@ class BudgetAlerts:
 def _body(alert: BudgetAlert) -> bytes:
     return msgspec.json.encode(
         {
-            "type": "budget.reached",
+            "type": f"budget.{alert.kind}",
             "timestamp": alert.created_at,
             "data": {
                 "tenant_id": alert.tenant_id,

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from stores.alerts import ALERT_PERCENT, BudgetAlert
+from stores.alerts import ALERT_PERCENT, REACHED, REFUSED, AlertKind, BudgetAlert
 from stores.budgets import SHADOW, Budget, Limit, limits_of, month_of, next_month
 from stores.database import Database
 from stores.sql.tables import budget_alerts, key_usage, keys, tenants, usage
@@ -45,7 +45,7 @@ class SqlAlerts:
 
     async def refused(self, limit: Limit, month: date, used: int, now: datetime) -> None:
         async with self._database.transaction() as connection:
-            await self._add(connection, _values(limit, month, max(ALERT_PERCENT), used, now))
+            await self._add(connection, _values(limit, month, used * 100 // limit.amount, used, now, REFUSED))
 
     async def _add(self, connection: AsyncConnection, values: dict[str, Any]) -> None:
         """Unless there is one, or its tenant was deleted meanwhile."""
@@ -122,9 +122,12 @@ def _alerts(row: RowMapping, month: date, now: datetime) -> Sequence[dict[str, A
     ]
 
 
-def _values(limit: Limit, month: date, percent: int, used: int, now: datetime) -> dict[str, Any]:
+def _values(
+    limit: Limit, month: date, percent: int, used: int, now: datetime, kind: AlertKind = REACHED
+) -> dict[str, Any]:
     # The same whoever notices it, and another one once the limit was changed.
-    what = (limit.tenant_id, limit.key_id, limit.resource, month.isoformat(), percent, limit.amount)
+    share = percent if kind == REACHED else kind
+    what = (limit.tenant_id, limit.key_id, limit.resource, month.isoformat(), share, limit.amount)
     return {
         "id": f"alert_{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}",
         "tenant_id": limit.tenant_id,
@@ -138,6 +141,7 @@ def _values(limit: Limit, month: date, percent: int, used: int, now: datetime) -
         "created_at": now,
         "attempts": 0,
         "due_at": now,
+        "kind": kind,
     }
 
 
@@ -154,4 +158,5 @@ def _alert(row: RowMapping) -> BudgetAlert:
         row["enforcement"],
         row["created_at"],
         row["attempts"],
+        row["kind"],
     )

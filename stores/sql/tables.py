@@ -202,6 +202,7 @@ budget_alerts = Table(
     Column("attempts", Integer, nullable=False),
     # When to deliver it; null: it is delivered, or was given up.
     Column("due_at", UtcTime),
+    Column("kind", String(8), nullable=False, server_default="reached"),
     Index("budget_alerts_due", "due_at"),
 )
 

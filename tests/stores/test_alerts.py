@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from stores.alerts import BudgetAlert
 from stores.budgets import Budget, Used, limits_of
 from stores.database import Database, migrate
 from stores.factory import Stores, sql_stores
@@ -33,9 +34,13 @@ class World:
 
     async def noticed(self, now: datetime = NOW) -> list[tuple[str, str, int, int, int]]:
         """Key, resource, percent, limit and use of those that are new."""
+        return sorted(
+            (each.key_id, each.resource, each.percent, each.limit, each.used) for each in await self.new(now)
+        )
+
+    async def new(self, now: datetime = NOW) -> Sequence[BudgetAlert]:
         await self.alerts.notice(now)
-        alerts = await self.alerts.claim(now, now + timedelta(days=365), 100)
-        return sorted((each.key_id, each.resource, each.percent, each.limit, each.used) for each in alerts)
+        return await self.alerts.claim(now, now + timedelta(days=365), 100)
 
 
 @pytest.fixture
@@ -102,14 +107,16 @@ async def test_one_worker_gets_an_alert_until_its_claim_ends(world: World) -> No
     assert await world.alerts.claim(LATER + timedelta(days=1), LATER, 10) == []
 
 
-async def test_a_hard_budget_that_refuses_is_told_of_as_used_up_once(world: World) -> None:
-    (limit,) = limits_of("t_1", Budget(10))
-    await world.budget(10)
-    await world.use(9)
-    await asyncio.gather(*(world.alerts.refused(limit, JANUARY, 9, NOW) for _ in range(3)))
-    assert await world.noticed() == [("", "pairs", 80, 10, 9), ("", "pairs", 100, 10, 9)]
-    await world.use(1)
-    assert await world.noticed() == []
+async def test_a_hard_budget_that_refuses_is_told_of_once_and_its_end_too(world: World) -> None:
+    (limit,) = limits_of("t_1", Budget(1_000))
+    await world.budget(1_000)
+    await world.use(815)
+    await asyncio.gather(*(world.alerts.refused(limit, JANUARY, used, NOW) for used in (815, 820, 830)))
+    refused, reached = sorted(await world.new(), key=lambda alert: alert.kind, reverse=True)
+    assert (reached.kind, reached.percent, reached.used) == ("reached", 80, 815)
+    assert (refused.kind, refused.percent) in (("refused", 81), ("refused", 82), ("refused", 83))
+    await world.use(185)
+    assert await world.noticed() == [("", "pairs", 100, 1_000, 1_000)]
     (gone,) = limits_of("t_9", Budget(10))
     await world.alerts.refused(gone, JANUARY, 9, NOW)
     assert await world.noticed() == []

@@ -109,6 +109,18 @@ async def test_an_alert_is_posted_once_with_its_id_its_time_and_a_signature() ->
     }
 
 
+async def test_a_refusal_is_told_of_by_another_type() -> None:
+    receiver, clock = Receiver(), FakeClock()
+    refusal = replace(ALERT, kind="refused", percent=81, enforcement="hard")
+    async with serving(receiver) as url:
+        webhook = HttpWebhook(url, SECRET)
+        await BudgetAlerts(FakeAlerts({refusal.id: (refusal, clock.now())}), webhook, clock).run_once()
+        await webhook.close()
+    ((_, body),) = receiver.requests
+    message = json.loads(body)
+    assert (message["type"], message["data"]["percent"]) == ("budget.refused", 81)
+
+
 async def test_a_signature_depends_on_all_that_is_signed() -> None:
     parts = [
         (b"k", "a", 1, b"x"),
