@@ -103,8 +103,13 @@ class BudgetLevels:
         self.exceeded: Counter[str] = Counter()
         """Requests beyond a limit, by its enforcement."""
 
-    async def take(self, limits: Sequence[Limit], amounts: Used) -> None:
-        """Count what a request may use at most, before it does.
+    @property
+    def month(self) -> date:
+        """The first day of the current one."""
+        return month_of(self._clock.now())
+
+    async def take(self, limits: Sequence[Limit], amounts: Used, month: date | None = None) -> None:
+        """Count what a request may use at most, before it does; in this month, unless another one is given.
 
         `BudgetExceeded` where a hard budget has less, `StoreUnavailable` where it cannot be counted at the moment;
         nothing is taken then. What takes nothing asks nobody.
@@ -112,7 +117,7 @@ class BudgetLevels:
         limits = [limit for limit in limits if amounts.of(limit.resource)]
         if not limits:
             return
-        month = month_of(self._clock.now())
+        month = month or self.month
         used = [await self._used.get((limit.tenant_id, limit.key_id, month)) for limit in limits]
         takes = [
             _Take(limit, limit.level(month), use.of(limit.resource), amounts.of(limit.resource))
@@ -127,7 +132,7 @@ class BudgetLevels:
                 self._levels.update(zip([take.name for take in takes], levels, strict=True))
         for take in takes:
             self._levels[take.name] = max(self._levels.get(take.name, 0), take.known)
-        self._check(takes, ahead)
+        self._check(takes, month, ahead)
         for take in takes:
             self._levels[take.name] += take.amount
             if ahead is not None:
@@ -135,9 +140,8 @@ class BudgetLevels:
             elif self._shared is not None:
                 self._heard[take.name] = self._levels[take.name]
 
-    def give_back(self, limits: Sequence[Limit], amounts: Used) -> None:
-        """What was taken and not used; less than nothing where more was used than taken."""
-        month = month_of(self._clock.now())
+    def give_back(self, limits: Sequence[Limit], amounts: Used, month: date) -> None:
+        """What was taken in `month` and not used; less than nothing where more was used than taken."""
         for limit in limits:
             name, amount = limit.level(month), amounts.of(limit.resource)
             if amount:
@@ -149,7 +153,7 @@ class BudgetLevels:
         """Of limits of which `TOLD_SHARE` is used; callers are not told of shadow budgets."""
         if not limits:
             return ()
-        month = month_of(self._clock.now())
+        month = self.month
         levels = [(limit, self._levels.get(limit.level(month), 0)) for limit in limits]
         return tuple(
             BudgetStatus(limit.owner, limit.resource, limit.amount, level, next_month(month))
@@ -178,14 +182,14 @@ class BudgetLevels:
         unsent = self._unsent.get(name, 0)
         return Step(name, known, max(0, self._levels.get(name, 0) - unsent), unsent, amount, bound)
 
-    def _check(self, takes: Sequence[_Take], ahead: float | None) -> None:
+    def _check(self, takes: Sequence[_Take], month: date, ahead: float | None) -> None:
         """`ahead`: share of a budget that may be taken beyond what was heard last; None: it was heard just now."""
         exceeded = [take for take in takes if self._levels[take.name] + take.amount > take.limit.amount]
         self.exceeded.update(take.limit.enforcement for take in exceeded)
         for take in exceeded:
             if take.limit.enforcement == HARD:
-                self._alert(take)
-                raise _refusal(take.limit, self._levels[take.name], take.amount, self._clock.now())
+                self._alert(take, month)
+                raise _refusal(take.limit, self._levels[take.name], take.amount, month, self._clock.now())
         if ahead is None:
             return
         for take in takes:
@@ -196,11 +200,11 @@ class BudgetLevels:
                     f"the {take.limit.owner}'s budget cannot be counted while Redis does not answer; try again"
                 )
 
-    def _alert(self, take: _Take) -> None:
+    def _alert(self, take: _Take, month: date) -> None:
         """A hard budget rarely ends at 100%: what is left is less than a request needs."""
         used, key, now = self._levels[take.name], (take.name, take.limit.amount), self._clock.now()
         if self._alerts is not None and key not in self._alerted and used >= TOLD_SHARE * take.limit.amount:
-            keeping = asyncio.create_task(self._alerts.refused(take.limit, month_of(now), used, now))
+            keeping = asyncio.create_task(self._alerts.refused(take.limit, month, used, now))
             self._alerted[key] = keeping
             keeping.add_done_callback(lambda kept: self._forget_failed(key, kept))
 
@@ -211,11 +215,12 @@ class BudgetLevels:
 
 
 class Reservation:
-    """What one request has taken of its limits."""
+    """What one request has taken of its limits, in the month in which it began."""
 
     def __init__(self, levels: BudgetLevels, limits: Sequence[Limit]) -> None:
         self._levels, self._limits = levels, limits
         self._taken = Used()
+        self._month: date | None = None
         self._extending = asyncio.Lock()
         """Parts of a request that extend it at once would each take what the others take."""
 
@@ -223,17 +228,19 @@ class Reservation:
         """Take what it lacks of `most`; raises as `BudgetLevels.take` does."""
         async with self._extending:
             taken = Used(max(self._taken.pairs, most.pairs), max(self._taken.tokens, most.tokens))
-            await self._levels.take(self._limits, taken - self._taken)
+            self._month = self._month or self._levels.month
+            await self._levels.take(self._limits, taken - self._taken, self._month)
             self._taken = taken
 
     def end(self, used: Used) -> None:
         """Give back what was not `used`."""
-        self._levels.give_back(self._limits, self._taken - used)
-        self._taken = used
+        if self._month is not None:
+            self._levels.give_back(self._limits, self._taken - used, self._month)
+            self._taken = used
 
 
-def _refusal(limit: Limit, level: int, amount: int, now: datetime) -> BudgetExceeded:
-    renewed_at = next_month(month_of(now))
+def _refusal(limit: Limit, level: int, amount: int, month: date, now: datetime) -> BudgetExceeded:
+    renewed_at = next_month(month)
     detail = (
         f"the {limit.owner}'s budget is {limit.amount} {limit.resource} a month, and "
         f"{max(0, limit.amount - level)} are left; the request needs up to {amount}"

@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from stores.budget_levels import AHEAD, USED_TTL_S, BudgetLevels
+from stores.budget_levels import AHEAD, USED_TTL_S, BudgetLevels, Reservation
 from stores.budgets import Budget, Limit, Used, limits_of
 from stores.errors import BudgetExceeded, StoreUnavailable
 from stores.usage import DailyUsage
@@ -91,9 +91,38 @@ async def test_what_was_not_used_comes_back() -> None:
     world = World(2, FakeSharedLevels(2))
     one, other = world.levels
     await one.take(hard(10), Used(10))
-    one.give_back(hard(10), Used(4))
+    one.give_back(hard(10), Used(4), JANUARY)
     await one.send()
     assert await world.spend(other, hard(10)) == 4
+
+
+async def test_what_comes_back_after_the_month_ended_does_not_lower_the_next_one() -> None:
+    shared = FakeSharedLevels()
+    world = World(1, shared)
+    (levels,) = world.levels
+    world.clock.advance(31 * 86_400 - 1)
+    request = Reservation(levels, hard(10))
+    await request.extend(Used(8))
+    world.clock.advance(2)
+    await levels.take(hard(10), Used(3))
+    request.end(Used(2))
+    await levels.send()
+    assert shared.levels == {"t::pairs:2030-01": 2, "t::pairs:2030-02": 3}
+    assert await world.spend(levels, hard(10)) == 7
+
+
+async def test_a_request_stays_in_the_month_in_which_it_began() -> None:
+    world = World()
+    (levels,) = world.levels
+    world.clock.advance(31 * 86_400 - 1)
+    request = Reservation(levels, hard(10))
+    await request.extend(Used(8))
+    world.clock.advance(2)
+    with pytest.raises(BudgetExceeded, match="renewed at 2030-02-01T00:00:00Z") as refusal:
+        await request.extend(Used(11))
+    assert refusal.value.retry_after_s == 1
+    request.end(Used(8))
+    assert await world.spend(levels, hard(10)) == 10
 
 
 async def test_what_the_database_knows_counts_after_a_restart() -> None:
