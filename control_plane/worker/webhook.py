@@ -24,9 +24,14 @@ DEADLINE_S = 10.0
 MAX_CONNECTIONS = 4
 METADATA = tuple(
     ipaddress.ip_network(network)
-    for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
+    for network in (
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"),
+        *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),
+    )
 )
-"""Link-local addresses, and others at which clouds have their metadata."""
+"""Link-local addresses, and others at which clouds have their metadata: AWS, Alibaba Cloud, Azure and Oracle."""
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""Its last 32 bits are the IPv4 address that a gateway connects to (RFC 6052)."""
 
 
 class NotDelivered(Exception):
@@ -84,7 +89,8 @@ def _checked_socket(address: Any) -> socket.socket:
     """Of an address that a name has led to, or that was given as it is."""
     family, kind, protocol, _, to = address
     ip = ipaddress.ip_address(to[0].partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or (ipaddress.IPv4Address(ip.packed[-4:]) if ip in NAT64 else ip)
     if any(ip in network for network in METADATA):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
     return socket.socket(family, kind, protocol)

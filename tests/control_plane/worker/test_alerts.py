@@ -184,6 +184,10 @@ async def test_many_alerts_are_all_delivered() -> None:
         "2852039166",
         "100.100.100.200",
         "[fd00:ec2::254]",
+        "[fd00:ec2::23]",
+        "168.63.129.16",
+        "[64:ff9b::169.254.169.254]",
+        "[64:ff9b::a83f:8110]",
     ],
 )
 async def test_addresses_of_a_clouds_metadata_are_not_connected_to(host: str) -> None:
