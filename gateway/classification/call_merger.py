@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from itertools import chain
 
 from msgspec import structs
@@ -25,8 +24,8 @@ _Answers = asyncio.Task[Sequence[PairLogits | BaseException]]
 class CallMerger:
     """Each call gets its own part of the answer; one that fails by its own fault fails alone.
 
-    A merged call has the last deadline of its calls, whose requests end at their own. Triton cannot take a call
-    back, so it goes on when all of them have left, and keeps its place in the window.
+    Its requests end at their own deadlines; a call goes on, and keeps its place in the window, until Triton has
+    answered it.
     """
 
     def __init__(self, load_balancer: LoadBalancer, tracing: Tracing) -> None:
@@ -41,8 +40,8 @@ class CallMerger:
             if grant not in self._under_way:
                 calls: list[InferenceCall] = []
                 # The task starts after all calls of the grant were added: they were woken together, before it.
-                grant.at_triton = answers = asyncio.create_task(self._ask(calls, engine_id))
-                answers.add_done_callback(partial(self._end, grant))
+                answers = grant.send(self._ask(calls, engine_id))
+                answers.add_done_callback(lambda _: self._under_way.pop(grant))
                 self._under_way[grant] = calls, answers
             else:
                 calls, answers = self._under_way[grant]
@@ -54,23 +53,13 @@ class CallMerger:
             raise answer
         return answer
 
-    def _end(self, grant: Grant, answers: _Answers) -> None:
-        del self._under_way[grant]
-        if not answers.cancelled():
-            # With nobody left, asyncio would warn that the exception was never retrieved.
-            answers.exception()
-
     async def _ask(
         self, calls: Sequence[InferenceCall], engine_id: str | None
     ) -> Sequence[PairLogits | BaseException]:
         """The answer to each call, or the error."""
         if len(calls) == 1:
             return [await self._load_balancer.logits(calls[0], engine_id)]
-        merged = structs.replace(
-            calls[0],
-            pairs=list(chain.from_iterable(call.pairs for call in calls)),
-            deadline=max(call.deadline for call in calls),
-        )
+        merged = structs.replace(calls[0], pairs=[*chain(*(call.pairs for call in calls))])
         try:
             answer = await self._load_balancer.logits(merged, engine_id)
         except TritonFailed:

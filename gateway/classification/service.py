@@ -222,7 +222,7 @@ class ClassificationService:
 
     async def _ask_triton(self, work: Work, planned: PlannedCall) -> Computed:
         pairs, tenant_id = work.pairs, work.caller.tenant_id
-        call = planned.inference_call(work.deadline, self._settings.length_buckets)
+        call = planned.inference_call(self._settings.length_buckets)
         engine_id = work.engine.id if work.engine else None
         turn = self._queue.turn(work.lane, tenant_id, planned.load, (engine_id, call.bucket))
         async with work.call_slots, turn as grant:

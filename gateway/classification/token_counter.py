@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.classification.gather import until
 from gateway.classification.pairs import PairList
 from gateway.classification.request import ClassificationRequest
@@ -79,9 +81,9 @@ class TokenCounter:
         text, all_labels = pairs.rows[row]
         labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
-        call = InferenceCall([Pair(text, label, pairs.template, pairs.max_tokens) for label in labels], deadline)
-        async with until(deadline), self._queue.admitted_turn(self._queue.counts, caller.tenant_id, load):
-            counts = await self._load_balancer.count_tokens(call)
+        call = InferenceCall([Pair(text, label, pairs.template, pairs.max_tokens) for label in labels])
+        async with until(deadline), self._queue.admitted_turn(self._queue.counts, caller.tenant_id, load) as grant:
+            counts = await asyncio.shield(grant.send(self._load_balancer.count_tokens(call)))
         for index, error in counts.refused.items():
             raise pairs.source.named(error, row, start + index)
         return counts

@@ -225,8 +225,8 @@ class FairQueue:
             self._grant_lane(self.normal, 0, window_now, max_call, max_grants)
             if not self.normal.waiting:
                 beside, max_call = self.normal.at_triton.tokens, self.max_call(self.low)
-                if self._is_busy:
-                    window_now = min(window_now, beside + max_call.tokens)
+                if self._is_busy and (first := self.low.first(())) is not None:
+                    window_now = min(window_now, beside + max(max_call.tokens, first.load.tokens))
                 self._grant_lane(self.low, beside, window_now, max_call, max_grants)
         self._grant_lane(self.counts, 0, 0, self._max_call, 1)
         for lane in (self.normal, self.low, self.counts):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Container, Hashable
-from typing import Any, NamedTuple
+from collections.abc import Container, Coroutine, Hashable
+from typing import Any, NamedTuple, TypeVar
 
 MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
@@ -27,6 +27,7 @@ class Load(NamedTuple):
 
 
 NO_LOAD = Load(0, 0)
+_Answer = TypeVar("_Answer")
 
 
 class Grant:
@@ -38,7 +39,14 @@ class Grant:
         self.members = 0
         """Calls that have not ended."""
         self.at_triton: asyncio.Future[Any] | None = None
-        """The merged call, once it is sent. Triton computes it, though all members end."""
+        """The merged call, once it is sent."""
+
+    def send(self, call: Coroutine[Any, Any, _Answer]) -> asyncio.Task[_Answer]:
+        """Begin the merged call, which goes on though all members end: Triton cannot take it back."""
+        self.at_triton = sent = asyncio.create_task(call)
+        # With nobody left, asyncio would warn that its exception was never retrieved.
+        sent.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+        return sent
 
     def fits(self, load: Load, max_call: Load) -> bool:
         total = self.load + load

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -13,6 +12,9 @@ from numpy.typing import NDArray
 
 from gateway.errors import TritonUnavailable
 from stores.errors import ServiceError
+
+CALL_TIMEOUT_S = 60.0
+"""Requests end sooner, at their own deadlines; a call that did would make room while Triton still computes it."""
 
 
 class Pair(NamedTuple):
@@ -25,19 +27,15 @@ class Pair(NamedTuple):
 
 
 class InferenceCall(Struct, frozen=True):
-    """Pairs, which may be of many requests, and until when they are needed."""
+    """Pairs, which may be of many requests."""
 
     pairs: Sequence[Pair]
-    deadline: float
-    """On `time.monotonic`, which is the event loop's clock as well."""
+    timeout_s: float = CALL_TIMEOUT_S
+    """From when it is sent."""
     bucket: int = 0
     """Where lengths are served in buckets: the shortest that may hold all pairs."""
     trace: Mapping[str, str] = {}
     """Headers of the trace that it belongs to."""
-
-    def remaining_s(self) -> float:
-        """Never 0: a call that is late is still sent, and ends at once."""
-        return max(0.001, self.deadline - time.monotonic())
 
 
 class EngineLimits(NamedTuple):
@@ -133,5 +131,5 @@ class Backend(Protocol):
         ...
 
     async def probe(self, timeout_s: float) -> Engine:
-        """The engine that has just computed one pair, ahead of everything in Triton's queue."""
+        """The engine that has just computed one pair."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -114,7 +113,7 @@ class TritonClient:
             self._url_of(model),
             headers={**call.trace, HEADER_LENGTH: str(header_length)},
             content=body,
-            extensions={"timeout": httpx.Timeout(call.remaining_s(), connect=CONNECT_TIMEOUT_S).as_dict()},
+            extensions={"timeout": httpx.Timeout(call.timeout_s, connect=CONNECT_TIMEOUT_S).as_dict()},
         )
         try:
             # The transport itself: cookies, redirects and credentials of a client have no place here.
@@ -135,8 +134,7 @@ class TritonClient:
 
 
 def _probe_call(timeout_s: float) -> InferenceCall:
-    deadline = time.monotonic() + timeout_s
-    return InferenceCall([Pair(PROBE_TEXT, PROBE_LABEL, "{}", None)], deadline)
+    return InferenceCall([Pair(PROBE_TEXT, PROBE_LABEL, "{}", None)], timeout_s)
 
 
 def _inputs(call: InferenceCall) -> dict[str, Values]:

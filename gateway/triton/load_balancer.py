@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 class LoadBalancer:
     """All replicas that `discovery` names; `connect` makes the client of a URL, `now` never goes back.
 
-    A replica that is silent while a call waits there is probed with an inference that goes before all others; one
-    that leaves it unanswered for `patience_s` is lost. Its calls then go elsewhere if another replica answers: a
-    lone replica may just be busy, so calls there wait until their own deadline.
+    A replica that is silent while a call waits there is probed with an inference; one that answers neither it nor
+    another call for `patience_s` is lost. Its calls then go elsewhere if another replica answers: a lone one may
+    just be busy, so calls there wait.
     """
 
     def __init__(
@@ -177,14 +177,17 @@ class LoadBalancer:
 
     async def _check(self, replica: Replica) -> None:
         """Its engine's name where all seems well, one real inference where something may be wrong."""
-        waits = any(self._now() - since >= CHECK_INTERVAL_S for since in replica.calls.values())
+        began = self._now()
+        waits = any(began - since >= CHECK_INTERVAL_S for since in replica.calls.values())
         in_doubt = replica.engine is None or replica.suspect or waits
         ask = replica.backend.probe if in_doubt else replica.backend.engine
         try:
             async with asyncio.timeout(self._patience_s):
                 engine = await ask(self._patience_s)
         except TimeoutError:
-            replica.eject(TritonUnavailable(f"no answer to a probe within {self._patience_s:g} s"))
+            # A probe waits like any call: what was answered meanwhile says as much.
+            if replica.heard_at < began:
+                replica.eject(TritonUnavailable(f"no answer to a probe within {self._patience_s:g} s"))
         except ServiceError as error:
             replica.eject(error)
         else:

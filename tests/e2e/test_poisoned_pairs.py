@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import numpy as np
 
@@ -29,9 +27,8 @@ async def test_a_poisoned_pair_fails_alone(server: Server) -> None:
     pairs = [GOOD[0], *POISON, GOOD[1]]
     async with httpx.AsyncHTTPTransport(trust_env=False) as transport:
         triton = TritonClient(transport, f"http://{server.triton_http}")
-        deadline = time.monotonic() + 30
-        together = await triton.logits(InferenceCall(pairs, deadline))
-        alone = [await triton.logits(InferenceCall([pair], deadline)) for pair in GOOD]
+        together = await triton.logits(InferenceCall(pairs))
+        alone = [await triton.logits(InferenceCall([pair])) for pair in GOOD]
     assert {pairs[index]: type(error) for index, error in together.refused.items()} == POISON
     expected = np.concatenate([answer.logits for answer in alone])
     np.testing.assert_allclose(together.logits[[0, -1]], expected, rtol=0, atol=1e-4)

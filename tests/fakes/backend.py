@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.errors import NothingToRead
+from gateway.errors import DeadlineExceeded, NothingToRead
 from gateway.triton.backend import Engine, InferenceCall, Pair, PairLogits, TokenCounts
 from stores.errors import ServiceError
 
@@ -21,9 +20,9 @@ INVISIBLE = "\u200b"
 def inference_call(
     text: str, labels: Sequence[str], *, in_s: float = 1.0, max_tokens: int | None = None
 ) -> InferenceCall:
-    """One text with some labels, which is needed in `in_s` seconds."""
+    """One text with some labels; `in_s`: its timeout."""
     pairs = [Pair(text, label, "{}", max_tokens) for label in labels]
-    return InferenceCall(pairs, time.monotonic() + in_s)
+    return InferenceCall(pairs, in_s)
 
 
 @dataclass
@@ -44,7 +43,7 @@ class FakeBackend:
     calls: list[InferenceCall] = field(default_factory=list)
     """For logits; neither probes nor counts of tokens are among them."""
     timeouts_s: list[float] = field(default_factory=list)
-    """What was left to each call when it came."""
+    """Of each call."""
     probes: int = 0
     under_way: int = 0
     max_under_way: int = 0
@@ -55,12 +54,15 @@ class FakeBackend:
 
     async def logits(self, call: InferenceCall) -> PairLogits:
         self.calls.append(call)
-        self.timeouts_s.append(call.remaining_s())
+        self.timeouts_s.append(call.timeout_s)
         engine_id = self.engine_ids[(len(self.calls) - 1) % len(self.engine_ids)]
         self.under_way += 1
         self.max_under_way = max(self.max_under_way, self.under_way)
         try:
-            await self._wait()
+            async with asyncio.timeout(call.timeout_s):
+                await self._wait()
+        except TimeoutError:
+            raise DeadlineExceeded("Triton did not answer in time") from None
         finally:
             self.under_way -= 1
         failure = self.logits_failure or self.failure
@@ -78,7 +80,7 @@ class FakeBackend:
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
         """Here three tokens of a pair are special."""
-        self.timeouts_s.append(call.remaining_s())
+        self.timeouts_s.append(call.timeout_s)
         if self.failure is not None:
             raise self.failure
         limit = call.pairs[0].max_tokens or 512

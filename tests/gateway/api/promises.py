@@ -121,7 +121,6 @@ async def _deadline(entrance: Entrance) -> None:
         async with asyncio.timeout(SLOW / 2):
             late = await ask(client, entrance, *texts, headers={"X-Request-Timeout": "0.1"})
     assert_problem(late, 504, "deadline_exceeded")
-    assert max(backend.timeouts_s) <= 0.1
 
 
 async def _cancellation(entrance: Entrance) -> None:

@@ -73,6 +73,16 @@ class CountingBackend(FakeBackend):
         return await super().count_tokens(call)
 
 
+async def test_a_count_that_nobody_waits_for_keeps_its_turn_until_triton_has_answered() -> None:
+    """Seen failing: callers of little patience had Triton tokenize one long text beside the other."""
+    backend = CountingBackend()
+    body = {"text": "手机" * 5_000, "labels": ["投诉"]}
+    async with gateway(backend, deadline_s=0.005) as client:
+        answers = [await client.post("/v1/tokenize", json=body) for _ in range(10)]
+    assert {answer.status_code for answer in answers} == {504}
+    assert backend.max_counting == 1
+
+
 async def test_counts_take_turns_beside_what_the_engine_computes() -> None:
     """A count of a long text delays no classification, and many counts not each other's tokenizer."""
     backend = CountingBackend(gate=asyncio.Event())

@@ -492,6 +492,21 @@ async def test_while_requests_come_batch_lines_have_little_at_triton_and_alone_t
         await line.end()
 
 
+async def test_a_large_call_of_batch_lines_goes_beside_requests_once_no_other_line_is_at_triton() -> None:
+    """Seen failing: it waited until nothing at all was at Triton, which constant requests never let happen."""
+    slow = await Slow(per_s=40_960, window=4_096).warm(pairs=2_048)
+    slow.queue.admit(slow.queue.normal, "t", load(1))
+    request = Call(slow.queue, 100)
+    small, large = (Call(slow.queue, tokens, low_priority=True) for tokens in (100, 2 * MIN_CALL_TOKENS))
+    await settle()
+    assert (small.granted, large.granted) == (True, False)
+    await small.end()
+    await settle()
+    assert large.granted
+    for call in (request, large):
+        await call.end()
+
+
 async def test_batch_lines_at_triton_hold_no_other_call_up() -> None:
     queue = FairQueue(1_000, lambda: 10)
     line = Call(queue, 10, low_priority=True)

@@ -298,6 +298,24 @@ async def test_a_call_that_has_just_begun_is_no_reason_for_a_probe() -> None:
     assert world.backends["a"].probes == 1, "when it was new"
 
 
+async def test_a_replica_that_answers_calls_is_not_lost_though_a_probe_waits_too_long() -> None:
+    """Seen failing: many gateways before one slow Triton, whose probes waited behind all their calls."""
+    world = await World({"a": FakeBackend()}, patience_s=0.05).ready()
+    replica = world.replica("a")
+    replica.suspect = True
+    world.backends["a"].delay_s = 60
+    world.at += 1
+    checking = asyncio.create_task(world.check())
+    await asyncio.sleep(0)
+    replica.heard_at = world.at
+    await checking
+    assert replica.engine is not None
+    replica.suspect = True
+    world.at += 1
+    await world.check()
+    assert replica.engine is None, "it has answered nothing at all"
+
+
 async def test_one_silent_replica_does_not_keep_the_others_from_being_heard() -> None:
     world = await World({"a": FakeBackend(), "b": FakeBackend()}, patience_s=60).ready()
     silent, other = world.load_balancer.replicas
