@@ -160,15 +160,16 @@ async def test_a_flapping_redis_gives_two_percent_too_much_at_most(
             redis_server.kill()
             await asyncio.sleep(0.06)
             await asyncio.to_thread(redis_server.start)
-    deadline = time.monotonic() + 30
-    while given < 0.9 * budget and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
+    # How much of it is given depends on how many answers were lost: each counts its pair twice.
+    with Redis.from_url(redis_server.url) as redis:
+        async with asyncio.timeout(120):
+            while int(redis.get(LEVEL) or 0) < budget:
+                await asyncio.sleep(0.1)
     await asyncio.sleep(0.5)
     running = False
     await asyncio.gather(*asking)
     assert any(gateway.connection.failures for gateway in gateways), "it was noticed"
-    assert given <= 1.02 * budget
-    assert given >= 0.9 * budget, "and what there is, is given"
+    assert 0 < given <= 1.02 * budget
 
 
 async def test_a_level_is_what_the_database_knows_at_least(redis_server: RedisServer) -> None:
