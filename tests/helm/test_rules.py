@@ -183,17 +183,31 @@ def zero_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 UNANSWERED = f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="503"}}'
+ANSWERING = f'wanneng_pool_replicas{{{{{GATEWAY},pod="{{}}",pool="cpu",state="answering"}}}}'
 
 
 def test_a_single_request_that_met_no_triton_is_seen_for_a_minute(promtool: str, zero_rules: Path) -> None:
     """Though its counter has no earlier sample. A request that was refused while Triton answers does not count."""
-    for ready, at, samples in (
+    for answering, at, samples in (
+        ("_", "2m15s", [(f"wanneng:requests_unanswered{{{OF}}}", 1.0)]),
         ("0", "2m15s", [(f"wanneng:requests_unanswered{{{OF}}}", 1.0)]),
         ("0", "4m", []),
         ("1", "2m15s", []),
     ):
-        series = {UNANSWERED: "_x8 1x40", f'wanneng_ready{{{GATEWAY},pod="g1"}}': f"{ready}x48"}
+        series = {UNANSWERED: "_x8 1x40", ANSWERING.format("g1"): f"{answering}x48"}
         check(promtool, zero_rules, series, **value("wanneng:requests_unanswered", at, *samples))
+
+
+def test_a_gateway_that_nobody_asks_does_not_keep_a_pool_asleep(promtool: str, zero_rules: Path) -> None:
+    """Its last answer made it ready, and without requests nothing tells it otherwise."""
+    series = {UNANSWERED: "_x8 1x40"}
+    for gateway, ready in (("g1", 0), ("g2", 1)):
+        series[f'wanneng_ready{{{GATEWAY},pod="{gateway}"}}'] = f"{ready}x48"
+        series[ANSWERING.format(gateway)] = "0x48"
+    unanswered = (f"wanneng:requests_unanswered{{{OF}}}", 1.0)
+    check(promtool, zero_rules, series, **value("wanneng:requests_unanswered", "2m15s", unanswered))
+    series[ANSWERING.format("g2")] = "1x48"
+    check(promtool, zero_rules, series, **value("wanneng:requests_unanswered", "2m15s"))
 
 
 def test_a_pool_that_is_scaled_to_zero_is_down_only_while_requests_wait(promtool: str, zero_rules: Path) -> None:
