@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.helm.tools import CHART, containers, environment, find, names, pod_of, refusal, render
 
 GPUS = CHART / "ci/gpus.yaml"
@@ -154,6 +156,28 @@ def test_builds_have_a_priority_class_of_their_own_by_which_they_may_borrow_a_gp
         pools = [pod_of(find(objects, "Deployment", f"w-triton-{pool}")) for pool in ("a10", "a100")]
         assert not any("priorityClassName" in pool for pool in pools)
         assert not [o for o in objects if o["kind"] in ("Role", "ClusterRole", "RoleBinding", "PriorityClass")]
+
+
+@pytest.mark.parametrize(
+    ("precision", "config", "pool", "expected"),
+    [
+        ("int8", "onnx-cpu", {}, None),
+        ("fp16", "onnx-cuda", {}, None),
+        ("fp16", "tensorrt-a10", {"computeCapability": "8.6"}, "engine-builds"),
+    ],
+)
+def test_only_a_build_that_requests_a_gpu_may_evict_a_pod(
+    precision: str, config: str, pool: dict[str, Any], expected: str | None
+) -> None:
+    """Another needs none, and must not take the place of a Pod."""
+    values = {
+        "model": {"source": "sources/a", "precision": precision},
+        "engines": {**INT8["engines"], "build": {"priorityClassName": "engine-builds"}},
+        "pools": {"cpu": None, "x": {"config": config, "replicas": 2, **pool}},
+    }
+    (job,) = (pod_of(o) for o in render(values) if o["kind"] == "Job")
+    gpus = job["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0)
+    assert (job.get("priorityClassName"), gpus) == (expected, 1 if expected else 0)
 
 
 def test_jobs_are_not_disrupted_and_leave_nothing_for_good() -> None:
