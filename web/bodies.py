@@ -52,8 +52,10 @@ class Counted:
 class Bodies:
     """Reads the bodies of a server, with a bound on the bytes of all that arrive or wait to be decoded.
 
-    Beyond it, the tenant that has most of them loses the body that has been arriving for longest. Small bodies,
-    which come at once, do not count.
+    A tenant with several bodies may have as many bytes as are left free: alone it gets half of all, one of n gets
+    1 / (n + 1), and there is room for one more, as in the fair queue. Beyond that it loses the body that has been
+    arriving for longest, or the newest where none is arriving. Where nothing is left free, the tenant that has
+    most makes room. Small bodies, which come at once, do not count.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -117,17 +119,23 @@ class Bodies:
         """`TimeoutError` where there is no memory for it."""
         counted.bytes += size
         self._counted_bytes[counted.tenant_id] += size
-        if self._counted_bytes.total() <= self._max_counted_bytes:
-            return
-        ((tenant_id, _),) = self._counted_bytes.most_common(1)
-        # Where all bodies of that tenant wait to be decoded, the newest of all makes room.
-        oldest = next(iter(self._arriving.get(tenant_id, ())), counted)
-        if oldest is counted or oldest.deadline is None:
-            raise TimeoutError
-        self._stop_waiting(oldest)
-        self._uncount(oldest)
-        if not oldest.deadline.expired():
-            oldest.deadline.reschedule(0.0)
+        while (tenant_id := self._tenant_beyond_bounds(counted)) is not None:
+            # Where all bodies of that tenant wait to be decoded, this one makes room.
+            oldest = next(iter(self._arriving.get(tenant_id, ())), counted)
+            if oldest is counted or oldest.deadline is None:
+                raise TimeoutError
+            self._stop_waiting(oldest)
+            self._uncount(oldest)
+            if not oldest.deadline.expired():
+                oldest.deadline.reschedule(0.0)
+
+    def _tenant_beyond_bounds(self, counted: Counted) -> str | None:
+        """Who has to make room for `counted`, which has grown: its own tenant, or the one that has most."""
+        free = self._max_counted_bytes - self._counted_bytes.total()
+        own = self._counted_bytes[counted.tenant_id]
+        if own > max(free, counted.bytes):
+            return counted.tenant_id
+        return self._counted_bytes.most_common(1)[0][0] if free < 0 else None
 
     def _stop_waiting(self, counted: Counted) -> None:
         waiting = self._arriving[counted.tenant_id]

@@ -85,8 +85,9 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
     max_unfinished_bytes: Count = 64_000_000
     """Incomplete headers of all connections, and as much again of request bodies until they are decoded, counted
-    at their decompressed size; beyond it the oldest connection is cut off, or, for bodies, the oldest one of the
-    tenant that has most."""
+    at their decompressed size; beyond it the oldest connection is cut off. A tenant with several bodies may have
+    as many bytes as are left free, at most half of all; beyond that its oldest incomplete body is cut off, or, if
+    all are complete, its newest one is refused."""
     log_format: LogFormat = LOG_FORMAT
     """Format of the log, for the worker too: `json`, `text` for people, or `auto`: text on a terminal, JSON
     everywhere else."""

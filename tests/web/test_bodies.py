@@ -88,42 +88,90 @@ class Sender:
             await asyncio.sleep(0)
 
 
-async def test_beyond_the_bound_the_tenant_with_most_bytes_loses_its_oldest_body() -> None:
+async def end(*senders: Sender) -> None:
+    for sender in senders:
+        sender.reading.cancel()
+    await asyncio.gather(*(sender.reading for sender in senders), return_exceptions=True)
+
+
+async def test_a_tenant_that_has_more_than_is_left_free_loses_its_oldest_body() -> None:
     bodies = Bodies(SETTINGS)
     neighbour = Sender(bodies, "neighbour")
     await neighbour.send()
     attackers = [Sender(bodies, "attacker") for _ in range(8)]
     for attacker in attackers:
         await attacker.send()
-    # 100,000 bytes: one chunk of the neighbour and four of the attacker.
-    assert [attacker.reading.done() for attacker in attackers] == [True] * 4 + [False] * 4
-    for attacker in attackers[:4]:
+    # 100,000 bytes: one chunk of the neighbour, two of the attacker, and as many free.
+    assert [attacker.reading.done() for attacker in attackers] == [True] * 6 + [False] * 2
+    for attacker in attackers[:6]:
         with pytest.raises(BodyTooSlow, match="others needed its memory"):
             await attacker.reading
         bodies.release(attacker.request)
     await neighbour.send(more=False)
     assert await neighbour.reading == CHUNK * 2
-    for attacker in attackers:
-        attacker.reading.cancel()
-    await asyncio.gather(*(attacker.reading for attacker in attackers), return_exceptions=True)
+    await end(*attackers)
+
+
+async def test_where_nothing_is_left_the_tenant_with_most_loses_its_oldest_body() -> None:
+    bodies = Bodies(SETTINGS)
+    tenants = [Sender(bodies, f"tenant {number}") for number in range(4)]
+    for tenant in tenants:
+        await tenant.send()
+    await tenants[2].send()
+    assert not any(tenant.reading.done() for tenant in tenants), "each has one body, together 100,000 bytes"
+    newcomer = Sender(bodies, "newcomer")
+    await newcomer.send()
+    assert [tenant.reading.done() for tenant in (*tenants, newcomer)] == [False, False, True, False, False]
+    await end(*tenants, newcomer)
+
+
+async def test_a_large_body_costs_a_tenant_as_many_of_its_own_as_it_needs() -> None:
+    """However little these have sent: they hold no room open for it."""
+    bodies = Bodies(SETTINGS)
+    whole = Sender(bodies, "attacker")
+    await whole.send(more=False)
+    slow = [Sender(bodies, "attacker") for _ in range(5)]
+    for sender in slow:
+        await sender.send(b"x")
+    compressed = Sender(bodies, "attacker", "gzip")
+    await compressed.send(gzip.compress(CHUNK + CHUNK), more=False)
+    await asyncio.gather(compressed.reading, return_exceptions=True)
+    assert all(isinstance(sender.reading.exception(), BodyTooSlow) for sender in (*slow, compressed))
 
 
 async def test_bodies_count_until_they_are_released() -> None:
-    """Where all of them are whole and wait to be decoded, the newest one is refused."""
+    """Where all of a tenant's are whole and wait to be decoded, its newest is refused, and no other tenant's."""
     bodies = Bodies(SETTINGS)
-    whole = [Sender(bodies, "attacker") for _ in range(5)]
+    whole = [Sender(bodies, "attacker") for _ in range(2)]
     for sender in whole:
         await sender.send(more=False)
         assert await sender.reading == CHUNK
-    refused = Sender(bodies, "neighbour")
+    refused = Sender(bodies, "attacker")
     await refused.send(more=False)
     with pytest.raises(BodyTooSlow):
         await refused.reading
-    for sender in (refused, whole[0]):
+    neighbour = Sender(bodies, "neighbour")
+    await neighbour.send(more=False)
+    assert await neighbour.reading == CHUNK
+    for sender in (refused, neighbour, whole[0]):
         bodies.release(sender.request)
-    again = Sender(bodies, "neighbour")
+    again = Sender(bodies, "attacker")
     await again.send(more=False)
     assert await again.reading == CHUNK
+
+
+async def test_a_tenant_whose_bodies_all_wait_shuts_nobody_out() -> None:
+    """Twenty small bodies that decompress to as many bytes as there is memory."""
+    bodies = Bodies(SETTINGS)
+    content = b"x" * 5_000
+    attackers = [Sender(bodies, "attacker", "gzip") for _ in range(20)]
+    for attacker in attackers:
+        await attacker.send(gzip.compress(content), more=False)
+        await asyncio.gather(attacker.reading, return_exceptions=True)
+    neighbours = [Sender(bodies, name) for name in ("neighbour", "another")]
+    for neighbour in neighbours:
+        await neighbour.send(more=False)
+    assert [await neighbour.reading for neighbour in neighbours] == [CHUNK] * 2
 
 
 async def test_a_body_that_fails_leaves_nothing_behind() -> None:
@@ -150,8 +198,8 @@ async def test_compressed_bodies_count_as_what_they_become() -> None:
     for sender in senders:
         await sender.send(compressed, more=False)
         outcomes += await asyncio.gather(sender.reading, return_exceptions=True)
-    assert outcomes[:4] == [CHUNK] * 4
-    assert isinstance(outcomes[4], BodyTooSlow), "five times 20,000 bytes, and those that were sent"
+    assert outcomes[:2] == [CHUNK] * 2
+    assert isinstance(outcomes[2], BodyTooSlow), "of 100,000 bytes, three times 20,000 are more than is left"
     for sender in senders:
         bodies.release(sender.request)
     again = Sender(bodies, "attacker", "gzip")
