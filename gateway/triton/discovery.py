@@ -54,7 +54,8 @@ class AddressList:
         self._entries = entries
         self._lookup = lookup or _lookup
         self._known: dict[Address, Sequence[Address]] = {}
-        """What names were resolved to: it stays in force while the resolver fails."""
+        """What names were resolved to, no address included: it stays in force while the resolver fails."""
+        self._failures: dict[Address, str] = {}
 
     async def all(self) -> Sequence[Address]:
         by_url: dict[str, Address] = {}
@@ -66,16 +67,19 @@ class AddressList:
         if not entry.url.startswith(DNS):
             return [entry]
         parts = urlsplit(entry.url.removeprefix(DNS))
-        port = parts.port or 80
+        name, port = parts.hostname or "", parts.port or 80
         try:
-            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-                hosts = await self._lookup(parts.hostname or "", port)
-        except (OSError, TimeoutError) as error:
-            log.warning("%s cannot be resolved: %r", parts.hostname, error)
-            return self._known.get(entry, [])
-        urls = (f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts)
-        self._known[entry] = [structs.replace(entry, url=url) for url in urls]
-        return self._known[entry]
+            hosts: Sequence[str] | None = await asyncio.wait_for(self._lookup(name, port), RESOLVE_TIMEOUT_S)
+            self._failures.pop(entry, None)
+        except OSError as error:
+            if (failure := repr(error)) != self._failures.get(entry):
+                log.warning("%s cannot be resolved: %s", name, failure)
+            self._failures[entry] = failure
+            hosts = [] if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else None
+        if hosts is not None:
+            urls = (f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts)
+            self._known[entry] = [structs.replace(entry, url=url) for url in urls]
+        return self._known.get(entry, [])
 
 
 def discovery_of(setting: str) -> Discovery:

@@ -58,8 +58,8 @@ class LoadBalancer:
         self._replicas: dict[str, Replica] = {}
         self.ready = False
         """After a real inference; not while no replica answers. A busy Triton stays ready."""
-        self.has_shares = False
-        """Whether a pool tries another model on a share of the requests."""
+        self.has_shares: bool | None = None
+        """Whether a pool tries another model on a share of the requests; None before the first `refresh`."""
         self.call_seconds: dict[str, Durations] = defaultdict(Durations)
         """How long calls take, by pool."""
 
@@ -72,9 +72,8 @@ class LoadBalancer:
     def capacity(self) -> float:
         """The weights of those that answer; while none does, of the one that has to be tried."""
         answering = [replica for replica in self._replicas.values() if replica.engine is not None]
-        if self.has_shares:
-            return capacity_of(answering) or 1.0
-        return sum(replica.address.weight for replica in answering) or 1.0
+        weights = capacity_of(answering) if self.has_shares else sum(r.address.weight for r in answering)
+        return weights or 1.0
 
     def choose_engine(self, tenant_id: str = "", text: str = "") -> Engine | None:
         """The engine for a new request: as likely as its replicas' share of work; None while none is certain.
@@ -130,6 +129,7 @@ class LoadBalancer:
         for url in self._replicas.keys() - addresses.keys():
             log.info("%s is gone", url)
             del self._replicas[url]
+        self.ready = self.ready and bool(addresses)
         self.has_shares = any(address.share is not None for address in addresses.values())
 
     def start_checks(self) -> list[asyncio.Task[None]]:
@@ -146,7 +146,7 @@ class LoadBalancer:
     ) -> tuple[_Answer, Replica]:
         """A replica's answer, and which it was; another is tried when one has no good answer."""
         tried: set[str] = set()
-        if not self._replicas:
+        if self.has_shares is None:
             await self.refresh()
         while True:
             replica = self._pick(engine_id, tried)

@@ -9,6 +9,7 @@ from gateway.errors import TritonUnavailable
 from tests.fakes.backend import FakeBackend
 from tests.fakes.gateway import COMPLAINT, add_tenant, bearer, gateway
 from tests.fakes.stores import Memory
+from tests.problems import assert_problem
 from web.server import Draining
 
 
@@ -21,6 +22,16 @@ async def test_live_before_ready_and_ready_after_an_answer() -> None:
         async with asyncio.timeout(5):
             while (await client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.02)
+
+
+async def test_a_name_without_addresses_is_an_unavailable_classifier() -> None:
+    """Such as the Service of a pool that is scaled to zero."""
+    async with gateway(triton_url="dns+http://triton.invalid:8000") as client:
+        refused = await client.post("/v1/classify", json=COMPLAINT)
+        assert_problem(refused, 503, "triton_unavailable")
+        assert refused.headers["retry-after"] == "2"
+        assert (await client.get("/readyz")).status_code == 503
+        assert "wanneng_ready 0.0" in (await client.get("/metrics")).text
 
 
 async def test_metrics_count_requests_and_pairs_by_known_routes() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -47,6 +49,43 @@ async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
         ["http://10.0.0.1:8000"],
         ["http://10.0.0.2:8000"],
     ]
+
+
+class Resolver:
+    """Gives an answer after the other; the last one is repeated."""
+
+    def __init__(self, *answers: Sequence[str] | OSError) -> None:
+        self.answers = list(answers)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [(socket.EAI_NONAME, 0), (socket.EAI_NODATA, 0), (socket.EAI_AGAIN, 1), (socket.EAI_FAIL, 1)],
+)
+async def test_a_name_without_addresses_has_none_and_a_resolver_that_fails_tells_nothing(
+    code: int, left: int
+) -> None:
+    """A headless Service without Pods is a name without addresses."""
+    resolver = Resolver(["10.0.0.1"], socket.gaierror(code, "of the resolver"), TimeoutError())
+    discovery = AddressList([Address("dns+http://triton:8000")], resolver)
+    assert [len(await discovery.all()) for _ in range(3)] == [1, left, left]
+
+
+async def test_a_failure_is_logged_when_it_begins_and_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    none, fails = socket.gaierror(socket.EAI_NONAME, "no name"), socket.gaierror(socket.EAI_AGAIN, "try again")
+    resolver = Resolver(none, none, fails, fails, TimeoutError(), TimeoutError(), ["10.0.0.1"], none, none)
+    discovery = AddressList([Address("dns+http://triton:8000")], resolver)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(12):
+            await discovery.all()
+    errors = [text.removeprefix("triton cannot be resolved: ") for text in caplog.messages]
+    assert errors == [repr(error) for error in (none, fails, TimeoutError(), none)]
 
 
 async def test_pools_have_names_and_weights() -> None:

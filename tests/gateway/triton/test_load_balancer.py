@@ -21,8 +21,10 @@ from tests.fakes.backend import FakeBackend, inference_call
 class FakeDiscovery:
     urls: list[str]
     weights: dict[str, float] = field(default_factory=dict)
+    lookups: int = 0
 
     async def all(self) -> list[Address]:
+        self.lookups += 1
         return [Address(url, weight=self.weights.get(url, 1.0)) for url in self.urls]
 
 
@@ -363,6 +365,25 @@ async def test_without_any_address_there_is_a_clear_refusal() -> None:
     with pytest.raises(TritonUnavailable, match="no replica of Triton is known"):
         await world.ask()
     assert world.load_balancer.choose_engine() is None
+
+
+async def test_once_the_last_address_is_gone_nothing_is_ready_and_requests_are_refused_without_a_lookup() -> None:
+    """As when a pool is scaled to zero. Each request would otherwise wait for a thread and for DNS."""
+    world = await World({"a": FakeBackend()}).ready()
+    assert world.load_balancer.ready
+    world.discovery.urls = []
+    await world.load_balancer.refresh()
+    assert not world.load_balancer.ready
+    lookups = world.discovery.lookups
+    for _ in range(3):
+        with pytest.raises(TritonUnavailable, match="its address has none") as refused:
+            await world.ask()
+        assert (refused.value.code, refused.value.retry_after_s) == ("triton_unavailable", 2)
+    assert (world.discovery.lookups, world.load_balancer.capacity) == (lookups, 1.0)
+    world.discovery.urls = ["a"]
+    await world.ready()
+    assert world.load_balancer.ready
+    assert (await world.ask()).engine.id == "engine-1"
 
 
 async def test_a_question_stays_with_its_engine() -> None:
