@@ -62,6 +62,8 @@ def running_pgbouncer(server: PostgresServer, *, max_prepared_statements: int = 
         "auth_type": "any",
         "pool_mode": "transaction",
         "default_pool_size": 2,
+        # Each test has a database of its own, whose connections would stay for ten minutes.
+        "server_idle_timeout": 2,
         "logfile": folder / "log",
     }
     if version() >= PREPARED_STATEMENTS:
