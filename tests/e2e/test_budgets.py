@@ -35,7 +35,8 @@ class Receiver(BaseHTTPRequestHandler):
         digest = base64.b64encode(hmac.digest(SECRET.encode(), signed, hashlib.sha256)).decode()
         is_right = hmac.compare_digest(self.headers["webhook-signature"], f"v1,{digest}")
         if is_right:
-            self.heard.append(json.loads(body)["data"])
+            alert = json.loads(body)
+            self.heard.append({"type": alert["type"], **alert["data"]})
         self.send_response(204 if is_right else 403)
         self.end_headers()
 
@@ -75,7 +76,8 @@ def test_a_budget_is_used_up_told_of_raised_and_recorded(tmp_path: Path) -> None
         assert client.classify("要求退款", LABELS).labels, "what is cached is free"
 
         until(lambda: len(heard) == 2)
-        assert sorted(alert["percent"] for alert in heard) == [80, 100], "all of it, for no request fits any more"
+        told = {(alert["type"], alert["percent"]) for alert in heard}
+        assert told == {("budget.reached", 80), ("budget.refused", 80)}, "no request fits, though some is left"
         assert all(alert | {"tenant_id": tenant.id, "limit": 5, "used": 4} == alert for alert in heard)
         own = client.budgets()
         assert (own.tenant.pairs_used, own.tenant.pairs_per_month) == (4, 5)
