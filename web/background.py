@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 RESTART_S = 1.0
 log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 
 async def run_forever(work: Callable[[], Awaitable[None]]) -> None:
@@ -32,3 +34,10 @@ async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def start_shared(work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+    """A task for several waiters, or none: with nobody left, asyncio warns of no exception not retrieved."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+    return task

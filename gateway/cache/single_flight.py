@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
+from web.background import start_shared
+
 _Result = TypeVar("_Result")
 
 
@@ -13,15 +15,9 @@ class Flight(Generic[_Result]):
     """A computation under way; it is cancelled when nobody waits for it any more."""
 
     def __init__(self, computation: Coroutine[Any, Any, _Result], on_end: Callable[[], None]) -> None:
-        def end(task: asyncio.Task[_Result]) -> None:
-            on_end()
-            if not task.cancelled():
-                # The waiters have it; with none left, asyncio would warn that the exception was never retrieved.
-                task.exception()
-
         self._waiters = 0
-        self._task = asyncio.create_task(computation)
-        self._task.add_done_callback(end)
+        self._task = start_shared(computation)
+        self._task.add_done_callback(lambda _: on_end())
 
     @property
     def is_ending(self) -> bool:

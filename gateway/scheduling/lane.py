@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Container, Coroutine, Hashable
 from typing import Any, NamedTuple, TypeVar
 
+from web.background import start_shared
+
 MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
 
@@ -43,9 +45,7 @@ class Grant:
 
     def send(self, call: Coroutine[Any, Any, _Answer]) -> asyncio.Task[_Answer]:
         """Begin the merged call, which goes on though all members end: Triton cannot take it back."""
-        self.at_triton = sent = asyncio.create_task(call)
-        # With nobody left, asyncio would warn that its exception was never retrieved.
-        sent.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+        self.at_triton = sent = start_shared(call)
         return sent
 
     def fits(self, load: Load, max_call: Load) -> bool:

@@ -396,14 +396,20 @@ def test_the_calls_of_a_group_start_in_the_order_of_virtual_time_within_the_wind
     asyncio.run(scenario())
 
 
+async def two_that_wait_for_a_place() -> tuple[FairQueue, list[Call], Call, Call]:
+    """The two calls of their group that are at Triton, and two that will be merged."""
+    queue = FairQueue(100_000, lambda: 40, max_call=Load(20, 20))
+    at_triton = [Call(queue, 1, group="a") for _ in range(2)]
+    await settle()
+    first, second = Call(queue, 10, group="a"), Call(queue, 10, "u", group="a")
+    await settle()
+    return queue, at_triton, first, second
+
+
 async def test_what_is_merged_is_at_triton_until_all_of_it_has_ended() -> None:
     """Seen failing: who left gave its tokens back while Triton was still computing them."""
-    queue = FairQueue(100_000, lambda: 40, max_call=Load(20, 20))
-    first = [Call(queue, 1, group="a") for _ in range(2)]
-    await settle()
-    leaves, stays = Call(queue, 10, group="a"), Call(queue, 10, "u", group="a")
-    await settle()
-    for call in first:
+    queue, at_triton, leaves, stays = await two_that_wait_for_a_place()
+    for call in at_triton:
         await call.end()
     await settle()
     assert (leaves.granted, stays.granted, queue.at_triton.tokens) == (True, True, 20)
@@ -420,12 +426,8 @@ async def test_what_is_merged_is_at_triton_until_all_of_it_has_ended() -> None:
 
 
 async def test_who_leaves_before_its_part_of_a_merged_call_was_sent_gives_that_back() -> None:
-    queue = FairQueue(100_000, lambda: 40, max_call=Load(20, 20))
-    first = [Call(queue, 1, group="a") for _ in range(2)]
-    await settle()
-    leaves, stays = Call(queue, 10, group="a"), Call(queue, 10, "u", group="a")
-    await settle()
-    for call in first:
+    queue, at_triton, leaves, stays = await two_that_wait_for_a_place()
+    for call in at_triton:
         call.finish()
     while queue.at_triton.tokens != 20:
         await asyncio.sleep(0)
