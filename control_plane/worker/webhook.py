@@ -1,7 +1,7 @@
 """Posts to the operator's webhook, signed as Standard Webhooks has it (https://www.standardwebhooks.com).
 
-Every attempt has one deadline. Redirects are not followed, and link-local addresses, at which clouds serve the
-credentials of a machine, are not connected to, whatever name leads there.
+Every attempt has one deadline. Redirects are not followed, and link-local addresses, where cloud metadata
+services hand out a machine's credentials, are not connected to, whatever name leads there.
 """
 
 from __future__ import annotations
