@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 Record = Mapping[str, Any]
-"""`time`, `level`, `logger`, `message`, then any other fields; `exception` holds a traceback."""
+"""`time`, `level`, `logger`, `message`, `host`, then any other fields; `exception` holds a traceback."""
 DEBUG, INFO, WARNING, ERROR, CRITICAL = "debug", "info", "warning", "error", "critical"
 MAX_CHARACTERS = 32_000
 """The longest message or traceback; the middle of a longer one is left out."""
@@ -38,6 +40,12 @@ def timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1_000)) + f".{milliseconds % 1_000:03d}Z"
 
 
+@cache
+def host() -> str:
+    """Where this process runs: in Kubernetes, the name of its Pod."""
+    return socket.gethostname()
+
+
 def record(seconds: float, level: str, logger: str, message: str, **more: Any) -> dict[str, Any]:
     """A record with secrets masked and each text limited to `MAX_CHARACTERS`."""
     return {
@@ -45,6 +53,7 @@ def record(seconds: float, level: str, logger: str, message: str, **more: Any) -
         "level": level,
         "logger": logger,
         "message": safe(message),
+        "host": host(),
         **{name: safe(value) if isinstance(value, str) else value for name, value in more.items()},
     }
 
@@ -66,10 +75,13 @@ def json_line(entry: Record) -> str:
 
 
 def text_line(entry: Record) -> str:
-    """The same for people: the message, then the other fields; a traceback is indented below."""
+    """The same for people, who know their machine: the message, then the other fields; a traceback is indented
+    below.
+    """
     rest = dict(entry)
     head = [str(rest.pop(name, "")) for name in ("time", "level", "logger")]
     message, exception = str(rest.pop("message", "")), rest.pop("exception", None)
+    rest.pop("host", None)
     fields = "".join(
         f" {name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in rest.items()
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from logs import setup
-from logs.records import ERROR, INFO, text_line, timestamp
+from logs.records import ERROR, INFO, host, text_line, timestamp
 
 FLUSH_S = 0.05
 """Lines younger than this are lost when the process is killed."""
@@ -27,13 +27,18 @@ class AccessLog:
         self._write = write or _write_to_stdout
         self._text = text
         self._lines: list[bytes] = []
+        self._answered, self._failed = (
+            b',"level":"%b","logger":"access","message":"request","host":%b,'
+            % (level.encode(), json.dumps(host()).encode())
+            for level in (INFO, ERROR)
+        )
         self._millisecond, self._time = 0, b""
 
     def add(self, fields: bytes, *, failed: bool = False) -> None:
         """`fields` is a JSON object without a newline; `failed`: this server is at fault. Needs a running loop."""
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
-        self._lines.append(self._now() + (_FAILED if failed else _ANSWERED) + fields[1:])
+        self._lines.append(self._now() + (self._failed if failed else self._answered) + fields[1:])
 
     def flush(self) -> None:
         if self._lines:
@@ -47,11 +52,6 @@ class AccessLog:
         if (millisecond := int(now * 1_000)) != self._millisecond:
             self._millisecond, self._time = millisecond, b'{"time":"%b"' % timestamp(now).encode()
         return self._time
-
-
-_ANSWERED, _FAILED = (
-    b',"level":"%b","logger":"access","message":"request",' % level.encode() for level in (INFO, ERROR)
-)
 
 
 def _write_to_stdout(lines: bytes) -> None:

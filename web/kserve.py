@@ -45,7 +45,9 @@ class _Answer(msgspec.Struct):
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
-def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str] = ()) -> tuple[int, bytes]:
+def encode_request(
+    inputs: Mapping[str, Values], outputs: Sequence[str] = (), request_id: str = ""
+) -> tuple[int, bytes]:
     """Length of the JSON header and the whole body; strings become BYTES, arrays INT32 or FP32.
 
     `outputs`: those to answer; none: all that the model has.
@@ -57,7 +59,8 @@ def encode_request(inputs: Mapping[str, Values], outputs: Sequence[str] = ()) ->
         blobs.append(blob)
     requested = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     answered = {"outputs": requested} if requested else {"parameters": {"binary_data_output": True}}
-    header = msgspec.json.encode({"inputs": described, **answered})
+    named = {"id": request_id} if request_id else {}
+    header = msgspec.json.encode({**named, "inputs": described, **answered})
     return len(header), b"".join([header, *blobs])
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.requests import Request
 
-from gateway.classification.work import CallOptions
+from gateway.classification.work import CallOptions, Upstream
 from stores.errors import InvalidRequest
 from web.bodies import DISCONNECT
 from web.headers import header_value
@@ -29,11 +29,11 @@ TIMEOUT = header(
 FRESH = header("Cache-Control", "`no-cache`: compute every pair anew.")
 
 
-def call_options(request: Request) -> CallOptions:
+def call_options(request: Request, upstream: Upstream) -> CallOptions:
     """`InvalidRequest` for a timeout out of bounds. The body has been read before."""
     caching = header_value(request, b"cache-control")
     fresh = caching is not None and "no-cache" in caching
-    return CallOptions(fresh, _timeout_s(request), partial(_wait_for_disconnect, request))
+    return CallOptions(fresh, _timeout_s(request), partial(_wait_for_disconnect, request), upstream)
 
 
 def _timeout_s(request: Request) -> float | None:

@@ -9,7 +9,7 @@ from gateway.api.call_options import call_options
 from gateway.classification.pairs import Source
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.service import ClassificationService
-from gateway.classification.work import Outcome, PairOutcome
+from gateway.classification.work import Outcome, PairOutcome, Upstream
 from gateway.observability.request_context import GatewayContext
 from stores.errors import ServiceError
 from web.operations import Call
@@ -29,7 +29,8 @@ class Classifications:
 
     async def classify(self, call: Call, body: ClassifyBody) -> Outcome:
         outcome = await self._ask(
-            call, lambda: self._service.classify(body, call.caller, call_options(call.request))
+            call,
+            lambda upstream: self._service.classify(body, call.caller, call_options(call.request, upstream)),
         )
         _context(call).labels = len(outcome.request.names)
         _report(call, outcome)
@@ -40,29 +41,32 @@ class Classifications:
     ) -> PairOutcome:
         outcome = await self._ask(
             call,
-            lambda: self._service.pair_logits(
-                pairs, source, call.caller, call_options(call.request), truncate=truncate
+            lambda upstream: self._service.pair_logits(
+                pairs, source, call.caller, call_options(call.request, upstream), truncate=truncate
             ),
         )
         _report(call, outcome)
         return outcome
 
     async def count_tokens(self, call: Call, body: TokenizeBody) -> TokenizeAnswer:
-        return await self._ask(call, lambda: self._service.count_tokens(body, call.caller))
+        return await self._ask(call, lambda _: self._service.count_tokens(body, call.caller))
 
-    async def _ask(self, call: Call, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """What is left of the quota is told with every answer, a refusal included."""
+    async def _ask(self, call: Call, ask: Callable[[Upstream], Awaitable[_Answer]]) -> _Answer:
+        """What is left of the quota is told with every answer, a refusal included, and Triton's part is logged."""
         context = _context(call)
+        upstream = Upstream(context.request_id)
         if call.caller.low_priority:
             context.route = BATCH_ROUTE
         try:
-            return await ask()
+            return await ask(upstream)
         except ServiceError as error:
             context.pairs_refused = getattr(error, "pairs_refused", 0)
             raise
         finally:
             context.quota = self._service.quota_status(call.tenant_id, call.caller.quota)
             context.budgets = self._service.budget_status(call.caller.limits)
+            context.triton_s, context.turn_s = round(upstream.triton_s, 6), round(upstream.turn_s, 6)
+            context.replicas = tuple(sorted(upstream.replicas))
 
 
 def _context(call: Call) -> GatewayContext:
@@ -75,4 +79,4 @@ def _report(call: Call, outcome: Outcome | PairOutcome) -> None:
     context.texts = len(values.pairs.rows)
     context.truncated_texts = sum([result.truncated for result in outcome.results])
     context.pairs_computed, context.pairs_cached = values.computed, values.cached
-    context.triton_s, context.engine_id = values.triton_s, values.engine.id
+    context.engine_id = values.engine.id

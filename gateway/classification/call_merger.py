@@ -59,7 +59,10 @@ class CallMerger:
         """The answer to each call, or the error."""
         if len(calls) == 1:
             return [await self._load_balancer.logits(calls[0], engine_id)]
-        merged = structs.replace(calls[0], pairs=[*chain(*(call.pairs for call in calls))])
+        request_ids = dict.fromkeys(chain(*(call.request_ids for call in calls)))
+        merged = structs.replace(
+            calls[0], pairs=[*chain(*(call.pairs for call in calls))], request_ids=(*request_ids,)
+        )
         try:
             answer = await self._load_balancer.logits(merged, engine_id)
         except TritonFailed:

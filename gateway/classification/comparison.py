@@ -49,7 +49,7 @@ class ModelComparison:
 
     async def _compare(self, work: Work, planned: PlannedCall, engine: Engine, other: Engine) -> None:
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
-        call = planned.inference_call(self._settings.length_buckets)
+        call = planned.inference_call(self._settings.length_buckets, work.options.upstream.request_id)
         low, group = self._queue.low, (other.id, call.bucket)
         turn = self._queue.admitted_turn(low, work.caller.tenant_id, planned.load, group)
         try:

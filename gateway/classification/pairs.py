@@ -98,9 +98,9 @@ class PlannedCall:
     load: Load
     """Estimated."""
 
-    def inference_call(self, length_buckets: Sequence[int]) -> InferenceCall:
+    def inference_call(self, length_buckets: Sequence[int], request_id: str) -> InferenceCall:
         pairs = [pair.asked for pair in self.pairs]
-        return InferenceCall(pairs, bucket=bucket_of(length_buckets, pairs))
+        return InferenceCall(pairs, bucket=bucket_of(length_buckets, pairs), request_ids=(request_id,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -174,7 +175,7 @@ class ClassificationService:
             self._usage.count(caller, computed=computed, cached=cached, tokens=work.tokens)
             self.comparison.consider(work, engine)
             values = [value for value in work.values if value is not None]
-            return PairValues(pairs, values, engine, computed, cached, work.tokens, work.triton_s)
+            return PairValues(pairs, values, engine, computed, cached, work.tokens)
         raise TritonUnavailable("the engine changed while this request ran; try again")
 
     async def _lease(self, work: Work, missing: Iterable[PairAt]) -> None:
@@ -221,16 +222,22 @@ class ClassificationService:
         return Part(flight, call.pairs, list(range(len(call.pairs))))
 
     async def _ask_triton(self, work: Work, planned: PlannedCall) -> Computed:
-        pairs, tenant_id = work.pairs, work.caller.tenant_id
-        call = planned.inference_call(self._settings.length_buckets)
+        pairs, tenant_id, upstream = work.pairs, work.caller.tenant_id, work.options.upstream
+        call = planned.inference_call(self._settings.length_buckets, upstream.request_id)
         engine_id = work.engine.id if work.engine else None
         turn = self._queue.turn(work.lane, tenant_id, planned.load, (engine_id, call.bucket))
-        async with work.call_slots, turn as grant:
+        async with work.call_slots, AsyncExitStack() as stack:
+            began = time.monotonic()
+            try:
+                grant = await stack.enter_async_context(turn)
+            finally:
+                upstream.turn_s += time.monotonic() - began
             began = time.monotonic()
             try:
                 answer = await self._call_merger.logits(call, grant, engine_id)
             finally:
-                work.triton_s += time.monotonic() - began
+                upstream.triton_s += time.monotonic() - began
+        upstream.replicas.add(answer.replica)
         for index, error in answer.refused.items():
             raise pairs.source.named(error, planned.pairs[index].row, planned.pairs[index].label)
         values = pack(answer.logits, answer.tokens, answer.unknown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.cache.pair_cache import unpack
 from gateway.classification.pairs import PairAt, PairList, keys_of, missing_of
@@ -18,6 +18,18 @@ from gateway.triton.backend import Engine
 from web.authentication import Caller
 
 
+class Upstream(Struct):
+    """A request's calls to Triton so far, also where it fails."""
+
+    request_id: str = ""
+    triton_s: float = 0.0
+    """In all, from their turn to their answers."""
+    turn_s: float = 0.0
+    """What they have waited for their turn, in all."""
+    replicas: set[str] = set()
+    """Those that have answered."""
+
+
 class CallOptions(Struct, frozen=True):
     """How the caller wants its answer, from the headers of the request."""
 
@@ -27,6 +39,7 @@ class CallOptions(Struct, frozen=True):
     """How long the caller waits, up to the gateway's own deadline."""
     disconnected: Callable[[], Awaitable[None]] | None = None
     """Returns when nobody waits for the answer any more; awaited while something is computed."""
+    upstream: Upstream = field(default_factory=Upstream)
 
 
 class Work(Struct):
@@ -46,7 +59,6 @@ class Work(Struct):
     """On the event loop's clock."""
     call_slots: asyncio.Semaphore
     """For its calls that are under way."""
-    triton_s: float = 0.0
     engine: Engine | None = None
     """Whose values it wants, if any is certain."""
     keys: list[bytes] = []
@@ -81,7 +93,6 @@ class PairValues(Struct, frozen=True):
     cached: int
     tokens: int
     """Of the computed pairs."""
-    triton_s: float
 
     def by_row(self) -> Iterator[tuple[list[Logits], list[tuple[int, int, int]], list[tuple[float, float]]]]:
         """Logits, token counts and shares of unknown tokens of each row's pairs."""

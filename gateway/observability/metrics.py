@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.cache.memory_pair_cache import MemoryPairCache
+from gateway.errors import Overloaded, QuotaExceeded
 from gateway.observability.pool_metrics import pool_metrics
 from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.triton.load_balancer import LoadBalancer
+from stores.errors import BudgetExceeded
 from stores.tenants_file.stores import TenantsFile
 from web.access_log import AccessLog
 from web.metrics import Durations, HttpMetrics, Kind, Value, family
@@ -23,6 +25,10 @@ from web.request_context import RequestContext
 
 MAX_TENANTS, OTHER_TENANTS = 100, "others"
 """Tenants with a series of their own, the first of a process; a label's values must have a bound."""
+
+REFUSED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+EXPECTED = (QuotaExceeded.code, BudgetExceeded.code, Overloaded.code)
+"""Their series begin at 0: `rate` does not see the first sample of a series."""
 
 Values = Callable[[], Value | Mapping[Any, Value]]
 
@@ -48,6 +54,8 @@ class GatewayMetrics(HttpMetrics):
         self._pairs: Counter[str] = Counter(computed=0, cached=0)
         self._tenant_pairs: Counter[str] = Counter()
         self._tenant_requests: Counter[tuple[str, str]] = Counter()
+        self._tenant_seconds: defaultdict[str, float] = defaultdict(float)
+        self._refused_requests = Counter({("/v1/classify", code): 0 for code in EXPECTED})
         self._triton_seconds = Durations()
         caches = {"memory": cache} | ({} if shared_cache is None else {"redis": shared_cache})
 
@@ -57,6 +65,8 @@ class GatewayMetrics(HttpMetrics):
 
         counter, gauge, histogram = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
         of_models = ("engine", "other", "same_best_label")
+        took = "What requests of tenants took, in all."
+        by_code = "Requests answered with 429 or 503."
         asked, beyond = "Requests of tenants.", "Requests beyond a budget."
         compared = "Texts answered by two models."
         triton = "Waiting for Triton, over all calls of a request."
@@ -76,6 +86,8 @@ class GatewayMetrics(HttpMetrics):
             (counter, "wanneng_pairs", "Pairs answered.", lambda: self._pairs, "source"),
             (counter, "wanneng_tenant_pairs", "Pairs answered.", lambda: self._tenant_pairs, "tenant"),
             (counter, "wanneng_tenant_requests", asked, lambda: self._tenant_requests, "tenant", "outcome"),
+            (counter, "wanneng_tenant_request_seconds", took, lambda: self._tenant_seconds, "tenant"),
+            (counter, "wanneng_refused_requests", by_code, lambda: self._refused_requests, "route", "code"),
             (counter, "wanneng_budget_exceeded_requests", beyond, lambda: budgets_exceeded, "enforcement"),
             (counter, "wanneng_compared_texts", compared, lambda: compared_texts, *of_models),
             (histogram, "wanneng_triton_seconds", triton, lambda: self._triton_seconds),
@@ -102,6 +114,9 @@ class GatewayMetrics(HttpMetrics):
             label = tenant if has_series else OTHER_TENANTS
             self._tenant_pairs[label] += context.pairs_computed + context.pairs_cached
             self._tenant_requests[label, _outcome(context.status)] += 1
+            self._tenant_seconds[label] += context.seconds
+        if context.status in REFUSED and context.error_code is not None:
+            self._refused_requests[context.route, context.error_code] += 1
         if context.triton_s:
             self._triton_seconds.observe(context.triton_s)
 
@@ -113,6 +128,6 @@ class GatewayMetrics(HttpMetrics):
 def _outcome(status: int) -> str:
     if status < HTTPStatus.BAD_REQUEST:
         return "answered"
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+    if status in REFUSED:
         return "refused"
     return "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "failed"

@@ -22,6 +22,10 @@ class GatewayContext(RequestContext):
     truncated_texts: int = 0
     triton_s: float = 0.0
     """Time spent waiting for Triton, summed over the request's calls."""
+    turn_s: float = 0.0
+    """Time that they waited for their turn before, likewise."""
+    replicas: tuple[str, ...] = ()
+    """Addresses of the Tritons that answered them; a pair that another request computed has none."""
     quota: QuotaStatus | None = None
     """What is left of the tenant's pairs; None where they are unlimited."""
     budgets: tuple[BudgetStatus, ...] = ()

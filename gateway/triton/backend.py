@@ -36,6 +36,8 @@ class InferenceCall(Struct, frozen=True):
     """Where lengths are served in buckets: the shortest that may hold all pairs."""
     trace: Mapping[str, str] = {}
     """Headers of the trace that it belongs to."""
+    request_ids: tuple[str, ...] = ()
+    """Of the requests that its pairs are of; Triton's log names them."""
 
 
 class EngineLimits(NamedTuple):
@@ -78,6 +80,8 @@ class PairLogits:
     engine: Engine
     refused: Mapping[int, ServiceError] = field(default_factory=dict)
     """Why a pair has no answer, by its index; its other values mean nothing."""
+    replica: str = ""
+    """Address of the Triton that answered."""
 
     def completed(self, indices: Sequence[int], rest: PairLogits) -> PairLogits:
         """With the answer to the pairs at `indices` from `rest`; `TritonUnavailable` if another engine gave it."""
@@ -87,7 +91,7 @@ class PairLogits:
         logits[indices], tokens[indices], unknown[indices] = rest.logits, rest.tokens, rest.unknown
         refused = {index: error for index, error in self.refused.items() if index not in indices}
         refused |= {indices[index]: error for index, error in rest.refused.items()}
-        return PairLogits(logits, tokens, unknown, self.engine, refused)
+        return PairLogits(logits, tokens, unknown, self.engine, refused, self.replica)
 
     def part(self, start: int, pairs: int) -> PairLogits:
         """That of some of the pairs, which follow each other."""
@@ -98,6 +102,7 @@ class PairLogits:
             self.unknown[start:end],
             self.engine,
             {index - start: error for index, error in self.refused.items() if start <= index < end},
+            self.replica,
         )
 
 

@@ -56,6 +56,7 @@ class TritonClient:
     ) -> None:
         self._transport = transport
         self._prober = TritonClient(probe_transport, url, length_buckets) if probe_transport else self
+        self._url = url
         self._url_of = lru_cache(maxsize=None)(lambda model: httpx.URL(f"{url}/v2/models/{model}/infer"))
         self._buckets = length_buckets
 
@@ -101,13 +102,14 @@ class TritonClient:
         return answer.completed(too_long, await self._logits_of_buckets(rest, longer_buckets))
 
     async def _logits(self, model: str, inputs: Mapping[str, Values], call: InferenceCall) -> PairLogits:
-        return _pair_logits(await self.infer(model, inputs, ALL_OUTPUTS, call), len(call.pairs))
+        answer = _pair_logits(await self.infer(model, inputs, ALL_OUTPUTS, call), len(call.pairs))
+        return replace(answer, replica=self._url)
 
     async def infer(
         self, model: str, inputs: Mapping[str, Values], outputs: Sequence[str], call: InferenceCall
     ) -> Mapping[str, Values]:
         """The model's outputs by name; the errors are those of a `Backend`."""
-        header_length, body = encode_request(inputs, outputs)
+        header_length, body = encode_request(inputs, outputs, ",".join(call.request_ids))
         request = httpx.Request(
             "POST",
             self._url_of(model),

@@ -9,6 +9,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from logs.setup import FIELDS
 from python_backend.errors import EngineError, InvalidInput
 
 log = logging.getLogger(__name__)
@@ -16,10 +17,10 @@ log = logging.getLogger(__name__)
 
 def respond_to_each(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
     """One response per request; `answer` returns its output tensors or raises."""
-    return [attempt(partial(answer, request)) for request in requests]
+    return [attempt(partial(answer, request), request) for request in requests]
 
 
-def attempt(answer: Callable[[], list[Any]]) -> Any:
+def attempt(answer: Callable[[], list[Any]], request: Any) -> Any:
     """A response with the output tensors of `answer`, or with its error; unexpected ones are logged, not sent."""
     try:
         return pb_utils.InferenceResponse(output_tensors=answer())
@@ -28,8 +29,14 @@ def attempt(answer: Callable[[], list[Any]]) -> Any:
     except EngineError as error:
         return failure(str(error), pb_utils.TritonError.INTERNAL)
     except Exception:
-        log.exception("a request failed unexpectedly")
+        log.exception("a request failed unexpectedly", extra=named([request]))
         return failure("the model failed on this request; see the server's log", pb_utils.TritonError.INTERNAL)
+
+
+def named(requests: Sequence[Any]) -> dict[str, Any]:
+    """Fields of a log record: the ids of the gateway's requests. One request of Triton has pairs of many."""
+    ids = ",".join(filter(None, (request.request_id() for request in requests)))
+    return {FIELDS: {"request_ids": ids}} if ids else {}
 
 
 def failure(message: str, code: int) -> Any:

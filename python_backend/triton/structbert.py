@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,7 +17,10 @@ from python_backend.manifest import load_manifest
 from python_backend.rows import Rows, check_rows
 from python_backend.settings import load_settings
 from python_backend.triton import tensors
-from python_backend.triton.requests import attempt
+from python_backend.triton.requests import attempt, named
+
+SLOW_S = 1.0
+"""Executions that take longer are logged, with the requests that waited for them."""
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +35,11 @@ class StructBertModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         checked = [self._valid_rows(request) for request in requests]
-        logits = self._run([rows for rows in checked if not isinstance(rows, InvalidInput)])
-        return [attempt(partial(_answer, rows, logits)) for rows in checked]
+        logits = self._run([rows for rows in checked if not isinstance(rows, InvalidInput)], requests)
+        return [
+            attempt(partial(_answer, rows, logits), request)
+            for rows, request in zip(checked, requests, strict=True)
+        ]
 
     def _valid_rows(self, request: Any) -> Rows | InvalidInput:
         rows = {name: tensors.array(request, name) for name in tensors.ENGINE_INPUTS}
@@ -42,15 +49,20 @@ class StructBertModel:
             return error
         return rows
 
-    def _run(self, requests: list[Rows]) -> Iterator[NDArray[np.float32] | EngineError]:
+    def _run(self, rows: list[Rows], requests: Sequence[Any]) -> Iterator[NDArray[np.float32] | EngineError]:
         """Logits of each request in order, or the same error for each where the engine failed."""
-        if not requests:
+        if not rows:
             return iter(())
+        began = time.monotonic()
         try:
-            return iter(run_requests(self._engine, requests))
+            return iter(run_requests(self._engine, rows))
         except Exception:
-            log.exception("the engine failed on %d requests", len(requests))
-            return iter([EngineError("the engine failed; see the server's log")] * len(requests))
+            log.exception("the engine failed on %d requests", len(requests), extra=named(requests))
+            return iter([EngineError("the engine failed; see the server's log")] * len(rows))
+        finally:
+            seconds = time.monotonic() - began
+            if seconds >= SLOW_S:
+                log.info("an execution took %.1f s", seconds, extra=named(requests))
 
 
 def _answer(rows: Rows | InvalidInput, logits: Iterator[NDArray[np.float32] | EngineError]) -> list[Any]:

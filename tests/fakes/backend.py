@@ -13,6 +13,7 @@ from gateway.errors import DeadlineExceeded, NothingToRead
 from gateway.triton.backend import Engine, InferenceCall, Pair, PairLogits, TokenCounts
 from stores.errors import ServiceError
 
+REPLICA = "http://replica:8000"
 INVISIBLE = "\u200b"
 """A zero-width space."""
 
@@ -76,7 +77,7 @@ class FakeBackend:
             [[min(n, limit), max(0, n - limit), 0] for n, limit in zip(lengths, limits, strict=True)],
             dtype=np.int32,
         )
-        return PairLogits(logits, tokens, _unknown(call), Engine(engine_id, "fake"), _refused(call))
+        return PairLogits(logits, tokens, _unknown(call), Engine(engine_id, "fake"), _refused(call), REPLICA)
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
         """Here three tokens of a pair are special."""

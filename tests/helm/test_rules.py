@@ -254,6 +254,12 @@ HEALTHY = {
     f'wanneng_request_seconds_count{{{GATEWAY},pod="g1",route="/v1/classify"}}': "0+150x600",
     f'wanneng_request_seconds_bucket{{{GATEWAY},pod="g1",route="/v1/classify",le="0.3"}}': "0+150x600",
 }
+
+
+def refused(code: str) -> str:
+    return f'wanneng_refused_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",code="{code}"}}'
+
+
 ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
     # The series of the failure, when the alert must be firing, and its labels.
     "WannengGatewaysDown": ({f'up{{{GATEWAY},pod="g1"}}': "0x600"}, "5m", {"severity": "critical"}),
@@ -286,7 +292,7 @@ ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
     "WannengQuotaShareDegraded": (
         {
             f'wanneng_redis_up{{{GATEWAY},pod="g1"}}': "0x600",
-            f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="429"}}': "0+1x600",
+            refused("quota_exceeded"): "0+1x600",
         },
         "12m",
         {"severity": "warning"},
@@ -339,11 +345,8 @@ ALERTS: dict[str, tuple[Series, str, dict[str, str]]] = {
         "20m",
         {"severity": "warning"},
     ),
-    "WannengQuotaRejections": (
-        {f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="429"}}': "0+30x600"},
-        "35m",
-        {"severity": "info"},
-    ),
+    "WannengQuotaRejections": ({refused("quota_exceeded"): "0+30x600"}, "35m", {"severity": "info"}),
+    "WannengBudgetRejections": ({refused("budget_exceeded"): "0+30x600"}, "35m", {"severity": "info"}),
     "WannengRedisDown": ({f'wanneng_redis_up{{{GATEWAY},pod="g1"}}': "0x600"}, "10m", {"severity": "warning"}),
     "WannengTenantsFileInvalid": (
         {f'wanneng_tenants_file_valid{{{GATEWAY},pod="g1"}}': "0x600"},
@@ -402,6 +405,24 @@ def test_an_alert_fires_on_its_failure_only(alert: str, promtool: str, rules: Pa
     failure, at, labels = ALERTS[alert]
     check(promtool, rules, HEALTHY | failure, **firing(alert, at, labels))
     check(promtool, rules, HEALTHY, **firing(alert, at, None))
+
+
+@pytest.mark.parametrize(
+    ("code", "others"),
+    [
+        ("budget_exceeded", ("WannengQuotaRejections", "WannengQuotaShareDegraded")),
+        ("quota_exceeded", ("WannengBudgetRejections",)),
+        ("too_many_failures", ("WannengQuotaRejections", "WannengBudgetRejections")),
+    ],
+)
+def test_a_refusal_of_one_kind_is_no_alert_of_another(
+    code: str, others: tuple[str, ...], promtool: str, rules: Path
+) -> None:
+    """All of them have the status 429."""
+    total = {f'wanneng_requests_total{{{GATEWAY},pod="g1",route="/v1/classify",status="429"}}': "0+30x600"}
+    redis = {f'wanneng_redis_up{{{GATEWAY},pod="g1"}}': "0x600"}
+    for other in others:
+        check(promtool, rules, HEALTHY | redis | total | {refused(code): "0+30x600"}, **firing(other, "35m", None))
 
 
 @pytest.mark.parametrize("alert", WITH_DATABASE_ONLY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +35,10 @@ def records(code: str, **variables: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_every_record_has_a_time_a_level_a_logger_and_a_message() -> None:
+def test_every_record_has_a_time_a_level_a_logger_a_message_and_a_host() -> None:
     (entry,) = records("log.warning('%s is %d', '万能', 1, extra={'fields': {'lines': 3}})")
-    assert list(entry) == ["time", "level", "logger", "message", "lines"]
+    assert list(entry) == ["time", "level", "logger", "message", "host", "lines"]
+    assert entry["host"] == socket.gethostname()
     assert entry["time"].endswith("Z")
     assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "test", "万能 is 1")
 

@@ -70,6 +70,29 @@ def request(text: str, labels: list[str], **numbers: int) -> dict[str, np.ndarra
     return inputs
 
 
+class Named(dict[str, np.ndarray]):
+    """A request with an id."""
+
+    def __init__(self, request_id: str, inputs: dict[str, np.ndarray]) -> None:
+        super().__init__(inputs)
+        self._id = request_id
+
+    def request_id(self) -> str:
+        return self._id
+
+
+def test_a_failure_is_logged_with_the_ids_of_the_requests_and_not_told_to_the_caller(
+    model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Named("one,two", request("手机", ["投诉"]) | {"text": np.array([7], dtype=np.object_)})
+    good, bad = model.execute([Named("three", request("手机", ["投诉"])), broken])
+    assert good.error is None
+    assert bad.error.message == "the model failed on this request; see the server's log"
+    (record,) = caplog.records
+    assert vars(record)["fields"] == {"request_ids": "one,two"}
+    assert record.exc_info is not None
+
+
 def test_one_row_per_label_and_the_identity_of_the_engine(model: Any) -> None:
     (response,) = model.execute([request("手机", ["投诉", "咨询"], max_tokens=20)])
     assert response.error is None

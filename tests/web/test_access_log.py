@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 from datetime import UTC, datetime, timedelta
 
 from web.access_log import FLUSH_S, AccessLog
@@ -23,7 +24,8 @@ async def test_lines_come_in_order_and_many_in_one_write() -> None:
     assert [entry["request_id"] for entry in entries] == ["0", "1", "2"]
     assert [entry["level"] for entry in entries] == ["info", "info", "error"]
     for entry in entries:
-        assert list(entry)[:4] == ["time", "level", "logger", "message"]
+        assert list(entry)[:5] == ["time", "level", "logger", "message", "host"]
+        assert entry["host"] == socket.gethostname()
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"])
         assert abs(datetime.fromisoformat(entry["time"]) - datetime.now(UTC)) < timedelta(minutes=1)
 

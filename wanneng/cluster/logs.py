@@ -17,7 +17,7 @@ class Line:
     pod: str
     text: str
     request_id: str | None
-    """None where the line is about no request."""
+    """None where the line is about no request, or about several."""
 
 
 def lines_of(pod: str, log: str) -> Iterable[Line]:
@@ -34,8 +34,9 @@ def merged(logs: Mapping[str, str], request_id: str | None = None) -> list[Line]
         (line for pod, log in logs.items() for line in lines_of(pod, log)), key=lambda line: (line.at, line.pod)
     )
     if request_id is not None:
-        # Ids of a batch's lines begin alike; other records may name an id in their message.
-        named = re.compile(rf"(?<![\w-]){re.escape(request_id)}(?![\w-])")
+        # Ids of a batch's lines begin alike. Other records may name an id in their message, where a full stop is
+        # part of another id, or ends a sentence.
+        named = re.compile(rf"(?<![\w-])(?<![\w-]\.){re.escape(request_id)}(?!\.*[\w-])")
         return [
             line for line in lines if (line.request_id or request_id) == request_id and named.search(line.text)
         ]

@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.classification.call_merger import MAX_ALONE, CallMerger
+from gateway.classification.work import CallOptions, Upstream
 from gateway.errors import DeadlineExceeded, NothingToRead, TritonFailed, TritonRejected, TritonUnavailable
 from gateway.scheduling.lane import Grant
 from gateway.triton.backend import InferenceCall, PairLogits
@@ -63,6 +64,21 @@ async def test_what_waits_for_a_turn_is_merged_up_to_a_full_call() -> None:
     for tenant, outcome in enumerate(outcomes):
         assert outcome.results[0].labels == [f"{tenant}号0"]
     assert (world.queue.in_flight.pairs, world.queue.at_triton.pairs) == (0, 0)
+
+
+async def test_a_merged_call_names_the_requests_that_it_has_pairs_of() -> None:
+    """Each once, though a request may have several calls in it."""
+    world = busy_world(FakeBackend(delay_s=0.02), max_calls_per_request=8)
+
+    async def ask(request_id: str, texts: Sequence[str]) -> None:
+        options = CallOptions(upstream=Upstream(request_id))
+        await world.classify(["投诉"], texts, tenant=request_id, options=options)
+
+    await asyncio.gather(ask("one", "a"), ask("two", "b"), ask("three", "cd"), ask("four", "e"))
+    assert {name for call in world.backend.calls for name in call.request_ids} == {"one", "two", "three", "four"}
+    merged = [call for call in world.backend.calls if len(call.request_ids) > 1]
+    assert merged
+    assert all(len(call.request_ids) == len(set(call.request_ids)) <= len(call.pairs) for call in merged)
 
 
 async def test_64_tenants_that_are_merged_get_what_each_gets_alone() -> None:

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from gateway.classification.work import CallOptions
+from gateway.classification.work import CallOptions, Upstream
 from gateway.errors import DeadlineExceeded, Overloaded, QuotaExceeded, TritonFailed, TritonUnavailable
 from stores.tenants import Quota
 from stores.usage import DailyUsage
@@ -56,11 +56,13 @@ async def test_one_request_keeps_its_calls_under_its_bound() -> None:
 
 async def test_the_outcome_says_what_was_done() -> None:
     world = FakeService(FakeBackend(delay_s=0.01), max_pairs_per_call=3)
-    outcome = await world.classify(LABELS, ("a", "b"), max_tokens=8)
+    upstream = Upstream("request")
+    outcome = await world.classify(LABELS, ("a", "b"), max_tokens=8, options=CallOptions(upstream=upstream))
     values = outcome.values
     assert (len(values.pairs.rows), len(outcome.request.names), values.engine.id) == (2, 3, "engine-1")
     assert (values.computed, values.cached) == (6, 0)
-    assert values.triton_s >= 0.02, "summed over two calls"
+    assert upstream.triton_s >= 0.02, "summed over two calls"
+    assert [call.request_ids for call in world.backend.calls] == [("request",)] * 2
     again = (await world.classify((*LABELS, "新"), ("a", "b"), max_tokens=8)).values
     assert (again.computed, again.cached) == (2, 6)
     assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 8, 6, 8)]

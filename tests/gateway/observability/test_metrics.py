@@ -13,7 +13,8 @@ import httpx
 from gateway.bootstrap import create_app
 from gateway.observability.metrics import MAX_TENANTS
 from gateway.settings import Settings
-from tests.fakes.backend import FakeBackend
+from stores.budgets import Budget
+from tests.fakes.backend import REPLICA, FakeBackend
 from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, gateway
 from tests.fakes.stores import Memory
 from tests.problems import assert_problem
@@ -107,8 +108,46 @@ async def test_requests_of_a_tenant_are_counted_by_their_outcome() -> None:
         await client.post("/v1/classify", json={"text": "x"}, headers=key)
         await client.post("/v1/classify", json=COMPLAINT)
         lines = (await client.get("/metrics")).text.splitlines()
+    (seconds,) = [line for line in lines if line.startswith("wanneng_tenant_request_seconds_total{")]
+    assert seconds.startswith('wanneng_tenant_request_seconds_total{tenant="acme"} ')
+    assert 0 < float(seconds.split()[1]) < 60
     found = {line for line in lines if line.startswith("wanneng_tenant_requests_total{")}
     assert found == {
         'wanneng_tenant_requests_total{outcome="answered",tenant="acme"} 1.0',
         'wanneng_tenant_requests_total{outcome="invalid",tenant="acme"} 1.0',
     }
+
+
+async def test_refused_requests_are_counted_by_their_cause() -> None:
+    """A quota and a budget are both a 429, and concern different people."""
+    memory = Memory()
+    quota = add_key(memory, add_tenant(memory, "minute", requests_per_minute=1))
+    budget = add_key(memory, add_tenant(memory, "month", budget=Budget(pairs_per_month=3)))
+    async with gateway(memory=memory, require_key=True) as client:
+        before = (await client.get("/metrics")).text.splitlines()
+        for key, number in ((quota, 3), (budget, 2)):
+            for text in range(number):
+                await client.post("/v1/classify", json=COMPLAINT | {"text": str(text)}, headers=key)
+        lines = (await client.get("/metrics")).text.splitlines()
+    series = 'wanneng_refused_requests_total{{code="{}",route="/v1/classify"}}'.format
+    assert f"{series('quota_exceeded')} 0.0" in before, "otherwise `rate` would miss the first one"
+    assert f"{series('quota_exceeded')} 2.0" in lines
+    assert f"{series('budget_exceeded')} 1.0" in lines
+    assert f"{series('overloaded')} 0.0" in lines
+
+
+async def test_the_log_says_how_long_a_request_waited_for_whom_also_if_it_fails() -> None:
+    written: list[bytes] = []
+    backend = FakeBackend()
+    async with gateway(backend, lines=written) as client:
+        answered = await client.post("/v1/classify", json=COMPLAINT)
+        backend.gate = asyncio.Event()
+        body, timeout = COMPLAINT | {"text": "另一段文字"}, {"X-Request-Timeout": "0.05"}
+        failed = await client.post("/v1/classify", json=body, headers=timeout)
+    assert [answered.status_code, failed.status_code] == [200, 504]
+    good, bad = (json.loads(line) for lines in written for line in lines.splitlines() if b"/v1/classify" in line)
+    assert (good["replicas"], bad["replicas"]) == ([REPLICA], [])
+    assert good["triton_s"] > 0.0
+    assert bad["triton_s"] >= 0.04
+    assert (good["turn_s"], bad["turn_s"]) > (0.0, 0.0)
+    assert backend.calls[0].request_ids == (answered.json()["request_id"],)

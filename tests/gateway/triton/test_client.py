@@ -103,6 +103,22 @@ async def test_a_pair_that_overflows_in_the_engine_fails_alone() -> None:
     assert type(refused.refused[1]) is NothingToRead
 
 
+async def test_a_call_names_its_requests_and_its_answer_the_replica() -> None:
+    """As the `id` of KServe; a call without them, such as a probe, has none."""
+    sent: list[dict[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content[: int(request.headers[HEADER_LENGTH])]))
+        return logits_response()
+
+    client = TritonClient(httpx.MockTransport(handle), "http://triton:8000")
+    for ids in (("a", "b.1"), ()):
+        answer = await client.logits(structs.replace(call(), request_ids=ids))
+        assert answer.replica == "http://triton:8000"
+        assert answer.part(1, 1).replica == "http://triton:8000"
+    assert [header.get("id") for header in sent] == ["a,b.1", None]
+
+
 async def test_each_text_label_and_template_is_sent_once() -> None:
     sent: list[dict[str, Any]] = []
 

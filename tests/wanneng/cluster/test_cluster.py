@@ -551,10 +551,15 @@ def test_a_request_is_not_one_whose_id_begins_alike_or_that_quotes_it() -> None:
         f'{at} {{"request_id":"batch_1_10","status":200}}',
         f'{at} {{"request_id":"other","message":"after batch_1_1"}}',
         f'{at} {{"message":"batch_1_1 has an error"}}',
-        f'{at} {{"message":"batch_1_1-2, xbatch_1_1"}}',
+        f'{at} {{"message":"batch_1_1-2, xbatch_1_1, batch_1_1.2, a.batch_1_1"}}',
+        f'{at} {{"message":"the engine failed","request_ids":"batch_1_0,batch_1_1"}}',
+        f'{at} {{"message":"the engine failed","request_ids":"batch_1_0,batch_1_12"}}',
+        f'{at} {{"message":"an error of batch_1_1."}}',
     ]
     found = merged({"g1": "\n".join(lines)}, "batch_1_1")
-    assert [line.text for line in found] == [line.partition(" ")[2] for line in (lines[0], lines[3])]
+    assert [line.text for line in found] == [
+        line.partition(" ")[2] for line in (lines[0], lines[3], lines[5], lines[7])
+    ]
 
 
 def gateway(scores: dict[str, float], seen: list[httpx.Request]) -> Client:

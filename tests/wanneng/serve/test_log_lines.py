@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +44,7 @@ def test_a_line_of_triton_has_its_time_its_level_and_its_message() -> None:
         "level": "warning",
         "logger": "triton",
         "message": 'no "pinned" memory\nhere',
+        "host": socket.gethostname(),
         "source": "pinned_memory_manager.cc:273",
     }
 
