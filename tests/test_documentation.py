@@ -172,6 +172,24 @@ def test_every_decision_is_listed_by_its_number_and_title(folder: Path) -> None:
     assert [page.name[:4] for page in pages] == [f"{int(title[1]):04}" for title in titles if title]
 
 
+def test_a_decision_that_is_superseded_names_the_one_that_holds() -> None:
+    """And the other way round, so that a reader of either finds both."""
+
+    def links(words: str) -> set[tuple[str, str]]:
+        found = set()
+        for page in (DOCS / "decisions").glob("0*.md"):
+            status = re.search(r"^Status: .*$", read(page), re.MULTILINE)
+            assert status is not None
+            for part in status[0].split("; "):
+                if re.match(words, part):
+                    found |= {(page.name, name) for name in re.findall(r"\((\d{4}-[^)]+)\)", part)}
+        return found
+
+    superseding = links("supersedes")
+    assert len(superseding) > 5
+    assert {(old, new) for new, old in superseding} == links("superseded")
+
+
 def chinese(page: Path) -> Path:
     return ROOT / "README.zh-CN.md" if page.name == "README.md" else DOCS / "zh" / page.relative_to(DOCS)
 

@@ -14,7 +14,9 @@ import httpx
 import pytest
 from redis import Redis
 
+from gateway.cache.pair_cache import VALUE
 from gateway.redis.connection import RedisConnection
+from gateway.redis.pair_cache import RedisPairCache
 from gateway.redis.quotas import RedisQuotas
 from gateway.tenancy.quotas import Quotas
 from stores.budget_levels import BudgetLevels
@@ -189,3 +191,30 @@ async def test_a_level_is_what_the_database_knows_at_least(redis_server: RedisSe
     assert redis.get(LEVEL) == b"4"
     redis.close()
     await gateway.close()
+
+
+async def test_a_full_redis_forgets_pairs_and_no_budget(
+    redis_server: RedisServer, gateways: list[Gateway]
+) -> None:
+    """With the policy that docs/operations.md names, though nobody has asked for the budget for longest."""
+    limits = limits_of("t", Budget(1_000, None))
+    assert await gateways[0].spend(limits, 700, 0)
+    redis: Any = Redis.from_url(redis_server.url)
+    redis.config_set("maxmemory-policy", "volatile-ttl")
+    cache = RedisPairCache(gateways[0].connection, 3_600, "s" * 32)
+
+    async def put(start: int) -> None:
+        pairs = {number.to_bytes(32): bytes(VALUE.itemsize) for number in range(start, start + 1_000)}
+        await cache.put("t", pairs)
+
+    empty = redis.info("memory")["used_memory"]
+    for start in range(0, 8_000, 1_000):
+        await put(start)
+    used = redis.info("memory")["used_memory"]
+    assert 150 < (used - empty) / 8_000 < 300, "bytes a pair: docs/operations.md says about 230"
+    redis.config_set("maxmemory", used)
+    for start in range(8_000, 40_000, 1_000):
+        await put(start)
+    assert redis.info("stats")["evicted_keys"] > 10_000
+    assert redis.get(LEVEL) == b"700"
+    assert not await gateways[1].spend(limits, 301, 0)
