@@ -25,7 +25,7 @@ from wanneng.errors import CommandError
 from wanneng.evaluate import evaluate
 from wanneng.options import err, say
 from wanneng.serve.access import LOCAL_KEY_FILE
-from wanneng.settings import ServeSettings, is_proxied, load_settings
+from wanneng.settings import ServeSettings, check_variables, is_proxied, load_settings
 from wanneng.settings import log_format as chosen_log_format
 from wanneng.text_io import escape_what_the_locale_lacks
 
@@ -51,8 +51,11 @@ app.command()(evaluate)
 
 
 @app.callback()
-def describe() -> None:
+def describe(context: typer.Context) -> None:
     """Zero-shot text classification: any text, any labels, a score for each."""
+    # The servers report it in the format of their log.
+    if context.invoked_subcommand not in ("serve", "triton"):
+        check_variables()
 
 
 @app.command()

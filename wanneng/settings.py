@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from wanneng.errors import StartError
+from wanneng.errors import CommandError, StartError
+from wanneng.variables import PREFIX, sentence, unknown_variables
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PREFIX = "WANNENG_"
 SECRETS = frozenset(
     {
         "WANNENG_ADMIN_KEY",
@@ -160,6 +160,10 @@ def _flag(text: str) -> bool:
 def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> ServeSettings:
     """Flags that are given, then the environment, then defaults; `StartError` names a bad value."""
     variables = os.environ if environment is None else environment
+    try:
+        check_variables(variables)
+    except CommandError as error:
+        raise StartError(str(error)) from None
     values: dict[str, object] = {}
     for setting in fields(ServeSettings):
         variable, flag = PREFIX + setting.name.upper(), flags.get(setting.name)
@@ -169,6 +173,12 @@ def load_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
             values[setting.name] = _converted(name, value, str(setting.type))
             _check(setting.name, name, values[setting.name])
     return ServeSettings(**values)  # type: ignore[arg-type]
+
+
+def check_variables(environment: Mapping[str, str] | None = None) -> None:
+    """`CommandError` names those that nothing of wanneng reads, such as a misspelt address or key."""
+    if unknown := unknown_variables(os.environ if environment is None else environment):
+        raise CommandError("; ".join(map(sentence, unknown)))
 
 
 def log_format(flag: str | None, environment: Mapping[str, str] | None = None) -> str:

@@ -21,7 +21,7 @@ from web.variables import KNOWN, unknown_variables
 
 load_of_gateway = partial(load_settings, GatewaySettings)
 OF_TRITON = {"ENGINE_RUNTIME"}
-OF_COMMANDS = {"URL", "KEY"}
+OF_COMMANDS = {"URL", "KEY", "PEER_KEY"}
 OF_COMPOSE = {"IMAGES", "VERSION", "ENGINES", "ADDRESS"}
 OF_TESTS = {"NO_SKIPS", "SCREENSHOTS", "CASES"}
 
@@ -70,7 +70,23 @@ def test_variables_of_other_processes_and_of_kubernetes_are_let_through(name: st
     assert unknown_variables({name: value}) == []
 
 
-@pytest.mark.parametrize("module", [["gateway"], ["control_plane", "serve"], ["control_plane", "migrate"]])
+def test_the_command_line_knows_the_same_variables_as_the_servers() -> None:
+    copies = [(ROOT / package / "variables.py").read_text(encoding="utf-8") for package in ("web", "wanneng")]
+    assert copies[0] == copies[1]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        ["gateway"],
+        *(["control_plane", command] for command in ("serve", "worker", "migrate")),
+        *(["wanneng", command] for command in ("serve", "triton")),
+        ["wanneng", "engine", "wait", "/nowhere", "--timeout-s=0"],
+        ["wanneng", "classify", "text", "--labels=a,b"],
+        ["wanneng", "cluster", "status"],
+    ],
+    ids=" ".join,
+)
 def test_a_process_does_not_start_with_a_misspelt_variable(module: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *module],

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wanneng.settings import CONTROL_PLANE_HOST, PREFIX, ServeSettings, inherited_environment
+from wanneng.settings import CONTROL_PLANE_HOST, ServeSettings, inherited_environment
+from wanneng.variables import PREFIX
 
 DERIVED = frozenset({"WANNENG_LENGTH_BUCKETS", "WANNENG_CONTROL_PLANE_URL"})
 """Given by what is started here, never by the environment."""

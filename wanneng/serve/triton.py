@@ -19,7 +19,8 @@ from wanneng.serve.hardware_config import ONNXRUNTIME, PYTHON, check_backend, ch
 from wanneng.serve.repository import MODELS_FOLDER, compose
 from wanneng.serve.seccomp import ignore_fchmod
 from wanneng.serve.shared_memory import SharedMemory
-from wanneng.settings import CHECKOUT, PREFIX, ServeSettings, inherited_environment, nvidia_release
+from wanneng.settings import CHECKOUT, ServeSettings, inherited_environment, nvidia_release
+from wanneng.variables import PREFIX
 
 CLOSED_APIS = "model-repository,model-config,shared-memory,trace,logging:Closed To Everybody=\n"
 """Triton's endpoints that change the server or tell more than a result, and the header that opens them.
