@@ -26,6 +26,7 @@ from control_plane.api.budgets import BudgetEndpoints
 from control_plane.api.files import FileEndpoints
 from control_plane.api.health import readiness
 from control_plane.api.label_sets import LabelSetEndpoints
+from control_plane.api.own_keys import OwnKeyEndpoints
 from control_plane.api.page import PageEndpoints
 from control_plane.api.tenants import TenantEndpoints
 from control_plane.api.usage import UsageEndpoints
@@ -33,6 +34,7 @@ from control_plane.backlog import BacklogMetrics
 from control_plane.batches import Batches
 from control_plane.files import Files
 from control_plane.label_sets import LabelSets
+from control_plane.own_keys import OwnKeys
 from control_plane.settings import Settings, WorkerSettings
 from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports, price_of
@@ -111,6 +113,7 @@ def create_app(
             *FileEndpoints(files, settings).operations(),
             *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
         ],
+        "Keys": OwnKeyEndpoints(OwnKeys(tenants), authentication.forget).operations(),
         "Usage": UsageEndpoints(reports).operations(),
         "Budgets": BudgetEndpoints(tenants, reports, authentication.forget).operations(),
         "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from stores.api_keys import NewApiKey, generate_key
-from stores.budgets import NO_BUDGET, Budget
+from stores.budgets import Budget
 from stores.clock import Clock
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.paging import Page, PageRequest
 from stores.special_tokens import SpecialTokens
 from stores.tenants import (
     ACTIVE,
+    DEFAULT_SCOPES,
     LOCAL_TENANT_ID,
     SCOPES,
     SUSPENDED,
@@ -98,7 +100,7 @@ class Tenants:
         """Of the tenant, or of one of its keys."""
         if not key_id:
             return (await self.get(tenant_id)).budget
-        return (await self._key(tenant_id, key_id)).budget
+        return (await self.key(tenant_id, key_id)).budget
 
     async def set_budget(self, tenant_id: str, budget: Budget, key_id: str = "") -> None:
         if key_id:
@@ -114,8 +116,18 @@ class Tenants:
         await self.get(tenant_id)
         return await self._api_keys.page(tenant_id, request)
 
+    async def key(self, tenant_id: str, key_id: str) -> ApiKey:
+        known = await self._api_keys.find(key_id)
+        if known is None or known[0].tenant_id != tenant_id:
+            raise NotFound("the tenant has no such key")
+        return known[0]
+
     async def add_key(
-        self, tenant_id: str, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+        self,
+        tenant_id: str,
+        scopes: Sequence[str] = DEFAULT_SCOPES,
+        expires_at: datetime | None = None,
+        name: str = "",
     ) -> tuple[ApiKey, NewApiKey]:
         """A key for the tenant; the `NewApiKey` is the only place where it can be read."""
         now = self._clock.now()
@@ -124,38 +136,45 @@ class Tenants:
             raise InvalidRequest(f"{min(unknown)!r} is not one of {', '.join(SCOPES)}", field="scopes")
         if expires_at is not None and (expires_at.tzinfo is None or not now < expires_at <= LAST_TIME):
             raise InvalidRequest("must be a time in the future, with its time zone", field="expires_at")
-        return await self._add_key(tenant_id, tuple(dict.fromkeys(scopes)), now, expires_at)
-
-    async def rotate_key(self, tenant_id: str, key_id: str, overlap_s: float) -> tuple[ApiKey, NewApiKey]:
-        """A key with the same scopes, lifetime and budget; the old one works for another `overlap_s` at most."""
-        if not 0 <= overlap_s <= MAX_OVERLAP_S:
-            raise InvalidRequest(f"must be 0 to {MAX_OVERLAP_S} seconds", field="overlap_s")
-        old, now = await self._key(tenant_id, key_id), self._clock.now()
-        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
-        expires_at = None if lifetime is None else now + min(lifetime, LAST_TIME - now)
-        end = now + timedelta(seconds=overlap_s)
-        replaced = Replaced(old.id, end if old.expires_at is None else min(end, old.expires_at))
-        return await self._add_key(tenant_id, old.scopes, now, expires_at, old.budget, replaced)
-
-    async def _add_key(
-        self,
-        tenant_id: str,
-        scopes: tuple[str, ...],
-        now: datetime,
-        expires_at: datetime | None,
-        budget: Budget = NO_BUDGET,
-        replaced: Replaced | None = None,
-    ) -> tuple[ApiKey, NewApiKey]:
         new = generate_key()
-        key = ApiKey(new.id, tenant_id, new.digest, scopes, now, expires_at, budget=budget)
-        await self._api_keys.add(key, MAX_KEYS, replaced)
+        key = ApiKey(
+            new.id,
+            tenant_id,
+            new.digest,
+            tuple(dict.fromkeys(scopes)),
+            now,
+            expires_at,
+            name=name and _validate_name(name),
+        )
+        await self._api_keys.add(key, MAX_KEYS)
         return key, new
 
-    async def _key(self, tenant_id: str, key_id: str) -> ApiKey:
-        known = await self._api_keys.find(key_id)
-        if known is None or known[0].tenant_id != tenant_id:
-            raise NotFound("the tenant has no such key")
-        return known[0]
+    async def rotate_key(
+        self, tenant_id: str, key_id: str, overlap_s: float, last_end: datetime | None = None
+    ) -> tuple[ApiKey, NewApiKey]:
+        """A key with the same name, scopes, lifetime and budget; the old one works for `overlap_s` more at most.
+
+        `last_end`: the new one works no longer than that.
+        """
+        if not 0 <= overlap_s <= MAX_OVERLAP_S:
+            raise InvalidRequest(f"must be 0 to {MAX_OVERLAP_S} seconds", field="overlap_s")
+        old, now = await self.key(tenant_id, key_id), self._clock.now()
+        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+        ends = [now + min(lifetime, LAST_TIME - now)] if lifetime is not None else []
+        ends += [last_end] if last_end is not None else []
+        end = now + timedelta(seconds=overlap_s)
+        replaced = Replaced(old.id, end if old.expires_at is None else min(end, old.expires_at))
+        new = generate_key()
+        key = replace(
+            old,
+            id=new.id,
+            digest=new.digest,
+            created_at=now,
+            expires_at=min(ends, default=None),
+            last_used_at=None,
+        )
+        await self._api_keys.add(key, MAX_KEYS, replaced)
+        return key, new
 
     async def remove_key(self, tenant_id: str, key_id: str) -> None:
         await self._api_keys.remove(tenant_id, key_id)

@@ -18,7 +18,14 @@ READ_USAGE = "usage:read"
 READ_BATCHES, WRITE_BATCHES = "batches:read", "batches:write"
 """Of files too, which a batch reads and writes."""
 READ_AUDIT = "audit:read"
-SCOPES = (CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE, READ_BATCHES, WRITE_BATCHES, READ_AUDIT)
+READ_KEYS, WRITE_KEYS = "keys:read", "keys:write"
+"""Of the tenant itself."""
+DEFAULT_SCOPES = (
+    *(CLASSIFY, READ_LABEL_SETS, WRITE_LABEL_SETS, READ_USAGE, READ_BATCHES, WRITE_BATCHES, READ_AUDIT),
+    READ_KEYS,
+)
+"""Without the scope to make keys, which has to be asked for: such a key, once stolen, makes others that stay."""
+SCOPES = (*DEFAULT_SCOPES, WRITE_KEYS)
 """What a key may be allowed to do."""
 LOCAL_TENANT_ID = "local"
 """The tenant of this machine, as which a caller without a key is served on loopback."""
@@ -62,6 +69,8 @@ class ApiKey:
     expires_at: datetime | None
     last_used_at: datetime | None = None
     budget: Budget = NO_BUDGET
+    name: str = ""
+    """What people call it; empty: nothing."""
 
     def __repr__(self) -> str:
         return f"ApiKey(id={self.id!r}, tenant_id={self.tenant_id!r})"

@@ -15,6 +15,7 @@ from rich.console import Console
 from wanneng import audit as audit_commands
 from wanneng import batch as batch_commands
 from wanneng import engine as engine_commands
+from wanneng import key as key_commands
 from wanneng import label_set as label_set_commands
 from wanneng import tenant as tenant_commands
 from wanneng.bench import bench
@@ -40,6 +41,7 @@ app.add_typer(cluster_commands.app, name="cluster")
 app.add_typer(engine_commands.app, name="engine")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(key_commands.app, name="key")
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(label_set_commands.app, name="label-set")
 

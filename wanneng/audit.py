@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +12,9 @@ import typer
 
 from wanneng.client import Client
 from wanneng.client.audit import Filters, verify_chain
-from wanneng.errors import CommandError
 from wanneng.keys import AdminKeyFile, admin_key
 from wanneng.local_server import local_admin_key
-from wanneng.options import print_table
+from wanneng.options import print_table, time_option
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="Show who has changed tenants, keys and label sets.")
@@ -95,11 +93,5 @@ def _client(url: str, admin_key_file: Path | None) -> Client:
 
 
 def _filters(actor: str | None, object_: str | None, since: str | None, until: str | None) -> Filters:
-    return Filters(actor=actor, object=object_, since=_time(since, "--since"), until=_time(until, "--until"))
-
-
-def _time(value: str | None, option: str) -> datetime | None:
-    try:
-        return None if value is None else datetime.fromisoformat(value)
-    except ValueError:
-        raise CommandError(f"{option} is {value!r}; a time such as 2027-01-31T00:00:00Z is needed") from None
+    times = time_option(since, "--since"), time_option(until, "--until")
+    return Filters(actor=actor, object=object_, since=times[0], until=times[1])

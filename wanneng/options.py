@@ -22,6 +22,7 @@ from wanneng.errors import CommandError
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 SHOWN_PAUSE_S = 1.0
 PIPE_CHARACTERS = 500
+KEY_COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
 T = TypeVar("T")
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -109,6 +110,14 @@ def print_table(rows: Iterable[object], columns: tuple[str, ...]) -> None:
     for row in rows:
         table.add_row(*(_cell(getattr(row, column)) for column in columns))
     table_console().print(table)
+
+
+def time_option(value: str | None, option: str) -> datetime | None:
+    """`CommandError` names the option."""
+    try:
+        return None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        raise CommandError(f"{option} is {value!r}; a time such as 2027-01-31T00:00:00Z is needed") from None
 
 
 def _cell(value: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from wanneng.client.tenants import Tenants
 from wanneng.errors import CommandError
 from wanneng.keys import AdminKeyFile, admin_key
 from wanneng.local_server import local_admin_key
-from wanneng.options import print_table
+from wanneng.options import KEY_COLUMNS, print_table, time_option
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="Manage tenants and their keys.")
@@ -145,15 +144,17 @@ def delete(
 @app.command()
 def key(
     tenant: Annotated[str, TENANT],
-    scope: Annotated[list[str] | None, typer.Option(help="What it allows; by default everything.")] = None,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    scope: Annotated[list[str] | None, typer.Option(help="What it allows; by default all but keys:write.")] = None,
     expires_at: Annotated[str | None, typer.Option(help="Such as 2027-01-31T00:00:00Z; by default never.")] = None,
     url: _Url = LOCAL_URL,
     admin_key_file: AdminKeyFile = None,
 ) -> None:
     """Create a key and print it; it cannot be shown again."""
-    expiry = None if expires_at is None else _time(expires_at)
+    expiry = time_option(expires_at, "--expires-at")
     with _tenants(url, admin_key_file) as tenants:
-        print(tenants.keys.create(tenants.find(tenant).id, scopes=scope or None, expires_at=expiry).secret)
+        new = tenants.keys.create(tenants.find(tenant).id, name=name, scopes=scope or None, expires_at=expiry)
+        print(new.secret)
 
 
 @app.command()
@@ -161,7 +162,7 @@ def keys(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: 
     """List a tenant's keys, without their secrets."""
     with _tenants(url, admin_key_file) as tenants:
         listed = tenants.keys.list(tenants.find(tenant).id)
-        print_table(listed, ("id", "scopes", "created_at", "expires_at", "last_used_at"))
+        print_table(listed, KEY_COLUMNS)
 
 
 @app.command()
@@ -190,10 +191,3 @@ def revoke(
 def _tenants(url: str, admin_key_file: Path | None) -> Iterator[Tenants]:
     with Client(url, admin_key(admin_key_file) or local_admin_key(url, LOCAL_ADMIN_KEY)) as client:
         yield client.tenants
-
-
-def _time(value: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        raise CommandError(f"--expires-at is {value!r}; a time such as 2027-01-31T00:00:00Z is needed") from None

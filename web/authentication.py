@@ -49,7 +49,8 @@ class Caller(Struct, frozen=True):
     def require(self, scope: str) -> None:
         """`MissingScope` when the key does not allow it."""
         if scope not in self.scopes:
-            raise MissingScope(f"the key lacks the scope {scope!r}")
+            lacking = "the key lacks the scope" if self.has_key else "this needs a key, with the scope"
+            raise MissingScope(f"{lacking} {scope!r}")
 
 
 class Authenticator:

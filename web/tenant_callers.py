@@ -5,7 +5,7 @@ from __future__ import annotations
 from stores.clock import Clock
 from stores.errors import Unauthorized
 from stores.record_cache import RecordCache
-from stores.tenants import ACTIVE, LOCAL_TENANT_ID, SCOPES, ApiKey, ApiKeyStore, Tenant, TenantStore
+from stores.tenants import ACTIVE, DEFAULT_SCOPES, LOCAL_TENANT_ID, ApiKey, ApiKeyStore, Tenant, TenantStore
 from web.authentication import Caller, caller_limits
 
 
@@ -39,14 +39,14 @@ class TenantCallers:
         """Whoever needs no key; `local` need not exist, but `Unauthorized` where it is suspended."""
         tenant = await self._tenants.get(LOCAL_TENANT_ID)
         if tenant is None:
-            return Caller(LOCAL_TENANT_ID, SCOPES, has_key=False)
+            return Caller(LOCAL_TENANT_ID, DEFAULT_SCOPES, has_key=False)
         if tenant.status != ACTIVE:
             raise Unauthorized(
                 f"the tenant {LOCAL_TENANT_ID!r} of callers without a key is suspended, so a key is needed"
             )
         return Caller(
             LOCAL_TENANT_ID,
-            SCOPES,
+            DEFAULT_SCOPES,
             tenant.quota,
             has_key=False,
             special_tokens=tenant.special_tokens,

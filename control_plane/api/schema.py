@@ -111,22 +111,6 @@ class CallersBudgets(Struct, frozen=True):
     """null: the caller needs no key."""
 
 
-class KeyBody(Struct, forbid_unknown_fields=True):
-    """The body of `POST /v1/tenants/{id}/keys`."""
-
-    scopes: list[str] | None = None
-    """All by default."""
-    expires_at: Time | None = None
-    """Never by default."""
-
-
-class RotateBody(Struct, forbid_unknown_fields=True):
-    """The body of `POST /v1/tenants/{id}/keys/{key}/rotate`."""
-
-    overlap_s: float = 3_600.0
-    """How long the old key still works."""
-
-
 class TenantAnswer(Struct, frozen=True):
     id: str
     name: str
@@ -141,23 +125,6 @@ class TenantAnswer(Struct, frozen=True):
 
 class TenantList(Struct, frozen=True):
     tenants: list[TenantAnswer]
-    has_more: bool
-    last_id: str | None
-
-
-class KeyAnswer(Struct, frozen=True):
-    """A key without its secret; `key`, with it, only in the answer that creates it."""
-
-    id: str
-    scopes: tuple[str, ...]
-    created_at: Time
-    expires_at: Time | None
-    last_used_at: Time | None
-    key: str | UnsetType = UNSET
-
-
-class KeyList(Struct, frozen=True):
-    keys: list[KeyAnswer]
     has_more: bool
     last_id: str | None
 

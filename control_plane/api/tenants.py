@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from control_plane.api.schema import (
-    KeyAnswer,
-    KeyBody,
-    KeyList,
-    QuotaBody,
-    RotateBody,
-    TenantAnswer,
-    TenantBody,
-    TenantChange,
-    TenantList,
-)
+from control_plane.api.changes import notifying
+from control_plane.api.key_schema import KeyAnswer, KeyBody, KeyList, RotateBody
+from control_plane.api.schema import QuotaBody, TenantAnswer, TenantBody, TenantChange, TenantList
 from control_plane.tenants import Tenants
-from stores.tenants import CLASSIFY, SCOPES, ApiKey, Quota, Tenant
-from web.operations import OPERATOR, Call, Handler, Operation
+from stores.tenants import CLASSIFY, DEFAULT_SCOPES, Quota, Tenant
+from web.operations import OPERATOR, Call, Operation
 from web.paging import PARAMETERS, page_request
 from web.responses import json_response
 
@@ -118,7 +108,7 @@ class TenantEndpoints:
                 body_optional=True,
                 answers=(KeyAnswer,),
                 status=201,
-                example={"scopes": [CLASSIFY]},
+                example={"name": "nightly import", "scopes": [CLASSIFY]},
                 errors=(409,),
                 id="createKey",
             ),
@@ -137,7 +127,7 @@ class TenantEndpoints:
             ),
             Operation("DELETE", KEY, self.remove_key, "Revoke a key", OPERATOR, status=204, id="revokeKey"),
         ]
-        return [*reads, *(replace(write, handler=self._notifying(write.handler)) for write in writes)]
+        return [*reads, *(notifying(write, self._on_change) for write in writes)]
 
     async def create(self, call: Call) -> Response:
         return json_response(_tenant(await self._tenants.create(call.body.name)), 201)
@@ -170,33 +160,22 @@ class TenantEndpoints:
 
     async def keys(self, call: Call) -> Response:
         page = await self._tenants.keys(call.path("tenant_id"), page_request(call.request))
-        keys = [_key(key) for key in page.items]
-        return json_response(KeyList(keys, page.has_more, keys[-1].id if keys else None))
+        return json_response(KeyList.of(page))
 
     async def add_key(self, call: Call) -> Response:
         body: KeyBody = call.body
-        scopes = SCOPES if body.scopes is None else body.scopes
-        key, new = await self._tenants.add_key(call.path("tenant_id"), scopes, body.expires_at)
-        return json_response(_key(key, new.key), 201)
+        scopes = DEFAULT_SCOPES if body.scopes is None else body.scopes
+        key, new = await self._tenants.add_key(call.path("tenant_id"), scopes, body.expires_at, body.name)
+        return json_response(KeyAnswer.of(key, new.key), 201)
 
     async def rotate_key(self, call: Call) -> Response:
         overlap_s: float = call.body.overlap_s
         key, new = await self._tenants.rotate_key(call.path("tenant_id"), call.path("key_id"), overlap_s)
-        return json_response(_key(key, new.key), 201)
+        return json_response(KeyAnswer.of(key, new.key), 201)
 
     async def remove_key(self, call: Call) -> Response:
         await self._tenants.remove_key(call.path("tenant_id"), call.path("key_id"))
         return Response(status_code=204)
-
-    def _notifying(self, handler: Handler) -> Handler:
-        async def notify(call: Call) -> Response:
-            try:
-                return await handler(call)
-            finally:
-                # After an error, too: it may have come after the change.
-                self._on_change()
-
-        return notify
 
 
 def _tenant(tenant: Tenant) -> TenantAnswer:
@@ -212,7 +191,3 @@ def _tenant(tenant: Tenant) -> TenantAnswer:
         quota.tokens_per_minute,
         tenant.special_tokens,
     )
-
-
-def _key(key: ApiKey, secret: str | UnsetType = UNSET) -> KeyAnswer:
-    return KeyAnswer(key.id, key.scopes, key.created_at, key.expires_at, key.last_used_at, secret)

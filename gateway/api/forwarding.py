@@ -26,7 +26,7 @@ from web.failure_limit import address_of, subscriber_of
 from web.problems import ERROR_SHAPE
 from web.reverse_proxy import Headers, has_body, send_back, send_on
 
-COLLECTIONS = ("/v1/tenants", "/v1/label-sets", "/v1/files", "/v1/batches")
+COLLECTIONS = ("/v1/tenants", "/v1/keys", "/v1/label-sets", "/v1/files", "/v1/batches")
 PATHS = (
     *COLLECTIONS,
     *(f"{collection}/{{path:path}}" for collection in COLLECTIONS),
@@ -39,7 +39,7 @@ OPERATORS_PATHS = ("/v1/tenants", "/v1/admin")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OPENAI_PATHS = ("/v1/files", "/v1/batches")
 """Where the paths begin whose clients read errors as OpenAI has them."""
-CACHED_PATHS = ("/v1/tenants", "/v1/label-sets")
+CACHED_PATHS = ("/v1/tenants", "/v1/keys", "/v1/label-sets")
 """Where the paths begin whose records the gateway remembers."""
 NOT_CONFIGURED = (
     "tenants, label sets, files, batches and the page need a control plane: set WANNENG_CONTROL_PLANE_URL"

@@ -97,6 +97,7 @@ keys = Table(
     Column("pairs_per_month", BigInteger),
     Column("tokens_per_month", BigInteger),
     Column("enforcement", String(8), nullable=False, server_default="hard"),
+    Column("name", String(100), nullable=False, server_default=""),
     Index("keys_of_tenant", "tenant_id"),
 )
 

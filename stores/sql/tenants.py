@@ -101,6 +101,7 @@ class SqlApiKeys:
                 raise Conflict(f"the tenant has {max_keys} keys; revoke one first")
             await connection.execute(insert(keys).values(**values))
             after: dict[str, Any] = {"scopes": list(key.scopes), "expires_at": _time(key.expires_at)}
+            after |= {"name": key.name} if key.name else {}
             if replaced is None:
                 act = Act("key.create", f"key/{key.id}", key.tenant_id, None, after)
             else:
@@ -225,4 +226,5 @@ def _key(row: RowMapping) -> ApiKey:
         row["expires_at"],
         row["last_used_at"],
         _budget(row),
+        row["name"],
     )

@@ -14,7 +14,7 @@ from stores.correction import Correction
 from stores.errors import InvalidRequest
 from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
 from stores.special_tokens import MODEL, SpecialTokens
-from stores.tenants import ACTIVE, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
+from stores.tenants import ACTIVE, DEFAULT_SCOPES, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
 
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 CREATED_AT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ CREATED_AT = datetime(1970, 1, 1, tzinfo=UTC)
 class _Key(Struct, forbid_unknown_fields=True):
     id: str
     sha256: str
-    scopes: tuple[str, ...] = SCOPES
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
     expires_at: datetime | None = None
     budget: Budget = NO_BUDGET
 

@@ -50,6 +50,7 @@ async def make_batch(client: httpx.AsyncClient, key: dict[str, str], tenant: str
 LISTS: list[tuple[str, Make, str, str]] = [
     ("/v1/tenants", make_tenant, "tenants", "id"),
     ("/v1/tenants/{tenant}/keys", make_key, "keys", "id"),
+    ("/v1/keys", make_key, "keys", "id"),
     ("/v1/label-sets", make_label_set, "label_sets", "name"),
     ("/v1/label-sets/tickets/versions", make_version, "label_sets", "version"),
     ("/v1/files", make_file, "data", "id"),

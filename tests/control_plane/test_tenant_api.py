@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stores.tenants import CLASSIFY, READ_USAGE, SCOPES
+from stores.tenants import CLASSIFY, DEFAULT_SCOPES, READ_USAGE
 from tests.fakes.control_plane_app import OPERATOR, bearer, control_plane, new_key, new_tenant
 from tests.fakes.stores import Memory
 from tests.problems import assert_problem
@@ -169,7 +169,7 @@ async def test_a_body_may_be_left_out_where_everything_has_a_default() -> None:
     async with control_plane() as client:
         tenant = await new_tenant(client)
         created = await client.post(f"/v1/tenants/{tenant}/keys", headers=OPERATOR)
-        assert (created.status_code, created.json()["scopes"]) == (201, list(SCOPES))
+        assert (created.status_code, created.json()["scopes"]) == (201, list(DEFAULT_SCOPES))
         rotate = f"/v1/tenants/{tenant}/keys/{created.json()['id']}/rotate"
         assert (await client.post(rotate, headers=OPERATOR)).status_code == 201
 

@@ -35,6 +35,8 @@ PATHS = (
     "/v1/files",
     "/v1/files/x/content",
     "/v1/flexible/infers",
+    "/v1/keys",
+    "/v1/keys/x",
     "/v1/label-sets",
     "/v1/label-sets/x",
     "/v1/models",

@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from tests.wanneng.client.fake_gateway import FakeGateway
 from wanneng.errors import CommandError
+from wanneng.key import app as key_app
 from wanneng.tenant import app
 
 Run = Callable[..., str]
@@ -45,10 +47,12 @@ def run(gateway: FakeGateway) -> Iterator[Run]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
 
-    def run(*arguments: str) -> str:
-        runner = CliRunner(env={"COLUMNS": "200", "WANNENG_ADMIN_KEY": gateway.key})
+    def run(*arguments: str, app: typer.Typer = app) -> str:
+        keys = {"WANNENG_ADMIN_KEY": gateway.key, "WANNENG_KEY": gateway.key}
         address = ["--url", f"http://127.0.0.1:{server.server_port}"]
-        result = runner.invoke(app, [*arguments, *address], catch_exceptions=False)
+        result = CliRunner(env={"COLUMNS": "200"} | keys).invoke(
+            app, [*arguments, *address], catch_exceptions=False
+        )
         assert result.exit_code == 0, result.output
         return result.output
 
@@ -93,16 +97,27 @@ def test_a_budget_is_set_shown_with_what_is_used_and_removed(run: Run, gateway: 
 
 def test_keys_are_printed_when_they_are_made_and_never_again(run: Run, gateway: FakeGateway) -> None:
     run("create", "acme")
-    assert run("key", "acme", "--scope", "classify", "--expires-at", "2027-01-31T00:00:00Z") == "wn_k0_secret\n"
+    end = "2027-01-31T00:00:00Z"
+    made = run("key", "acme", "--name", "import", "--scope", "classify", "--expires-at", end)
+    assert made == "wn_k0_secret\n"
     assert gateway.keys["t0"][0]["expires_at"] == "2027-01-31T00:00:00+00:00"
     assert run("rotate", "acme", "k0", "--overlap-s", "9") == "wn_new_secret\n"
     header, old, new = run("keys", "acme").splitlines()
-    assert header.split() == ["id", "scopes", "created_at", "expires_at", "last_used_at"]
-    assert old.split()[:2] == ["k0", "classify"]
+    assert header.split() == ["id", "name", "scopes", "created_at", "expires_at", "last_used_at"]
+    assert old.split()[:3] == ["k0", "import", "classify"]
     assert "2026-11-21T10:00:09Z" in old
     assert "secret" not in old + new
     run("revoke", "acme", "k0")
     assert [key["id"] for key in gateway.keys["t0"]] == ["new"]
+
+
+def test_a_tenants_own_keys_are_managed_with_one_of_them(run: Run, gateway: FakeGateway) -> None:
+    assert run("create", "--name", "import", "--scope", "classify", app=key_app) == "wn_k0_secret\n"
+    assert run("rotate", "k0", "--overlap-s", "9", app=key_app) == "wn_new_secret\n"
+    _, old, new = run("list", app=key_app).splitlines()
+    assert (old.split()[:3], new.split()[:2]) == (["k0", "import", "classify"], ["new", "import"])
+    run("revoke", "k0", app=key_app)
+    assert [key["id"] for key in gateway.keys[None]] == ["new"]
 
 
 def test_what_cannot_be_done_is_one_sentence(run: Run) -> None:

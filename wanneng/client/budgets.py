@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from wanneng.client.keys import key_path, tenant_path
+from wanneng.client.keys import key_path, keys_path, tenant_path
 from wanneng.client.transport import Request, json_object
 
 PATH = "/v1/budget"
@@ -58,7 +58,8 @@ def set_budget(
 
 
 def _path(tenant_id: str, key_id: str | None) -> str:
-    return f"{tenant_path(tenant_id) if key_id is None else key_path(tenant_id, key_id)}/budget"
+    owner = tenant_path(tenant_id) if key_id is None else key_path(keys_path(tenant_id), key_id)
+    return f"{owner}/budget"
 
 
 def _budgets(response: httpx.Response) -> Budgets:

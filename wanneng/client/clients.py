@@ -31,6 +31,7 @@ from wanneng.client.classify import (
     classify_request,
     tokenize_request,
 )
+from wanneng.client.keys import AsyncKeys, Keys
 from wanneng.client.label_sets import AsyncLabelSets, LabelSets
 from wanneng.client.streams import TextGroup, async_groups, groups
 from wanneng.client.tenants import AsyncTenants, Tenants
@@ -85,6 +86,7 @@ class Client:
         )
         self.label_sets = LabelSets(self._transport)
         self.batches = Batches(self._transport)
+        self.keys = Keys(self._transport)
         self.tenants = Tenants(self._transport)
         self.audit = Audit(self._transport)
 
@@ -187,6 +189,7 @@ class AsyncClient:
         )
         self.label_sets = AsyncLabelSets(self._transport)
         self.batches = AsyncBatches(self._transport)
+        self.keys = AsyncKeys(self._transport)
         self.tenants = AsyncTenants(self._transport)
         self.audit = AsyncAudit(self._transport)
 

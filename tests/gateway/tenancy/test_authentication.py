@@ -9,7 +9,7 @@ from gateway.observability.request_context import GatewayContext
 from gateway.tenancy.authentication import GatewayAuthentication
 from stores.api_keys import generate_key
 from stores.errors import NotFound, StoreUnavailable, TooManyFailures, Unauthorized
-from stores.tenants import CLASSIFY, LOCAL_TENANT_ID, SCOPES, SUSPENDED, Quota
+from stores.tenants import CLASSIFY, DEFAULT_SCOPES, LOCAL_TENANT_ID, SCOPES, SUSPENDED, Quota
 from tests.fakes.clock import FakeClock
 from tests.fakes.gateway import add_key, add_tenant, bearer
 from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
@@ -110,7 +110,7 @@ async def test_without_any_key_the_header_is_ignored_too() -> None:
 
 async def test_a_caller_without_a_key_is_the_local_tenant_where_none_is_needed() -> None:
     world = World(require_key=False)
-    assert await world.caller({}) == Caller(LOCAL_TENANT_ID, SCOPES, has_key=False)
+    assert await world.caller({}) == Caller(LOCAL_TENANT_ID, DEFAULT_SCOPES, has_key=False)
     assert not world.context.key_ignored
     with pytest.raises(Unauthorized, match="Host header"):
         await world.caller({"Host": "evil.example"})

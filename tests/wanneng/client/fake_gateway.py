@@ -22,7 +22,8 @@ class FakeGateway:
     def __init__(self, key: str = "admin") -> None:
         self.key = key
         self.tenants: dict[str, dict[str, Any]] = {}
-        self.keys: dict[str, list[dict[str, Any]]] = {}
+        self.keys: dict[str | None, list[dict[str, Any]]] = {None: []}
+        """By tenant; None: the caller's own."""
         self.budgets: dict[str | None, dict[str, Any]] = {}
         """By key; None: the tenant's."""
         self.versions: list[dict[str, Any]] = []
@@ -54,10 +55,10 @@ class FakeGateway:
             (r"/v1/tenants/(\w+)", "DELETE", self._delete_tenant),
             (r"/v1/tenants/(\w+)/quota", "PUT", self._update_tenant),
             (r"/v1/tenants/(\w+)/usage", "GET", self._usage),
-            (r"/v1/tenants/(\w+)/keys", "GET", self._list_keys),
-            (r"/v1/tenants/(\w+)/keys", "POST", self._create_key),
-            (r"/v1/tenants/(\w+)/keys/(\w+)", "DELETE", self._revoke_key),
-            (r"/v1/tenants/(\w+)/keys/(\w+)/rotate", "POST", self._rotate_key),
+            (r"/v1(?:/tenants/(\w+))?/keys", "GET", self._list_keys),
+            (r"/v1(?:/tenants/(\w+))?/keys", "POST", self._create_key),
+            (r"/v1(?:/tenants/(\w+))?/keys/(\w+)", "DELETE", self._revoke_key),
+            (r"/v1(?:/tenants/(\w+))?/keys/(\w+)/rotate", "POST", self._rotate_key),
             (r"/v1/tenants/(\w+)(?:/keys/(\w+))?/budget", "PUT", self._set_budget),
             (r"/v1/tenants/(\w+)(?:/keys/(\w+))?/budget", "GET", self._get_budget),
             (r"/v1/budget", "GET", self._own_budgets),
@@ -120,25 +121,25 @@ class FakeGateway:
     def _own_budgets(self, request: httpx.Request) -> Any:
         return {"tenant": self.budgets[None], "key": next((b for key, b in self.budgets.items() if key), None)}
 
-    def _list_keys(self, request: httpx.Request, tenant: str) -> Any:
+    def _list_keys(self, request: httpx.Request, tenant: str | None) -> Any:
         keys = [{name: value for name, value in key.items() if name != "key"} for key in self.keys[tenant]]
         return paged(request, "keys", keys)
 
-    def _create_key(self, request: httpx.Request, tenant: str) -> Any:
+    def _create_key(self, request: httpx.Request, tenant: str | None) -> Any:
         key_id = f"k{len(self.keys[tenant])}"
-        wanted = {"scopes": ["classify"], "expires_at": None} | body(request)
+        wanted = {"name": "", "scopes": ["classify"], "expires_at": None} | body(request)
         key = {"id": key_id, "created_at": NOW, "last_used_at": None, "key": f"wn_{key_id}_secret", **wanted}
         self.keys[tenant].append(key)
         return key
 
-    def _rotate_key(self, request: httpx.Request, tenant: str, key: str) -> Any:
+    def _rotate_key(self, request: httpx.Request, tenant: str | None, key: str) -> Any:
         (old,) = [known for known in self.keys[tenant] if known["id"] == key]
         new = old | {"id": "new", "key": "wn_new_secret"}
         self.keys[tenant].append(new)
         old["expires_at"] = f"2026-11-21T10:00:{body(request)['overlap_s']:02.0f}Z"
         return new
 
-    def _revoke_key(self, request: httpx.Request, tenant: str, key: str) -> Any:
+    def _revoke_key(self, request: httpx.Request, tenant: str | None, key: str) -> Any:
         self.keys[tenant] = [known for known in self.keys[tenant] if known["id"] != key]
         return httpx.Response(204)
 

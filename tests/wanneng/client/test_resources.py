@@ -61,6 +61,17 @@ async def test_a_key_shows_its_secret_once_and_may_be_rotated_and_revoked(client
     assert [key.id for key in await resolved(client.tenants.keys.list(tenant.id))] == ["new"]
 
 
+async def test_a_tenants_own_keys_are_made_rotated_and_revoked_by_one_of_them(client: Either) -> None:
+    expiry = datetime(2027, 1, 31, tzinfo=UTC)
+    key = await resolved(client.keys.create(name="import", scopes=["classify"], expires_at=expiry))
+    assert (key.name, key.secret, key.scopes, key.expires_at) == ("import", "wn_k0_secret", ("classify",), expiry)
+    assert [listed.name for listed in await resolved(client.keys.list())] == ["import"]
+    new = await resolved(client.keys.rotate(key.id, overlap_s=7))
+    assert (new.name, new.secret) == ("import", "wn_new_secret")
+    await resolved(client.keys.revoke(key.id))
+    assert [key.id for key in await resolved(client.keys.list())] == ["new"]
+
+
 async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None:
     total = TotalUsage(3, 6, 1, 90, Decimal("0.00018"), Decimal(2), "CNY")
     assert await resolved(client.usage()) == Usage([DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)], total)

@@ -1,0 +1,24 @@
+"""Operations that change tenants or keys, upon which what is known of them is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from starlette.responses import Response
+
+from web.operations import Call, Operation
+
+
+def notifying(operation: Operation, on_change: Callable[[], None]) -> Operation:
+    """The operation, after which `on_change` is called."""
+    handler = operation.handler
+
+    async def notify(call: Call) -> Response:
+        try:
+            return await handler(call)
+        finally:
+            # After an error, too: it may have come after the change.
+            on_change()
+
+    return replace(operation, handler=notify)
