@@ -26,6 +26,7 @@ from control_plane.api.budgets import BudgetEndpoints
 from control_plane.api.files import FileEndpoints
 from control_plane.api.health import readiness
 from control_plane.api.label_sets import LabelSetEndpoints
+from control_plane.api.me import MeEndpoint
 from control_plane.api.own_keys import OwnKeyEndpoints
 from control_plane.api.page import PageEndpoints
 from control_plane.api.tenants import TenantEndpoints
@@ -113,7 +114,10 @@ def create_app(
             *FileEndpoints(files, settings).operations(),
             *BatchEndpoints(Batches(stores.batches, stores.files, clock)).operations(),
         ],
-        "Keys": OwnKeyEndpoints(OwnKeys(tenants), authentication.forget).operations(),
+        "Keys": [
+            *MeEndpoint(tenants).operations(),
+            *OwnKeyEndpoints(OwnKeys(tenants), authentication.forget).operations(),
+        ],
         "Usage": UsageEndpoints(reports).operations(),
         "Budgets": BudgetEndpoints(tenants, reports, authentication.forget).operations(),
         "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),

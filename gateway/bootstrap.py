@@ -69,6 +69,8 @@ MAX_TRITON_CONNECTIONS = 128
 MAX_PROBES = 32
 """Connections of their own: probes must not wait behind the work that they judge."""
 INTERNAL_PATHS = ("/metrics", *OPERATORS_PATHS)
+CONSOLE_PATHS = ("/console", "/ui")
+"""For tenants on one port and for operators on the other."""
 """For operators and their Prometheus, where there is a port for them."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
@@ -202,7 +204,9 @@ def create_app(
             log.flush()
 
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    internal_port = InternalPort(settings.internal_port, INTERNAL_PATHS) if settings.internal_port else None
+    internal_port = (
+        InternalPort(settings.internal_port, INTERNAL_PATHS, CONSOLE_PATHS) if settings.internal_port else None
+    )
     root_path = RootPath(settings.root_path) if settings.root_path else None
     if root_path is not None and any(route.path.startswith(f"{root_path.prefix}/") for route in routes):
         raise SettingsError(f"WANNENG_ROOT_PATH is {root_path.prefix}, where the gateway has paths of its own")

@@ -8,7 +8,7 @@ from typing import Any
 
 from web.error_shapes import PROBLEM as PROBLEM_SHAPE
 from web.error_shapes import ErrorShape
-from web.operations import OPERATOR, Operation
+from web.operations import ANY_SCOPE, OPERATOR, Operation
 from web.problems import Statuses, media_type_of
 from web.schemas import REFERENCE, Schemas, schemas_of
 
@@ -132,7 +132,9 @@ def _described(operation: Operation, schemas: Schemas, failures: Mapping[Status,
         | {str(key): {"$ref": f"#/components/responses/{name}"} for key, name in failures.items()},
         "security": _security(operation.scope),
     }
-    if operation.scope not in (None, OPERATOR):
+    if operation.scope == ANY_SCOPE:
+        described["description"] = "Every key of a tenant may ask."
+    elif operation.scope not in (None, OPERATOR):
         described["description"] = f"The key needs the scope `{operation.scope}`."
     if operation.body_schema is not None:
         media_type, schema = operation.body_schema
@@ -166,7 +168,7 @@ def _failures(operation: Operation, known: Container[Status]) -> list[Status]:
     statuses = {*operation.errors}
     if operation.scope is not None:
         statuses |= {UNAUTHORIZED, TOO_MANY, UNAVAILABLE}
-    if operation.scope not in (None, OPERATOR):
+    if operation.scope not in (None, OPERATOR, ANY_SCOPE):
         statuses |= {FORBIDDEN}
     if operation.body is not None or operation.body_schema is not None:
         statuses |= {UNREADABLE, TOO_SLOW, TOO_LARGE, UNSUPPORTED, INVALID}

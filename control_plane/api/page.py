@@ -1,4 +1,4 @@
-"""The page to try it, and the API reference. Both are static, and ask nothing of other hosts."""
+"""The page to try it, the console and the API reference: static, and asking nothing of other hosts."""
 
 from __future__ import annotations
 
@@ -20,19 +20,14 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-SCRIPTS = (
-    *("advice", "app", "csv", "files", "form", "history", "many", "page"),
-    *("requests", "result", "rows", "sets", "texts", "upload"),
-)
-"""Modules of the page to try it."""
-FILES = (
+PAGES = (
     ("/", "index.html", "The page to try it"),
+    ("/console", "console.html", "The console"),
     ("/docs", "docs.html", "This document for people"),
-    ("/ui/app.css", "app.css", "Style of both pages"),
-    ("/ui/docs.js", "docs.js", "Script of the API reference"),
-    *((f"/ui/{name}.js", f"{name}.js", f"Script of the page to try it: {name}") for name in SCRIPTS),
 )
 """Path, file in `FOLDER`, summary."""
+PARTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in (".css", ".js"))
+FILES = (*PAGES, *((f"/ui/{part}", part, f"Part of the pages: {part}") for part in PARTS))
 
 
 class PageEndpoints:

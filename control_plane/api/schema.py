@@ -111,6 +111,16 @@ class CallersBudgets(Struct, frozen=True):
     """null: the caller needs no key."""
 
 
+class Me(Struct, frozen=True):
+    """Who asks, and what the key allows."""
+
+    tenant_id: str
+    tenant_name: str
+    key_id: str | None
+    """null: the caller needs no key."""
+    scopes: tuple[str, ...]
+
+
 class TenantAnswer(Struct, frozen=True):
     id: str
     name: str

@@ -7,25 +7,30 @@ const WHEN_TOO_MUCH = ["quota_exceeded", "body_too_large", "deadline_exceeded", 
 
 export class RequestError extends Error {}
 
-// Relative, as is every address of the page: it may be served below another path.
-export async function request(method, path, body, headers = {}, signal = undefined) {
-  const key = sessionStorage.getItem("key");
-  const allHeaders = { ...(body ? { "Content-Type": "application/json" } : {}), ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
+// The response of a request that succeeded. Relative, as is every address of the page: it may be served below another path.
+// `body`: a form, or what becomes JSON.
+export async function send(method, path, { body, headers = {}, signal } = {}) {
+  const key = sessionStorage.getItem("key"), isForm = body instanceof FormData;
+  const allHeaders = { ...(body && !isForm ? { "Content-Type": "application/json" } : {}), ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let response;
   try {
-    response = await fetch(`.${path}`, { method, headers: allHeaders, body: body && JSON.stringify(body), signal });
+    response = await fetch(`.${path}`, { method, headers: allHeaders, body: isForm ? body : body && JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw Object.assign(new RequestError(translate("unreachable")), { code: "unreachable" });
   }
+  if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
   const error = new RequestError(translate("codes")[answer.code] || answer.detail || translate("refused"));
   const retryAfter = response.headers.get("Retry-After");
   throw Object.assign(error, {
     status: response.status, code: answer.code, field: answer.field ?? "", detail: answer.detail ?? error.message,
     retryAfterS: /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : null,
   });
+}
+
+export async function request(method, path, body, headers = {}, signal = undefined) {
+  return (await send(method, path, { body, headers, signal })).json().catch(() => ({}));
 }
 
 // Waits as the service says, and a little where nobody answers; `told` hears for how long. What stays is thrown.

@@ -1,7 +1,7 @@
 // The texts of the page in its two languages, and its examples.
 export const TEXTS = {
   zh: {
-    skip: "跳到输入", docs: "接口文档", key: "密钥", keyHint: "租户密钥，只保存在本标签页", other: "English",
+    skip: "跳到输入", console: "控制台", docs: "接口文档", key: "密钥", keyHint: "租户密钥，只保存在本标签页", other: "English",
     ask: "任意文本，任意标签", presets: "试试：", text: "文本", labels: "标签",
     labelHint: "用逗号（, 或 ，）或回车分隔", more: "更多选项", template: "假设模板（{} 处是标签）",
     threshold: "阈值：低于它就不属于任何标签", multi: "每个标签单独打分", sets: "我的标签集",
@@ -29,7 +29,7 @@ export const TEXTS = {
       deadline_exceeded: "未能及时得到结果，请减少内容后再试。", precondition_failed: "标签集刚被他人修改，请重新载入后再保存。" },
   },
   en: {
-    skip: "Skip to the text", docs: "API", key: "Key", keyHint: "Your tenant's key; kept in this tab only", other: "中文",
+    skip: "Skip to the text", console: "Console", docs: "API", key: "Key", keyHint: "Your tenant's key; kept in this tab only", other: "中文",
     ask: "Any text, any labels", presets: "Try:", text: "Text", labels: "Labels",
     labelHint: "Separate with a comma (, or ，) or Enter", more: "More options", template: "Hypothesis template ({} is the label)",
     threshold: "Threshold: below it, none of these", multi: "Score each label by itself", sets: "My label sets",

@@ -30,7 +30,8 @@ COLLECTIONS = ("/v1/tenants", "/v1/keys", "/v1/label-sets", "/v1/files", "/v1/ba
 PATHS = (
     *COLLECTIONS,
     *(f"{collection}/{{path:path}}" for collection in COLLECTIONS),
-    *("/v1/usage", "/v1/budget", "/v1/audit", "/v1/admin/{path:path}", "/", "/docs", "/ui/{path:path}"),
+    *("/v1/me", "/v1/usage", "/v1/budget", "/v1/audit", "/v1/admin/{path:path}"),
+    *("/", "/console", "/docs", "/ui/{path:path}"),
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"

@@ -11,12 +11,16 @@ from tests.fakes.control_plane_app import control_plane
 
 MEDIA_TYPES = {
     "/": "text/html",
+    "/console": "text/html",
     "/docs": "text/html",
     "/ui/app.css": "text/css",
     "/ui/app.js": "text/javascript",
+    "/ui/console/app.js": "text/javascript",
+    "/ui/console/console.css": "text/css",
     "/ui/docs.js": "text/javascript",
     "/ui/upload.js": "text/javascript",
 }
+SCRIPTS = sorted(FOLDER.rglob("*.js"))
 
 
 @pytest.mark.parametrize("path", MEDIA_TYPES)
@@ -32,13 +36,17 @@ async def test_each_file_is_served_to_anybody_and_allows_nothing_from_elsewhere(
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_every_file_is_served_and_together_they_are_light() -> None:
-    files = set(FOLDER.iterdir())
-    assert files == {FOLDER / name for _, name, _ in FILES}
-    assert sum(file.stat().st_size for file in files) < 60_000
+def test_every_file_is_served() -> None:
+    assert {path for path in FOLDER.rglob("*") if path.is_file()} == {FOLDER / name for _, name, _ in FILES}
 
 
-@pytest.mark.parametrize("name", ["index.html", "docs.html"])
+def test_the_page_to_try_it_is_light_and_loads_nothing_of_the_console() -> None:
+    own = {path for path in FOLDER.glob("*.*") if path.name != "console.html"}
+    assert sum(path.stat().st_size for path in own) < 60_000
+    assert all("console/" not in path.read_text(encoding="utf-8") for path in own)
+
+
+@pytest.mark.parametrize("name", ["index.html", "console.html", "docs.html"])
 def test_a_page_has_nothing_inline_and_refers_to_what_is_served(name: str) -> None:
     html = (FOLDER / name).read_text(encoding="utf-8")
     assert not re.search(r" style=| on\w+=|<script>|<style", html)
@@ -48,15 +56,16 @@ def test_a_page_has_nothing_inline_and_refers_to_what_is_served(name: str) -> No
 
 
 def test_a_module_imports_what_is_served() -> None:
-    for script in FOLDER.glob("*.js"):
-        imported = re.findall(r'^import .* from "(.*)";$', script.read_text(encoding="utf-8"), re.MULTILINE)
-        assert {f"ui/{name.removeprefix('./')}" for name in imported} <= {
-            path.removeprefix("/") for path, _, _ in FILES
-        }
+    for script in SCRIPTS:
+        imported = re.findall(r'(?:from |import\()"(\..*?)"', script.read_text(encoding="utf-8"))
+        assert all((script.parent / name).resolve() in SCRIPTS for name in imported), script
 
 
-def test_scripts_are_short() -> None:
-    assert max(len(script.read_text(encoding="utf-8").splitlines()) for script in FOLDER.glob("*.js")) <= 200
+def test_scripts_are_short_and_make_no_html_of_what_they_are_told() -> None:
+    for script in SCRIPTS:
+        text = script.read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 200, script
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
 
 
 def test_every_text_of_the_page_is_in_both_languages() -> None:
@@ -68,3 +77,16 @@ def test_every_text_of_the_page_is_in_both_languages() -> None:
     used |= set(re.findall(r'translate\("(\w+)"\)', script)) - {"codes"}
     assert used - names[0] == set()
     assert used - names[1] == set()
+
+
+def test_the_words_of_the_console_are_in_its_catalogue_alone() -> None:
+    """That each has two languages is seen in the browser."""
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (FOLDER / "console").glob("*.js")}
+    catalogue = {name: text for name, text in scripts.items() if name.startswith("words-")}
+    names = [name for text in catalogue.values() for name in re.findall(r"(\w+): \[", text)]
+    assert len(names) == len(set(names))
+    others = {name: text for name, text in scripts.items() if name not in catalogue}
+    assert {name for text in others.values() for name in re.findall(r'(?:say\(|title: )"(\w+)"', text)} <= set(
+        names
+    )
+    assert not [name for name, text in others.items() if re.search(r"[\u4e00-\u9fff]", text)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
 from tests.e2e.server import ROOT, Server, serving
 from tests.wanneng.advice.test_figures import drawn
@@ -226,6 +226,18 @@ def test_the_hints_are_what_the_command_line_finds(page: Page) -> None:
     assert kinds == {"dominant", "confusable"}
 
 
+def test_the_console_needs_no_key_where_the_page_needs_none(page: Page) -> None:
+    page.get_by_role("link", name="控制台").click()
+    expect(page.locator("#who")).to_have_text("local · 本机，无需密钥")
+    expect(page.locator("#title")).to_have_text("标签集")
+    page.get_by_role("button", name="登录").click()
+    page.get_by_label("密钥", exact=True).fill(f"wn_{'0' * 12}_{'0' * 48}")
+    page.locator("#screen").get_by_role("button", name="登录").click()
+    expect(page.get_by_role("alert")).to_contain_text("密钥无效")
+    page.get_by_role("link", name="试用页面").click()
+    expect(page.get_by_role("button", name="分类", exact=True)).to_be_visible()
+
+
 def test_history_stays_in_the_browser_until_it_is_cleared(page: Page) -> None:
     classify(page)
     bars(page)
@@ -287,10 +299,14 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, s
 
 
 def test_the_page_is_light_and_allows_nothing_inline(page: Page) -> None:
-    sizes = [path.stat().st_size for path in (ROOT / "control_plane/page").iterdir()]
-    assert sum(sizes) < 60_000
-    response = page.goto("/")
+    loaded: list[Response] = []
+    # Playwright takes no built-in function.
+    page.on("response", lambda response: loaded.append(response))  # noqa: PLW0108
+    response = page.goto("/", wait_until="networkidle")
     assert response is not None
+    sizes = [len(each.body()) for each in loaded if "/v1/" not in each.url]
+    assert len(sizes) > 10
+    assert sum(sizes) < 60_000
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

@@ -11,6 +11,7 @@ from wanneng.client.classify import Classification, Tokens
 from wanneng.client.clients import AsyncClient, Client
 from wanneng.client.keys import Key, NewKey
 from wanneng.client.label_sets import Correction, LabelSet, SetLabel
+from wanneng.client.me import Me
 from wanneng.client.tenants import Tenant
 from wanneng.client.usage import DayOfUsage, TotalUsage, Usage
 from wanneng.errors import AuditLogAltered, GatewayRefused, RequestError
@@ -31,6 +32,7 @@ __all__ = [
     "GatewayRefused",
     "Key",
     "LabelSet",
+    "Me",
     "NewKey",
     "RequestError",
     "SetLabel",

@@ -33,6 +33,7 @@ from wanneng.client.classify import (
 )
 from wanneng.client.keys import AsyncKeys, Keys
 from wanneng.client.label_sets import AsyncLabelSets, LabelSets
+from wanneng.client.me import Me, me_request
 from wanneng.client.streams import TextGroup, async_groups, groups
 from wanneng.client.tenants import AsyncTenants, Tenants
 from wanneng.client.transport import (
@@ -123,6 +124,10 @@ class Client:
     ) -> Tokens:
         """Count the tokens of a text, alone or with each label; counts as one request and no pairs."""
         return self._transport.send(tokenize_request(text, labels, options))
+
+    def me(self) -> Me:
+        """The tenant of the key, and what the key allows."""
+        return self._transport.send(me_request())
 
     def budgets(self) -> Budgets:
         """Those of the tenant and of the key, with what is used of them."""
@@ -242,6 +247,10 @@ class AsyncClient:
     ) -> Tokens:
         """As `Client.tokenize`."""
         return await self._transport.send(tokenize_request(text, labels, options))
+
+    async def me(self) -> Me:
+        """As `Client.me`."""
+        return await self._transport.send(me_request())
 
     async def budgets(self) -> Budgets:
         """As `Client.budgets`."""

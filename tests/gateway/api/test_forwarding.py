@@ -471,7 +471,7 @@ async def test_wrong_admin_keys_are_throttled_and_the_right_one_is_not() -> None
         assert (await both.client.get("/v1/tenants", headers=OPERATOR)).status_code == 200
 
 
-PAGE = pytest.mark.parametrize("path", ["/", "/docs", "/ui/app.js"])
+PAGE = pytest.mark.parametrize("path", ["/", "/console", "/docs", "/ui/app.js"])
 
 
 @PAGE

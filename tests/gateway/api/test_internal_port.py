@@ -17,7 +17,7 @@ from tests.problems import assert_problem
 PUBLIC, INTERNAL = 8080, 8090
 OPERATOR = {"Authorization": "Bearer of-the-operator"}
 INTERNALS = ("/metrics", "/v1/tenants", "/v1/tenants/t_1", "/v1/tenants/t_1/keys")
-PUBLICS = ("/openapi.json", "/v2", "/v1/label-sets", "/v1/usage", "/", "/docs")
+PUBLICS = ("/openapi.json", "/v2", "/v1/label-sets", "/v1/usage", "/v1/me", "/", "/docs")
 
 
 @asynccontextmanager
@@ -49,10 +49,12 @@ async def test_nothing_else_is_served_there(path: str) -> None:
         assert (await public.post("/v1/classify", json=COMPLAINT)).status_code == 200
 
 
-async def test_probes_may_use_either() -> None:
+@pytest.mark.parametrize("path", ["/livez", "/console", "/ui/console/app.js"])
+async def test_probes_may_use_either_and_so_may_the_console(path: str) -> None:
+    """Operators' screens ask the internal port, those of tenants the public one."""
     async with clients(INTERNAL) as both:
         for client in both:
-            assert (await client.get("/livez")).status_code == 200
+            assert (await client.get(path)).status_code == 200
 
 
 @pytest.mark.parametrize("path", INTERNALS)

@@ -15,6 +15,8 @@ PAGE_ITEMS = 2
 NOW = "2026-11-21T10:00:00.5Z"
 T = TypeVar("T")
 
+ME = {"tenant_id": "t1", "tenant_name": "a", "key_id": "k0", "scopes": ["classify"]}
+
 
 class FakeGateway:
     """Checks keys and preconditions, as the control plane does; nothing else. One label set, `tickets`."""
@@ -62,6 +64,7 @@ class FakeGateway:
             (r"/v1/tenants/(\w+)(?:/keys/(\w+))?/budget", "PUT", self._set_budget),
             (r"/v1/tenants/(\w+)(?:/keys/(\w+))?/budget", "GET", self._get_budget),
             (r"/v1/budget", "GET", self._own_budgets),
+            (r"/v1/me", "GET", lambda _: ME),
             (r"/v1/usage", "GET", self._usage),
             (r"/v1/label-sets", "GET", lambda asked: paged(asked, "label_sets", self.versions[-1:], "name")),
             (r"/v1/label-sets/tickets/versions", "GET", self._list_versions),

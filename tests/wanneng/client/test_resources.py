@@ -79,6 +79,11 @@ async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None
     assert [day.day for day in usage.days] == [date(2026, 11, 1)]
 
 
+async def test_a_key_knows_its_tenant(client: Either) -> None:
+    me = await resolved(client.me())
+    assert (me.tenant_id, me.tenant_name, me.key_id, me.scopes) == ("t1", "a", "k0", ("classify",))
+
+
 async def test_budgets_are_set_of_tenants_and_keys_and_read_by_both(client: Either) -> None:
     tenant = await resolved(client.tenants.create("acme"))
     key = await resolved(client.tenants.keys.create(tenant.id))

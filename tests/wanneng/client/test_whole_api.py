@@ -18,6 +18,7 @@ from wanneng import AsyncClient, Client, GatewayRefused
 CALLS: dict[tuple[str, str], Callable[[Client], object]] = {
     ("POST", "/v1/classify"): lambda client: client.classify("a", ["b"]),
     ("POST", "/v1/tokenize"): lambda client: client.tokenize("a"),
+    ("GET", "/v1/me"): lambda client: client.me(),
     ("GET", "/v1/usage"): lambda client: client.usage(),
     ("GET", "/v1/budget"): lambda client: client.budgets(),
     ("GET", "/v1/keys"): lambda client: client.keys.list(),

@@ -1,0 +1,29 @@
+// Dialogs: the browser keeps the focus in them and closes them with Escape.
+
+import { actions, button, element, newId, paragraph } from "./dom.js";
+import { say } from "./words.js";
+
+// Whether `verb` was chosen. `children`: paragraphs and fields.
+export function dialog(title, children, verb, { isDanger = false } = {}) {
+  return new Promise((resolve) => {
+    const heading = element("h3", { id: newId() }, title);
+    const form = element("form", { onsubmit: (event) => finish(event, true) }, heading, ...children,
+      actions(verb && element("button", { type: "submit", class: isDanger ? "danger" : "" }, verb), button(verb ? say("cancel") : say("close"), (event) => finish(event, false), "second")));
+    const node = element("dialog", { "aria-labelledby": heading.id, onclose: () => (node.remove(), resolve(node.returnValue === "yes")) }, form);
+    function finish(event, isYes) {
+      event.preventDefault();
+      node.close(isYes ? "yes" : "no");
+    }
+    document.body.append(node);
+    node.showModal();
+  });
+}
+
+export const confirmed = (text, verb) => dialog(text, [], verb, { isDanger: true });
+
+// Something that can be read once, such as a new key.
+export const shown = (title, text, hint) => dialog(title, [paragraph(hint), element("p", { class: "secret" }, text),
+  actions(button(say("copy"), async (event) => {
+    await navigator.clipboard.writeText(text);
+    event.target.textContent = say("copied");
+  }, "second"))], "");

@@ -1,0 +1,9 @@
+// The screens. To add one, add a line here, a module that exports `show(view)`, and its words to the catalogue.
+//
+// `needs`: the scope that its key must have; `operator` for the admin key. Those with `isHidden` have no tab.
+// A module is loaded when its screen is opened. See app.js for what a view offers.
+
+export const SCREENS = [
+  { name: "label-sets", title: "labelSets", needs: "label_sets:read", load: () => import("./label-sets.js") },
+  { name: "new-label-set", title: "newLabelSet", needs: "label_sets:write", isHidden: true, tab: "label-sets", load: () => import("./label-set.js") },
+];

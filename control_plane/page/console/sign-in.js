@@ -1,0 +1,20 @@
+// Signing in with a key.
+
+import { element, field, paragraph, section } from "./dom.js";
+import { signIn } from "./session.js";
+import { say } from "./words.js";
+
+// `begin` takes whoever has signed in.
+export function drawSignIn(view, begin) {
+  const key = element("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
+  const form = element("form", {
+    onsubmit: view.act(async () => {
+      const identity = await signIn(key.value.trim()).catch((error) => {
+        throw error.status === 404 ? new Error(say("notManagedHere")) : error;
+      });
+      if (!identity) throw new Error(say("unknownKey"));
+      await begin(identity);
+    }),
+  }, field(say("key"), key, say("keyHint")), element("p", { class: "actions" }, element("button", { type: "submit" }, say("signIn"))));
+  view.root.append(section(say("signInWithKey"), view.identity ? null : paragraph(say("signedOut")), form));
+}

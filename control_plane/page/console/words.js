@@ -1,0 +1,21 @@
+// What the console says, in Chinese and in English: one catalogue, to which each part adds its own words.
+
+import { state } from "../page.js";
+import { FRAME } from "./words-frame.js";
+import { LABEL_SETS } from "./words-label-sets.js";
+
+export const WORDS = { ...FRAME, ...LABEL_SETS };
+const LANGUAGES = { zh: 0, en: 1 };
+
+// The words of a name; those with values in them are functions.
+export function say(name, ...values) {
+  const words = WORDS[name][LANGUAGES[state.language]];
+  return typeof words === "function" ? words(...values) : words;
+}
+
+export const locale = () => (state.language === "zh" ? "zh-CN" : "en-GB");
+export const number = (value) => new Intl.NumberFormat(locale()).format(value);
+export const share = (value) => new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 1 }).format(value);
+// Of a time in ISO 8601, or in seconds since 1970.
+export const time = (value) => (value === null || value === undefined ? "—"
+  : new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(typeof value === "number" ? new Date(1000 * value) : new Date(value)));
