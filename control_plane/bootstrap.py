@@ -29,11 +29,13 @@ from control_plane.api.label_sets import LabelSetEndpoints
 from control_plane.api.me import MeEndpoint
 from control_plane.api.own_keys import OwnKeyEndpoints
 from control_plane.api.page import PageEndpoints
+from control_plane.api.status import StatusEndpoints
 from control_plane.api.tenants import TenantEndpoints
 from control_plane.api.usage import UsageEndpoints
 from control_plane.backlog import BacklogMetrics
 from control_plane.batches import Batches
 from control_plane.files import Files
+from control_plane.gateway_metrics import MAX_GATEWAYS, HttpGatewayMetrics
 from control_plane.label_sets import LabelSets
 from control_plane.own_keys import OwnKeys
 from control_plane.settings import Settings, WorkerSettings
@@ -107,6 +109,10 @@ def create_app(
     )
     tenants = Tenants(stores.tenants, stores.api_keys, clock)
     reports = UsageReports(stores.usage, clock, price_of(settings.price_per_million_tokens, settings.currency))
+    http = httpx.AsyncClient(
+        transport=aiohttp_transport(MAX_GATEWAYS, same_user=settings.same_user), trust_env=False
+    )
+    gateway_metrics = HttpGatewayMetrics(http, settings.gateway_metrics_url)
     openapi = OpenApiEndpoint(STATUSES)
     apis = {
         "Label sets": LabelSetEndpoints(label_sets).operations(),
@@ -122,6 +128,7 @@ def create_app(
         "Budgets": BudgetEndpoints(tenants, reports, authentication.forget).operations(),
         "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),
         "Audit log": AuditEndpoints(stores.audit).operations(),
+        "Status": StatusEndpoints(gateway_metrics).operations(),
         "Server": [
             *HealthEndpoints(partial(readiness, stores.tenants), draining, metrics).operations(),
             *openapi.operations(),
@@ -141,6 +148,7 @@ def create_app(
         finally:
             with suppress(ServiceError):
                 await authenticator.store_last_used()
+            await http.aclose()
             await asyncio.to_thread(tracing.close)
             await stores.close()
             log.flush()

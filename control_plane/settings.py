@@ -49,6 +49,11 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     admin_key: Secret = ""
     """The operator's key, at least 32 characters; empty: tenants cannot be managed over HTTP. Set by `wanneng
     serve`."""
+    gateway_metrics_url: str = ""
+    """Where gateways serve `/metrics`, for `/v1/admin/status`: one URL, several separated by commas, or
+    `dns+http://name:8090` for every address of a name; empty: it answers 501. Set by `wanneng serve`."""
+    same_user: bool = False
+    """Connect to gateways on loopback only where the same user or root listens. Set by `wanneng serve`."""
     max_file_bytes: Count = 64_000_000
     """Size of one file of batch lines."""
     max_tenant_file_bytes: Count = MAX_TENANT_FILE_BYTES

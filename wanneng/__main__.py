@@ -28,6 +28,7 @@ from wanneng.options import err, say
 from wanneng.serve.access import LOCAL_KEY_FILE
 from wanneng.settings import ServeSettings, check_variables, is_proxied, load_settings
 from wanneng.settings import log_format as chosen_log_format
+from wanneng.status import status
 from wanneng.text_io import escape_what_the_locale_lacks
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ app.command()(classify)
 app.command()(bench)
 app.command()(calibrate)
 app.command()(evaluate)
+app.command()(status)
 
 
 @app.callback()

@@ -133,6 +133,7 @@ PATHS = [
     ("GET", "/v1/tenants/t_1/keys"),
     ("DELETE", "/v1/tenants/t_1/keys/k"),
     ("POST", "/v1/tenants/t_1/keys/k/rotate"),
+    ("GET", "/v1/admin/status"),
 ]
 
 

@@ -52,6 +52,18 @@ def test_each_component_runs_its_command_from_one_image() -> None:
         assert f"| `{component}` | `python -m {' '.join(command)}`" in readme
 
 
+def test_the_control_plane_reads_the_metrics_of_every_gateway() -> None:
+    """Of those that are not ready too."""
+    objects = render(None, DATABASE)
+    service = find(objects, "Service", "w-gateways")["spec"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    assert service["selector"] == find(objects, "Service", "w-internal")["spec"]["selector"]
+    (port,) = service["ports"]
+    url = f"dns+http://w-gateways:{port['port']}"
+    assert settings_of(objects, "control-plane")["WANNENG_GATEWAY_METRICS_URL"] == url
+    assert "w-gateways" not in {o["metadata"]["name"] for o in render()}, "nobody would ask it"
+
+
 def test_the_gateway_reaches_the_control_plane_through_its_service() -> None:
     objects = render(None, DATABASE)
     service = find(objects, "Service", "w-control-plane")["spec"]

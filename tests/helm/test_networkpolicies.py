@@ -70,7 +70,7 @@ def test_without_prometheus_nothing_but_gateways_connects_to_triton_and_the_cont
     ("component", "allowed"),
     [
         ("gateway", [("triton", 8000), ("control-plane", 8081), ("databases", 5432), ("databases", 6379)]),
-        ("control-plane", [("databases", 5432)]),
+        ("control-plane", [("gateway", 8090), ("databases", 5432)]),
         ("worker", [("gateway", 8080), ("databases", 5432)]),
         ("migration", [("databases", 5432)]),
     ],
@@ -122,13 +122,13 @@ def test_without_restriction_everybody_may_call_the_gateway() -> None:
     assert calls == {"ports": [{"port": 8080}]}
 
 
-def test_only_prometheus_and_operators_connect_to_the_internal_port() -> None:
+def test_only_prometheus_operators_and_the_control_plane_connect_to_the_internal_port() -> None:
     objects = render({"networkPolicies": {"operatorsFrom": [OPERATORS]}}, DATABASE)
     _, internal = policy(objects, "gateway")["ingress"]
     assert internal["ports"] == [{"port": 8090}]
     prometheus, operators, *others = internal["from"]
     assert (prometheus, operators) == (PROMETHEUS, OPERATORS)
-    assert components(others) == ["test"]
+    assert components(others) == ["test", "control-plane"]
 
 
 def test_without_peers_nothing_but_helms_test_connects_to_the_internal_port() -> None:

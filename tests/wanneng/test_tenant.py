@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.wanneng.client.fake_gateway import FakeGateway
+from wanneng.__main__ import app as main_app
 from wanneng.errors import CommandError
 from wanneng.key import app as key_app
 from wanneng.tenant import app
@@ -118,6 +119,19 @@ def test_a_tenants_own_keys_are_managed_with_one_of_them(run: Run, gateway: Fake
     assert (old.split()[:3], new.split()[:2]) == (["k0", "import", "classify"], ["new", "import"])
     run("revoke", "k0", app=key_app)
     assert [key["id"] for key in gateway.keys[None]] == ["new"]
+
+
+def test_the_status_has_a_row_for_each_gateway_and_names_those_that_are_silent(run: Run) -> None:
+    lines = [line for line in run("status", app=main_app).splitlines() if line]
+    _, answered, silent, everything, _, pool, _, tenant = lines
+    assert answered.split() == [
+        "http://a:8090",
+        *["ready,", "Redis", "does", "not", "answer", "4", "5", "7", "1", "1", "1"],
+    ]
+    assert silent.split() == ["http://b:8090", *["it", "does", "not", "answer", "within", "2", "s"]]
+    assert everything.split() == ["all", "4", "5", "7", "1", "1", "1"]
+    assert pool.split() == ["default", "3", "1", "2x", "e1,", "1x", "e2"]
+    assert tenant.split() == ["t_1", "8", "4", "3", "2", "1"]
 
 
 def test_what_cannot_be_done_is_one_sentence(run: Run) -> None:

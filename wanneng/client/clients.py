@@ -34,6 +34,7 @@ from wanneng.client.classify import (
 from wanneng.client.keys import AsyncKeys, Keys
 from wanneng.client.label_sets import AsyncLabelSets, LabelSets
 from wanneng.client.me import Me, me_request
+from wanneng.client.status import Status, status_request
 from wanneng.client.streams import TextGroup, async_groups, groups
 from wanneng.client.tenants import AsyncTenants, Tenants
 from wanneng.client.transport import (
@@ -136,6 +137,10 @@ class Client:
     def usage(self, first: date | None = None, last: date | None = None) -> Usage:
         """The tenant's own usage by day; by default for the last 30 days."""
         return self._transport.send(usage_request(USAGE, first, last))
+
+    def status(self) -> Status:
+        """What the gateways do at present, with the admin key; those that do not answer say so."""
+        return self._transport.send(status_request())
 
     def request(
         self,
@@ -259,6 +264,10 @@ class AsyncClient:
     async def usage(self, first: date | None = None, last: date | None = None) -> Usage:
         """As `Client.usage`."""
         return await self._transport.send(usage_request(USAGE, first, last))
+
+    async def status(self) -> Status:
+        """As `Client.status`."""
+        return await self._transport.send(status_request())
 
     async def request(
         self,

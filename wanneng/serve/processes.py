@@ -68,6 +68,8 @@ def control_plane(settings: ServeSettings, admin_key: str, internal_key: str) ->
     variables = {
         "CONTROL_PLANE_HOST": CONTROL_PLANE_HOST,
         "CONTROL_PLANE_PORT": str(settings.control_plane_port),
+        "GATEWAY_METRICS_URL": settings.operators_url,
+        "SAME_USER": "true",
         "DATABASE_URL": settings.effective_database_url,
         "ADMIN_KEY": admin_key,
         "INTERNAL_KEY": internal_key,

@@ -18,6 +18,21 @@ T = TypeVar("T")
 ME = {"tenant_id": "t1", "tenant_name": "a", "key_id": "k0", "scopes": ["classify"]}
 
 
+COUNTS = dict.fromkeys(("requests_answered", "requests_refused", "requests_invalid", "requests_failed"), 1)
+FIGURES = COUNTS | dict.fromkeys(
+    ("pairs_computed", "pairs_from_cache", "pairs_refused", "cache_hits", "cache_bytes", "budgets_exceeded"), 2
+)
+FIGURES |= {"pairs_in_flight": 9, "pairs_at_triton": 5, "cached_pairs": 7}
+ANSWERED = {"url": "http://a:8090", "error": None, "ready": True, "workers": 2, "redis_up": False}
+SILENT = dict.fromkeys(ANSWERED) | {"url": "http://b:8090", "error": "it does not answer within 2 s"}
+STATUS = {
+    "gateways": [ANSWERED | {"figures": FIGURES}, SILENT | {"figures": None}],
+    "total": FIGURES,
+    "pools": [{"pool": "default", "answering": 3, "ejected": 1, "engines": {"e1": 2, "e2": 1}}],
+    "tenants": [{"tenant_id": "t_1", "pairs": 8, "answered": 4, "refused": 3, "invalid": 2, "failed": 1}],
+}
+
+
 class FakeGateway:
     """Checks keys and preconditions, as the control plane does; nothing else. One label set, `tickets`."""
 
@@ -66,6 +81,7 @@ class FakeGateway:
             (r"/v1/budget", "GET", self._own_budgets),
             (r"/v1/me", "GET", lambda _: ME),
             (r"/v1/usage", "GET", self._usage),
+            (r"/v1/admin/status", "GET", lambda _: STATUS),
             (r"/v1/label-sets", "GET", lambda asked: paged(asked, "label_sets", self.versions[-1:], "name")),
             (r"/v1/label-sets/tickets/versions", "GET", self._list_versions),
             (r"/v1/label-sets/tickets(?:@([0-9]+))?", "GET", self._get_label_set),

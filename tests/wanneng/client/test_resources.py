@@ -72,6 +72,15 @@ async def test_a_tenants_own_keys_are_made_rotated_and_revoked_by_one_of_them(cl
     assert [key.id for key in await resolved(client.keys.list())] == ["new"]
 
 
+async def test_the_status_is_of_each_gateway_and_of_all(client: Either) -> None:
+    status = await resolved(client.status())
+    answered, silent = status.gateways
+    assert (answered.workers, answered.redis_up, answered.figures) == (2, False, status.total)
+    assert (silent.error, silent.ready, silent.figures) == ("it does not answer within 2 s", None, None)
+    assert (status.pools[0].ejected, status.pools[0].engines) == (1, {"e1": 2, "e2": 1})
+    assert (status.tenants[0].tenant_id, status.tenants[0].refused) == ("t_1", 3)
+
+
 async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None:
     total = TotalUsage(3, 6, 1, 90, Decimal("0.00018"), Decimal(2), "CNY")
     assert await resolved(client.usage()) == Usage([DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)], total)

@@ -57,6 +57,7 @@ CALLS: dict[tuple[str, str], Callable[[Client], object]] = {
     ("GET", "/v1/audit"): lambda client: [*client.audit.own()],
     ("GET", "/v1/admin/audit"): lambda client: [*client.audit.list()],
     ("GET", "/v1/admin/audit/export"): lambda client: [*client.audit.export()],
+    ("GET", "/v1/admin/status"): lambda client: client.status(),
     ("DELETE", "/v1/tenants/{id}/keys/{key}"): lambda client: client.tenants.keys.revoke("a", "b"),
 }
 NOT_ITS_OWN = {"Compatible APIs", "Server"}
