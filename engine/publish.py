@@ -1,7 +1,8 @@
-"""Publishes a folder atomically, and waits for one to be published."""
+"""Publishes a folder atomically, waits for one to be published, and tells by a checksum which one it is."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from engine.errors import BuildError
 POLL_INTERVAL_S = 1.0
 LOG_INTERVAL_S = 30.0
 MANIFEST = "engine.json"
+ABANDONED_S = 86_400.0
+"""The age of a download that nobody finishes."""
 
 
 @contextmanager
@@ -96,3 +99,45 @@ def await_published(folder: Path, *, timeout_s: float, log: Callable[[str], None
             log(f"waiting for {folder}, which is not published yet")
             last_logged = now
         time.sleep(min(POLL_INTERVAL_S, max(0.0, deadline - now)))
+
+
+def checksum(folder: Path) -> str:
+    """`sha256:` and the digest of the names and contents of all files; `BuildError` unless it is an engine."""
+    if not (folder / MANIFEST).is_file():
+        raise BuildError(f"{folder} is no engine: it has no {MANIFEST}")
+    lines = []
+    for path in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()):
+        with (folder / path).open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path}\n")
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+
+
+def check(folder: Path, expected: str) -> None:
+    """`BuildError` unless the engine has this checksum."""
+    if (actual := checksum(folder)) != expected:
+        raise BuildError(f"{folder} has the checksum {actual}, and {expected} is expected; nothing loads it")
+
+
+def install(download: Path, target: Path, expected: str) -> None:
+    """Move a downloaded engine to `target`, unless it is there already; `BuildError` unless its checksum is right.
+
+    Pods that share a disk may do this at the same time. A wrong download stays, so that the next attempt finds the
+    same error; it is removed with its Pod's volume, or after a day by another Pod.
+    """
+    for path in download.parent.glob(f"{download.name.partition('-')[0]}-*"):
+        with suppress(OSError):
+            if path != download and time.time() - path.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(path, ignore_errors=True)
+    if not target.is_dir():
+        if not download.is_dir():
+            raise BuildError(f"nothing was downloaded to {download}, and {target} is not there")
+        check(download, expected)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            download.replace(target)
+        except OSError as error:
+            # Another Pod may have been first.
+            if not target.is_dir():
+                raise BuildError(f"{target} cannot be written: {error.strerror}") from None
+    check(target, expected)
+    shutil.rmtree(download, ignore_errors=True)

@@ -167,14 +167,34 @@ def wait(
     folder: Annotated[Path, typer.Argument(help="Folder of the engine.")],
     timeout_s: Annotated[float, typer.Option(help="Longest wait.")] = 3600.0,
     built_by: Annotated[str, typer.Option(help="Who builds it; printed while waiting.")] = "",
+    downloaded: Annotated[
+        Path | None, typer.Option(help="Folder on the same disk from which to move it there; needs --checksum.")
+    ] = None,
+    checksum: Annotated[str, typer.Option(help="What `wanneng engine checksum` says of it.")] = "",
 ) -> None:
     """Wait until an engine is published in a folder (init container of a Triton pod)."""
     with needing("serve.txt"):
-        from engine.publish import await_published  # noqa: PLC0415
+        from engine.publish import await_published, check, install  # noqa: PLC0415
 
-        hint = f"; {built_by} builds it" if built_by else ""
-        await_published(folder, timeout_s=timeout_s, log=lambda line: _say(line + hint))
+        if downloaded is not None:
+            if not checksum:
+                raise CommandError("--downloaded needs --checksum")
+            install(downloaded, folder, checksum)
+        else:
+            hint = f"; {built_by} builds it" if built_by else ""
+            await_published(folder, timeout_s=timeout_s, log=lambda line: _say(line + hint))
+            if checksum:
+                check(folder, checksum)
         _say(f"{folder} is there")
+
+
+@app.command()
+def checksum(folder: Annotated[Path, typer.Argument(help="Folder of the engine.")]) -> None:
+    """Print the checksum of an engine's files, by which pods recognize it."""
+    with needing("serve.txt"):
+        from engine.publish import checksum as checksum_of  # noqa: PLC0415
+
+        print(checksum_of(folder))
 
 
 @app.command()

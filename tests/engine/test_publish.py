@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
 from pathlib import Path
 
-from engine.publish import prune
+import pytest
+
+from engine.errors import BuildError
+from engine.publish import checksum, install, prune
 
 
 def engine(folder: Path, name: str, used_at: float) -> Path:
@@ -71,3 +76,66 @@ def test_an_engine_that_another_build_removes_at_the_same_time_is_no_error(tmp_p
     prune(Vanishing(tmp_path / "new"), 1, (), said.append)
     assert said == []
     assert names(tmp_path) == []
+
+
+def built(folder: Path, weights: str = "w") -> Path:
+    (folder / "plans").mkdir(parents=True)
+    (folder / "engine.json").write_text("{}", encoding="utf-8")
+    (folder / "plans/a.plan").write_text(weights, encoding="utf-8")
+    return folder
+
+
+def test_a_checksum_is_that_of_names_and_contents_wherever_the_engine_is(tmp_path: Path) -> None:
+    one = checksum(built(tmp_path / "one"))
+    assert re.fullmatch("sha256:[0-9a-f]{64}", one)
+    assert checksum(built(tmp_path / "two")) == one
+    assert checksum(built(tmp_path / "three", "v")) != one
+    renamed = built(tmp_path / "four")
+    (renamed / "plans/a.plan").rename(renamed / "plans/b.plan")
+    assert checksum(renamed) != one
+    with pytest.raises(BuildError, match=r"is no engine: it has no engine\.json"):
+        checksum(tmp_path)
+
+
+def test_a_downloaded_engine_is_moved_into_place_once_it_is_known_to_be_the_right_one(tmp_path: Path) -> None:
+    download, target = tmp_path / ".download-1", tmp_path / "plans/a10"
+    expected = checksum(built(download))
+    install(download, target, expected)
+    assert checksum(target) == expected
+    assert not download.exists()
+
+
+def test_a_damaged_download_is_not_moved_and_is_an_error_again(tmp_path: Path) -> None:
+    """The kubelet tries the check again, and not the download."""
+    download, target = built(tmp_path / ".download-1", "damaged"), tmp_path / "a10"
+    for _ in range(2):
+        with pytest.raises(
+            BuildError, match=r"\.download-1 has the checksum sha256:\w+, and sha256:0 is expected"
+        ):
+            install(download, target, "sha256:0")
+    assert not target.exists()
+
+
+def test_an_engine_that_the_disk_has_needs_no_download_and_is_checked_too(tmp_path: Path) -> None:
+    target = built(tmp_path / "a10")
+    install(tmp_path / ".download-1", target, checksum(target))
+    another = built(tmp_path / ".download-2")
+    install(another, target, checksum(target))
+    assert names(tmp_path) == ["a10"], "another Pod was first"
+    (target / "plans/a.plan").write_text("damaged", encoding="utf-8")
+    with pytest.raises(BuildError, match="a10 has the checksum"):
+        install(built(tmp_path / ".download-3"), target, checksum(built(tmp_path / "whole")))
+
+
+def test_a_download_that_brought_nothing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="nothing was downloaded to"):
+        install(tmp_path / ".download-1", tmp_path / "a10", "sha256:0")
+
+
+def test_what_other_pods_left_half_downloaded_is_removed_after_a_day(tmp_path: Path) -> None:
+    target = built(tmp_path / "a10")
+    for name, age_s in (("old", 100_000.0), ("new", 100.0)):
+        left = built(tmp_path / f".download-{name}")
+        os.utime(left, (time.time() - age_s,) * 2)
+    install(tmp_path / ".download-1", target, checksum(target))
+    assert names(tmp_path) == [".download-new", "a10"]

@@ -12,6 +12,17 @@ from tests.helm.tools import CHART, refusal, render
 KEY = {"id": "4f1c0a9b7d2e", "sha256": "0" * 64}
 TICKETS = {"name": "tickets", "labels": ["投诉"]}
 HOME = {"pod": {"extraEnv": [{"name": "HOME", "value": "/"}]}}
+SUM = f"sha256:{'0' * 64}"
+
+
+def downloaded(engines: dict[str, Any]) -> dict[str, Any]:
+    """A pool that names its engine, with its checksum."""
+    return {
+        "engines": {"volume": {"emptyDir": {}}, **engines},
+        "pools": {"cpu": {"engine": "a", "engineChecksum": SUM}},
+    }
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pools": {"cpu": None}}, "pools: at least one pool is required"),
     ({"pools": {"cpu": {"config": "h100"}}}, "pools.cpu.config: unknown configuration h100; use one of local"),
@@ -91,6 +102,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"gateway": {"autoscaling": {"enabled": True, "requestsPerReplica": 40}}},
         "gateway.autoscaling.requestsPerReplica: requires the recording rules",
+    ),
+    (
+        {"pools": {"cpu": {"engineChecksum": SUM}}},
+        "pools.cpu.engineChecksum: is that of an engine that was built before",
+    ),
+    (
+        {"engines": {"download": {"image": "aws", "command": ["x"]}}},
+        "engines.download: pools.cpu needs engine and engineChecksum",
+    ),
+    (
+        downloaded(engines={"download": {"image": "aws"}}),
+        "engines.download.command: required",
+    ),
+    (
+        downloaded(engines={"download": {"image": "aws", "command": ["x"]}}),
+        "networkPolicies.egress.storage: the network policies block",
     ),
     ({"database": {"url": "sqlite:///data/wanneng.db"}}, "database.url: SQLite cannot be shared between Pods"),
     ({"database": {"url": "mysql://host/db"}}, "database.url: must start with postgresql://"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.helm.tools import CHART, EXAMPLES, Object, containers, helm, names, pod_of, render
+from tests.helm.tools import CHART, EXAMPLES, ROOT, Object, containers, helm, names, pod_of, render
 
 
 @pytest.fixture(params=EXAMPLES, ids=lambda path: path.stem)
@@ -105,3 +106,24 @@ def test_pods_are_spread_over_nodes_and_zones() -> None:
         ]
         for constraint in constraints:
             assert constraint["labelSelector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
+
+
+PAGE = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+DOCUMENTED = [
+    values
+    for block in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    if isinstance(values := yaml.safe_load(block), dict) and values.keys() <= VALUES.keys()
+]
+
+
+@pytest.mark.parametrize("values", DOCUMENTED, ids="-".join)
+def test_the_values_in_the_documentation_are_those_of_the_chart(values: Object) -> None:
+    """A part of a file may lack what another part has, and nothing in it may be unknown."""
+    if "model" in values and "volume" in values.get("engines", {}):
+        assert render(values)
+        return
+    complete = {"model": {"source": "sources/a", "precision": "fp16"}, "engines": {"volume": {"emptyDir": {}}}}
+    pools = {"cpu": None} if any("cuda" in str(pool) for pool in values.get("pools", {}).values()) else {}
+    model = complete if pools else {}
+    assert render({**model, **values, "pools": {**pools, **values.get("pools", {})}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +146,51 @@ def test_engines_that_were_built_elsewhere_are_loaded_as_they_are() -> None:
     assert not any(argument.startswith("--built-by") for argument in wait["args"])
     assert environment(triton)["WANNENG_ENGINE"] == "/engines/plans/a10"
     assert {"name": "engines", **volume} in pod_of(deployment)["volumes"]
+
+
+DOWNLOAD = CHART / "ci/download.yaml"
+
+
+def test_an_engine_is_downloaded_and_checked_before_triton_starts() -> None:
+    """Each Pod has a folder of its own to download to, on the volume where the engine goes."""
+    objects = render({"engines": {"download": {"env": [{"name": "AWS_ENDPOINT_URL", "value": "x"}]}}}, DOWNLOAD)
+    assert names(objects, "Job") == []
+    pod = pod_of(find(objects, "Deployment", "w-triton-a10"))
+    download, engine, triton = containers({"kind": "Pod", "spec": pod})
+    given = environment(download)
+    assert (given["ENGINE"], given["ENGINE_FOLDER"]) == ("plans/a10", "/engines/plans/a10")
+    assert given["POD_UID"] == {"fieldRef": {"fieldPath": "metadata.uid"}} == environment(engine)["POD_UID"]
+    assert f"--downloaded={given['DOWNLOAD_FOLDER']}" in engine["args"]
+    assert given["DOWNLOAD_FOLDER"] == "/engines/.download-$(POD_UID)"
+    assert given["AWS_ENDPOINT_URL"] == "x"
+    assert download["envFrom"] == [{"secretRef": {"name": "models-reader"}}]
+    assert "aws s3 cp" in download["command"][2]
+    assert any(argument.startswith("--checksum=sha256:9c56cc51") for argument in engine["args"])
+    written = [
+        [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+        for container in (download, engine, triton)
+    ]
+    assert written == [["/tmp", "/engines"], ["/engines"], ["/tmp", "/dev/shm"]]
+    assert pod["securityContext"]["fsGroup"] == 65532
+    assert environment(triton)["WANNENG_ENGINE"] == "/engines/plans/a10"
+
+
+def test_only_the_pods_that_download_an_engine_open_connections_to_its_storage() -> None:
+    def egress(*files: Path) -> Any:
+        return find(render(None, *files), "NetworkPolicy", "w-triton")["spec"].get("egress")
+
+    dns, storage = egress(DOWNLOAD)
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert storage["ports"] == [{"port": 443}]
+    assert egress(GPUS) is None
+
+
+def test_the_checksum_of_an_engine_on_the_volume_is_checked_too() -> None:
+    volume = {"engines": {"download": {"image": ""}, "volume": {"hostPath": {"path": "/mnt/nvme"}}}}
+    wait, _ = containers(find(render(volume, DOWNLOAD), "Deployment", "w-triton-a10"))
+    assert any(argument.startswith("--checksum=sha256:") for argument in wait["args"])
+    assert not any(argument.startswith("--downloaded") for argument in wait["args"])
+    assert wait["volumeMounts"] == [{"name": "engines", "mountPath": "/engines", "readOnly": True}]
 
 
 def test_builds_have_a_priority_class_of_their_own_by_which_they_may_borrow_a_gpu() -> None:

@@ -16,8 +16,11 @@ RESTARTS, RESTARTED_WITHIN, OUT_OF_MEMORY_WITHIN = 3, timedelta(minutes=15), tim
 MOUNTED_WITHIN, PROBED_WITHIN = timedelta(minutes=10), timedelta(seconds=90)
 """An event that is older says nothing of the present."""
 OUT_OF_MEMORY = "OOMKilled"
-ENGINE = "engine"
-"""The init container that waits for the engine."""
+INIT_CONTAINERS = {
+    "download": "downloads its engine",
+    "engine": "waits for its engine, which is not published yet",
+}
+"""Those of ours that may run for long, and what the Pod does meanwhile. Others that run are sidecars."""
 
 
 class Events:
@@ -58,12 +61,9 @@ def pod_problem(pod: Object, events: Events) -> str | None:
     probe = events.latest(name, frozenset({"Unhealthy"}), PROBED_WITHIN, text="Liveness probe failed")
     if probe is not None:
         return f"{name} fails its liveness probe and is about to be restarted: {shortened(_after_colon(probe))}"
-    # Other init containers that run are sidecars.
-    if any(
-        container.get("name") == ENGINE and "running" in container.get("state", {})
-        for container in status.get("initContainerStatuses", ())
-    ):
-        return f"{name} waits for its engine, which is not published yet"
+    for container in status.get("initContainerStatuses", ()):
+        if "running" in container.get("state", {}) and container.get("name") in INIT_CONTAINERS:
+            return f"{name} {INIT_CONTAINERS[container['name']]}"
     ready = [condition for condition in status.get("conditions", ()) if condition["type"] == "Ready"]
     if ready and ready[0]["status"] != "True":
         return f"{name} is starting, or does not answer its probe"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -435,3 +436,37 @@ def test_logs_can_be_limited_to_one_request(release: Release) -> None:
     assert len(output.splitlines()) == 1
     assert "wanneng-gateway-" in output
     assert "质量太差" not in output
+
+
+def test_a_pod_serves_the_engine_that_it_has_downloaded(namespaced: Callable[[dict[str, Any]], Release]) -> None:
+    """The download is the image's own model; one with another checksum is never loaded, and status says why."""
+    other = namespaced(
+        {
+            "model": {"precision": "fp32"},
+            "engines": {
+                "volume": {"emptyDir": {}},
+                "download": {
+                    "image": f"{images.PREFIX}-triton:{images.VERSION}",
+                    "command": ["cp", "-r", "/opt/wanneng/embedded", "$(DOWNLOAD_FOLDER)"],
+                },
+            },
+            "networkPolicies": {"egress": {"storage": [{"ports": [{"port": 443}]}]}},
+            "gateway": {"replicas": 1},
+            "pools": {"cpu": {"replicas": 1, "engine": "models/embedded", "engineChecksum": f"sha256:{'0' * 64}"}},
+        }
+    )
+    other.install()
+
+    def refused() -> str | None:
+        code, output = other.wanneng("status", other.name, "-n", other.namespace)
+        return output if code == 1 and "has the checksum sha256:" in output else None
+
+    try:
+        told = eventually("status says that another engine was expected", refused, 120)
+        (checksum,) = set(re.findall(r"has the checksum (sha256:\w{64})", told))
+        other.values["pools"]["cpu"]["engineChecksum"] = checksum
+        other.upgrade("--wait")
+        assert other.classify(other.key)["model_version"] == EMBEDDED
+    finally:
+        # The node has no room for the Pods of two releases and a build.
+        other.kubernetes.helm("uninstall", other.name, "--namespace", other.namespace)

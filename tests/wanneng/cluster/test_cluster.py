@@ -207,6 +207,10 @@ NOT_READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "False"}
             {"initContainerStatuses": [{"name": "engine", "state": {"running": {}}}], **NOT_READY},
             "p waits for its engine, which is not published yet",
         ),
+        (
+            {"initContainerStatuses": [{"name": "download", "state": {"running": {}}}], **NOT_READY},
+            "p downloads its engine",
+        ),
         (NOT_READY, "p is starting, or does not answer its probe"),
     ],
 )
