@@ -119,6 +119,8 @@ def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> Non
             "CONTROL_PLANE_HOST",
             "CONTROL_PLANE_PORT",
             "CONTROL_PLANE_INTERNAL_PORT",
+            "GATEWAY_METRICS_URL",
+            "SAME_USER",
             "DATABASE_URL",
             "ADMIN_KEY",
             "DRAIN_S",
