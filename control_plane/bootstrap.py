@@ -39,6 +39,7 @@ from control_plane.gateway_metrics import MAX_GATEWAYS, HttpGatewayMetrics
 from control_plane.label_sets import LabelSets
 from control_plane.own_keys import OwnKeys
 from control_plane.settings import Settings, WorkerSettings
+from control_plane.tenant_names import TenantNames
 from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports, price_of
 from control_plane.worker.alerts import BudgetAlerts
@@ -141,7 +142,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
-        background = (authenticator.keep_last_used, LoopLag(metrics.registry).watch, backlog.watch)
+        background = [authenticator.keep_last_used, LoopLag(metrics.registry).watch, backlog.watch]
+        if settings.tenant_names_in_metrics:
+            background.append(TenantNames(stores.tenants, metrics.registry).watch)
         try:
             async with running(*map(run_forever, background)):
                 yield

@@ -62,6 +62,9 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Versions of one label set; the oldest one makes room for a new one."""
     max_tenant_label_set_bytes: Count = 64_000_000
     """Size of all versions of all label sets of a tenant."""
+    tenant_names_in_metrics: bool = False
+    """Show in `/metrics` which tenant has which name (`wanneng_tenant_info`), so that panels and alerts can name
+    tenants; names are often those of customers."""
     upload_timeout_s: Seconds = 300.0
     """Longest time for a file to arrive."""
     price_per_million_tokens: Money = 0.0

@@ -70,6 +70,29 @@ async def test_what_workers_have_to_do_is_known_without_a_worker_and_without_the
         assert "wanneng_batches_unfinished 1.0" in (await client.get("/metrics")).text.splitlines()
 
 
+async def test_tenants_are_named_in_metrics_where_the_operator_allows_it() -> None:
+    memory, clock = Memory(), FakeClock()
+    for number in range(230):
+        name = f'Acme "{number}"\\'
+        memory.tenants[f"t{number}"] = Tenant(f"t{number}", name, ACTIVE, clock.now(), Quota())
+
+    def named(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith("wanneng_tenant_info{")]
+
+    async with control_plane(memory, clock=clock) as client:
+        assert named((await client.get("/metrics")).text) == []
+    async with control_plane(memory, clock=clock, tenant_names_in_metrics=True) as client:
+        for _ in range(100):
+            series = named((await client.get("/metrics")).text)
+            if series:
+                break
+            await asyncio.sleep(0.01)
+        memory.down = True
+        assert named((await client.get("/metrics")).text) == series
+    assert len(series) == 230
+    assert 'wanneng_tenant_info{name="Acme \\"7\\"\\\\",tenant="t7"} 1.0' in series
+
+
 async def test_metrics_have_a_port_of_their_own_where_one_is_set() -> None:
     """So that whoever may scrape them need not reach the API."""
     async with control_plane(control_plane_internal_port=8082) as client:

@@ -217,6 +217,19 @@ def test_a_pool_that_is_scaled_to_zero_is_down_only_while_requests_wait(promtool
     check(promtool, zero_rules, series | {UNANSWERED: "0+5x600"}, **firing("WannengPoolDown", "10m", labels))
 
 
+def test_a_query_names_the_tenants_where_the_control_plane_tells_their_names(promtool: str, rules: Path) -> None:
+    (query,) = re.findall(
+        r"^topk.*wanneng_tenant_info.*$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
+    )
+    series = {
+        f'wanneng_tenant_pairs_total{{{GATEWAY},pod="{pod}",tenant="t1"}}': "0+150x40" for pod in ("g1", "g2")
+    } | {
+        f'wanneng_tenant_info{{{CONTROL_PLANE},pod="{pod}",tenant="t1",name="Acme"}}': "1x40"
+        for pod in ("c1", "c2")
+    }
+    check(promtool, rules, series, **value(query, "8m", ('{name="Acme",tenant="t1"}', 20)))
+
+
 def test_an_idle_pool_does_not_queue(promtool: str, rules: Path) -> None:
     series = {
         f'nv_inference_queue_duration_us{{{TRITON},pod="t1"}}': "7x40",
