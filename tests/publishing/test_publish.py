@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.tools import CHART, ROOT, tool
+from tests.helm.tools import CHART, ROOT, TOOLS, tool
 from tests.oci_registry import OciRegistry, oci_registry
 from tests.publishing.checkout import Checkout
 
@@ -295,3 +297,65 @@ def test_annotations_of_the_chart_are_what_artifact_hub_reads() -> None:
     assert {change["kind"] for change in yaml.safe_load(annotations["artifacthub.io/changes"])} <= kinds
     assert annotations["artifacthub.io/license"] == "Apache-2.0"
     assert yaml.safe_load((ROOT / "helm/artifacthub-repo.yml").read_text(encoding="utf-8")) == {"ignore": []}
+
+
+COSIGN = shutil.which("cosign", path=os.pathsep.join([os.environ["PATH"], str(TOOLS / "signing")]))
+"""Of PATH, or as `GOBIN=~/.cache/wanneng-tools/signing go install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5`
+builds it, which takes longer than all other tests here.
+"""
+
+if COSIGN is not None:
+
+    def cosign(*arguments: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(COSIGN), *arguments],
+            check=False,
+            cwd=folder,
+            env=dict(os.environ) | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def test_what_cosign_has_signed_is_verified_with_its_public_key(
+        checkout: Checkout, registry: OciRegistry, tmp_path: Path
+    ) -> None:
+        """As docs/kubernetes.md verifies it; the options are those of a registry without TLS and without a log."""
+        environment = dict(registry.credentials()) | {"COSIGN_PASSWORD": "password"}
+        for name in ("own", "other"):
+            (tmp_path / name).mkdir()
+            assert cosign("generate-key-pair", environment=environment, folder=tmp_path / name).returncode == 0
+        options = (f"--sign-key={tmp_path}/own/cosign.key", "--sign-option=--allow-http-registry")
+        without_log = ("--sign-option=--tlog-upload=false",)
+        done = checkout.publish(
+            f"{registry.address}/verified",
+            "--without=gpu",
+            *options,
+            *without_log,
+            environment=environment,
+            programs=Path(str(COSIGN)).parent,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        there = Published(registry, "verified")
+        for name in ("wanneng-gateway", "wanneng-triton", "wanneng"):
+            reference = f"{there.address}/{name}:0.1.0"
+            verify = ("--allow-http-registry", "--insecure-ignore-tlog=true", reference)
+            commands = [
+                ("verify",),
+                *(("verify-attestation", f"--type={t}") for t in ("slsaprovenance1", "cyclonedx")),
+            ]
+            for command in commands:
+                for key, code in (("own", 0), ("other", 1)):
+                    checked = cosign(
+                        *command, f"--key={key}/cosign.pub", *verify, environment=environment, folder=tmp_path
+                    )
+                    assert (checked.returncode != 0) == bool(code), checked.stderr
+                    if not code:
+                        assert there.digest(name) in checked.stdout + base64_payloads(checked.stdout)
+
+    def base64_payloads(output: str) -> str:
+        """Statements of attestations, which name what they are about."""
+        payloads = [json.loads(line)["payload"] for line in output.splitlines() if line.startswith('{"payload')]
+        return "".join(
+            base64.b64decode(payload).decode().replace('"sha256":"', '"sha256:') for payload in payloads
+        )
