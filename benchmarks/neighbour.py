@@ -25,6 +25,7 @@ from loadtest.workload import Request
 KIND, TENANT = "inline", "benchmark"
 ENDPOINT = ENDPOINTS[KIND]
 RATE = 20.0
+"""Requests a second, by default."""
 LABELS = ("投诉", "咨询", "建议")
 MAX_P99_RATIO = 2.0
 TIMEOUT_S = 30.0
@@ -111,8 +112,9 @@ def p99_s(samples: Sequence[Sample]) -> float:
 class Neighbour:
     """Classifies texts that were never sent before, open-loop; `http` has the address and the key."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, rate: float = RATE) -> None:
         self.http = http
+        self._rate = rate
         self._texts = count()
 
     async def undisturbed(self, seconds: float) -> list[Sample]:
@@ -130,7 +132,7 @@ class Neighbour:
         samples: list[Sample] = []
         started_at = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
-            for arrival_s in arrivals(find_shape("steady"), RATE, float("inf"), random.Random(1)):
+            for arrival_s in arrivals(find_shape("steady"), self._rate, float("inf"), random.Random(1)):
                 if arrival_s > min_s and (disturbing is None or disturbing.done()):
                     break
                 await asyncio.sleep(max(0.0, started_at + arrival_s - time.monotonic()))
@@ -148,7 +150,7 @@ class Neighbour:
 
 
 @asynccontextmanager
-async def neighbour(subject: Subject) -> AsyncIterator[Neighbour]:
+async def neighbour(subject: Subject, rate: float = RATE) -> AsyncIterator[Neighbour]:
     """The neighbour of a disturbance, on connections and a machine that stay the same for all its measurements."""
     with busy_cores():
         async with httpx.AsyncClient(
@@ -158,7 +160,7 @@ async def neighbour(subject: Subject) -> AsyncIterator[Neighbour]:
             timeout=TIMEOUT_S,
             trust_env=False,
         ) as http:
-            yield Neighbour(http)
+            yield Neighbour(http, rate)
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -22,6 +22,7 @@ from stores.errors import (
 )
 from web.headers import header_value
 from web.http_protocol import WHOLE_BODY
+from web.pacing import BODY_BYTE_S, MIN_BODY_BYTES, Pacing
 from web.settings import ServerSettings
 
 DISCONNECT = "http.disconnect"
@@ -65,12 +66,19 @@ class Bodies:
         self._counted_bytes: Counter[str] = Counter()
         self._arriving: defaultdict[str, dict[Counted, None]] = defaultdict(dict)
         """Both by tenant; the oldest comes first."""
+        self._pacing = Pacing()
 
     async def read(self, request: Request) -> bytes:
-        """The whole body, decompressed, which counts until `release`.
+        """The whole body, decompressed, which counts until `release`; large ones at the caller's pace.
 
         `BodyTooLarge` as soon as that is known; `BodyTooSlow` when it does not arrive in time or is cut off.
         """
+        body = await self._read(request)
+        if len(body) > MIN_BODY_BYTES:
+            await self._pacing.pay(request, len(body) * BODY_BYTE_S)
+        return body
+
+    async def _read(self, request: Request) -> bytes:
         body: bytes | None = request.scope.get(WHOLE_BODY)
         encoding = content_encoding(request)
         declared = len(body) if body is not None else _declared_bytes(request)

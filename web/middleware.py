@@ -20,6 +20,7 @@ from logs.setup import FIELDS
 from stores.errors import ServiceError
 from web.headers import headers_of
 from web.internal_port import InternalPort
+from web.pacing import REFUSAL_S, Pacing
 from web.problems import Problems
 from web.request_context import RequestContext
 from web.root_path import RootPath
@@ -67,6 +68,7 @@ class Middleware:
         self._context_type = context_type
         self._internal_port = internal_port
         self._root_path = root_path
+        self._pacing = Pacing()
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
@@ -126,6 +128,8 @@ class Middleware:
             log.exception("request %s failed unexpectedly", context.request_id, extra={FIELDS: fields})
             problem = self._problems.of_defect(Request(scope))
         if context.status == 0:
+            if context.route not in UNREPORTED:
+                await self._pacing.pay(Request(scope), REFUSAL_S)
             await problem(scope, receive, send)
 
     def _route(self, path: str) -> str:

@@ -15,6 +15,8 @@ beside all others.
 Calls that are granted together are merged into one. So that there is something to merge, few of these are at
 Triton at a time, however small they are; one that finds fewer there does not wait for company. A merged call holds
 at most a full batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there.
+Where tenants share such an engine, each has one call there, as small as it can be. Two are executed side by side:
+a small request does not wait for the long text of another tenant, but shares the cores with it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import asyncio
 import heapq
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -42,8 +45,10 @@ MAX_CALL = Load(64, 2_048)
 """64 of the shortest pairs."""
 MAX_CALL_S = 0.05
 """Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
-MIN_CALL_TOKENS = 512
-"""What a call may hold on any engine: smaller ones cost more in overhead than others would wait."""
+MIN_CALL_TOKENS, MIN_SHARED_CALL_TOKENS = 512, 64
+"""What a call may hold on any engine, for a tenant alone and beside others: smaller ones are mostly overhead."""
+SHARED_S = 10.0
+"""Tenants share the engine for so long after requests of two of them came one after the other."""
 BUSY_S, LOW_PRIORITY_S = 1.0, 0.01
 """For so long after a request, batch lines have no more at Triton than it executes in so long: the next waits."""
 
@@ -76,7 +81,8 @@ class FairQueue:
         self.normal, self.low, self.counts = Lane(), Lane(), Lane()
         """Of requests, of batch lines, and of counts of tokens, in which the engine has no part."""
         self._order = count()
-        self._requested_at = -math.inf
+        self._requested_at = self._shared_until = -math.inf
+        self._last_tenant: str | None = None
 
     @property
     def in_flight(self) -> Load:
@@ -90,9 +96,10 @@ class FairQueue:
     def max_call(self, lane: Lane) -> Load:
         """What a call may hold at present."""
         calls_at_once = max(1.0, self._window() / (MIN_CALLS * self._max_call.tokens))
-        max_s = LOW_PRIORITY_S if lane is self.low and self._is_busy else MAX_CALL_S
-        in_time = self._throughput.tokens_per_s / calls_at_once * max_s
-        return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(MIN_CALL_TOKENS, in_time))))
+        gives_way = lane is self.low and self._is_busy
+        in_time = self._throughput.tokens_per_s / calls_at_once * (LOW_PRIORITY_S if gives_way else MAX_CALL_S)
+        least = MIN_SHARED_CALL_TOKENS if gives_way or self._is_shared else MIN_CALL_TOKENS
+        return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(least, in_time))))
 
     def admit(self, lane: Lane, tenant_id: str, load: Load, max_pairs: int | None = None) -> None:
         """Count `load` as in flight until it is released.
@@ -116,7 +123,10 @@ class FairQueue:
                 pairs_refused=load.pairs,
             )
         if lane is self.normal:
-            self._requested_at = self._now()
+            self._requested_at = now = self._now()
+            if self._last_tenant not in {None, tenant_id}:
+                self._shared_until = now + SHARED_S
+            self._last_tenant = tenant_id
             self._refuse_long_delay(tenant_id, load)
         lane.of_tenant[tenant_id] = own + load
         lane.in_flight += load
@@ -151,7 +161,8 @@ class FairQueue:
         began = self._now()
         start = lane.schedule(tenant_id, load.tokens)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting.setdefault(group, []), Waiting(start, next(self._order), load, group, granted))
+        waiting = Waiting(start, next(self._order), tenant_id, load, group, granted)
+        heapq.heappush(lane.waiting.setdefault(group, []), waiting)
         self._grant()
         try:
             grant = await granted
@@ -170,6 +181,10 @@ class FairQueue:
     @property
     def _is_busy(self) -> bool:
         return self._now() - self._requested_at < BUSY_S
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._now() < self._shared_until
 
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.
@@ -210,6 +225,7 @@ class FairQueue:
         """Nothing of it is at Triton any more."""
         lane.at_triton -= grant.load
         lane.grants[grant.group] -= 1
+        lane.tenants_at_triton -= Counter(grant.tenants)
         if lane is not self.counts:
             idle = not (self.normal.at_triton.tokens or self.low.at_triton.tokens)
             self._throughput.done(grant.load.tokens, idle=idle)
@@ -221,8 +237,11 @@ class FairQueue:
             window, max_call = self._window(), self.max_call(self.normal)
             max_grants = max(MIN_CALLS, window // self._max_call.tokens)
             # As many calls as the window holds, but of the present size.
-            window_now = min(window, max(MIN_CALLS * MIN_CALL_TOKENS, max_grants * max_call.tokens))
-            self._grant_lane(self.normal, 0, window_now, max_call, max_grants)
+            window_now = min(window, max_grants * max_call.tokens)
+            if self._is_shared and max_call.tokens < self._max_call.tokens:
+                self._grant_lane(self.normal, 0, math.inf, max_call, MIN_CALLS, one_each=True)
+            else:
+                self._grant_lane(self.normal, 0, window_now, max_call, max_grants)
             if not self.normal.waiting:
                 beside, max_call = self.normal.at_triton.tokens, self.max_call(self.low)
                 if self._is_busy and (first := self.low.first(())) is not None:
@@ -236,18 +255,25 @@ class FairQueue:
                 lane.finish_times.clear()
                 lane.grants.clear()
 
-    def _grant_lane(self, lane: Lane, beside: int, window: int, max_call: Load, max_grants: int) -> None:
-        """`beside`: tokens at Triton that take of the window though they are not the lane's."""
+    def _grant_lane(
+        self, lane: Lane, beside: int, window: float, max_call: Load, max_grants: int, *, one_each: bool = False
+    ) -> None:
+        """`beside`: tokens at Triton that take of the window though they are not the lane's.
+
+        `one_each`: a call of each tenant, and `max_grants` of all groups; whose turn it is keeps it meanwhile.
+        """
         opened: dict[Hashable, Grant] = {}
         # Calls of these groups wait for one of theirs to end, while those of others go on.
         full: set[Hashable] = set()
         while (first := lane.first(full)) is not None:
-            start, _, load, group, granted = first
+            start, _, tenant_id, load, group, granted = first
             at_triton = lane.at_triton.tokens + beside
             if at_triton and at_triton + load.tokens > window:
                 return
             grant = opened.get(group) if group is not None else None
             if grant is None or not grant.fits(load, max_call):
+                if one_each and (tenant_id in lane.tenants_at_triton or lane.grants.total() >= max_grants):
+                    return
                 if group is not None and lane.grants[group] >= max_grants:
                     full.add(group)
                     continue
@@ -258,6 +284,9 @@ class FairQueue:
             lane.virtual_time = max(lane.virtual_time, start)
             lane.at_triton += load
             grant.load += load
+            if tenant_id not in grant.tenants:
+                grant.tenants.add(tenant_id)
+                lane.tenants_at_triton[tenant_id] += 1
             grant.members += 1
             if lane is not self.counts:
                 self._throughput.begin()

@@ -38,6 +38,7 @@ class Grant:
     def __init__(self, group: Hashable | None) -> None:
         self.group = group
         self.load = NO_LOAD
+        self.tenants: set[str] = set()
         self.members = 0
         """Calls that have not ended."""
         self.at_triton: asyncio.Future[Any] | None = None
@@ -60,6 +61,7 @@ class Waiting(NamedTuple):
     """In virtual time."""
     order: int
     """Of arrival."""
+    tenant_id: str
     load: Load
     group: Hashable | None
     granted: asyncio.Future[Grant]
@@ -80,6 +82,8 @@ class Lane:
         """A heap of each group."""
         self.grants: Counter[Hashable] = Counter()
         """Merged calls at Triton, by group."""
+        self.tenants_at_triton: Counter[str] = Counter()
+        """The same, by tenant."""
 
     def schedule(self, tenant_id: str, tokens: int) -> float:
         """The virtual time at which the tenant's next call starts."""

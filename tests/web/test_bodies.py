@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from stores.errors import BodyTooSlow, InvalidRequest, NotJson
 from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, Bodies, decode, decode_in_thread
+from web.pacing import MIN_BODY_BYTES
 from web.request_context import RequestContext
 from web.settings import ServerSettings
 
@@ -205,3 +206,14 @@ async def test_compressed_bodies_count_as_what_they_become() -> None:
     again = Sender(bodies, "attacker", "gzip")
     await again.send(compressed, more=False)
     assert await again.reading == CHUNK
+
+
+async def test_the_large_bodies_of_one_tenant_wait_once_they_have_cost_its_share() -> None:
+    bodies = Bodies(SETTINGS)
+    bodies._pacing.delay_s("attacker", 1.0, asyncio.get_running_loop().time())
+    large, small, neighbour = (Sender(bodies, tenant) for tenant in ("attacker", "attacker", "neighbour"))
+    await large.send(b"x" * (MIN_BODY_BYTES + 1), more=False)
+    await small.send(b"x" * MIN_BODY_BYTES, more=False)
+    await neighbour.send(more=False)
+    assert [sender.reading.done() for sender in (large, small, neighbour)] == [False, True, True]
+    await end(large)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -223,3 +224,15 @@ async def test_the_routers_lifespan_runs_behind_it() -> None:
     async with world.app.router.lifespan_context(world.app):
         assert world.lifespans == ["begun"]
     assert world.lifespans == ["begun", "ended"]
+
+
+async def test_whoever_is_refused_all_the_time_waits_for_it_and_for_nothing_else() -> None:
+    world = World()
+    world.app._pacing.delay_s("127.0.0.1", 1.0, asyncio.get_running_loop().time())
+    refused = asyncio.ensure_future(world.get("/nowhere"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (await world.get()).status_code == 200
+    assert (await world.request("POST", "/livez")).status_code == 405, "probes never wait"
+    assert not refused.done()
+    refused.cancel()

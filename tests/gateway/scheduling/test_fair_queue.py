@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Overloaded, QuotaExceeded
-from gateway.scheduling.fair_queue import BUSY_S, MIN_CALL_TOKENS, FairQueue
+from gateway.scheduling.fair_queue import BUSY_S, LOW_PRIORITY_S, MIN_CALL_TOKENS, SHARED_S, FairQueue
 from gateway.scheduling.lane import MAX_TENANTS, Grant, Load
 
 
@@ -278,6 +278,52 @@ async def test_a_call_holds_what_the_engine_does_in_a_twentieth_of_a_second(per_
     assert slow.queue.max_call(slow.queue.normal).tokens == pytest.approx(tokens, abs=1)
 
 
+async def shared_by_tenants(per_s: float) -> Slow:
+    """An engine that does `per_s` tokens a second, after requests of two tenants."""
+    slow = await Slow(per_s, window=4_096).warm(pairs=math.ceil(per_s / 20))
+    for tenant in ("flood", "neighbour"):
+        slow.queue.admit(slow.queue.normal, tenant, load(1))
+    return slow
+
+
+@pytest.mark.parametrize(
+    ("per_s", "tokens", "calls"), [(1, 64, 1), (2_000, 100, 1), (20_480, 1_024, 1), (1_000_000, 2_048, 2)]
+)
+async def test_of_each_tenant_that_shares_a_slow_engine_one_short_call_is_at_triton(
+    per_s: float, tokens: int, calls: int
+) -> None:
+    """Seen failing: on an engine of 2,000 tokens a second a small request waited for two calls of 512."""
+    slow = await shared_by_tenants(per_s)
+    queue = slow.queue
+    assert queue.max_call(queue.normal).tokens == pytest.approx(tokens, abs=1)
+    flood = [Call(queue, tokens, "flood", group="g") for _ in range(4)]
+    await settle()
+    assert sum(call.granted for call in flood) == calls
+    for call in reversed(flood):
+        await call.leave()
+    slow.at += SHARED_S
+    assert queue.max_call(queue.normal).tokens >= max(tokens, 512), "the flood is alone"
+
+
+async def test_beside_the_long_text_of_one_tenant_another_is_executed_and_the_third_waits() -> None:
+    queue = (await shared_by_tenants(per_s=2_000)).queue
+    flood = [Call(queue, 300, "flood", group="long") for _ in range(3)]
+    await settle()
+    neighbour, third = Call(queue, 60, "neighbour", group="short"), Call(queue, 70, "third", group="short")
+    await settle()
+    assert [call.granted for call in (*flood, neighbour, third)] == [True, False, False, True, False]
+    await neighbour.end()
+    await settle()
+    assert third.granted
+    await flood[0].end()
+    await third.end()
+    await settle()
+    assert (flood[1].granted, flood[2].granted) == (True, False)
+    for call in reversed(flood[1:]):
+        await call.leave()
+    assert not queue.normal.tenants_at_triton
+
+
 async def test_what_is_granted_together_shares_a_grant_up_to_a_full_call() -> None:
     queue = FairQueue(100_000, lambda: 40, max_call=Load(4, 20))
     grants: list[Grant] = []
@@ -480,9 +526,10 @@ async def test_while_requests_come_batch_lines_have_little_at_triton_and_alone_t
     queue = slow.queue
     queue.admit(queue.normal, "t", load(1))
     queue.release(queue.normal, "t", load(1))
-    assert queue.max_call(queue.low).tokens == MIN_CALL_TOKENS
+    at_once = queue.max_call(queue.low).tokens
+    assert at_once == pytest.approx(40_960 * LOW_PRIORITY_S, abs=1)
     request = Call(queue, 100)
-    lines = [Call(queue, MIN_CALL_TOKENS // 2, low_priority=True) for _ in range(4)]
+    lines = [Call(queue, at_once // 2, low_priority=True) for _ in range(4)]
     await settle()
     assert [line.granted for line in lines] == [True, True, False, False]
     slow.at += BUSY_S + 0.1
