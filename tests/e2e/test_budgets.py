@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.server import serving
+from tests.e2e.server import TINY, serving
+from tests.e2e.webhook import receiving
 from wanneng import Client, GatewayRefused
 
-SECRET = "a-secret-that-both-sides-know-0123456789"
 WAIT_S = 60.0
 LABELS = ["投诉", "咨询"]
-
-
-class Receiver(BaseHTTPRequestHandler):
-    """Takes what is signed."""
-
-    heard: list[dict[str, Any]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + body
-        digest = base64.b64encode(hmac.digest(SECRET.encode(), signed, hashlib.sha256)).decode()
-        is_right = hmac.compare_digest(self.headers["webhook-signature"], f"v1,{digest}")
-        if is_right:
-            alert = json.loads(body)
-            self.heard.append({"type": alert["type"], **alert["data"]})
-        self.send_response(204 if is_right else 403)
-        self.end_headers()
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -52,15 +26,12 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_budget_is_used_up_told_of_raised_and_recorded(tmp_path: Path) -> None:
-    heard: list[dict[str, Any]] = []
-    Receiver.heard = heard
-    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    webhook = f"http://127.0.0.1:{receiver.server_port}/"
     with (
-        serving(tmp_path, WANNENG_BUDGET_WEBHOOK_URL=webhook, WANNENG_BUDGET_WEBHOOK_SECRET=SECRET) as server,
+        receiving() as webhook,
+        serving(tmp_path, TINY, **webhook.settings) as server,
         ExitStack() as clients,
     ):
+        heard = webhook.heard
         admin = clients.enter_context(Client(server.url, (tmp_path / "admin.key").read_text().strip()))
         tenant = admin.tenants.create("acme")
         key = admin.tenants.keys.create(tenant.id)
@@ -98,5 +69,3 @@ def test_a_budget_is_used_up_told_of_raised_and_recorded(tmp_path: Path) -> None
         records = list(admin.audit.list(object=f"tenant/{tenant.id}"))
         budgets = [record.after for record in records if record.verb == "tenant.update"]
         assert budgets == [{"pairs_per_month": 7, "enforcement": "soft"}, {"pairs_per_month": 5}]
-    receiver.shutdown()
-    receiver.server_close()

@@ -6,4 +6,7 @@
 export const SCREENS = [
   { name: "label-sets", title: "labelSets", needs: "label_sets:read", load: () => import("./label-sets.js") },
   { name: "new-label-set", title: "newLabelSet", needs: "label_sets:write", isHidden: true, tab: "label-sets", load: () => import("./label-set.js") },
+  { name: "tenants", title: "tenants", needs: "operator", load: () => import("./tenants.js") },
+  { name: "live", title: "live", needs: "operator", load: () => import("./live.js") },
+  { name: "audit", title: "audit", needs: "operator", load: () => import("./audit.js") },
 ];

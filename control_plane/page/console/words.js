@@ -2,9 +2,11 @@
 
 import { state } from "../page.js";
 import { FRAME } from "./words-frame.js";
+import { KEYS } from "./words-keys.js";
 import { LABEL_SETS } from "./words-label-sets.js";
+import { OPERATOR } from "./words-operator.js";
 
-export const WORDS = { ...FRAME, ...LABEL_SETS };
+export const WORDS = { ...FRAME, ...KEYS, ...LABEL_SETS, ...OPERATOR };
 const LANGUAGES = { zh: 0, en: 1 };
 
 // The words of a name; those with values in them are functions.
