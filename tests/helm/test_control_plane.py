@@ -237,7 +237,6 @@ def test_replicas_resources_and_placement_can_be_chosen() -> None:
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"key": "db", "operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
-        "priorityClassName": "low",
     }
     resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
     chosen = {"replicas": 3, "resources": resources, **placement}

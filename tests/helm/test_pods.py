@@ -38,6 +38,7 @@ PRESENT: dict[str, tuple[Any, Callable[[Object], bool]]] = {
     "extraVolumes": ([VOLUME], lambda w: VOLUME in pod_of(w)["volumes"]),
     "extraVolumeMounts": ([MOUNT], lambda w: MOUNT in main(w)["volumeMounts"]),
     "runtimeClassName": ("gvisor", lambda w: pod_of(w)["runtimeClassName"] == "gvisor"),
+    "priorityClassName": ("high", lambda w: pod_of(w)["priorityClassName"] == "high"),
     "schedulerName": ("volcano", lambda w: pod_of(w)["schedulerName"] == "volcano"),
     "securityContext": (
         {"runAsUser": None, "runAsGroup": None, "supplementalGroups": [7]},

@@ -583,6 +583,41 @@ def test_the_dashboard_counts_gateways_and_not_their_workers(promtool: str, rule
     check(promtool, rules, series, **value(expr, "5m", ("{}", 1)))
 
 
+def dashboard(*files: Path) -> dict[str, Any]:
+    config = find(render({"monitoring": {"dashboard": {"enabled": True}}}, *files), "ConfigMap", "w-dashboard")
+    board: dict[str, Any] = json.loads(config["data"]["wanneng.json"])
+    return board
+
+
+@pytest.mark.parametrize("honored", [True, False])
+def test_releases_with_gpus_have_panels_for_them(honored: bool, promtool: str, rules: Path) -> None:
+    """dcgm-exporter's labels of a Pod are those of the exporter's own where Prometheus does not honor them."""
+    without, board = dashboard(), dashboard(CHART / "ci/gpus.yaml")
+    panels = board["panels"][len(without["panels"]) :]
+    assert [panel["title"] for panel in board["panels"]][: len(without["panels"])] == [
+        panel["title"] for panel in without["panels"]
+    ]
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    exprs = [target["expr"] for panel in panels for target in panel["targets"]]
+    pod = 'namespace="n",pod="w-triton-a10-1"'
+    exporter = pod if honored else f'namespace="gpu",pod="dcgm-1",exported_{pod.replace(",", ",exported_")}'
+    names = {name for expr in exprs for name in re.findall(r"\b(?:nv|DCGM)_\w+", expr)}
+    series = {
+        f"{name}{{{exporter}" + ',gpu="0"}'
+        if name.startswith("DCGM")
+        else f'{name}{{{pod},job="w-triton",gpu_uuid="u"}}': "2x40"
+        for name in names
+    } | {
+        name.format("n", "another"): "9x40" for name in ['DCGM_FI_DEV_GPU_TEMP{{namespace="{}",pod="{}",gpu="0"}}']
+    }
+    for expr in exprs:
+        label = 'gpu="0"' if "DCGM" in expr else 'gpu_uuid="u"'
+        labels = "{}" if "limit" in expr else f'{{pod="w-triton-a10-1",{label}}}'
+        expected = 1 if "/" in expr else 2
+        resolved = expr.replace("$namespace", "n").replace("$release", "w")
+        check(promtool, rules, series, **value(resolved, "5m", (labels, expected)))
+
+
 def test_the_dashboard_is_in_a_config_map() -> None:
     objects = render({"monitoring": {"dashboard": {"enabled": True}}})
     config = find(objects, "ConfigMap", "w-dashboard")

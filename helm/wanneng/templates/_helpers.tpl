@@ -65,6 +65,9 @@ runtimeClassName: {{ . }}
 {{- with .options.schedulerName }}
 schedulerName: {{ . }}
 {{- end }}
+{{- with .priorityClassName | default .options.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- end -}}
 
 {{- define "wanneng.podSecurityContext" -}}
