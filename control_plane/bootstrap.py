@@ -142,7 +142,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
-        background = [authenticator.keep_last_used, LoopLag(metrics.registry).watch, backlog.watch]
+        background = [
+            authenticator.keep_last_used,
+            authenticator.keep_ends_known,
+            LoopLag(metrics.registry).watch,
+            backlog.watch,
+        ]
         if settings.tenant_names_in_metrics:
             background.append(TenantNames(stores.tenants, metrics.registry).watch)
         try:

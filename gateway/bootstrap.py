@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -175,11 +176,12 @@ def create_app(
         LoopLag(metrics.registry).watch,
         load_balancer.keep_healthy,
         keys.keep_last_used,
+        keys.keep_ends_known,
         usage.keep_stored,
     ]
     background += [metrics.workers.serve] if metrics.workers else []
     if tenants_file is not None:
-        background.append(tenants_file.watch)
+        background.append(partial(tenants_file.watch, (authentication.forget, label_sets.clear)))
     if shared_quotas is not None:
         background += [shared_quotas.keep_announced, quotas.keep_shared]
 

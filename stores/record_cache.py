@@ -94,6 +94,16 @@ class RecordCache(Generic[_Key, _Record]):
                 raise
             return entry.record
 
+    def known(self, key: _Key) -> _Record | None:
+        """What is remembered, however old; None where nothing is."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.record
+
+    def forget(self, key: _Key) -> None:
+        """Read it again before it is served, also where it is being read at the moment."""
+        self._entries.pop(key, None)
+        self._loads.pop(key, None)
+
     def clear(self) -> None:
         """Read everything again, what is being read at the moment included."""
         self._entries.clear()

@@ -94,6 +94,10 @@ class TenantChanges(TypedDict, total=False):
     budget: Budget
 
 
+MAX_ENDS = 1_000
+"""The last of more wait for their records to be read again, as any change does."""
+
+
 class TenantStore(Protocol):
     """Tenants; a name is unique."""
 
@@ -134,6 +138,10 @@ class ApiKeyStore(Protocol):
 
     async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
         """`NotFound` when the tenant has no such key."""
+        ...
+
+    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
+        """When keys end, by id: those that end between the two, at most `MAX_ENDS`."""
         ...
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from stores.record_cache import RecordCache
 from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 
-LAST_USED_INTERVAL_S = 60.0
+LAST_USED_INTERVAL_S, ENDS_INTERVAL_S = 60.0, 1.0
 MAX_KNOWN = 10_000
 """Headers whose key was found right; all are looked at anew beyond this."""
 ADMIN_ID_DIGITS = 12
@@ -54,11 +54,15 @@ class Caller(Struct, frozen=True):
 
 
 class Authenticator:
-    """Looks keys up in a store, and trusts a record for `ttl_s`: a revoked key works that long at most."""
+    """Looks keys up in a store, and trusts a record for `ttl_s`: a revoked key works that long at most.
+
+    A key that is replaced ends on time even if that is sooner.
+    """
 
     def __init__(self, api_keys: ApiKeyStore, clock: Clock, *, ttl_s: float, admin_key: str = "") -> None:
         self._api_keys = api_keys
         self._clock = clock
+        self._ttl_s = ttl_s
         self._admin_key = admin_key
         self._records: RecordCache[str, tuple[ApiKey, Tenant] | None] = RecordCache(api_keys.find, clock, ttl_s)
         self._known: dict[str, tuple[str, tuple[ApiKey, Tenant], Caller]] = {}
@@ -124,6 +128,22 @@ class Authenticator:
         """Look every key up again: a tenant or a key has changed."""
         self._records.clear()
         self._known.clear()
+
+    async def learn_ends(self) -> None:
+        """Forget records of keys that end sooner than they say: a key that was replaced a moment ago ends soon."""
+        now, margin = self._clock.now(), timedelta(seconds=self._ttl_s + ENDS_INTERVAL_S)
+        for key_id, expires_at in (await self._api_keys.ends(now - margin, now + margin)).items():
+            known = self._records.known(key_id)
+            if known is not None and known[0].expires_at != expires_at:
+                self._records.forget(key_id)
+
+    async def keep_ends_known(self) -> None:
+        """Every `ENDS_INTERVAL_S`, until cancelled, so that a key ends on time at each process that knows it."""
+        while True:
+            await asyncio.sleep(ENDS_INTERVAL_S)
+            with suppress(StoreUnavailable):
+                if self._known:
+                    await self.learn_ends()
 
     async def store_last_used(self) -> None:
         """Write when keys were last used; all at once, for one at a time would be a write for each request."""

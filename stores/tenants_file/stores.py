@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Unpack
@@ -43,24 +43,28 @@ class TenantsFile:
             self._current = self._read()
         return self._current
 
-    def reload(self) -> None:
-        """Take a changed file if it can be used."""
+    def reload(self) -> bool:
+        """Take a changed file if it can be used; whether there was one."""
         try:
             content = self._path.read_bytes()
             if content == self._bytes and self.valid:
-                return
+                return False
             self._current, self._bytes = TenantsFileContent(content, self._limits), content
             log.info("%s has changed and is in force", self._path)
             self.valid = True
+            return True
         except (TenantsFileError, OSError) as error:
             if self.valid:
                 log.error("%s cannot be used, its last good content stays in force: %s", self._path, error)
             self.valid = False
+            return False
 
-    async def watch(self) -> None:
-        """Reload every `RELOAD_S`, until cancelled."""
+    async def watch(self, forget: Iterable[Callable[[], None]]) -> None:
+        """Reload every `RELOAD_S`, until cancelled, and `forget` what others have read of the content before."""
         while True:
-            self.reload()
+            if self.reload():
+                for each in forget:
+                    each()
             await asyncio.sleep(RELOAD_S)
 
     def _read(self) -> TenantsFileContent:
@@ -115,6 +119,10 @@ class FileApiKeys:
 
     async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
         refuse()
+
+    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
+        ends = {key.id: key.expires_at for key in self._file.current.keys.values()}
+        return {key_id: end for key_id, end in ends.items() if end is not None and since <= end <= until}
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         pass

@@ -182,6 +182,11 @@ class FakeApiKeys:
             raise NotFound("the tenant has no such key")
         self.memory.keys[key_id] = replace(key, budget=budget)
 
+    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
+        self.memory.check()
+        ends = {key.id: key.expires_at for key in self.memory.keys.values()}
+        return {key_id: end for key_id, end in ends.items() if end is not None and since <= end <= until}
+
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         self.memory.check()
         if key_id not in self.memory.keys:

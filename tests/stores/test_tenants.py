@@ -84,6 +84,15 @@ async def test_a_key_is_replaced_by_another_all_or_nothing(stores: Stores, acme:
         await stores.api_keys.mark_used("none", THEN)
 
 
+async def test_ends_of_keys_are_listed_by_time(stores: Stores, acme: Tenant) -> None:
+    await stores.tenants.add(acme)
+    ends = {"abc": THEN, "abd": THEN + timedelta(seconds=5), "abe": None, "abf": THEN + timedelta(seconds=6)}
+    for key_id, end in ends.items():
+        await stores.api_keys.add(replace(KEY, id=key_id, digest=key_id[-1] * 64, expires_at=end), MAX_KEYS)
+    found = await stores.api_keys.ends(THEN, THEN + timedelta(seconds=5))
+    assert found == {"abc": THEN, "abd": THEN + timedelta(seconds=5)}
+
+
 async def test_times_are_kept_whatever_their_zone(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
     in_beijing = THEN.astimezone(timezone(timedelta(hours=8)))

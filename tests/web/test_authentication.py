@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -183,6 +183,27 @@ async def test_an_expired_key_is_refused_though_its_record_is_trusted() -> None:
     world.clock.advance(2)
     with pytest.raises(Unauthorized):
         await world.authenticator.caller(header)
+
+
+async def test_a_key_that_is_replaced_ends_on_time_though_its_record_is_trusted_for_longer() -> None:
+    """Another process has replaced it, a moment after this one read it."""
+    world = World()
+    key_id, header = world.add()
+    _, others_header = world.add("other", lifetime_s=3.0)
+    for each in (header, others_header):
+        await world.authenticator.caller(each)
+    world.memory.keys[key_id] = replace(
+        world.memory.keys[key_id], expires_at=world.clock.now() + timedelta(seconds=2)
+    )
+    lookups = world.memory.lookups
+    await world.authenticator.learn_ends()
+    world.clock.advance(1.9)
+    assert (await world.authenticator.caller(header)).tenant_id == "acme"
+    assert world.memory.lookups == lookups + 1, "only the one that has changed is read again"
+    world.clock.advance(0.2)
+    with pytest.raises(Unauthorized):
+        await world.authenticator.caller(header)
+    assert (await world.authenticator.caller(others_header)).tenant_id == "other"
 
 
 async def test_known_keys_outlast_an_outage_of_the_store() -> None:

@@ -13,6 +13,7 @@ import httpx
 from gateway.bootstrap import create_app
 from gateway.observability.metrics import MAX_TENANTS
 from gateway.settings import Settings
+from stores.api_keys import NewApiKey, generate_key
 from stores.budgets import Budget
 from tests.fakes.backend import REPLICA, FakeBackend
 from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, gateway
@@ -64,6 +65,39 @@ async def test_a_tenants_file_that_breaks_is_told_and_its_last_good_content_stay
         assert (await client.post("/v1/classify", json=COMPLAINT)).status_code == 200
         path.write_text(GOOD, encoding="utf-8")
         await until_metrics_say(client, "wanneng_tenants_file_valid 1.0")
+
+
+async def test_a_changed_tenants_file_acts_at_once_whatever_was_read_of_it_before(tmp_path: Path) -> None:
+    """A key that is replaced there, a label set that is changed."""
+    one, other = generate_key(), generate_key()
+
+    def content(key: NewApiKey, label: str) -> str:
+        label_set = f"{{name: tickets, labels: [投诉, {label}]}}"
+        return (
+            f"tenants: [{{id: acme, keys: [{{id: '{key.id}', sha256: {key.digest}}}], label_sets: [{label_set}]}}]"
+        )
+
+    path = tmp_path / "tenants.yaml"
+    path.write_text(content(one, "咨询"), encoding="utf-8")
+    app = create_app(
+        Settings(tenants_file=str(path), require_key=True, key_cache_ttl_s=600.0), backend=FakeBackend()
+    )
+    body = {"text": "投诉手机", "label_set": "tickets"}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
+    ):
+
+        async def ask(key: NewApiKey) -> httpx.Response:
+            return await client.post("/v1/classify", json=body, headers={"Authorization": f"Bearer {key.key}"})
+
+        assert (await ask(one)).json()["labels"] == ["投诉", "咨询"]
+        assert (await ask(other)).status_code == 401
+        path.write_text(content(other, "建议"), encoding="utf-8")
+        async with asyncio.timeout(10):
+            while (await ask(one)).status_code != 401:
+                await asyncio.sleep(0.05)
+        assert (await ask(other)).json()["labels"] == ["投诉", "建议"]
 
 
 async def until_metrics_say(client: httpx.AsyncClient, line: str) -> None:
