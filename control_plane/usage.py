@@ -11,9 +11,11 @@ from msgspec import Struct
 from stores.budgets import Used, month_of, next_month
 from stores.clock import Clock
 from stores.errors import InvalidRequest
-from stores.usage import DailyUsage, UsageStore
+from stores.usage import DailyUsage, LabelSetUsage, UsageStore
 
 DEFAULT_DAYS, MAX_DAYS = 30, 400
+MAX_LABEL_SETS = 100
+"""Of one report: those with the most computed pairs."""
 
 
 MILLION = 1_000_000
@@ -47,10 +49,22 @@ class UsageReports:
         month = month_of(self._clock.now())
         return await self._store.used(tenant_id, key_id, month), next_month(month)
 
-    async def of(self, tenant_id: str, first: date | None, last: date | None) -> Sequence[DailyUsage]:
-        """From `first` to `last`, by default the last `DEFAULT_DAYS` days; gateways store it every few seconds."""
+    async def of(
+        self, tenant_id: str, first: date | None, last: date | None, label_set: str = ""
+    ) -> Sequence[DailyUsage]:
+        """From `first` to `last`, by default the last `DEFAULT_DAYS` days; gateways store it every few seconds.
+
+        `label_set`: with this one alone.
+        """
+        return await self._store.of(tenant_id, *self._days(first, last), label_set)
+
+    async def by_label_set(self, tenant_id: str, first: date | None, last: date | None) -> Sequence[LabelSetUsage]:
+        """As `of`: the sums of its label sets."""
+        return await self._store.by_label_set(tenant_id, *self._days(first, last), MAX_LABEL_SETS)
+
+    def _days(self, first: date | None, last: date | None) -> tuple[date, date]:
         last = last or self._clock.now().date()
         first = first or last - min(timedelta(days=DEFAULT_DAYS - 1), last - date.min)
         if not 0 <= (last - first).days < MAX_DAYS:
             raise InvalidRequest(f"must be 0 to {MAX_DAYS - 1} days before the last day", field="from")
-        return await self._store.of(tenant_id, first, last)
+        return first, last

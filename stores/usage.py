@@ -21,6 +21,8 @@ class DailyUsage:
     pairs_cached: int = 0
     tokens: int = 0
     """Of the computed pairs, as the engine counted them."""
+    label_set: str = ""
+    """Of those alone whose labels are from the set with this name; empty: of all, or of no set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,18 @@ class KeyUsage:
     used: Used
 
 
+@dataclass(frozen=True, slots=True)
+class LabelSetUsage:
+    """What was answered with one label set in some days."""
+
+    label_set: str
+    """Its name; it may be deleted by now."""
+    requests: int
+    pairs_computed: int
+    pairs_cached: int
+    tokens: int
+
+
 class UsageStore(Protocol):
     async def add(self, usage: Sequence[DailyUsage], of_keys: Sequence[KeyUsage] = ()) -> None:
         """Added to what is kept, all or nothing; a tenant or a key that does not exist is left out."""
@@ -42,6 +56,10 @@ class UsageStore(Protocol):
         """By the tenant, or by the key where one is given; `month` is its first day."""
         ...
 
-    async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
-        """By day, without the days on which nothing was used."""
+    async def of(self, tenant_id: str, first: date, last: date, label_set: str = "") -> Sequence[DailyUsage]:
+        """By day, without the days on which nothing was used; of one label set where it is given."""
+        ...
+
+    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
+        """The sums of the `limit` label sets with the most computed pairs, these first."""
         ...

@@ -23,6 +23,7 @@ from wanneng.client import (
     Tokens,
     TotalUsage,
     Usage,
+    UsageOfLabelSet,
     VerifiedChain,
     verify_chain,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Tokens",
     "TotalUsage",
     "Usage",
+    "UsageOfLabelSet",
     "VerifiedChain",
     "verify_chain",
 ]

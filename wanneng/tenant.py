@@ -118,11 +118,19 @@ def special_tokens(
 
 
 @app.command()
-def usage(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: AdminKeyFile = None) -> None:
-    """Show what a tenant has used, by day, and what it costs where there is a price."""
+def usage(
+    tenant: Annotated[str, TENANT],
+    label_set: Annotated[str | None, typer.Option(help="Only what was answered with this one.")] = None,
+    url: _Url = LOCAL_URL,
+    admin_key_file: AdminKeyFile = None,
+) -> None:
+    """Show what a tenant has used, by day and by label set, and what it costs where there is a price."""
+    counts = ("requests", "pairs_computed", "pairs_cached", "tokens")
     with _tenants(url, admin_key_file) as tenants:
-        usage = tenants.usage(tenants.find(tenant).id)
-        print_table(usage.days, ("day", "requests", "pairs_computed", "pairs_cached", "tokens"))
+        usage = tenants.usage(tenants.find(tenant).id, label_set=label_set)
+        print_table(usage.days, ("day", *counts))
+        if usage.label_sets:
+            print_table(usage.label_sets, ("label_set", *counts))
         if usage.total.cost is not None:
             print(f"{usage.total.tokens} tokens: {usage.total.cost} {usage.total.currency}")
 

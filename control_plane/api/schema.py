@@ -253,11 +253,23 @@ class UsageTotal(Struct, frozen=True):
     currency: str | None
 
 
+class LabelSetUsageAnswer(Struct, frozen=True):
+    """What was answered with one label set, which may be deleted by now."""
+
+    label_set: str
+    requests: int
+    pairs_computed: int
+    pairs_cached: int
+    tokens: int
+
+
 class UsageAnswer(Struct, frozen=True):
     """Days on which something was used, in order, and their sum."""
 
     days: list[UsageDay]
     total: UsageTotal
+    label_sets: list[LabelSetUsageAnswer]
+    """Sums of the days by label set, those with the most computed pairs first; at most 100."""
 
 
 class AuditList(Struct, frozen=True):

@@ -9,17 +9,19 @@ from decimal import Decimal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from control_plane.api.schema import UsageAnswer, UsageDay, UsageTotal
+from control_plane.api.schema import LabelSetUsageAnswer, UsageAnswer, UsageDay, UsageTotal
 from control_plane.usage import UsageReports
 from stores.errors import InvalidRequest
+from stores.label_sets import NAME
 from stores.tenants import READ_USAGE
 from web.openapi import query
 from web.operations import OPERATOR, Call, Operation
 from web.responses import json_response
 
-DAYS = (
+PARAMETERS = (
     query("from", "First day; 29 days before the last by default.", format="date"),
     query("to", "Last day; today by default.", format="date"),
+    query("label_set", "Name of a label set: only what was answered with it.", pattern=NAME.pattern),
 )
 
 
@@ -36,7 +38,7 @@ class UsageEndpoints:
                 "Get usage by day",
                 READ_USAGE,
                 answers=(UsageAnswer,),
-                parameters=DAYS,
+                parameters=PARAMETERS,
                 id="getUsage",
             ),
             Operation(
@@ -46,7 +48,7 @@ class UsageEndpoints:
                 "Get a tenant's usage by day",
                 OPERATOR,
                 answers=(UsageAnswer,),
-                parameters=DAYS,
+                parameters=PARAMETERS,
                 id="getTenantUsage",
             ),
         ]
@@ -58,12 +60,19 @@ class UsageEndpoints:
         return await self._answer(call.request, call.path("tenant_id"))
 
     async def _answer(self, request: Request, tenant_id: str) -> Response:
-        usage = await self._reports.of(tenant_id, _day(request, "from"), _day(request, "to"))
+        first, last, label_set = _day(request, "from"), _day(request, "to"), _label_set(request)
+        usage = await self._reports.of(tenant_id, first, last, label_set)
+        by_set = await self._reports.by_label_set(tenant_id, first, last)
         days = [
             UsageDay(daily.day, daily.requests, daily.pairs_computed, daily.pairs_cached, daily.tokens)
             for daily in usage
         ]
-        return json_response(UsageAnswer(days, self._total(days)))
+        label_sets = [
+            LabelSetUsageAnswer(used.label_set, used.requests, used.pairs_computed, used.pairs_cached, used.tokens)
+            for used in by_set
+            if label_set in ("", used.label_set)
+        ]
+        return json_response(UsageAnswer(days, self._total(days), label_sets))
 
     def _total(self, days: Sequence[UsageDay]) -> UsageTotal:
         tokens, price = sum(day.tokens for day in days), self._reports.price
@@ -81,6 +90,13 @@ class UsageEndpoints:
 def _decimal(number: Decimal) -> str:
     """All of its digits, without an exponent."""
     return f"{number.normalize():f}"
+
+
+def _label_set(request: Request) -> str:
+    name = request.query_params.get("label_set", "")
+    if "label_set" in request.query_params and not NAME.fullmatch(name):
+        raise InvalidRequest("must be the name of a label set, such as tickets", field="label_set")
+    return name
 
 
 def _day(request: Request, parameter: str) -> date | None:

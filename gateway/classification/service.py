@@ -86,7 +86,8 @@ class ClassificationService:
     async def classify(self, body: ClassifyBody, caller: Caller, options: CallOptions) -> Outcome:
         """Score every text against every label; raises a `ServiceError`."""
         request = await self._validate(body, caller)
-        values = await self._values_by_deadline(request.pairs, caller, options)
+        label_set = (request.label_set or "").partition("@")[0]
+        values = await self._values_by_deadline(request.pairs, caller, options, label_set)
         unpacked = [*values.by_row()]
         results = [text_result(request, *of_row) for of_row in unpacked]
         usage = values.usage(sum(length for _, tokens, _ in unpacked for length, _, _ in tokens))
@@ -124,7 +125,9 @@ class ClassificationService:
             label_set = await self._label_sets.get((caller.tenant_id, body.label_set))
         return validate(body, self._settings, label_set, caller.special_tokens)
 
-    async def _values_by_deadline(self, pairs: PairList, caller: Caller, options: CallOptions) -> PairValues:
+    async def _values_by_deadline(
+        self, pairs: PairList, caller: Caller, options: CallOptions, label_set: str = ""
+    ) -> PairValues:
         """Each value from the cache, another request's flight, or Triton."""
         charge = await self._quotas.open_charge(caller.tenant_id, caller.quota, len(pairs), caller.limits)
         lane = self._queue.low if caller.low_priority else self._queue.normal
@@ -138,6 +141,7 @@ class ClassificationService:
             lane,
             self._deadline(caller, options.timeout_s),
             asyncio.Semaphore(self._settings.max_calls_per_request),
+            label_set,
         )
         if not pairs.truncate:
             await self._token_counter.refuse_truncation(work)
@@ -146,7 +150,7 @@ class ClassificationService:
         except BaseException:
             if charge.computed:
                 # Whatever was charged counts as usage, though it was abandoned or failed.
-                self._usage.count(caller, computed=charge.computed, cached=0, tokens=charge.tokens)
+                self._usage.count(caller, label_set, computed=charge.computed, cached=0, tokens=charge.tokens)
             raise
         finally:
             charge.close()
@@ -172,7 +176,7 @@ class ClassificationService:
             charge.correct(work.tokens)
             computed = work.computed.pairs
             cached = len(pairs) - computed
-            self._usage.count(caller, computed=computed, cached=cached, tokens=work.tokens)
+            self._usage.count(caller, work.label_set, computed=computed, cached=cached, tokens=work.tokens)
             self.comparison.consider(work, engine)
             values = [value for value in work.values if value is not None]
             return PairValues(pairs, values, engine, computed, cached, work.tokens)

@@ -59,6 +59,8 @@ class Work(Struct):
     """On the event loop's clock."""
     call_slots: asyncio.Semaphore
     """For its calls that are under way."""
+    label_set: str = ""
+    """Name of the one that its labels are from, to count its usage; empty: none."""
     engine: Engine | None = None
     """Whose values it wants, if any is certain."""
     keys: list[bytes] = []

@@ -174,6 +174,19 @@ usage = Table(
     Column("tokens", BigInteger, nullable=False, server_default="0"),
 )
 
+label_set_usage = Table(
+    "label_set_usage",
+    metadata,
+    Column("tenant_id", String(32), ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    # No foreign key: what a deleted set has used stays.
+    Column("label_set", String(63), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("pairs_computed", BigInteger, nullable=False),
+    Column("pairs_cached", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+)
+
 key_usage = Table(
     "key_usage",
     metadata,

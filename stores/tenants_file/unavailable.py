@@ -13,7 +13,7 @@ from stores.budgets import Limit, Used
 from stores.errors import NotAvailable
 from stores.files import Expiry, File, UploadBounds, never
 from stores.paging import Page, PageRequest
-from stores.usage import DailyUsage, KeyUsage
+from stores.usage import DailyUsage, KeyUsage, LabelSetUsage
 
 REASON = "tenants are declared in WANNENG_TENANTS_FILE here: change that file, or use a database"
 
@@ -68,7 +68,10 @@ class NoUsage:
         """Nothing is known here: gateways count by themselves, and in Redis."""
         return Used()
 
-    async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
+    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
+        refuse()
+
+    async def of(self, tenant_id: str, first: date, last: date, label_set: str = "") -> Sequence[DailyUsage]:
         refuse()
 
 

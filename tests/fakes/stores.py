@@ -33,7 +33,7 @@ from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant, TenantChanges
-from stores.usage import DailyUsage, KeyUsage
+from stores.usage import DailyUsage, KeyUsage, LabelSetUsage
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,6 +64,7 @@ class Memory:
     """Lines whose results the database refuses."""
     results: dict[str, dict[int, LineResult]] = field(default_factory=dict)
     usage: dict[tuple[str, date], DailyUsage] = field(default_factory=dict)
+    label_set_usage: dict[tuple[str, date, str], DailyUsage] = field(default_factory=dict)
     key_usage: dict[tuple[str, date], Used] = field(default_factory=dict)
     refused: list[tuple[Limit, date, int]] = field(default_factory=list)
     """Limits that refused a request, the month, and what was used."""
@@ -127,7 +128,7 @@ class FakeTenants:
         del self.memory.tenants[tenant_id]
         for key in [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]:
             del self.memory.keys[key.id]
-        for records in (self.memory.versions, self.memory.latest, self.memory.usage):
+        for records in (self.memory.versions, self.memory.latest, self.memory.usage, self.memory.label_set_usage):
             for record in [record for record in records if record[0] == tenant_id]:
                 del records[record]  # type: ignore[arg-type]
         for batch in [batch for batch in self.memory.batches.values() if batch.tenant_id == tenant_id]:
@@ -493,15 +494,10 @@ class FakeUsage:
         for new in usage:
             if new.tenant_id not in self.memory.tenants:
                 continue
-            old = self.memory.usage.get((new.tenant_id, new.day), DailyUsage(new.tenant_id, new.day))
-            self.memory.usage[new.tenant_id, new.day] = DailyUsage(
-                new.tenant_id,
-                new.day,
-                old.requests + new.requests,
-                old.pairs_computed + new.pairs_computed,
-                old.pairs_cached + new.pairs_cached,
-                old.tokens + new.tokens,
-            )
+            day, of_set = (new.tenant_id, new.day), (new.tenant_id, new.day, new.label_set)
+            self.memory.usage[day] = _sum(self.memory.usage.get(day), replace(new, label_set=""))
+            if new.label_set:
+                self.memory.label_set_usage[of_set] = _sum(self.memory.label_set_usage.get(of_set), new)
 
     async def used(self, tenant_id: str, key_id: str, month: date) -> Used:
         self.memory.usage_reads += 1
@@ -512,10 +508,33 @@ class FakeUsage:
         days = [use for use in daily if use.day.replace(day=1) == month]
         return Used(sum(use.pairs_computed for use in days), sum(use.tokens for use in days))
 
-    async def of(self, tenant_id: str, first: date, last: date) -> Sequence[DailyUsage]:
+    async def of(self, tenant_id: str, first: date, last: date, label_set: str = "") -> Sequence[DailyUsage]:
         self.memory.check()
-        daily = [usage for usage in self.memory.usage.values() if usage.tenant_id == tenant_id]
+        kept = [*self.memory.label_set_usage.values()] if label_set else [*self.memory.usage.values()]
+        daily = [usage for usage in kept if (usage.tenant_id, usage.label_set) == (tenant_id, label_set)]
         return sorted((usage for usage in daily if first <= usage.day <= last), key=lambda usage: usage.day)
+
+    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
+        names = {name for owner, _, name in self.memory.label_set_usage if owner == tenant_id}
+        sums = []
+        for name in sorted(names):
+            days = await self.of(tenant_id, first, last, name)
+            if days:
+                totals = [(day.requests, day.pairs_computed, day.pairs_cached, day.tokens) for day in days]
+                sums.append(LabelSetUsage(name, *map(sum, zip(*totals, strict=True))))
+        return sorted(sums, key=lambda usage: -usage.pairs_computed)[:limit]
+
+
+def _sum(old: DailyUsage | None, new: DailyUsage) -> DailyUsage:
+    if old is None:
+        return new
+    return replace(
+        new,
+        requests=old.requests + new.requests,
+        pairs_computed=old.pairs_computed + new.pairs_computed,
+        pairs_cached=old.pairs_cached + new.pairs_cached,
+        tokens=old.tokens + new.tokens,
+    )
 
 
 @dataclass

@@ -74,7 +74,8 @@ def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeG
     assert row.split() == ["t0", "acme", "suspended", "600", "text", "2026-11-21T10:00:00.500000Z"]
     run("resume", "t0")
     assert gateway.tenants["t0"]["status"] == "active"
-    _, day, cost = run("usage", "acme").splitlines()
+    _, day, _, of_set, cost = run("usage", "acme", "--label-set", "mails").splitlines()
+    assert of_set.split() == ["mails", "3", "6", "1", "90"]
     assert (day.split(), cost) == (["2026-11-21", "3", "6", "1", "90"], "90 tokens: 0.00018 CNY")
     run("delete", "acme", "--yes")
     assert gateway.tenants == {}

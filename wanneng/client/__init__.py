@@ -13,7 +13,7 @@ from wanneng.client.keys import Key, NewKey
 from wanneng.client.label_sets import Correction, LabelSet, SetLabel
 from wanneng.client.me import Me
 from wanneng.client.tenants import Tenant
-from wanneng.client.usage import DayOfUsage, TotalUsage, Usage
+from wanneng.client.usage import DayOfUsage, TotalUsage, Usage, UsageOfLabelSet
 from wanneng.errors import AuditLogAltered, GatewayRefused, RequestError
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Tokens",
     "TotalUsage",
     "Usage",
+    "UsageOfLabelSet",
     "VerifiedChain",
     "verify_chain",
 ]

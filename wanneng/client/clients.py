@@ -134,9 +134,9 @@ class Client:
         """Those of the tenant and of the key, with what is used of them."""
         return self._transport.send(own_budgets())
 
-    def usage(self, first: date | None = None, last: date | None = None) -> Usage:
-        """The tenant's own usage by day; by default for the last 30 days."""
-        return self._transport.send(usage_request(USAGE, first, last))
+    def usage(self, first: date | None = None, last: date | None = None, *, label_set: str | None = None) -> Usage:
+        """The tenant's own usage by day, by default for the last 30 days; `label_set`: with this one alone."""
+        return self._transport.send(usage_request(USAGE, first, last, label_set))
 
     def status(self) -> Status:
         """What the gateways do at present, with the admin key; those that do not answer say so."""
@@ -261,9 +261,11 @@ class AsyncClient:
         """As `Client.budgets`."""
         return await self._transport.send(own_budgets())
 
-    async def usage(self, first: date | None = None, last: date | None = None) -> Usage:
+    async def usage(
+        self, first: date | None = None, last: date | None = None, *, label_set: str | None = None
+    ) -> Usage:
         """As `Client.usage`."""
-        return await self._transport.send(usage_request(USAGE, first, last))
+        return await self._transport.send(usage_request(USAGE, first, last, label_set))
 
     async def status(self) -> Status:
         """As `Client.status`."""

@@ -105,9 +105,16 @@ class Tenants:
         """With its keys, label sets and files."""
         self._send(Request("DELETE", tenant_path(tenant_id), nothing))
 
-    def usage(self, tenant_id: str, first: date | None = None, last: date | None = None) -> Usage:
-        """By day, of the last 30 days by default."""
-        return self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last))
+    def usage(
+        self,
+        tenant_id: str,
+        first: date | None = None,
+        last: date | None = None,
+        *,
+        label_set: str | None = None,
+    ) -> Usage:
+        """As `Client.usage`."""
+        return self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last, label_set))
 
 
 class AsyncTenants:
@@ -176,8 +183,15 @@ class AsyncTenants:
     async def delete(self, tenant_id: str) -> None:
         await self._send(Request("DELETE", tenant_path(tenant_id), nothing))
 
-    async def usage(self, tenant_id: str, first: date | None = None, last: date | None = None) -> Usage:
-        return await self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last))
+    async def usage(
+        self,
+        tenant_id: str,
+        first: date | None = None,
+        last: date | None = None,
+        *,
+        label_set: str | None = None,
+    ) -> Usage:
+        return await self._send(usage_request(f"{tenant_path(tenant_id)}/usage", first, last, label_set))
 
 
 def _create(name: str) -> Request[Tenant]:

@@ -127,7 +127,12 @@ class FakeGateway:
         day = request.url.params.get("from", "2026-11-21")
         counts = {"requests": 3, "pairs_computed": 6, "pairs_cached": 1, "tokens": 90}
         price = {"cost": "0.00018", "price_per_million_tokens": "2", "currency": "CNY"}
-        return {"days": [{"day": day, **counts}], "total": counts | price}
+        named = request.url.params.get("label_set", "tickets")
+        return {
+            "days": [{"day": day, **counts}],
+            "total": counts | price,
+            "label_sets": [{"label_set": named, **counts}],
+        }
 
     def _set_budget(self, request: httpx.Request, tenant: str, key: str | None) -> Any:
         used = {"pairs_used": 6, "tokens_used": 90, "renewed_at": "2026-12-01T00:00:00Z"}

@@ -17,7 +17,7 @@ from wanneng.errors import RequestError
 
 NO_USAGE = {"requests": 0, "pairs_computed": 0, "pairs_cached": 0, "tokens": 0}
 NO_PRICE = {"cost": None, "price_per_million_tokens": None, "currency": None}
-ANSWER = json.dumps({"days": [], "total": NO_USAGE | NO_PRICE}).encode()
+ANSWER = json.dumps({"days": [], "total": NO_USAGE | NO_PRICE, "label_sets": []}).encode()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -20,6 +20,7 @@ from wanneng import (
     SetLabel,
     TotalUsage,
     Usage,
+    UsageOfLabelSet,
 )
 
 Either = Client | AsyncClient
@@ -83,9 +84,16 @@ async def test_the_status_is_of_each_gateway_and_of_all(client: Either) -> None:
 
 async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None:
     total = TotalUsage(3, 6, 1, 90, Decimal("0.00018"), Decimal(2), "CNY")
-    assert await resolved(client.usage()) == Usage([DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)], total)
+    tickets = UsageOfLabelSet("tickets", 3, 6, 1, 90)
+    expected = Usage([DayOfUsage(date(2026, 11, 21), 3, 6, 1, 90)], total, [tickets])
+    assert await resolved(client.usage()) == expected
     usage = await resolved(client.tenants.usage("t0", date(2026, 11, 1), date(2026, 11, 30)))
     assert [day.day for day in usage.days] == [date(2026, 11, 1)]
+    for usage in (
+        await resolved(client.usage(label_set="mails")),
+        await resolved(client.tenants.usage("t0", label_set="mails")),
+    ):
+        assert [used.label_set for used in usage.label_sets] == ["mails"]
 
 
 async def test_a_key_knows_its_tenant(client: Either) -> None:
