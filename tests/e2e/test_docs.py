@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.server import ROOT, Server
 
-WITHOUT_EXAMPLES = {"architecture", "configuration", "engines-measured", "faults", "load-testing"}
+WITHOUT_EXAMPLES = {"architecture", "configuration", "console", "engines-measured", "faults", "load-testing"}
 ELSEWHERE = {"kubernetes"}
 """Run by tests/cluster/without_database/test_docs.py."""
 PAGES = {page.stem: page for page in sorted((ROOT / "docs").glob("*.md"))}
