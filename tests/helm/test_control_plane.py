@@ -223,6 +223,22 @@ def test_a_setting_reaches_the_processes_that_have_it() -> None:
         assert (gateway.get(name), admin.get(name), worker.get(name)) == values, name
 
 
+@pytest.mark.parametrize(
+    "files", [(), (DATABASE,), (CHART / "ci/gpus.yaml",)], ids=["defaults", "database", "gpus"]
+)
+def test_an_uninstall_leaves_what_the_documentation_says(files: tuple[Path, ...]) -> None:
+    """Helm deletes no hook of a release that it uninstalls, and nothing that is to be kept."""
+    left = set()
+    for o in render(None, *files):
+        annotations = o["metadata"].get("annotations", {})
+        is_hook = "helm.sh/hook" in annotations
+        is_deleted = "hook-succeeded" in annotations.get("helm.sh/hook-delete-policy", "")
+        if (is_hook and not is_deleted) or annotations.get("helm.sh/resource-policy") == "keep":
+            left.add(o["kind"])
+    assert "Pod" in left
+    assert left <= {"Secret", "Job", "Pod"}
+
+
 def test_a_disruption_budget_exists_where_a_pod_can_be_spared() -> None:
     objects = render({"podDisruptionBudgets": {"maxUnavailable": "50%"}}, DATABASE)
     budget = find(objects, "PodDisruptionBudget", "w-control-plane")["spec"]
