@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -107,6 +107,9 @@ bench-int8: engine-env ## measure the accuracy that INT8 costs, on the developme
 TEXTS ?= 300
 evaluate: serve-env ## judge the embedded model on the development sets in DATA, TEXTS=300 a task, and on our examples
 	$(SERVE)/python -m benchmarks.evaluate --data $(DATA) --texts $(TEXTS)
+
+screenshots: programs env ## make the pictures of the page and of the console in docs/ anew, in a real Chromium
+	WANNENG_SCREENSHOTS=1 $(SERVE)/python -m pytest -q tests/e2e/test_page.py tests/e2e/test_console.py
 
 structure: ## count modules, layers and upward imports of the packages
 	@python3 benchmarks/structure.py

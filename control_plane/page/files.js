@@ -58,8 +58,10 @@ export async function readFile(file) {
   if (!["csv", "tsv"].includes(suffix)) return { ...about, kind: "lines", records: lines(text).map((line) => [line]), hasHeader: false, column: 0 };
   const delimiter = suffix === "tsv" ? "\t" : delimiterOf(text);
   const records = parse(text.replace(/^sep=[,;\t]\r?\n/i, ""), delimiter);
-  return { ...about, kind: "csv", records, hasHeader: looksLikeHeader(records), column: textColumn(records) };
+  return { ...about, kind: "csv", ...tableOf(records) };
 }
+
+export const tableOf = (records, hasHeader = looksLikeHeader(records)) => ({ records, hasHeader, column: textColumn(records) });
 
 // A line ends at a line feed alone: other separators, such as U+2028, may be part of a text.
 export const lines = (text) => text.split("\n").map((line) => line.replace(/\r$/, "")).filter((line) => line.trim());

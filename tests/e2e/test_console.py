@@ -1,20 +1,27 @@
-"""The console in a real Chromium, as tenants use it."""
+"""The console in a real Chromium, as tenants use it; `make screenshots` makes the pictures of docs/ anew."""
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from openpyxl import Workbook
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
+from stores.tenants import SCOPES
 from tests.e2e.conftest import MAX_QUEUE_DELAY_S
-from tests.e2e.server import Server, serving
-from wanneng import Client
+from tests.e2e.hostile_words import HOSTILE
+from tests.e2e.server import ROOT, Server, serving
+from wanneng import Client, GatewayRefused
 
 LABELS = ["投诉", "咨询", "建议"]
 
@@ -32,7 +39,7 @@ class Tenant:
 def new_tenant(server: Server, name: str, set_name: str) -> Tenant:
     with Client(server.url, admin_key(server)) as admin:
         tenant = admin.tenants.create(name)
-        key = admin.tenants.keys.create(tenant.id).secret
+        key = admin.tenants.keys.create(tenant.id, scopes=SCOPES).secret
     with Client(server.url, key) as client:
         client.label_sets.put(set_name, LABELS)
     return Tenant(tenant.id, name, key, set_name)
@@ -79,6 +86,8 @@ def console(context: BrowserContext, acme: Tenant, globex: Tenant) -> Iterator[P
     sign_in(page, acme.key)
     expect(page.locator("#who")).to_contain_text(acme.name)
     yield page
+    # A screen may be asking for the progress of a batch.
+    page.unroute_all(behavior="ignoreErrors")
     assert not [problem for problem in problems if "the server responded with a status of 4" not in problem]
     assert any(acme.name in body for _, body in answers)
     for url, body in answers:
@@ -288,14 +297,376 @@ def test_the_language_is_switched_without_losing_a_draft(console: Page, acme: Te
     expect(console.get_by_label("Hypothesis template")).to_have_value("{}")
 
 
+class TestWorkbench:
+    def test_a_tenant_words_labels_against_its_texts_saves_them_runs_a_batch_and_sees_the_usage(
+        self, console: Page, server: Server, acme: Tenant
+    ) -> None:
+        with Client(server.url, acme.key) as client:
+            client.label_sets.put("journey", LABELS)
+        console.get_by_role("link", name="工作台").click()
+        console.get_by_role("link", name="journey", exact=True).click()
+        console.get_by_label("文本", exact=True).fill("\n".join(SAMPLES))
+        console.get_by_role("button", name="使用这些文本").click()
+        expect(console.get_by_text("200 条文本，其中 180 条有正确标签。")).to_be_visible()
+        console.get_by_label("标签 1 的假设").fill("不满意，要求退款")
+        console.get_by_label("标签 2 的假设").fill("提问")
+        console.get_by_role("button", name="用两个版本分类").click()
+        rows = console.get_by_role("region", name="文本").locator("tbody tr")
+        expect(rows).to_have_count(200, timeout=120_000)
+        numbers = facts(console)
+        flips = int(numbers["结果改变"])
+        assert flips > 0
+        assert re.fullmatch(r"[\d.]+% \(\d+/180\)", numbers["现在的准确率"])
+        console.get_by_label("显示", exact=True).select_option("flips")
+        expect(rows).to_have_count(flips)
+        slider = console.get_by_label("草稿的阈值（0：不设阈值）")
+        slider.focus()
+        for _ in range(30):
+            slider.press("ArrowRight")
+        expect(slider).to_be_focused()
+        expect(console.get_by_text("阈值 0.3：覆盖率")).to_be_visible()
+        expect(console.get_by_role("spinbutton", name="阈值")).to_have_value("0.3")
+        none_of_these = int(facts(console)["草稿中不属于任何标签"])
+        assert none_of_these > 0
+        console.reload()
+        expect(console.get_by_text("阈值 0.3：覆盖率")).to_be_visible()
+        assert int(facts(console)["草稿中不属于任何标签"]) == none_of_these
+        expect(console.get_by_label("显示", exact=True)).to_have_value("flips")
+        picture(console, "console-workbench", console.get_by_role("button", name="用两个版本分类"))
+        console.get_by_role("button", name="保存为新版本").click()
+        expect(console.get_by_role("dialog")).to_contain_text("草稿的准确率")
+        console.get_by_role("dialog").get_by_role("button", name="保存").click()
+        expect(console.get_by_role("status").first).to_have_text("已保存为 journey@2")
+        with Client(server.url, acme.key) as client:
+            saved = client.label_sets.get("journey")
+            assert (saved.threshold, saved.labels[0].hypothesis) == (0.3, "不满意，要求退款")
+            # What the workbench showed of the draft is what the version answers.
+            answers = list(client.stream([line.partition("\t")[0] for line in SAMPLES], label_set="journey"))
+            assert sum(answer.none_of_these is True for answer in answers) == none_of_these
+        console.goto("/console#/batches")
+        content = "\n".join(["text", *(line.partition("\t")[0] for line in SAMPLES)]).encode()
+        console.get_by_label("文件", exact=True).set_input_files(
+            {"name": "samples.csv", "mimeType": "text/csv", "buffer": content}
+        )
+        console.get_by_label("使用标签集").select_option("journey")
+        console.get_by_role("button", name="上传并开始").click()
+        expect(console.get_by_text("已完成 200 / 200，失败 0")).to_be_visible(timeout=60_000)
+        open_screen(console, "usage", "用量")
+        chart = console.get_by_role("img", name=re.compile("每天的句对"))
+        for _ in range(20):
+            if chart.count():
+                break
+            # Gateways write usage every five seconds.
+            console.wait_for_timeout(500)
+            console.reload(wait_until="networkidle")
+        expect(chart.locator("rect.first")).to_have_count(1)
+        expect(console.get_by_role("region", name="每天").locator("tbody tr")).to_have_count(1)
+
+    def test_figures_are_those_of_the_definitions(self, console: Page) -> None:
+        """Accuracy of the best labels; coverage and accuracy beyond a threshold, where `none` is a mistake."""
+        figures = console.evaluate(
+            """async () => {
+              const { accuracy, compared, curve } = await import(`${location.origin}/ui/console/figures.js`);
+              const answer = (first, second, ...own) => ({ scores: [first, second], own });
+              const samples = ["a", "b", "a", "", null].map((truth, n) => ({ text: String(n), truth }));
+              const today = [answer(0.9, 0.1, 0.8, 0.1), answer(0.6, 0.4, 0.3, 0.2), { error: "too long" },
+                answer(0.7, 0.3, 0.6, 0.1), answer(0.2, 0.8, 0.1, 0.9)];
+              const draft = today.with(1, answer(0.4, 0.6, 0.2, 0.5));
+              const sides = [today, draft].map((answers) => ({ answers, labels: ["a", "b"], threshold: 0.4 }));
+              return [accuracy(samples, today, ["a", "b"]), accuracy(samples, draft, ["a", "b"]),
+                curve(samples, draft, ["a", "b"], [0, 0.55, 0.95]),
+                compared(samples, ...sides).map((row) => [row.today, row.draft, row.isFlip, row.isWrong])];
+            }"""
+        )
+        assert figures == [
+            {"right": 1, "labelled": 3},
+            {"right": 2, "labelled": 3},
+            [[0, 0.8, 2 / 3], [0.55, 0.6, 0.5], [0.95, 0, None]],
+            [
+                *(["a", "a", False, False], ["", "b", True, False], [None, None, False, True]),
+                *(["a", "a", False, True], ["b", "b", False, False]),
+            ],
+        ]
+
+    @pytest.mark.parametrize("suffix", ["xlsx", "csv", "json", "jsonl", "label studio"])
+    def test_samples_come_from_files_with_their_right_labels(
+        self, console: Page, acme: Tenant, tmp_path: Path, suffix: str
+    ) -> None:
+        texts = [("质量太差，\n要求退款", "投诉"), ("你们几点开门", "咨询"), ("今天下雨了", "")]
+        file = sample_file(tmp_path, suffix, texts)
+        console.goto(f"/console#/workbench/{acme.set_name}")
+        console.get_by_label("或打开文件：").set_input_files(file)
+        expect(console.get_by_text("3 条文本")).to_be_visible()
+        console.get_by_role("button", name="使用这些文本").click()
+        expect(console.get_by_text("3 条文本，其中 2 条有正确标签。")).to_be_visible()
+        kept = console.evaluate("Object.entries(sessionStorage).find(([name]) => name.endsWith(':samples'))[1]")
+        assert [(row["text"], row["truth"]) for row in json.loads(kept)["rows"]] == texts
+
+    def test_a_run_is_stopped_and_texts_leave_the_tab_only_to_be_classified(
+        self, console: Page, acme: Tenant
+    ) -> None:
+        bodies: list[tuple[str, str]] = []
+        console.on("request", lambda request: bodies.append((request.url, request.post_data or "")))
+        console.goto(f"/console#/workbench/{acme.set_name}")
+        secret = "只在这里的文本"
+        console.get_by_label("文本", exact=True).fill("\n".join(f"{secret} {number}" for number in range(300)))
+        console.get_by_role("button", name="使用这些文本").click()
+        console.get_by_role("button", name="用两个版本分类").click()
+        console.get_by_role("button", name="停止").click()
+        expect(console.get_by_role("button", name="用两个版本分类")).to_be_enabled()
+        expect(console.get_by_role("alert")).to_be_hidden()
+        sent = [(url, body) for url, body in bodies if secret in body]
+        assert {url.rpartition("/v1/")[2] for url, _ in sent} <= {"classify"}
+        assert sum(body.count(secret) for _, body in sent) < 300
+
+
+def pasted_lines() -> list[str]:
+    """200 lines: texts of complaints and questions, and 20 of neither, as pasted."""
+    kinds = [
+        ("质量太差，要求退款", "投诉"),
+        ("你们几点开门", "咨询"),
+        ("能不能便宜点卖给我", "咨询"),
+        ("态度恶劣，差评", "投诉"),
+    ]
+    labelled = [f"第{number}单，{text}\t{label}" for number in range(45) for text, label in kinds]
+    return [*labelled, *(f"今天下雨了，路上有{number}个人\t" for number in range(20))]
+
+
+SAMPLES = pasted_lines()
+
+
+def facts(page: Page) -> dict[str, str]:
+    shown = page.locator("section", has=page.get_by_role("heading", name="结果", exact=True)).locator(
+        ".facts > div"
+    )
+    pairs = [(each.locator("dt").inner_text(), each.locator("dd").inner_text()) for each in shown.all()]
+    return dict(pairs)
+
+
+def sample_file(folder: Path, suffix: str, texts: list[tuple[str, str]]) -> Path:
+    file = folder / f"samples.{'json' if suffix == 'label studio' else suffix}"
+    objects = [{"text": text, "label": label} for text, label in texts]
+    if suffix == "xlsx":
+        book = Workbook()
+        for row in [("text", "label"), *texts]:
+            book.active.append(row)
+        book.save(file)
+    elif suffix == "csv":
+        with file.open("w", encoding="gb18030", newline="") as stream:
+            csv.writer(stream).writerows([("text", "label"), *texts])
+    elif suffix == "label studio":
+        file.write_text(json.dumps([task(*each) for each in texts]), encoding="utf-8")
+    elif suffix == "json":
+        file.write_text(json.dumps(objects, ensure_ascii=False), encoding="utf-8")
+    else:
+        file.write_text("".join(json.dumps(each) + "\n" for each in objects), encoding="utf-8")
+    return file
+
+
+def task(text: str, label: str) -> dict[str, Any]:
+    """Of Label Studio's export: most annotators have the label, one was skipped, one marked a part of the text."""
+    choice = {"type": "choices", "from_name": "kind", "value": {"choices": [label]}}
+    part = {"type": "choices", "from_name": "kind", "value": {"choices": ["建议"], "start": 0, "end": 1}}
+    other = {"type": "choices", "from_name": "kind", "value": {"choices": ["建议"]}}
+    answers = [[choice], [choice, part], [other]] if label else [[]]
+    annotations = [{"result": result} for result in answers]
+    return {"data": {"text": text}, "annotations": [*annotations, {"was_cancelled": True, "result": [other]}]}
+
+
+def picture(page: Page, name: str, first: Locator) -> None:
+    """For docs/, of a screen in its present state from an element on."""
+    box = first.bounding_box()
+    assert box is not None
+    if os.environ.get("WANNENG_SCREENSHOTS"):
+        top = page.evaluate("scrollY") + box["y"] - 8
+        page.screenshot(
+            path=ROOT / "docs" / f"{name}.png",
+            full_page=True,
+            clip={"x": 0, "y": top, "width": 1000, "height": 1_000},
+        )
+
+
+class TestBatches:
+    def test_a_table_becomes_a_batch_whose_results_are_downloaded(
+        self, console: Page, acme: Tenant, tmp_path: Path
+    ) -> None:
+        book = Workbook()
+        rows = [["编号", "留言"], ["1", "质量太差，\n要求退款"], ["2", None], ["3", "你们几点开门"]]
+        for row in rows:
+            book.active.append(row)
+        book.save(tmp_path / "留言.xlsx")
+        console.goto("/console#/batches")
+        console.get_by_label("文件", exact=True).set_input_files(tmp_path / "留言.xlsx")
+        expect(console.get_by_label("文本列")).to_have_value("1")
+        expect(console.get_by_text("2 条文本")).to_be_visible()
+        console.get_by_label("使用标签集").select_option(acme.set_name)
+        console.get_by_role("button", name="上传并开始").click()
+        expect(console.locator("#title")).to_contain_text("batch_")
+        expect(console.get_by_text("已完成 2 / 2，失败 0")).to_be_visible()
+        with console.expect_download() as download:
+            console.get_by_role("button", name="下载结果").click()
+        answers = [
+            json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+        ]
+        assert [answer["custom_id"] for answer in answers] == ["row-1", "row-3"]
+        assert answers[0]["response"]["body"]["label_set"].startswith(f"{acme.set_name}@")
+        console.get_by_role("link", name="全部批量任务").click()
+        expect(console.locator("tbody tr").first).to_contain_text("留言.xlsx")
+
+    def test_lines_that_are_requests_are_uploaded_as_they_are_and_cancelled(self, console: Page) -> None:
+        line = {"method": "POST", "url": "/v1/classify", "body": {"text": "要求退款", "labels": LABELS}}
+        lines = "".join(json.dumps({"custom_id": str(n), **line}) + "\n" for n in range(20_000))
+        console.goto("/console#/batches")
+        console.get_by_label("文件", exact=True).set_input_files(
+            {"name": "lines.jsonl", "mimeType": "application/jsonl", "buffer": lines.encode()}
+        )
+        expect(console.get_by_text("OpenAI 批量格式，原样上传。")).to_be_visible()
+        console.get_by_role("button", name="上传并开始").click()
+        console.get_by_role("button", name="取消任务").click()
+        console.get_by_role("dialog").get_by_role("button", name="取消任务").click()
+        expect(console.locator("#screen")).to_contain_text("已取消")
+
+    def test_a_file_that_is_no_batch_says_what_is_wrong(self, console: Page) -> None:
+        console.goto("/console#/batches")
+        for name, content, said in [
+            ("a.xlsx", b"PK\x03\x04 nothing", "无法作为 Excel 工作簿读取"),
+            ("a.csv", b'a,b\n"never closed', "引号没有闭合"),
+            ("a.txt", b"\xff" * 50, "不是 UTF-8"),
+        ]:
+            file = {"name": name, "mimeType": "text/plain", "buffer": content}
+            console.get_by_label("文件", exact=True).set_input_files(file)  # type: ignore[arg-type]
+            expect(console.get_by_role("alert")).to_contain_text(said)
+
+
+class TestKeys:
+    def test_one_is_created_used_rotated_and_revoked(self, console: Page, server: Server) -> None:
+        console.goto("/console#/keys")
+        console.get_by_label("名称（可选）").fill("nightly")
+        for scope in ("audit:read", "batches:read", "batches:write", "usage:read"):
+            console.get_by_label(scope, exact=True).uncheck()
+        console.get_by_role("button", name="创建").click()
+        dialog = console.get_by_role("dialog")
+        secret = dialog.locator(".secret").inner_text()
+        dialog.get_by_role("button", name="关闭").click()
+        with Client(server.url, secret) as client:
+            me = client.me()
+            assert client.classify("要求退款", LABELS).best in LABELS
+        assert set(me.scopes) == {"classify", "label_sets:read", "label_sets:write", "keys:read"}
+        row = console.locator("tbody tr", has_text="nightly")
+        expect(row).to_contain_text(str(me.key_id))
+        row.get_by_role("button", name="轮换").click()
+        console.get_by_label("旧密钥继续有效的小时数").fill("0")
+        dialog.get_by_role("button", name="轮换").click()
+        newer = dialog.locator(".secret").inner_text()
+        assert newer != secret
+        assert secret not in console.content()
+        dialog.get_by_role("button", name="关闭").click()
+        with Client(server.url, newer) as client:
+            key_id = str(client.me().key_id)
+            console.locator("tbody tr", has_text=key_id).get_by_role("button", name="吊销").click()
+            dialog.get_by_role("button", name="吊销").click()
+            expect(console.get_by_role("status")).to_have_text(f"已吊销 {key_id}")
+            with pytest.raises(GatewayRefused, match="a valid key is needed"):
+                client.me()
+
+
+def test_budgets_are_shown_beside_what_is_used_of_them(console: Page, server: Server, acme: Tenant) -> None:
+    with Client(server.url, admin_key(server)) as admin:
+        admin.tenants.set_budget(acme.id, pairs_per_month=1_000_000, enforcement="soft")
+    console.goto("/console#/usage")
+    row = console.get_by_role("region", name="本月预算").locator("tbody tr").first
+    expect(row).to_contain_text("/ 1,000,000")
+    expect(row).to_contain_text("只提示")
+    expect(row.get_by_role("meter", name="租户: 句对")).to_be_visible()
+    console.get_by_label("从", exact=True).fill("2020-01-01")
+    console.get_by_label("到", exact=True).fill("2020-01-31")
+    console.get_by_role("button", name="显示").click()
+    expect(console.get_by_text("这段时间没有用量。")).to_be_visible()
+    console.reload()
+    expect(console.get_by_label("从", exact=True)).to_have_value("2020-01-01")
+
+
+def test_nothing_that_people_write_runs(console: Page, server: Server, acme: Tenant) -> None:
+    """As labels, hypotheses, texts, right answers, names of files and keys, in addresses, and as the tenant."""
+    ran: list[str] = []
+    console.expose_function("owned", lambda: ran.append("owned"))
+    console.on("dialog", lambda dialog: ran.append(dialog.message))
+    with Client(server.url, acme.key) as client:
+        labels = [{"label": word, "hypothesis": f"{word} {number}"} for number, word in enumerate(HOSTILE)]
+        client.request("PUT", "/v1/label-sets/hostile", json={"labels": labels})
+        client.label_sets.put("hostile", [*HOSTILE[1:], "最后"], replaces=1)
+        client.keys.create(name=HOSTILE[2])
+    with Client(server.url, admin_key(server)) as admin:
+        admin.tenants.rename(acme.id, HOSTILE[1])
+    console.reload()
+    expect(console.locator("#who")).to_contain_text(HOSTILE[1])
+    for set_name, words in ((acme.set_name, HOSTILE), ("hostile", HOSTILE[:4])):
+        console.goto(f"/console#/workbench/{set_name}")
+        expect(console.locator("#title")).to_contain_text(set_name)
+        if set_name == "hostile":
+            console.get_by_role("button", name="换一批文本").click()
+        console.get_by_label("文本", exact=True).fill("\n".join(f"{word}\t{word}" for word in words))
+        console.get_by_role("button", name="使用这些文本").click()
+        console.get_by_label("假设模板").fill(f"{{}} {HOSTILE[3]}")
+        console.get_by_role("button", name="用两个版本分类").click()
+        texts = console.get_by_role("region", name="文本").locator("tbody tr")
+        expect(texts).to_have_count(len(words), timeout=60_000)
+        nothing_was_made_of_it(console)
+    console.goto("/console#/batches")
+    console.get_by_label("文件", exact=True).set_input_files(
+        {"name": f"{HOSTILE[1]}.csv", "mimeType": "text/csv", "buffer": "\n".join(["text", *HOSTILE[:3]]).encode()}
+    )
+    expect(console.get_by_label("文本列")).to_be_visible()
+    nothing_was_made_of_it(console)
+    console.get_by_role("button", name="上传并开始").click()
+    expect(console.locator("#title")).to_contain_text("batch_")
+    addresses = [
+        "label-sets",
+        "label-sets/hostile",
+        "label-sets/hostile/compare",
+        "batches",
+        "usage",
+        "keys",
+        "new-label-set",
+    ]
+    addresses += [
+        f"{screen}/{quote(word)}" for word in HOSTILE[:2] for screen in ("label-sets", "workbench", "batches")
+    ]
+    addresses += [f"usage?from={quote(HOSTILE[1])}", f"label-sets?after={quote(HOSTILE[1])}", quote(HOSTILE[1])]
+    for address in addresses:
+        console.goto(f"/console#/{address}")
+        console.wait_for_load_state("networkidle")
+        nothing_was_made_of_it(console)
+    assert ran == []
+    with Client(server.url, admin_key(server)) as admin:
+        admin.tenants.rename(acme.id, acme.name)
+
+
+def nothing_was_made_of_it(page: Page) -> None:
+    """No element of a kind that the console never makes, and no address of a script."""
+    expect(page.locator("main img, main script, main iframe, main style, main object, main video")).to_have_count(
+        0
+    )
+    expect(page.locator("[onerror], [onload], [onfocus], [href^='javascript']")).to_have_count(0)
+
+
 def test_no_page_shows_the_console_in_a_frame(console: Page, server: Server) -> None:
+    site = console.context.new_page()
+    framing = f"<iframe src='{server.url}/console' width=900 height=600></iframe>"
+    site.route("http://evil.example/", lambda route: route.fulfill(body=framing, content_type="text/html"))
+    site.goto("http://evil.example/")
+    site.wait_for_load_state("networkidle")
+    assert "wanneng" not in site.frames[1].content()
     response = console.request.get("/console")
     policy = response.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
 
 
-SCREENS = ["sign-in", "label-sets", "new-label-set", "label-sets/acme-tickets", "label-sets/acme-tickets/compare"]
+SCREENS = [
+    *("sign-in", "label-sets", "new-label-set", "label-sets/acme-tickets", "label-sets/acme-tickets/compare"),
+    *("workbench", "workbench/acme-tickets", "batches", "usage", "keys"),
+]
 
 
 @pytest.mark.parametrize("width", [390, 1_280])

@@ -1,4 +1,4 @@
-"""The page in a real Chromium. With `WANNENG_SCREENSHOTS=1` the pictures of docs/ are made anew."""
+"""The page in a real Chromium; `make screenshots` makes the pictures of docs/ anew."""
 
 from __future__ import annotations
 

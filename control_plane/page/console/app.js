@@ -23,7 +23,7 @@ import { say } from "./words.js";
 const SIGN_IN = "sign-in";
 let identity = null, drawing = new AbortController(), shownPlace = null, toTell = "";
 
-const isAllowed = (screen) => identity !== null && identity.scopes.includes(screen.needs);
+const isAllowed = (screen) => identity !== null && [screen.needs].flat().every((scope) => identity.scopes.includes(scope));
 
 function tell(text) {
   $("status").textContent = text;

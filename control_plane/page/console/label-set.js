@@ -82,7 +82,7 @@ async function showSet(view, set) {
       await saveDraft(view, set, kept);
     }),
   }, notice, editor, actions(mayWrite && element("button", { type: "submit" }, say("saveVersion"))));
-  view.root.append(actions(link(say("backToList"), addressOf(["label-sets"]))), form, await versions(view, set, mayWrite));
+  view.root.append(actions(link(say("backToList"), addressOf(["label-sets"])), link(say("workOn"), addressOf(["workbench", set.name]))), form, await versions(view, set, mayWrite));
   if (mayWrite) view.root.append(actions(button(say("deleteSet"), view.act(() => removeSet(view, set)), "danger")));
 }
 

@@ -29,7 +29,7 @@ export async function showComparison(view, set) {
   ];
   view.root.append(
     section(say("labels"), table(say("labels"), columns(say("label")), labelRows(left, right))),
-    section(say("edit"), table(say("edit"), columns(say("property")), propertyRows(left, right))));
+    section(say("options"), table(say("options"), columns(say("property")), propertyRows(left, right))));
 }
 
 // In the order of the right version, then those that only the left one has.

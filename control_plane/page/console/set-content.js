@@ -14,10 +14,6 @@ export const hypotheses = (content) => content.labels.map(({ label, hypothesis }
 export const keepsCorrection = (content, base) => Boolean(base.correction) && content.multi_label === base.multi_label
   && JSON.stringify([content.labels.map(({ label }) => label), hypotheses(content)]) === JSON.stringify([base.labels.map(({ label }) => label), hypotheses(base)]);
 
-// Whether the model's answers are the same; a threshold is applied to them afterwards.
-export const isScoredAlike = (first, second) => JSON.stringify(scored(first)) === JSON.stringify(scored(second));
-const scored = ({ threshold, ...rest }) => rest;
-
 export const isSame = (first, second) => JSON.stringify(comparable(first)) === JSON.stringify(comparable(second));
 const comparable = (content) => [content.labels.map(({ label, hypothesis }) => [label, hypothesis || null]), FIELDS.map((name) => content[name]), content.correction];
 

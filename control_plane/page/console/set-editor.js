@@ -76,7 +76,7 @@ export function setEditor(content, base, changed) {
   const head = [say("label"), say("hypothesis"), ""].map((title) => element(title ? "th" : "td", title ? { scope: "col" } : {}, title));
   return [
     section(say("labels"), element("table", { class: "editor" }, element("thead", {}, element("tr", {}, head)), rows), actions(add), paragraph(say("pasteHint")), correction),
-    section(say("edit"), element("div", { class: "columns" },
+    section(say("options"), element("div", { class: "columns" },
       field(say("template"), template, say("templateHint")), field(say("threshold"), threshold, say("thresholdHint")),
       field(say("maxTokens"), maxTokens, say("maxTokensHint")), field(say("specialTokens"), special)), element("p", {}, multi.node)),
   ];

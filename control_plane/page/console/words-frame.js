@@ -11,10 +11,9 @@ export const FRAME = {
   operator: ["管理员", "Operator"], withoutKey: ["本机，无需密钥", "this machine, no key needed"],
   noSuchScreen: ["没有这个页面，或密钥没有所需的权限。", "There is no such screen, or the key lacks the scope for it."],
   noScreens: ["这个密钥的权限没有对应的页面。", "The key's scopes allow none of the screens."],
-  loading: ["正在载入…", "Loading…"], firstPage: ["第一页", "First page"], nextPage: ["下一页", "Next page"], pages: ["分页", "Pages"],
+  firstPage: ["第一页", "First page"], nextPage: ["下一页", "Next page"], pages: ["分页", "Pages"],
   nothing: ["没有内容。", "There is nothing here."], cancel: ["取消", "Cancel"], close: ["关闭", "Close"],
   create: ["创建", "Create"], remove: ["删除", "Delete"], save: ["保存", "Save"], name: ["名称", "Name"], created: ["创建时间", "Created"],
-  status: ["状态", "Status"], open: ["打开", "Open"], none: ["无", "none"], copied: ["已复制", "Copied"], copy: ["复制", "Copy"],
+  status: ["状态", "Status"], none: ["无", "none"], copied: ["已复制", "Copied"], copy: ["复制", "Copy"],
   notKept: ["浏览器的存储空间已满，草稿在刷新后会丢失。", "The browser's storage is full: a reload would lose the draft."],
-  requestId: [(id) => `请求编号 ${id}`, (id) => `request id ${id}`],
 };

@@ -5,8 +5,10 @@ import { FRAME } from "./words-frame.js";
 import { KEYS } from "./words-keys.js";
 import { LABEL_SETS } from "./words-label-sets.js";
 import { OPERATOR } from "./words-operator.js";
+import { TENANT } from "./words-tenant.js";
+import { WORKBENCH } from "./words-workbench.js";
 
-export const WORDS = { ...FRAME, ...KEYS, ...LABEL_SETS, ...OPERATOR };
+export const WORDS = { ...FRAME, ...KEYS, ...LABEL_SETS, ...OPERATOR, ...TENANT, ...WORKBENCH };
 const LANGUAGES = { zh: 0, en: 1 };
 
 // The words of a name; those with values in them are functions.

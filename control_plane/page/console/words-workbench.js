@@ -1,0 +1,20 @@
+// Words of the workbench: [Chinese, English].
+export const WORKBENCH = {
+  workbench: ["工作台", "Workbench"], workbenchOf: [(name) => `工作台：${name}`, (name) => `Workbench: ${name}`], chooseSet: ["选择标签集", "Choose a label set"],
+  samples: ["样例文本", "Sample texts"], samplesHint: ["每行一条文本；正确标签写在制表符之后，从 Excel 复制两列即是这种格式。文本只保存在本标签页，除分类请求外不会发送。", "A text a line, with its right label after a tab, as two columns copied from Excel are. Texts stay in this tab but for the requests that classify them."],
+  samplesFile: ["或打开文件：CSV、XLSX、JSONL、TXT、Label Studio 的 JSON 导出", "Or open a file: CSV, XLSX, JSONL, TXT, or Label Studio's JSON export"],
+  labelColumn: ["正确标签所在列", "Column of the right labels"], useTexts: ["使用这些文本", "Use these texts"], otherTexts: ["换一批文本", "Use other texts"],
+  samplesFacts: [(texts, labelled) => `${texts} 条文本，其中 ${labelled} 条有正确标签。`, (texts, labelled) => `${texts} texts, ${labelled} of them with their right label.`],
+  firstTexts: [(used, all) => `只使用前 ${used} 条，共 ${all} 条。`, (used, all) => `Only the first ${used} of ${all} texts are used.`],
+  draft: ["草稿", "Draft"], draftOf: [(name) => `${name} 的草稿`, (name) => `Draft of ${name}`], today: ["现在的版本", "Today's version"],
+  runBoth: ["用两个版本分类", "Classify with both"], stop: ["停止", "Stop"], running: [(done, all) => `${done} / ${all}`, (done, all) => `${done} of ${all}`], waitingFor: [(s) => `按服务的要求等待 ${s} 秒`, (s) => `waiting ${s} s as the service asks`],
+  notRun: ["改动后还没有分类。", "It has not been run since it was changed."], needSamples: ["请先给出样例文本。", "Give some sample texts first."], needTwoLabels: ["请至少写一个标签。", "Write at least one label."],
+  result: ["结果", "Result"], texts: ["文本", "Texts"], text: ["文本", "Text"], flips: ["结果改变", "Changed answers"], accuracyToday: ["现在的准确率", "Accuracy today"], accuracyDraft: ["草稿的准确率", "Accuracy of the draft"],
+  noneToday: ["现在不属于任何标签", "None of these today"], noneDraft: ["草稿中不属于任何标签", "None of these in the draft"], refused: ["被拒绝", "Refused"],
+  truth: ["正确标签", "Right label"], noneOfThese: ["（都不是）", "(none of these)"], showRows: ["显示", "Show"], allRows: ["全部", "all"], onlyFlips: ["只看改变的", "only what changes"], onlyWrong: ["只看草稿答错的", "only where the draft is wrong"],
+  advice: ["标签建议", "About the labels"], noAdvice: ["没有发现不易区分或占比过高的标签。", "No labels are confusable or dominant, as far as these texts show."],
+  thresholdTitle: ["阈值", "Threshold"], thresholdSlider: ["草稿的阈值（0：不设阈值）", "Threshold of the draft (0: none)"], coverage: ["覆盖率", "Coverage"], accuracy: ["准确率", "Accuracy"],
+  coverageHint: ["覆盖率：达到阈值的文本比例。准确率：其中最佳标签正确的比例。", "Coverage: share of the texts that reach the threshold. Accuracy: share of those whose best label is right."],
+  curve: ["不同阈值下的覆盖率和准确率", "Coverage and accuracy by threshold"], atThreshold: [(t, coverage, accuracy) => `阈值 ${t}：覆盖率 ${coverage}，准确率 ${accuracy}`, (t, coverage, accuracy) => `threshold ${t}: coverage ${coverage}, accuracy ${accuracy}`],
+  saveTitle: [(name) => `把草稿保存为 ${name} 的新版本？`, (name) => `Save the draft as a new version of ${name}?`], downloadComparison: ["下载对比表（CSV）", "Download the comparison (CSV)"], notYet: ["—", "—"],
+};
