@@ -1,8 +1,9 @@
 """Levels of budgets: what is used of each in this month, as this process knows it and as gateways share it.
 
-A level is never below what the database knows as used: neither a restart nor a Redis that has lost its data gives
-anything twice. A gateway that has lost Redis goes on by what it knows, and takes at most an equal part of `AHEAD`
-beyond what it heard last from Redis or the database.
+A level is never below what the database knows as used, and a Redis that has lost its data hears from each gateway
+what that had heard of it: neither a restart nor such a Redis gives anything twice. A gateway that has lost Redis
+goes on by what it knows, and takes at most an equal part of `AHEAD` beyond what it heard last from Redis or the
+database.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from cachetools import LRUCache
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from stores.alerts import AlertStore
 from stores.budgets import HARD, SHADOW, TOLD_SHARE, BudgetStatus, Limit, Used, month_of, next_month
@@ -36,14 +37,25 @@ MAX_SENT = 1_000
 NO_BOUND = -1
 
 
+class Heard(Struct, frozen=True):
+    """A shared level as it was at an answer."""
+
+    level: int = 0
+    generation: str = ""
+    """Another one: the shared level has begun anew since, from what gateways had heard."""
+
+
+NOTHING_HEARD = Heard()
+
+
 class Step(Struct, frozen=True):
     """A change of one level."""
 
     name: str
     known: int
     """What the database knows as used."""
-    level: int
-    """What this process knows, without `unsent`; counts where the shared level does not exist."""
+    heard: Heard
+    """At the last answer; counts where the shared level has begun anew since."""
     unsent: int
     """What was taken without the shared level, less what was given back."""
     amount: int = 0
@@ -73,7 +85,7 @@ class SharedLevels(Protocol):
         """How many share them."""
         ...
 
-    async def count(self, steps: Sequence[Step]) -> Sequence[int] | None:
+    async def count(self, steps: Sequence[Step]) -> Sequence[Heard] | None:
         """The levels before the amounts; None when there is no answer."""
         ...
 
@@ -97,8 +109,8 @@ class BudgetLevels:
             lambda key: usage.used(*key), clock, USED_TTL_S
         )
         self._levels: LRUCache[str, int] = LRUCache(MAX_LEVELS)
-        self._heard: LRUCache[str, int] = LRUCache(MAX_LEVELS)
-        """The levels that the shared ones had, when they answered last."""
+        self._heard: LRUCache[str, Heard] = LRUCache(MAX_LEVELS)
+        """The shared levels at the last answer, with what was taken by it."""
         self._unsent: Counter[str] = Counter()
         self.exceeded: Counter[str] = Counter()
         """Requests beyond a limit, by its enforcement."""
@@ -125,11 +137,11 @@ class BudgetLevels:
         ]
         ahead = None
         if self._shared is not None:
-            levels = await self._count(self._shared, [self._step(*take.step) for take in takes])
-            if levels is None:
+            heard = await self._count(self._shared, [self._step(*take.step) for take in takes])
+            if heard is None:
                 ahead = AHEAD / self._shared.gateways
             else:
-                self._levels.update(zip([take.name for take in takes], levels, strict=True))
+                self._levels.update({take.name: each.level for take, each in zip(takes, heard, strict=True)})
         for take in takes:
             self._levels[take.name] = max(self._levels.get(take.name, 0), take.known)
         self._check(takes, month, ahead)
@@ -138,7 +150,8 @@ class BudgetLevels:
             if ahead is not None:
                 self._unsent[take.name] += take.amount
             elif self._shared is not None:
-                self._heard[take.name] = self._levels[take.name]
+                before = self._heard[take.name]
+                self._heard[take.name] = structs.replace(before, level=before.level + take.amount)
 
     def give_back(self, limits: Sequence[Limit], amounts: Used, month: date) -> None:
         """What was taken in `month` and not used; less than nothing where more was used than taken."""
@@ -166,21 +179,22 @@ class BudgetLevels:
         if self._shared is not None and self._unsent:
             await self._count(self._shared, [self._step(name) for name in list(islice(self._unsent, MAX_SENT))])
 
-    async def _count(self, shared: SharedLevels, steps: Sequence[Step]) -> Sequence[int] | None:
+    async def _count(self, shared: SharedLevels, steps: Sequence[Step]) -> Sequence[Heard] | None:
         for step in steps:
             self._unsent.pop(step.name, None)
-        levels: Sequence[int] | None = None
+        heard: Sequence[Heard] | None = None
         try:
-            levels = await shared.count(steps)
+            heard = await shared.count(steps)
         finally:
             # Also where the request was cancelled meanwhile.
-            if levels is None:
+            if heard is None:
                 self._unsent.update({step.name: step.unsent for step in steps if step.unsent})
-        return levels
+        if heard is not None:
+            self._heard.update({step.name: each for step, each in zip(steps, heard, strict=True)})
+        return heard
 
     def _step(self, name: str, known: int = 0, amount: int = 0, bound: int = NO_BOUND) -> Step:
-        unsent = self._unsent.get(name, 0)
-        return Step(name, known, max(0, self._levels.get(name, 0) - unsent), unsent, amount, bound)
+        return Step(name, known, self._heard.get(name, NOTHING_HEARD), self._unsent.get(name, 0), amount, bound)
 
     def _check(self, takes: Sequence[_Take], month: date, ahead: float | None) -> None:
         """`ahead`: share of a budget that may be taken beyond what was heard last; None: it was heard just now."""
@@ -193,7 +207,7 @@ class BudgetLevels:
         if ahead is None:
             return
         for take in takes:
-            heard = max(self._heard.get(take.name, 0), take.known)
+            heard = max(self._heard.get(take.name, NOTHING_HEARD).level, take.known)
             used = self._levels[take.name] + take.amount
             if take.limit.enforcement == HARD and used > heard + ahead * take.limit.amount:
                 raise StoreUnavailable(

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from gateway.redis.connection import RedisConnection
 from gateway.tenancy.shared_bucket import WINDOW_S, Grant, LeaseRequest
-from stores.budget_levels import Step
+from stores.budget_levels import Heard, Step
 
 PREFIX = "wanneng:quota:"
 CLOCK, GATEWAYS = PREFIX + "clock", PREFIX + "gateways"
@@ -29,6 +29,8 @@ KEPT_S = 3_600
 """How long a bucket that nobody asks is kept; it is full long before, unless the clock stood still."""
 KEPT_MONTH_S = 40 * 86_400
 """How long a level of a budget is kept after its last change."""
+MAX_GENERATION = 40
+"""Characters of the name of a level's generation."""
 SCRIPTS = Path(__file__).with_name("scripts")
 
 _Answer = TypeVar("_Answer")
@@ -65,12 +67,19 @@ class RedisQuotas:
 
         return self._noted(await self._redis.call(command))
 
-    async def count(self, steps: Sequence[Step]) -> Sequence[int] | None:
+    async def count(self, steps: Sequence[Step]) -> Sequence[Heard] | None:
         keys = [f"wanneng:budget:{step.name}" for step in steps]
-        arguments = [n for step in steps for n in (step.known, step.level, step.unsent, step.amount, step.bound)]
+        arguments: list[int | str] = []
+        for step in steps:
+            numbers = (step.known, step.heard.level, step.unsent, step.amount, step.bound)
+            arguments += [*numbers, step.heard.generation]
 
-        async def command(redis: Redis) -> list[int]:
-            return [int(level) for level in await self._count(keys=keys, args=arguments)]
+        async def command(redis: Redis) -> list[Heard]:
+            answer = await self._count(keys=keys, args=arguments)
+            return [
+                Heard(int(level), generation.decode())
+                for level, generation in zip(answer[::2], answer[1::2], strict=True)
+            ]
 
         return self._noted(await self._redis.call(command))
 
@@ -106,7 +115,7 @@ class RedisQuotas:
 
 def _script(name: str) -> str:
     constants = {"WINDOW_S": WINDOW_S, "MAX_TICK_S": MAX_TICK_S, "KEPT_S": KEPT_S, "GONE_S": GONE_S}
-    constants["KEPT_MONTH_S"] = KEPT_MONTH_S
+    constants |= {"KEPT_MONTH_S": KEPT_MONTH_S, "MAX_GENERATION": MAX_GENERATION}
     declared = [f"local {constant} = {value}\n" for constant, value in constants.items()]
     texts = [(SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("clock", name)]
     return "".join(declared + texts)

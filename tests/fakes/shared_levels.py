@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from stores.budget_levels import NO_BOUND, BudgetLevels, Step
+from stores.budget_levels import NO_BOUND, BudgetLevels, Heard, Step
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeUsage, Memory
 
@@ -19,24 +19,40 @@ class FakeSharedLevels:
     loses_answers: int = 0
     """So many counts act, and their answers do not arrive."""
     levels: dict[str, int] = field(default_factory=dict)
+    """Clear it to lose all data: what gateways then hear is of another generation."""
+    bases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By level: its generation, and the part of it that was used before."""
     counts: int = 0
     """How many were asked for."""
 
-    async def count(self, steps: Sequence[Step]) -> Sequence[int] | None:
+    async def count(self, steps: Sequence[Step]) -> Sequence[Heard] | None:
         self.counts += 1
         if not self.up:
             return None
-        levels = [max(0, max(self.levels.get(step.name, step.level), step.known) + step.unsent) for step in steps]
+        heard = [self._heard(step) for step in steps]
         exceeded = any(
-            step.amount > 0 and step.bound != NO_BOUND and level + step.amount > step.bound
-            for step, level in zip(steps, levels, strict=True)
+            step.amount > 0 and step.bound != NO_BOUND and each.level + step.amount > step.bound
+            for step, each in zip(steps, heard, strict=True)
         )
-        for step, level in zip(steps, levels, strict=True):
-            self.levels[step.name] = level + (0 if exceeded else step.amount)
+        for step, each in zip(steps, heard, strict=True):
+            self.levels[step.name] = each.level + (0 if exceeded else step.amount)
         if self.loses_answers:
             self.loses_answers -= 1
             return None
-        return levels
+        return heard
+
+    def _heard(self, step: Step) -> Heard:
+        """As `gateway/redis/scripts/count.lua` has it."""
+        if step.name in self.levels:
+            generation, base = self.bases[step.name]
+            taken = self.levels[step.name] - base
+            if step.heard.generation != generation:
+                base = max(base, step.heard.level)
+        else:
+            generation, base, taken = str(self.counts), step.heard.level, 0
+        base = max(base, step.known - taken)
+        self.bases[step.name] = (generation, base)
+        return Heard(max(0, base + taken + step.unsent), generation)
 
 
 def no_budgets() -> BudgetLevels:

@@ -199,6 +199,26 @@ async def test_a_redis_without_its_data_gives_nothing_twice() -> None:
     assert await world.spend(one, hard(10)) == 0
 
 
+async def test_a_redis_without_its_data_hears_from_each_gateway_what_it_had_heard() -> None:
+    """Also where one comes back first that had heard less, and has told what the database knew."""
+    shared = FakeSharedLevels(3)
+    world = World(3, shared)
+    idle, busy, third = world.levels
+    await idle.take(hard(1_000), Used(10))
+    await busy.take(hard(1_000), Used(500))
+    shared.levels.clear()
+    world.use(480)
+    await idle.take(hard(1_000), Used(1))
+    assert shared.levels["t::pairs:2030-01"] == 481
+    await busy.take(hard(1_000), Used(1))
+    assert shared.levels["t::pairs:2030-01"] == 512, "neither less nor what the database knew once more"
+    world.use(32)
+    await third.take(hard(1_000), Used(1))
+    await idle.take(hard(1_000), Used(1))
+    assert shared.levels["t::pairs:2030-01"] == 514
+    assert await world.spend(third, hard(1_000)) == 486
+
+
 async def test_a_lost_answer_gives_nothing_twice() -> None:
     shared = FakeSharedLevels()
     world = World(1, shared)

@@ -1,4 +1,5 @@
--- Before each of the other scripts; `quotas.py` declares WINDOW_S, MAX_TICK_S, KEPT_S, GONE_S and KEPT_MONTH_S.
+-- Before each of the other scripts; `quotas.py` declares WINDOW_S, MAX_TICK_S, KEPT_S, GONE_S, KEPT_MONTH_S and
+-- MAX_GENERATION.
 
 local function number(text)
     local value = tonumber(text or '')

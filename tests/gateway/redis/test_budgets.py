@@ -35,6 +35,12 @@ PATIENT_S, STALL_S = 5.0, 0.1
 LEVEL = "wanneng:budget:t::pairs:2030-01"
 
 
+def level_in(redis: Any) -> int:
+    """0: there is none."""
+    base, taken = redis.hmget(LEVEL, "base", "taken")
+    return int(base or 0) + int(taken or 0)
+
+
 class Gateway:
     """The quotas of one, with all of its tasks."""
 
@@ -128,14 +134,20 @@ async def test_another_value_under_the_key_of_a_level_is_replaced(
     gateways: list[Gateway], redis_server: RedisServer
 ) -> None:
     limits, redis = limits_of("t", Budget(10)), Redis.from_url(redis_server.url)
-    for poison in ("nan", "9" * 400, "x", None):
+    whole = {"generation": "g", "base": 0, "taken": 0}
+    poisons: list[Any] = [
+        "x",
+        {"a": "b"},
+        whole | {"generation": "g" * 99},
+        whole | {"base": "nan"},
+        whole | {"taken": "9" * 400},
+    ]
+    for poison in poisons:
         redis.delete(LEVEL)
-        if poison is None:
-            redis.hset(LEVEL, "a", "b")
-        else:
-            redis.set(LEVEL, poison)
+        redis.set(LEVEL, poison) if isinstance(poison, str) else redis.hset(LEVEL, mapping=poison)
         assert await Gateway.spend(gateways[0], limits, 1, 0)
-    assert not await gateways[1].spend(limits, 10, 0)
+    assert level_in(redis) == 5
+    assert not await gateways[1].spend(limits, 6, 0)
     assert 0 < redis.ttl(LEVEL) <= 40 * 86_400
     redis.close()
 
@@ -174,7 +186,7 @@ async def test_a_flapping_redis_gives_two_percent_too_much_at_most(
     # How much of it is given depends on how many answers were lost: each counts its pair twice.
     with Redis.from_url(redis_server.url) as redis:
         async with asyncio.timeout(120):
-            while int(redis.get(LEVEL) or 0) < budget:
+            while level_in(redis) < budget:
                 await asyncio.sleep(0.1)
     await asyncio.sleep(0.5)
     running = False
@@ -183,12 +195,30 @@ async def test_a_flapping_redis_gives_two_percent_too_much_at_most(
     assert 0 < given <= 1.02 * budget
 
 
+async def test_a_redis_without_its_data_gives_nothing_twice_whoever_asks_first(
+    gateways: list[Gateway], redis_server: RedisServer
+) -> None:
+    """One that was away, or idle, has heard less than the others."""
+    limits = limits_of("t", Budget(1_000))
+    idle, busy, third = gateways
+    assert await idle.spend(limits, 10, 0)
+    assert await busy.spend(limits, 500, 0)
+    with Redis.from_url(redis_server.url) as redis:
+        redis.flushall()
+        assert await idle.spend(limits, 50, 0)
+        assert await busy.spend(limits, 1, 0)
+        assert level_in(redis) == 561
+        assert not await third.spend(limits, 440, 0)
+        assert await third.spend(limits, 439, 0)
+        assert level_in(redis) == 1_000
+
+
 async def test_a_level_is_what_the_database_knows_at_least(redis_server: RedisServer) -> None:
     gateway = Gateway(redis_server.url)
     redis = Redis.from_url(redis_server.url)
-    redis.set(LEVEL, 3)
+    redis.hset(LEVEL, mapping={"generation": "another", "base": 1, "taken": 2})
     await gateway.levels.take(limits_of("t", Budget(10)), Used(1))
-    assert redis.get(LEVEL) == b"4"
+    assert level_in(redis) == 4
     redis.close()
     await gateway.close()
 
@@ -216,5 +246,5 @@ async def test_a_full_redis_forgets_pairs_and_no_budget(
     for start in range(8_000, 40_000, 1_000):
         await put(start)
     assert redis.info("stats")["evicted_keys"] > 10_000
-    assert redis.get(LEVEL) == b"700"
+    assert level_in(redis) == 700
     assert not await gateways[1].spend(limits, 301, 0)
