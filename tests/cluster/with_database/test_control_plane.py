@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -16,6 +17,7 @@ from tests.cluster.load import lossless
 
 ACTS_WITHIN_S = 6.0
 """WANNENG_KEY_CACHE_TTL_S, and a second for the request."""
+OVERLAP_S = 2.0
 REPLICAS = 2
 NEXT = "localhost/wanneng-next"
 
@@ -96,6 +98,22 @@ def test_a_revoked_key_is_rejected_by_every_gateway(release: Release) -> None:
 
     assert is_rejected(first)
     eventually("it is rejected", lambda: all(is_rejected(gateway) for gateway in others), ACTS_WITHIN_S)
+
+
+def test_a_replaced_key_ends_on_time_at_every_gateway(release: Release) -> None:
+    """Though each of them trusts what it has read for longer than the two keys overlap."""
+    tenant_id, key = release.operators_api.create_tenant(release.admin_key, "initech")
+    assert all(gateway.classify(key) for gateway in release.gateways())
+    path, body = f"/v1/tenants/{tenant_id}/keys/{key.split('_')[1]}/rotate", {"overlap_s": OVERLAP_S}
+    new = release.gateways(8090)[0].call("POST", path, release.admin_key, body)["key"]
+
+    def statuses(given: str) -> set[int]:
+        return {status_of(gateway, "GET", "/v1/models", given) for gateway in release.gateways()}
+
+    assert statuses(key) == statuses(new) == {http.client.OK}
+    # A request in between would have the record read again.
+    time.sleep(OVERLAP_S + 1.0)
+    assert (statuses(key), statuses(new)) == ({http.client.UNAUTHORIZED}, {http.client.OK})
 
 
 def test_deleting_every_control_plane_pod_fails_no_classification(release: Release, key: str) -> None:
