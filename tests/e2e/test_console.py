@@ -650,6 +650,18 @@ def nothing_was_made_of_it(page: Page) -> None:
     expect(page.locator("[onerror], [onload], [onfocus], [href^='javascript']")).to_have_count(0)
 
 
+def test_a_screen_that_cannot_be_loaded_says_what_to_do(context: BrowserContext, acme: Tenant) -> None:
+    page = context.new_page()
+    sign_in(page, acme.key)
+    expect(page.get_by_role("link", name="新建标签集")).to_be_visible()
+    page.route("**/ui/console/usage.js", lambda route: route.abort())
+    page.get_by_role("link", name="用量").click()
+    expect(page.get_by_role("alert")).to_contain_text("请刷新")
+    page.unroute("**/ui/console/usage.js")
+    page.reload()
+    expect(page.get_by_role("heading", name="本月预算")).to_be_visible()
+
+
 def test_no_page_shows_the_console_in_a_frame(console: Page, server: Server) -> None:
     site = console.context.new_page()
     framing = f"<iframe src='{server.url}/console' width=900 height=600></iframe>"
@@ -669,19 +681,39 @@ SCREENS = [
 ]
 
 
-@pytest.mark.parametrize("width", [390, 1_280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"),
+    [("zh", "light", 390), ("zh", "dark", 1_280), ("en", "dark", 390), ("en", "light", 1_280)],
+)
 def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_page(
-    console: Page, scheme: str, width: int
+    console: Page, acme: Tenant, language: str, scheme: str, width: int
 ) -> None:
     console.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     console.set_viewport_size({"width": width, "height": 900})
+    # With answers to look at.
+    console.goto(f"/console#/workbench/{acme.set_name}")
+    console.get_by_label("文本", exact=True).fill("要求退款\t投诉\n你们几点开门\t咨询")
+    console.get_by_role("button", name="使用这些文本").click()
+    console.get_by_label("假设模板").fill("这是{}")
+    console.get_by_role("button", name="用两个版本分类").click()
+    expect(console.get_by_role("region", name="文本").locator("tbody tr")).to_have_count(2)
+    if language == "en":
+        console.get_by_role("button", name="English").click()
+        expect(console.get_by_role("heading", name="Result", exact=True)).to_be_visible()
     for screen in SCREENS:
         console.goto(f"/console#/{screen}")
         expect(console.locator("#screen > div > *").first).to_be_visible()
         console.wait_for_load_state("networkidle")
+        assert console.locator("html").get_attribute("lang") == language
         assert serious(console) == [], screen
         assert console.evaluate("document.documentElement.scrollWidth") <= width, screen
+        if language == "en":
+            assert not re.search(r"[\u4e00-\u9fff]", console.evaluate(OWN_WORDS)), screen
+
+
+OWN_WORDS = """[...document.querySelectorAll("nav, h2, h3, label, legend, button, th[scope=col], dt, summary")]
+    .filter((node) => node.id !== "language").map((node) => node.innerText).join(" ")"""
+"""Of elements that have nothing written by people."""
 
 
 def test_the_console_is_used_by_keyboard_alone(console: Page, acme: Tenant) -> None:

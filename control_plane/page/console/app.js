@@ -123,7 +123,16 @@ async function drawScreen(view) {
   const screen = SCREENS.find(({ name }) => name === view.route.screen);
   setTitle(screen ? say(screen.title) : say("consoleName"));
   if (!screen || !isAllowed(screen)) throw new Error(say("noSuchScreen"));
-  await (await screen.load()).show(view);
+  await (await load(screen)).show(view);
+}
+
+// A browser may remember that a module could not be fetched, until the page is loaded again.
+async function load(screen) {
+  try {
+    return await screen.load();
+  } catch {
+    throw new Error(say("notLoaded"));
+  }
 }
 
 function leave(parts, text) {

@@ -12,6 +12,7 @@ export const FRAME = {
   noSuchScreen: ["没有这个页面，或密钥没有所需的权限。", "There is no such screen, or the key lacks the scope for it."],
   noScreens: ["这个密钥的权限没有对应的页面。", "The key's scopes allow none of the screens."],
   firstPage: ["第一页", "First page"], nextPage: ["下一页", "Next page"], pages: ["分页", "Pages"],
+  notLoaded: ["页面没有载入完整，请刷新；草稿不会丢失。", "A part of the page could not be loaded; reload it. Drafts are kept."],
   nothing: ["没有内容。", "There is nothing here."], cancel: ["取消", "Cancel"], close: ["关闭", "Close"],
   create: ["创建", "Create"], remove: ["删除", "Delete"], save: ["保存", "Save"], name: ["名称", "Name"], created: ["创建时间", "Created"],
   status: ["状态", "Status"], none: ["无", "none"], copied: ["已复制", "Copied"], copy: ["复制", "Copy"],
