@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.e2e.attacked import Attacked
 from tests.e2e.conftest import CHROMIUM_FLAGS
@@ -82,6 +82,24 @@ def test_a_page_in_a_real_browser_reads_and_changes_nothing(
     assert statuses
     assert {status for _, status in statuses} <= {401, 405}
     assert "owned" not in attacked.ask("GET", "/v1/label-sets").text
+
+
+def test_the_console_is_the_operators_on_the_internal_port_and_the_tenants_on_the_other(
+    attacked: Attacked, page: Page
+) -> None:
+    def sign_in(url: str, key: str) -> None:
+        page.goto(f"{url}/console#/sign-in")
+        page.get_by_label("Key", exact=True).fill(attacked.secrets[key])
+        page.locator("#screen").get_by_role("button", name="Sign in").click()
+
+    sign_in(attacked.internal_url, "local key")
+    expect(page.get_by_role("alert")).to_contain_text("This address is for operators")
+    sign_in(attacked.internal_url, "admin key")
+    expect(page.locator("#who")).to_have_text("Operator")
+    sign_in(attacked.server.url, "admin key")
+    expect(page.get_by_role("alert")).to_contain_text("open the console on the internal port")
+    sign_in(attacked.server.url, "local key")
+    expect(page.locator("#who")).to_contain_text("local")
 
 
 def test_a_browser_shows_nothing_of_the_server_under_a_rebound_name(attacked: Attacked, page: Page) -> None:

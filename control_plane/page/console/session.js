@@ -8,7 +8,7 @@ const KEY = "key", TENANT_KEY = /^wn_/;
 export async function identify() {
   const key = sessionStorage.getItem(KEY);
   try {
-    if (key && !TENANT_KEY.test(key)) {
+    if (key && !isTenantKey(key)) {
       await request("GET", "/v1/tenants?limit=1");
       return { isOperator: true, tenantId: "", tenantName: "", keyId: null, scopes: ["operator"] };
     }
@@ -17,11 +17,13 @@ export async function identify() {
     if (key && !me.key_id) return null;
     return { isOperator: false, tenantId: me.tenant_id, tenantName: me.tenant_name, keyId: me.key_id, scopes: me.scopes };
   } catch (error) {
-    if (error.status === 401) return null;
+    // The operator's port knows no tenants.
+    if (error.status === 401 || (error.status === 404 && !key)) return null;
     throw error;
   }
 }
 
+export const isTenantKey = (key) => TENANT_KEY.test(key);
 export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
 
 // Drafts stay: a key may have expired while one was written.

@@ -1,7 +1,7 @@
 // Signing in with a key.
 
 import { element, field, paragraph, section } from "./dom.js";
-import { signIn } from "./session.js";
+import { isTenantKey, signIn } from "./session.js";
 import { say } from "./words.js";
 
 // `begin` takes whoever has signed in.
@@ -10,7 +10,9 @@ export function drawSignIn(view, begin) {
   const form = element("form", {
     onsubmit: view.act(async () => {
       const identity = await signIn(key.value.trim()).catch((error) => {
-        throw error.status === 404 ? new Error(say("notManagedHere")) : error;
+        // No such path, and not: no admin key is set.
+        const isElsewhere = error.status === 404 && error.code !== "not_found";
+        throw isElsewhere ? new Error(say(isTenantKey(key.value.trim()) ? "tenantsElsewhere" : "notManagedHere")) : error;
       });
       if (!identity) throw new Error(say("unknownKey"));
       await begin(identity);

@@ -7,6 +7,7 @@ export const FRAME = {
   keyHint: ["租户密钥或管理员密钥，只保存在本标签页，退出登录即清除。", "A tenant's key, or the admin key. It stays in this tab and is gone when you sign out."],
   unknownKey: ["密钥无效、已过期，或所属租户已停用。", "The key is unknown or has expired, or its tenant is suspended."],
   notManagedHere: ["这个端口不提供管理接口：请从内部端口打开控制台。", "Tenants are not managed at this address; open the console on the internal port."],
+  tenantsElsewhere: ["这个端口只供管理员使用：租户请从网关的公开地址打开控制台。", "This address is for operators; tenants open the console at the gateway's own address."],
   signedOut: ["请登录。", "Sign in to continue."], sessionEnded: ["密钥已失效，请重新登录。", "The key no longer works; sign in again."],
   operator: ["管理员", "Operator"], withoutKey: ["本机，无需密钥", "this machine, no key needed"],
   noSuchScreen: ["没有这个页面，或密钥没有所需的权限。", "There is no such screen, or the key lacks the scope for it."],
