@@ -134,7 +134,7 @@ def test_a_budget_is_set_used_up_told_of_and_raised_and_the_audit_log_has_each_s
         console.reload()
         expect(section(console, "预算")).to_contain_text("4 / 4")
         expect(section(console, "请求结果（自网关启动起）")).to_contain_text("被拒（429、503）1")
-        expect(section(console, "用量（按天，UTC）").locator("tbody tr")).to_have_count(1)
+        expect(section(console, "每天").locator("tbody tr")).to_have_count(1)
         budget.get_by_label("每月句对数").fill("100")
         budget.get_by_label("超出").select_option("soft")
         budget.get_by_role("button", name="保存预算").click()
@@ -237,6 +237,36 @@ def test_the_live_view_shows_what_the_gateway_counts_and_goes_on(
         expect(section(console, "各租户的请求").locator("tbody tr").filter(has_text=tenant.id)).to_contain_text(
             f"{tenant.id}21"
         )
+
+
+def test_usage_is_shown_by_label_set_to_the_operator_and_to_the_tenant(
+    console: Page, server: Server, admin: Client
+) -> None:
+    tenant = admin.tenants.create("charted")
+    secret = admin.tenants.keys.create(tenant.id).secret
+    with Client(server.url, secret) as client:
+        client.label_sets.put("charted-set", LABELS)
+        client.classify("要求退款", label_set="charted-set")
+        client.classify("怎么退货", ["甲", "乙", "丙"])
+        until(lambda: client.usage().total.requests == 2)
+    for address in (f"tenants/{tenant.id}", "usage"):
+        if address == "usage":
+            console.get_by_role("button", name="退出登录").click()
+            console.goto("/console#/sign-in")
+            console.get_by_label("密钥", exact=True).fill(secret)
+            console.locator("#screen").get_by_role("button", name="登录").click()
+            expect(console.locator("#who")).to_contain_text("charted")
+        console.goto(f"/console#/{address}")
+        expect(section(console, "按标签集")).to_be_visible()
+        expect(section(console, "每天").locator("tbody tr")).to_contain_text([re.compile(r"-\d\d250\d")])
+        sets = section(console, "按标签集")
+        expect(sets.locator("svg rect.first")).to_have_count(1)
+        sets.get_by_role("link", name="charted-set").click()
+        expect(section(console, "每天").locator("tbody tr")).to_contain_text([re.compile(r"-\d\d120\d")])
+        console.reload()
+        expect(section(console, "按标签集").locator("tbody tr")).to_contain_text(["charted-set"])
+        section(console, "按标签集").get_by_role("link", name="显示全部用量").click()
+        expect(section(console, "按标签集").locator("svg")).to_be_visible()
 
 
 def test_hostile_names_run_nothing_on_any_screen(console: Page, admin: Client) -> None:

@@ -1,12 +1,12 @@
 // One tenant, as the operator sees it: its state, quota, budget, keys, usage and errors.
 
-import { get, patch, put } from "./api.js";
+import { get, patch, put, query } from "./api.js";
 import { budgetDialog, budgetSection } from "./budget.js";
 import { confirmed } from "./dialog.js";
 import { actions, button, element, facts, field, link, paragraph, section } from "./dom.js";
 import { keysOf } from "./tenant-keys.js";
 import { addressOf } from "./router.js";
-import { table } from "./table.js";
+import { usageParts } from "./usage-parts.js";
 import { number, say, time } from "./words.js";
 
 const LIMITS = [
@@ -20,7 +20,7 @@ const NOT_SET_UP = 501;
 export async function show(view) {
   const [id] = view.route.path, path = `/v1/tenants/${encodeURIComponent(id)}`;
   const [tenant, budget, usage, status] = await Promise.all([
-    get(path, view.signal), get(`${path}/budget`, view.signal), get(`${path}/usage`, view.signal), statusOrNull(view.signal),
+    get(path, view.signal), get(`${path}/budget`, view.signal), get(query(`${path}/usage`, { label_set: view.route.params.label_set }), view.signal), statusOrNull(view.signal),
   ]);
   view.title(tenant.name);
   const budgetOf = (key) => [button(say("budget"), view.act(() => budgetDialog(view, `${path}/keys/${encodeURIComponent(key.id)}/budget`, say("budgetOf", key.name || key.id))), "second")];
@@ -28,7 +28,7 @@ export async function show(view) {
     state(view, path, tenant),
     element("div", { class: "columns" }, quota(view, path, tenant), budgetSection(view, `${path}/budget`, budget)),
     section(say("keys"), ...await keysOf(view, `${path}/keys`, SCOPES, true, budgetOf)),
-    usageSection(usage),
+    ...usageParts(view.route, usage),
     status ? requestsSection(status, tenant.id) : "",
     actions(link(say("allTenants"), addressOf(["tenants"])), link(say("audit"), addressOf(["audit"], { tenant_id: tenant.id }))),
   );
@@ -64,17 +64,6 @@ function quota(view, path, tenant) {
       view.tell(say("savedQuota"));
     }),
   }, paragraph(say("quotaHint")), LIMITS.map(([, title], index) => field(say(title), inputs[index])), actions(element("button", { type: "submit" }, say("saveQuota")))));
-}
-
-function usageSection({ days, total }) {
-  const counts = [["requests", "requests"], ["pairs_computed", "pairsComputed"], ["pairs_cached", "pairsCached"], ["tokens", "tokens"]];
-  const columns = [
-    { title: say("day"), cell: (day) => day.day },
-    ...counts.map(([name, title]) => ({ title: say(title), isNumber: true, cell: (day) => number(day[name]) })),
-  ];
-  const sum = counts.map(([name, title]) => [say(title), number(total[name])]);
-  if (total.cost !== null) sum.push([say("cost"), `${total.cost} ${total.currency}`]);
-  return section(say("usageByDay"), facts(sum), table(say("usageByDay"), columns, days));
 }
 
 function requestsSection(status, id) {

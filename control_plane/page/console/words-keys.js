@@ -8,6 +8,7 @@ export const KEYS = {
   revoked: [(id) => `已吊销 ${id}`, (id) => `Revoked ${id}`], revokeOwn: ["这是当前登录使用的密钥，吊销后会退出登录。", "You are signed in with it, and will be signed out."],
   from: ["从", "From"], day: ["日期（UTC）", "Day (UTC)"], requests: ["请求", "Requests"], tokens: ["Token", "Tokens"], cost: ["费用", "Cost"],
   pairs: ["句对", "Pairs"], pairsComputed: ["计算的句对", "Pairs computed"], pairsCached: ["命中缓存的句对", "Pairs from the cache"],
+  labelSet: ["标签集", "Label set"], byLabelSet: ["按标签集", "By label set"], byLabelSetHint: ["点击名称，只看该标签集的每日用量。", "Choose one to see its days alone."], everyLabelSet: ["显示全部用量", "Show all usage"],
   usedOf: [(used, limit) => `${used} / ${limit}`, (used, limit) => `${used} of ${limit}`], renewed: ["重置时间", "Renewed"],
   enforcement: ["超出时", "Beyond it"], hard: ["拒绝请求", "requests are refused"], soft: ["只提示", "responses say so"], shadow: ["只记录", "it is counted"],
 };

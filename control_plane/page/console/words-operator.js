@@ -10,7 +10,6 @@ export const OPERATOR = {
   pairsPerMonth: ["每月句对数", "Pairs a month"], tokensPerMonth: ["每月 token 数", "Tokens a month"],
   saveBudget: ["保存预算", "Save the budget"], savedBudget: ["预算已保存", "The budget is saved"], budgetOf: [(key) => `密钥 ${key} 的预算`, (key) => `Budget of the key ${key}`],
   usedPairs: ["本月已用句对", "Pairs used this month"], usedTokens: ["本月已用 token", "Tokens used this month"],
-  usageByDay: ["用量（按天，UTC）", "Usage by day (UTC)"],
   sinceStart: ["请求结果（自网关启动起）", "Requests since the gateways started"], requestsAnswered: ["成功", "Answered"], requestsRefused: ["被拒（429、503）", "Refused (429, 503)"], requestsInvalid: ["无效（4xx）", "Invalid (4xx)"], requestsFailed: ["失败（5xx）", "Failed (5xx)"],
   live: ["实时状态", "Live view"], refreshed: [(at) => `更新于 ${at}，每 5 秒刷新`, (at) => `As of ${at}; refreshed every 5 s`],
   gateways: ["网关", "Gateways"], gateway: ["网关", "Gateway"], ready: ["就绪", "ready"], notReady: ["等待 Triton 的首个响应", "waiting for a first answer from Triton"], redisDown: ["，Redis 无响应", ", Redis does not answer"], all: ["全部", "All"],
