@@ -69,13 +69,13 @@ def _write_snapshot(folder: Path, labels: tuple[str, ...], shape: dict[str, int]
 def _write_bare(folder: Path) -> None:
     snapshot = read_snapshot(folder / "nli", None)
     export_onnx(network_of(snapshot), folder / "bare-fp32.onnx", snapshot.logits)
-    calibration = encode_cases(folder / "fp32", calibration_cases(None))
-    samples = [pad_rows(calibration[start : start + 2]) for start in range(0, len(calibration), 2)]
-    quantized = quantize(fuse(folder / "bare-fp32.onnx", snapshot.config), samples)
+    texts = [pad_rows(rows) for rows in encode_cases(folder / "fp32", calibration_cases(None))]
+    quantized = quantize(fuse(folder / "bare-fp32.onnx", snapshot.config), texts)
     onnx.save(quantized.graph, folder / "bare-int8.onnx")
     labels = tuple(LABELS.split(","))
     cases = [Case(f"{TEXTS[n % len(TEXTS)]}（单号{n:06}）", labels) for n in range(BARE_TEXTS)]
-    np.savez(folder / "rows.npz", **pad_rows(encode_cases(folder / "fp32", cases)))
+    rows = [row for text in encode_cases(folder / "fp32", cases) for row in text]
+    np.savez(folder / "rows.npz", **pad_rows(rows))
 
 
 def _say(line: str) -> None:

@@ -12,8 +12,8 @@ import onnx
 import torch
 from transformers import PreTrainedModel
 
-from engine.contract import Contract, Told, contract_of
-from engine.derive import MODEL_FILE, rewrite, verify_folder
+from engine.contract import Told, contract_of
+from engine.derive import MODEL_FILE, rewrite, verify_folder, with_int8_cases
 from engine.errors import SnapshotError
 from engine.graph.export import OPSET, export_onnx
 from engine.graph.first_token import read_first_token_alone
@@ -86,10 +86,14 @@ def build_engine(
         log(f"building {recipe}")
         # Calibration encodes through the engine's folder, so it must be one already.
         describe(reference.weights_sha256)
-        calibration: list[TokenRow] = []
+        calibration: list[list[TokenRow]] = []
         if recipe.is_source or recipe.precision == "int8":
             calibration = encode_cases(work, calibration_cases(samples))
-        details = _write_model(work / MODEL_FILE, snapshot, network, contract, recipe, calibration)
+        details = _export(work / MODEL_FILE, snapshot, network, recipe)
+        if recipe.precision == "int8":
+            log("asking the FP32 engine for more answers")
+            reference = with_int8_cases(work, reference, name)
+        details |= rewrite(work / MODEL_FILE, snapshot.config, asdict(contract), recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)
         describe(details.pop("identity_sha256", reference.weights_sha256), **details)
@@ -119,15 +123,8 @@ def restore_snapshot(engine: Path, target: Path) -> None:
         write_snapshot(Snapshot(config, weights, text, lower_case, added_tokens=added), work)
 
 
-def _write_model(
-    path: Path,
-    snapshot: Snapshot,
-    network: PreTrainedModel,
-    contract: Contract,
-    recipe: Recipe,
-    calibration: Sequence[TokenRow],
-) -> dict[str, Any]:
-    """Write the graph to `path`; returns further entries for the manifest."""
+def _export(path: Path, snapshot: Snapshot, network: PreTrainedModel, recipe: Recipe) -> dict[str, Any]:
+    """Write the graph to `path`, in FP32 or with 8-bit weights; returns further entries for the manifest."""
     details: dict[str, Any] = {}
     weights = arrays_of(network)
     if recipe.precision == "w8":
@@ -138,7 +135,7 @@ def _write_model(
     onnx.save(read_first_token_alone(onnx.load(path)), path)
     if recipe.precision == "w8":
         store_weights_in_8_bits(path, weights, path)
-    return details | rewrite(path, snapshot.config, asdict(contract), recipe, calibration)
+    return details
 
 
 def _as_json(content: dict[str, Any]) -> str:

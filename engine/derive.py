@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from engine.errors import SnapshotError
 from engine.graph.fusion import convert_to_fp16, fuse
 from engine.graph.int8 import quantize
 from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
+from engine.manifest import FILE_NAME as MANIFEST_FILE
 from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
 from engine.publish import publishing
-from engine.recipe import Recipe
+from engine.recipe import Recipe, choose_recipe
+from engine.samples import int8_cases
 from engine.verification import compare
 from engine.verification.reference import (
     CALIBRATION_FILE,
@@ -40,9 +43,6 @@ DISK_FACTOR = 3
 """Disk space for a build, as a multiple of the source's graph: a copy, its rewrite, and a margin."""
 FUSED_ARCHITECTURES = ("structbert", "bert", "ernie", "roberta", "xlm-roberta")
 """Those whose attention ONNX Runtime's optimizer recognizes, which INT8 needs."""
-ROWS_PER_CALIBRATION_RUN = 2
-"""A calibration run keeps all activations in memory: 0.25 GB at base size and 512 tokens."""
-
 RAGGED_LIMITS = {
     "cpu": BatchLimits(MAX_BATCH_ROWS, MAX_BATCH_TOKENS),
     "cuda": BatchLimits(rows=256, tokens=16_384),
@@ -63,9 +63,13 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
     if recipe.precision == "w8":
         raise SnapshotError(f"{source} is an engine; a w8 engine is built from a snapshot")
     with publishing(target, needed_bytes=DISK_FACTOR * (source / MODEL_FILE).stat().st_size) as work:
-        for file in (MODEL_FILE, REFERENCE_FILE, *CONFIG_FILES):
+        for file in (MODEL_FILE, REFERENCE_FILE, MANIFEST_FILE, *CONFIG_FILES):
             if (source / file).exists():
                 shutil.copyfile(source / file, work / file)
+        reference = load_reference(work / REFERENCE_FILE)
+        if recipe.precision == "int8":
+            log("asking the FP32 engine for more answers")
+            reference = with_int8_cases(work, reference, source_manifest["name"])
         calibration = load_rows(source / CALIBRATION_FILE) if recipe.precision == "int8" else []
         log(f"building {recipe}")
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
@@ -81,7 +85,23 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
             details={"opset": source_manifest["opset"], **details},
         )
         log("comparing the engine with the reference")
-        return verify_folder(work, load_reference(work / REFERENCE_FILE), recipe, source_manifest["name"])
+        return verify_folder(work, reference, recipe, source_manifest["name"])
+
+
+def with_int8_cases(folder: Path, reference: Reference, name: str) -> Reference:
+    """The reference of an INT8 engine: it also holds the answers of the FP32 engine in `folder` to more cases.
+
+    Written to `folder`. `VerificationError` if the FP32 engine itself does not answer as the reference does.
+    """
+    verify_folder(folder, reference, choose_recipe(), name)
+    cases = int8_cases()
+    extended = replace(
+        reference,
+        cases=[*reference.cases, *cases],
+        answers=[*reference.answers, *ServedEngine(folder).answers(cases)],
+    )
+    extended.save(folder / REFERENCE_FILE)
+    return extended
 
 
 def verify_folder(folder: Path, reference: Reference, recipe: Recipe, name: str) -> compare.Report:
@@ -113,7 +133,7 @@ def rewrite(
     config: Mapping[str, Any],
     contract: Mapping[str, Any],
     recipe: Recipe,
-    calibration: Sequence[TokenRow],
+    calibration: Sequence[Sequence[TokenRow]],
 ) -> dict[str, Any]:
     """Give the exported graph at `path` the precision and the inputs of `recipe`, in place.
 
@@ -129,7 +149,7 @@ def rewrite(
             "build fp32"
         )
     if recipe.precision == "int8":
-        quantized = quantize(fuse(path, config), list(_calibration_inputs(calibration)))
+        quantized = quantize(fuse(path, config), [pad_rows(rows) for rows in calibration])
         onnx.save(quantized.graph, path)
         constants = {i.name: numpy_helper.to_array(i) for i in quantized.graph.graph.initializer}
         details |= {
@@ -149,8 +169,3 @@ def rewrite(
         )
         onnx.save(ragged, path)
     return details
-
-
-def _calibration_inputs(rows: Sequence[TokenRow]) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(rows), ROWS_PER_CALIBRATION_RUN):
-        yield pad_rows(rows[start : start + ROWS_PER_CALIBRATION_RUN])

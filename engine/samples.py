@@ -30,15 +30,22 @@ class TextSample:
 
 def builtin_samples(part: str) -> list[TextSample]:
     """The samples of this package for `calibration` or `reference`: short texts, and long ones made of them."""
-    short = [
-        TextSample(item["text"], tuple(item["labels"]))
-        for item in json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))[part]
-    ]
+    short = _samples(part)
     texts = [sample.text for sample in short]
     return short + [
         TextSample("。".join(texts[start : start + count] * repeat), short[start].labels)
         for start, count, repeat in ((0, 6, 1), (6, 6, 2), (3, 12, 1), (1, 14, 4))
     ]
+
+
+def _samples(part: str) -> list[TextSample]:
+    content = json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))
+    return [TextSample(item["text"], tuple(item["labels"])) for item in content[part]]
+
+
+def int8_cases() -> list[Case]:
+    """More cases on which changed best labels are counted: short texts, many of them near two labels."""
+    return [Case(sample.text, sample.labels) for sample in _samples("int8")]
 
 
 def calibration_cases(samples: Sequence[TextSample] | None) -> list[Case]:

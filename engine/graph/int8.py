@@ -18,45 +18,18 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.graph.w8 import dequantization_nodes, quantize_symmetric
+from engine.graph.rounding import STRENGTHS, Floats, Rounding, best_rounding
+from engine.graph.sensitivity import Replacement, Trials
+from engine.graph.w8 import quantize_symmetric
 
 CONTRIB_DOMAIN = "com.microsoft"
-ACTIVATION_LEVELS = 255
-"""Activations are unsigned with a zero point, since VNNI multiplies unsigned by signed integers."""
-CLIPPED_SHARES = (0.0, 1e-5, 1e-4, 1e-3)
-"""Candidate ranges: share of values to clip on each side, since outliers widen the steps of all other values."""
 TOKENS_COMPARED = 512
 """Tokens on which the candidates of a product are compared, about."""
-MAX_RELATIVE_ERROR = 0.05
-"""A product stays in FP32 if its relative error (Frobenius norm) is at least this with every candidate range.
-
-The products of the embedded model have 0.003 to 0.02; three channels 30 times as large as the others cause 0.1.
-"""
+ROWS_PER_RUN = 2
+"""A run keeps all activations in memory: 0.25 GB at base size and 512 tokens."""
+HALF = ".half"
+"""Suffix of an embedding in FP16."""
 Inputs = dict[str, NDArray[np.int64]]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The range of an activation that its 256 levels cover; it includes 0, which must be exact for padding."""
-
-    low: float
-    high: float
-
-    @property
-    def scale(self) -> np.float32:
-        return np.float32(max(self.high - self.low, 1e-12) / ACTIVATION_LEVELS)
-
-    @property
-    def zero_point(self) -> np.uint8:
-        return np.uint8(np.clip(np.rint(-self.low / self.scale), 0, ACTIVATION_LEVELS))
-
-    def quantize_dequantize(self, values: Floats) -> Floats:
-        """`values` rounded to the levels of this range."""
-        zero = np.float32(self.zero_point)
-        levels = np.clip(np.rint(values / self.scale) + zero, 0, ACTIVATION_LEVELS)
-        rounded: Floats = ((levels - zero) * self.scale).astype(np.float32)
-        return rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +49,45 @@ class Quantized:
     fp32_products: tuple[str, ...]
 
 
-def quantize(graph: onnx.ModelProto, samples: Sequence[Inputs], *, seed: int = 0) -> Quantized:
-    """Quantize the products of a fused graph (`engine.graph.fusion`) with activation ranges chosen on `samples`.
+@dataclass(frozen=True, slots=True)
+class _Activation:
+    values: Floats
+    """`[tokens, k]` of random tokens."""
+    low: Floats
+    high: Floats
+    """`[k]`, of all tokens."""
+    positions: int
+    """Number of all tokens, of which the last layer computes some for the first one of a row alone."""
 
-    Weights are quantized symmetrically with one scale per output channel. Embeddings have one scale per token and
-    are dequantized while the graph is loaded. `seed` selects the tokens that are compared.
+
+def quantize(graph: onnx.ModelProto, texts: Sequence[Inputs], *, seed: int = 0) -> Quantized:
+    """Quantize the products of a fused graph (`engine.graph.fusion`), as far as few best labels change.
+
+    `texts`: the rows of one calibration text each, `[labels, s]`. Weights are quantized symmetrically with one
+    scale per output channel. Embeddings are stored in FP16, since they cost size and no time. `seed` selects the
+    tokens that are compared.
     """
-    products = _products(graph)
-    ranges: dict[str, Range] = {}
+    products = {product.output: product for product in _products(graph)}
     weights = _initializers(graph)
-    activations = _activations(graph, [p.activation for p in products], samples, np.random.default_rng(seed))
-    for product in products:
-        best_range = _best_range(activations[product.activation], weights[product.weights])
-        if best_range is not None:
-            ranges[product.output] = best_range
-    fp32_products = tuple(p.output for p in products if p.output not in ranges)
-    return Quantized(_rewritten(graph, {p.output: p for p in products}, ranges), fp32_products)
+    names = list(dict.fromkeys(product.activation for product in products.values()))
+    activations = _activations(graph, names, texts, np.random.default_rng(seed))
+    nodes = {node.output[0]: node for node in graph.graph.node if node.output[0] in products}
+    best: dict[str, tuple[float, Replacement]] = {}
+    trials = Trials(graph, texts)
+    for strength in STRENGTHS:
+        replacements: dict[str, Replacement] = {}
+        for name, product in products.items():
+            activation, matrix = activations[product.activation], weights[product.weights]
+            rounding = best_rounding(activation.values, matrix, activation.low, activation.high, strength=strength)
+            if rounding is not None:
+                replacements[name] = _replacement(nodes[name], product, rounding, matrix, activation.positions)
+        for name, variance in trials.variances(replacements).items():
+            if name not in best or variance < best[name][0]:
+                best[name] = variance, replacements[name]
+    kept = trials.products_to_keep(best)
+    chosen = {name: replacement for name, (_, replacement) in best.items() if name not in kept}
+    fp32_products = tuple(name for name in products if name not in chosen)
+    return Quantized(_rewritten(graph, chosen), fp32_products)
 
 
 def _products(graph: onnx.ModelProto) -> list[Product]:
@@ -108,61 +104,57 @@ def _initializers(graph: onnx.ModelProto) -> dict[str, Floats]:
 
 
 def _activations(
-    graph: onnx.ModelProto, names: Sequence[str], samples: Sequence[Inputs], rng: np.random.Generator
-) -> dict[str, Floats]:
-    """Values `[tokens, k]` of the named activations: the tokens with extreme values, and random ones."""
+    graph: onnx.ModelProto, names: Sequence[str], texts: Sequence[Inputs], rng: np.random.Generator
+) -> dict[str, _Activation]:
     instrumented = onnx.ModelProto()
     instrumented.CopyFrom(graph)
     instrumented.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names)
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(instrumented.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    activations: dict[str, list[Floats]] = {name: [] for name in names}
+    found: dict[str, list[_Activation]] = {name: [] for name in names}
+    samples = [
+        {name: array[start : start + ROWS_PER_RUN] for name, array in text.items()}
+        for text in texts
+        for start in range(0, len(text["input_ids"]), ROWS_PER_RUN)
+    ]
     tokens_per_sample = TOKENS_COMPARED // max(1, len(samples)) + 1
     for inputs in samples:
         is_token = inputs["attention_mask"].astype(bool)
-        for name, values in zip(names, session.run(list(names), inputs), strict=True):
+        for name, computed in zip(names, session.run(list(names), inputs), strict=True):
             # The last layer computes some for the first token of a row alone.
-            tokens = values[is_token] if values.shape[:2] == is_token.shape else values[:, 0]
-            extremes = [int(np.argmin(tokens.min(axis=1))), int(np.argmax(tokens.max(axis=1)))]
-            random_tokens = rng.choice(len(tokens), size=min(tokens_per_sample, len(tokens)), replace=False)
-            activations[name].append(tokens[np.union1d(extremes, random_tokens)])
-    return {name: np.concatenate(parts) for name, parts in activations.items()}
+            tokens = computed[is_token] if computed.shape[:2] == is_token.shape else computed[:, 0]
+            chosen = rng.choice(len(tokens), size=min(tokens_per_sample, len(tokens)), replace=False)
+            found[name].append(_Activation(tokens[chosen], tokens.min(axis=0), tokens.max(axis=0), len(tokens)))
+    return {
+        name: _Activation(
+            np.concatenate([part.values for part in parts]),
+            np.min([part.low for part in parts], axis=0),
+            np.max([part.high for part in parts], axis=0),
+            sum(part.positions for part in parts),
+        )
+        for name, parts in found.items()
+    }
 
 
-def _best_range(activation: Floats, weights: Floats) -> Range | None:
-    """The candidate range with the smallest error of the product; None if all reach `MAX_RELATIVE_ERROR`."""
-    exact = activation @ weights
-    norm = float(np.linalg.norm(exact)) or 1.0
-    best, best_error = None, MAX_RELATIVE_ERROR
-    for share in CLIPPED_SHARES:
-        low, high = np.quantile(activation, [share, 1 - share])
-        candidate = Range(min(float(low), 0.0), max(float(high), 0.0))
-        product = candidate.quantize_dequantize(activation) @ weights
-        error = float(np.linalg.norm(product - exact)) / norm
-        if error < best_error:
-            best, best_error = candidate, error
-    return best
-
-
-def _rewritten(graph: onnx.ModelProto, products: dict[str, Product], ranges: dict[str, Range]) -> onnx.ModelProto:
+def _rewritten(graph: onnx.ModelProto, replacements: dict[str, Replacement]) -> onnx.ModelProto:
     weights = _initializers(graph)
     nodes: list[onnx.NodeProto] = []
     constants: dict[str, onnx.TensorProto] = {}
-    dequantized = _embeddings(graph) | {p.weights: 1 for p in products.values() if p.output not in ranges}
-    for name, axis in dequantized.items():
-        dequantization, stored = dequantization_nodes(name, *quantize_symmetric(weights[name], axis=axis))
-        nodes += dequantization
-        constants |= {constant.name: constant for constant in stored}
+    embeddings = _embeddings(graph)
+    for name in embeddings:
+        half = weights[name].astype(np.float16)
+        nodes.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
+        constants[name + HALF] = numpy_helper.from_array(half, name + HALF)
     for node in graph.graph.node:
-        activation_range = ranges.get(node.output[0])
-        if activation_range is None:
+        replacement = replacements.get(node.output[0])
+        if replacement is None:
             nodes.append(node)
             continue
-        product = products[node.output[0]]
-        constants |= _constants(product, activation_range, weights[product.weights])
-        nodes += _quantized_nodes(node, product)
-    used = {name for node in nodes for name in node.input} - dequantized.keys()
+        constants |= {constant.name: constant for constant in replacement.constants}
+        nodes += replacement.nodes
+    used = {name for node in nodes for name in node.input} - set(embeddings)
     constants |= {i.name: i for i in graph.graph.initializer if i.name in used}
     result = onnx.ModelProto()
     result.CopyFrom(graph)
@@ -173,37 +165,50 @@ def _rewritten(graph: onnx.ModelProto, products: dict[str, Product], ranges: dic
     return result
 
 
-def _embeddings(graph: onnx.ModelProto) -> dict[str, int]:
-    """Names of the embedding matrices, and the axis of their scales: 0, one per token."""
+def _embeddings(graph: onnx.ModelProto) -> list[str]:
+    """Names of the embedding matrices."""
     tables = {i.name for i in graph.graph.initializer if len(i.dims) == 2 and i.data_type == TensorProto.FLOAT}
     readers = [n for n in graph.graph.node if n.op_type in ("Gather", "EmbedLayerNormalization")]
-    return {name: 0 for node in readers for name in node.input if name in tables}
+    return list(dict.fromkeys(name for node in readers for name in node.input if name in tables))
 
 
-def _constants(product: Product, activation_range: Range, weights: Floats) -> dict[str, onnx.TensorProto]:
-    integers, scale = quantize_symmetric(weights, axis=1)
+def _replacement(
+    node: onnx.NodeProto, product: Product, rounding: Rounding, weights: Floats, positions: int
+) -> Replacement:
+    constants = _constants(product, rounding, weights)
+    return Replacement(_quantized_nodes(node, product, rounding), constants, float(positions * weights.size))
+
+
+def _constants(product: Product, rounding: Rounding, weights: Floats) -> list[onnx.TensorProto]:
+    integers, scale = quantize_symmetric(rounding.weights(weights), axis=1)
     values = {
-        f"{product.output}.scale": np.array(activation_range.scale),
-        f"{product.output}.zero": np.array(activation_range.zero_point),
-        f"{product.weights}.int8": integers,
-        f"{product.weights}.scale": scale.ravel(),
-        f"{product.weights}.zero": np.zeros((), np.int8),
+        f"{product.output}.scale": np.array(rounding.range.scale),
+        f"{product.output}.zero": np.array(rounding.range.zero_point),
+        f"{product.output}.weights": integers,
+        f"{product.output}.weights_scale": scale.ravel(),
+        f"{product.output}.weights_zero": np.zeros((), np.int8),
     }
-    return {name: numpy_helper.from_array(value, name) for name, value in values.items()}
+    if rounding.is_smoothed:
+        values[f"{product.output}.factors"] = rounding.factors
+    return [numpy_helper.from_array(value, name) for name, value in values.items()]
 
 
-def _quantized_nodes(node: onnx.NodeProto, product: Product) -> list[onnx.NodeProto]:
+def _quantized_nodes(node: onnx.NodeProto, product: Product, rounding: Rounding) -> list[onnx.NodeProto]:
     """Replacement of a product: the quantization of its input, and the integer operator."""
     scale, zero, integers = (f"{product.output}.{part}" for part in ("scale", "zero", "uint8"))
-    weights, weights_scale, weights_zero = (f"{product.weights}.{part}" for part in ("int8", "scale", "zero"))
-    quantization = helper.make_node("QuantizeLinear", [product.activation, scale, zero], [integers])
+    weights, weights_scale, weights_zero = (f"{product.output}.weights{part}" for part in ("", "_scale", "_zero"))
+    nodes, activation = [], product.activation
+    if rounding.is_smoothed:
+        activation = f"{product.output}.smooth"
+        nodes.append(helper.make_node("Mul", [product.activation, f"{product.output}.factors"], [activation]))
+    nodes.append(helper.make_node("QuantizeLinear", [activation, scale, zero], [integers]))
     if node.op_type == "MatMul":
         inputs = [integers, weights, scale, weights_scale, zero, weights_zero]
-        return [quantization, helper.make_node("MatMulIntegerToFloat", inputs, node.output, domain=CONTRIB_DOMAIN)]
+        return [*nodes, helper.make_node("MatMulIntegerToFloat", inputs, node.output, domain=CONTRIB_DOMAIN)]
     bias, mask = node.input[2], node.input[3]
     inputs = [integers, weights, bias, scale, weights_scale, mask, zero, weights_zero]
     all_attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     attributes = {
         name: all_attributes[name] for name in ("num_heads", "mask_filter_value") if name in all_attributes
     }
-    return [quantization, helper.make_node("QAttention", inputs, node.output, domain=CONTRIB_DOMAIN, **attributes)]
+    return [*nodes, helper.make_node("QAttention", inputs, node.output, domain=CONTRIB_DOMAIN, **attributes)]

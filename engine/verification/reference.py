@@ -112,18 +112,20 @@ class TokenRow:
     """`[s]` int64, token types."""
 
 
-def save_rows(rows: Sequence[TokenRow], path: Path) -> None:
-    """Write rows for INT8 calibration to an `.npz` file."""
+def save_rows(texts: Sequence[Sequence[TokenRow]], path: Path) -> None:
+    """Write rows for INT8 calibration, those of each text together, to an `.npz` file."""
+    rows = [row for text in texts for row in text]
     with path.open("wb") as file:
         np.savez_compressed(
             file,
             ids=np.concatenate([row.ids for row in rows]),
             types=np.concatenate([row.types for row in rows]),
             lengths=np.array([len(row.ids) for row in rows], dtype=np.int64),
+            labels=np.array([len(text) for text in texts], dtype=np.int64),
         )
 
 
-def load_rows(path: Path) -> list[TokenRow]:
+def load_rows(path: Path) -> list[list[TokenRow]]:
     """Read a file of `save_rows`; `TargetError` if it is missing or of another kind."""
     command = "`wanneng engine build --precision fp32`"
     try:
@@ -131,7 +133,9 @@ def load_rows(path: Path) -> list[TokenRow]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             ends = np.cumsum(arrays["lengths"])[:-1]
             ids, types = np.split(arrays["ids"], ends), np.split(arrays["types"], ends)
-            return [TokenRow(*pair) for pair in zip(ids, types, strict=True)]
+            rows = [TokenRow(*pair) for pair in zip(ids, types, strict=True)]
+            last_rows = np.cumsum(arrays["labels"]).tolist()
+        return [rows[start:end] for start, end in zip([0, *last_rows], last_rows, strict=False)]
     except FileNotFoundError:
         raise TargetError(f"{path} is missing: {command} writes it") from None
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:

@@ -75,19 +75,22 @@ def encoder_of(folder: Path, manifest: Manifest) -> PairEncoder:
     )
 
 
-def encode_cases(folder: Path, cases: Sequence[Case]) -> list[TokenRow]:
-    """The rows of the cases, as the engine in `folder` is given them."""
+def encode_cases(folder: Path, cases: Sequence[Case]) -> list[list[TokenRow]]:
+    """The rows of each case, as the engine in `folder` is given them."""
     manifest = load_manifest(folder)
     encoder = encoder_of(folder, manifest)
-    rows = []
+    texts = []
     for case in cases:
         pairs = hypotheses(case.labels, case.template or manifest.default_template)
         encoded = encoder.encode(case.text, pairs, manifest.max_tokens)
-        for ids, types, length in zip(
-            encoded.input_ids, encoded.token_type_ids, encoded.tokens[:, 0], strict=True
-        ):
-            rows.append(TokenRow(ids[:length], types[:length]))
-    return rows
+        lengths = encoded.tokens[:, 0]
+        texts.append(
+            [
+                TokenRow(ids[:length], types[:length])
+                for ids, types, length in zip(encoded.input_ids, encoded.token_type_ids, lengths, strict=True)
+            ]
+        )
+    return texts
 
 
 def answer_of(case: Case, rows: Rows, logits: NDArray[np.float32]) -> Answer:

@@ -14,7 +14,9 @@ from engine.build import build_engine
 from engine.errors import SnapshotError
 from engine.graph.export import export_onnx
 from engine.graph.fusion import fuse
-from engine.graph.int8 import Range, quantize
+from engine.graph.int8 import quantize
+from engine.graph.rounding import Range
+from engine.graph.sensitivity import MAX_FP32_WORK, Replacement, Trials, expected_changes
 from engine.network import network_of, token_types_of
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, read_snapshot
@@ -44,18 +46,40 @@ def relative_error(logits: np.ndarray, exact: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def int8(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
-    _, graph, fp32_products = graphs(tmp_path_factory.mktemp("int8"), random_snapshot(3, **WIDER))
-    assert not fp32_products
+    _, graph, _ = graphs(tmp_path_factory.mktemp("int8"), random_snapshot(3, **WIDER))
     return session(graph)
 
 
-def test_every_product_with_weights_is_quantized(tmp_path: Path) -> None:
-    fp32, int8, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
-    before = [node.op_type for node in fp32.graph.node]
+def test_products_are_quantized_but_for_the_named_ones_of_at_most_half_the_work(tmp_path: Path) -> None:
+    fp32, int8, fp32_products = graphs(tmp_path, random_snapshot(3, **WIDER))
+    sizes = {i.name: np.prod(i.dims) for i in fp32.graph.initializer}
+    work = {n.output[0]: sizes[n.input[1]] for n in fp32.graph.node if n.op_type in ("Attention", "MatMul")}
+    assert len(work) == 12
     after = [node.op_type for node in int8.graph.node]
-    assert before.count("Attention") == after.count("QAttention") == 3
-    assert before.count("MatMul") == after.count("MatMulIntegerToFloat") == 9
-    assert "MatMul" not in after
+    assert after.count("QAttention") + after.count("MatMulIntegerToFloat") == 12 - len(fp32_products)
+    assert after.count("Attention") + after.count("MatMul") == len(fp32_products)
+    assert sum(work[name] for name in fp32_products) <= MAX_FP32_WORK * sum(work.values())
+
+
+def test_the_products_that_change_most_labels_for_their_work_stay_in_fp32(tmp_path: Path) -> None:
+    """But none of more than half the work."""
+    export_onnx(network_of(snapshot := random_snapshot(3, **WIDER)), tmp_path / "fp32.onnx")
+    trials = Trials(fuse(tmp_path / "fp32.onnx", snapshot.config), SAMPLES)
+
+    def kept(**products: tuple[float, float]) -> set[str]:
+        return trials.products_to_keep({n: (v, Replacement((), (), work)) for n, (v, work) in products.items()})
+
+    assert kept(small=(100.0, 1.0), exact=(1e-12, 1.0)) == {"small"}
+    assert kept(exact=(1e-12, 1.0), other=(1e-12, 1.0)) == set()
+    assert "large" not in kept(large=(100.0, 10.0), small=(1.0, 1.0))
+
+
+def test_the_expected_share_of_changed_labels_follows_from_their_leads() -> None:
+    """An error as large as the lead changes the label of 16 texts in 100, twice as large 31."""
+    leads = np.array([1.0, 100.0])
+    assert expected_changes(leads, 1.0) == pytest.approx(0.1587 / 2, abs=1e-4)
+    assert expected_changes(leads, 4.0) == pytest.approx(0.3085 / 2, abs=1e-4)
+    assert expected_changes(leads, 0.0) == expected_changes(np.array([]), 1.0) == 0
 
 
 def test_a_row_has_the_same_logits_alone_and_in_100_random_batches(
@@ -137,14 +161,12 @@ def with_outliers(size: float) -> Snapshot:
     return Snapshot(snapshot.config, snapshot.weights | weights, snapshot.vocabulary, snapshot.lower_case)
 
 
-def test_a_product_that_8_bits_cannot_represent_stays_in_fp32_with_8_bit_weights(tmp_path: Path) -> None:
-    fp32, int8, fp32_products = graphs(tmp_path, with_outliers(60.0))
-    assert any("layer.0/intermediate" in name for name in fp32_products), fp32_products
-    assert len(fp32_products) < 6
+def test_outlier_channels_cost_little_precision(tmp_path: Path) -> None:
+    fp32, int8, _ = graphs(tmp_path, with_outliers(60.0))
     batch = as_batch(random_rows(21, 40))
     exact, logits = (session(graph).run(["logits"], batch)[0] for graph in (fp32, int8))
     assert relative_error(logits, exact) < 0.1
-    assert len(int8.SerializeToString()) < 0.45 * len(fp32.SerializeToString())
+    assert len(int8.SerializeToString()) < 0.7 * len(fp32.SerializeToString())
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 5.0), (-4.0, 0.0), (0.0, 0.0)])
