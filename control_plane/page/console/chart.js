@@ -1,6 +1,8 @@
 // Charts in SVG, without numbers that are not in the table beside them: a picture with a name for who cannot see it.
 
-const WIDTH = 720, HEIGHT = 220, LEFT = 56, BOTTOM = 24, TOP = 10, TICKS = 4, BARS_NAMED = 8, WIDEST_BAR = 60;
+import { element } from "./dom.js";
+
+const WIDTH = 720, HEIGHT = 220, LEFT = 56, BOTTOM = 24, TOP = 10, TICKS = 4, BARS_NAMED = 8;
 
 function svg(tag, attributes, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -24,7 +26,7 @@ function frame(name, most, write) {
 export function barChart(name, bars, write) {
   const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, ...bars.map((bar) => sum(bar.values))))));
   const most = Math.max(TICKS, Math.ceil(Math.max(...bars.map((bar) => sum(bar.values))) / step) * step);
-  const chart = frame(name, most, write), width = Math.min((WIDTH - LEFT) / bars.length, WIDEST_BAR), named = Math.ceil(bars.length / BARS_NAMED);
+  const chart = frame(name, most, write), width = (WIDTH - LEFT) / Math.max(bars.length, BARS_NAMED), named = Math.ceil(bars.length / BARS_NAMED);
   bars.forEach((bar, index) => {
     const left = LEFT + index * width;
     let below = 0;
@@ -35,7 +37,7 @@ export function barChart(name, bars, write) {
     });
     if (index % named === 0) chart.append(svg("text", { x: left + width / 2, y: HEIGHT - 6, "text-anchor": "middle" }, bar.name));
   });
-  return chart;
+  return scrolling(chart, name);
 }
 
 // `lines`: of points [x, y], both from 0 to 1. `mark`: where the reader is.
@@ -47,7 +49,9 @@ export function lineChart(name, lines, mark, write) {
   });
   for (let tick = 0; tick <= TICKS; tick++) chart.append(svg("text", { x: x(tick / TICKS), y: HEIGHT - 6, "text-anchor": "middle" }, String(tick / TICKS)));
   chart.append(svg("line", { class: "mark", x1: x(mark), x2: x(mark), y1: y(0), y2: y(1) }));
-  return chart;
+  return scrolling(chart, name);
 }
 
+// A phone is narrower than what can be read.
+const scrolling = (chart, name) => element("div", { class: "plot", tabindex: "0", role: "group", "aria-label": name }, chart);
 const sum = (values) => values.reduce((total, value) => total + value, 0);

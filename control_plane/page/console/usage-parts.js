@@ -4,7 +4,7 @@ import { barChart } from "./chart.js";
 import { actions, element, facts, link, paragraph, section } from "./dom.js";
 import { addressOf } from "./router.js";
 import { table } from "./table.js";
-import { locale, number, say } from "./words.js";
+import { compact, locale, number, say } from "./words.js";
 
 const DAY_MS = 86_400_000, SETS_IN_CHART = 8, NAME_IN_CHART = 12;
 const COUNTS = [["requests", "requests"], ["pairsComputed", "pairs_computed"], ["pairsCached", "pairs_cached"], ["tokens", "tokens"]]
@@ -26,7 +26,7 @@ function byDay(used) {
   if (!used.length) return paragraph(say("noUsage"), "empty");
   const bars = withoutGaps(used).map(([name, day]) => ({ name: name.slice(5), values: [day?.pairs_computed ?? 0, day?.pairs_cached ?? 0] }));
   const columns = [{ title: say("day"), cell: (day) => day.day }, ...COUNTS];
-  return section(say("byDay"), barChart(say("pairsChart", `${used[0].day} – ${used.at(-1).day}`), bars, number),
+  return section(say("byDay"), barChart(say("pairsChart", `${used[0].day} – ${used.at(-1).day}`), bars, compact),
     legend(), table(say("byDay"), columns, [...used].reverse()));
 }
 
@@ -43,7 +43,7 @@ function byLabelSet(route, used) {
   const bars = used.slice(0, SETS_IN_CHART).map((set) => ({ name: set.label_set.slice(0, NAME_IN_CHART), values: [set.pairs_computed, set.pairs_cached] }));
   const columns = [{ title: say("labelSet"), cell: (set) => link(set.label_set, at(set.label_set)) }, ...COUNTS];
   return section(say("byLabelSet"), chosen ? actions(link(say("everyLabelSet"), at(""))) : paragraph(say("byLabelSetHint")),
-    bars.length && !chosen ? barChart(say("byLabelSet"), bars, number) : "", bars.length && !chosen ? legend() : "", table(say("byLabelSet"), columns, used));
+    bars.length && !chosen ? barChart(say("byLabelSet"), bars, compact) : "", bars.length && !chosen ? legend() : "", table(say("byLabelSet"), columns, used));
 }
 
 const legend = () => actions(element("span", { class: "legend" }, say("pairsComputed")), element("span", { class: "legend second" }, say("pairsCached")));

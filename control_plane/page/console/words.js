@@ -19,6 +19,8 @@ export function say(name, ...values) {
 
 export const locale = () => (state.language === "zh" ? "zh-CN" : "en-GB");
 export const number = (value) => new Intl.NumberFormat(locale()).format(value);
+// In few characters, for where the exact number stands beside it.
+export const compact = (value) => new Intl.NumberFormat(locale(), { notation: "compact" }).format(value);
 export const share = (value) => new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 1 }).format(value);
 // Of a time in ISO 8601, or in seconds since 1970.
 export const time = (value) => (value === null || value === undefined ? "—"
