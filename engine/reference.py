@@ -11,7 +11,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.contract import Contract, Told, contract_of
-from engine.errors import BuildError
+from engine.errors import BuildError, SnapshotError
 from engine.manifest import digest_of
 from engine.network import arrays_of, network_of
 from engine.oracle import ModelScopeOracle, Oracle, TransformersOracle
@@ -40,9 +40,15 @@ def make_reference(
     with warnings.catch_warnings():
         # The pipelines use what their own libraries have deprecated.
         warnings.simplefilter("ignore")
-        answers = [
-            oracle.answer(replace(case, template=case.template or contract.default_template)) for case in cases
-        ]
+        try:
+            answers = [
+                oracle.answer(replace(case, template=case.template or contract.default_template)) for case in cases
+            ]
+        except Exception as error:  # noqa: BLE001 - the pipelines raise what their parts raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise SnapshotError(
+                f"the model's own pipeline in {package} fails on the reference: {reason}"
+            ) from None
     return Reference(cases, answers, f"{package} {importlib.metadata.version(package)}", weights_sha256)
 
 

@@ -46,6 +46,13 @@ LABEL_PREFIXES = {
     "not entail": CONTRADICTION,
     "non_entail": CONTRADICTION,
     "non-entail": CONTRADICTION,
+    "蕴含": ENTAILMENT,
+    "蕴涵": ENTAILMENT,
+    "中立": NEUTRAL,
+    "中性": NEUTRAL,
+    "矛盾": CONTRADICTION,
+    "不蕴含": CONTRADICTION,
+    "非蕴含": CONTRADICTION,
 }
 """Beginnings of the names in `id2label`, in lower case, and what they mean."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.build import build_engine
 from engine.errors import SnapshotError
@@ -87,6 +88,35 @@ def test_labels_in_another_order_are_refused(folder: Path) -> None:
         read_snapshot(folder)
     change(folder / "config.json", id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
     assert read_snapshot(folder).config["vocab_size"] == 40
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("矛盾", "中立", "蕴含"), ("contradiction", "neutral", "entailment")),
+        (("蕴涵", "不蕴含"), ("entailment", "contradiction")),
+    ],
+)
+def test_labels_may_have_chinese_names(names: tuple[str, ...], order: tuple[str, ...], folder: Path) -> None:
+    named = {str(index): name for index, name in enumerate(names)}
+    as_transformers(model_type="bert", id2label=named, num_labels=len(names))(folder)
+    assert read_snapshot(folder).logits == order
+
+
+def test_a_model_that_its_own_pipeline_cannot_run_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    """It has one token type, and its tokenizer two."""
+    SNAPSHOTS["erlangshen"](tmp_path / "snapshot")
+    weights = load_file(tmp_path / "snapshot/model.safetensors")
+    name = "bert.embeddings.token_type_embeddings.weight"
+    save_file(
+        weights | {name: weights[name][:1].clone()}, tmp_path / "snapshot/model.safetensors", {"format": "pt"}
+    )
+    change(tmp_path / "snapshot/config.json", type_vocab_size=1)
+    with pytest.raises(
+        SnapshotError, match="own pipeline in transformers fails on the reference: index out of range"
+    ):
+        build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(), name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
 def test_a_vocabulary_larger_than_the_model_is_refused(folder: Path) -> None:
