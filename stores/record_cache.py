@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from stores.clock import Clock
 from stores.errors import StoreUnavailable
@@ -96,13 +96,19 @@ class RecordCache(Generic[_Key, _Record]):
 
     def known(self, key: _Key) -> _Record | None:
         """What is remembered, however old; None where nothing is."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry.record
+        # Not as `LRUCache` does it: whoever looks does not use the record.
+        return Cache.__getitem__(self._entries, key).record if key in self._entries else None
 
     def forget(self, key: _Key) -> None:
         """Read it again before it is served, also where it is being read at the moment."""
         self._entries.pop(key, None)
         self._loads.pop(key, None)
+
+    def forget_where(self, concerns: Callable[[_Key, _Record | None], bool]) -> None:
+        """`forget` each key that `concerns` says yes to, by its record; None: it is read for the first time."""
+        for key in {*self._entries, *self._loads}:
+            if concerns(key, self.known(key)):
+                self.forget(key)
 
     def clear(self) -> None:
         """Read everything again, what is being read at the moment included."""

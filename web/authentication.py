@@ -124,10 +124,10 @@ class Authenticator:
         if not hmac.compare_digest(bearer_token(authorization or "").encode(), self._admin_key.encode()):
             raise Unauthorized
 
-    def forget(self) -> None:
-        """Look every key up again: a tenant or a key has changed."""
-        self._records.clear()
-        self._known.clear()
+    def forget(self, tenant_id: str | None = None) -> None:
+        """Look keys up again, of this tenant or of all: it or one of them has changed."""
+        # A record that another is found for is compared with the key again, so `_known` need not be searched.
+        self._records.forget_where(lambda _, record: concerns(record, tenant_id))
 
     async def learn_ends(self) -> None:
         """Forget records of keys that end sooner than they say: a key that was replaced a moment ago ends soon."""
@@ -158,6 +158,11 @@ class Authenticator:
             await asyncio.sleep(LAST_USED_INTERVAL_S)
             with suppress(StoreUnavailable):
                 await self.store_last_used()
+
+
+def concerns(record: tuple[ApiKey, Tenant] | None, tenant_id: str | None) -> bool:
+    """Whether it may be of this tenant, None: of any; of a record that is not known yet nobody knows."""
+    return tenant_id is None or record is None or record[1].id == tenant_id
 
 
 def caller_limits(tenant: Tenant, api_key: ApiKey | None = None) -> tuple[Limit, ...]:

@@ -6,7 +6,7 @@ from stores.clock import Clock
 from stores.errors import Unauthorized
 from stores.record_cache import RecordCache
 from stores.tenants import ACTIVE, DEFAULT_SCOPES, LOCAL_TENANT_ID, ApiKey, ApiKeyStore, Tenant, TenantStore
-from web.authentication import Caller, caller_limits
+from web.authentication import Caller, caller_limits, concerns
 
 
 class TenantCallers:
@@ -53,7 +53,7 @@ class TenantCallers:
             limits=caller_limits(tenant),
         )
 
-    def forget(self) -> None:
-        """Look tenants and keys up again: one has changed."""
-        self._tenants.clear()
-        self._keys.clear()
+    def forget(self, tenant_id: str | None = None) -> None:
+        """Look this tenant or all up again, and keys: one has changed."""
+        self._tenants.forget_where(lambda known, _: tenant_id in (None, known))
+        self._keys.forget_where(lambda _, record: concerns(record, tenant_id))

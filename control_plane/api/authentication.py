@@ -29,7 +29,7 @@ class HeaderAuthentication:
     def require_operator(self, request: Request) -> None:
         self._keys.require_operator(request.headers.get("Authorization"))
 
-    def forget(self) -> None:
-        """Look tenants and keys up again: one has changed."""
-        self._keys.forget()
-        self._tenants.forget()
+    def forget(self, tenant_id: str | None = None) -> None:
+        """Look this tenant or all up again, and keys: one has changed."""
+        self._keys.forget(tenant_id)
+        self._tenants.forget(tenant_id)

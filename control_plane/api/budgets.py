@@ -18,9 +18,9 @@ OF_TENANT, OF_KEY = "/v1/tenants/{tenant_id}/budget", "/v1/tenants/{tenant_id}/k
 
 
 class BudgetEndpoints:
-    """`on_change` is called after each write: what is known of tenants and keys is stale."""
+    """`on_change` is called after each write: what is known of this tenant and its keys is stale."""
 
-    def __init__(self, tenants: Tenants, reports: UsageReports, on_change: Callable[[], None]) -> None:
+    def __init__(self, tenants: Tenants, reports: UsageReports, on_change: Callable[[str], None]) -> None:
         self._tenants = tenants
         self._reports = reports
         self._on_change = on_change
@@ -78,7 +78,7 @@ class BudgetEndpoints:
             await self._tenants.set_budget(call.path("tenant_id"), call.body, _key_id(call))
         finally:
             # After an error, too: it may have come after the change.
-            self._on_change()
+            self._on_change(call.path("tenant_id"))
         return await self.get(call)
 
     async def _answer(self, tenant_id: str, key_id: str) -> BudgetAnswer:

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from web.operations import Call, Operation
 
 
-def notifying(operation: Operation, on_change: Callable[[], None]) -> Operation:
-    """The operation, after which `on_change` is called."""
+def notifying(operation: Operation, on_change: Callable[[str], None]) -> Operation:
+    """The operation, after which `on_change` is called with the tenant that it changes."""
     handler = operation.handler
 
     async def notify(call: Call) -> Response:
@@ -19,6 +19,6 @@ def notifying(operation: Operation, on_change: Callable[[], None]) -> Operation:
             return await handler(call)
         finally:
             # After an error, too: it may have come after the change.
-            on_change()
+            on_change(call.request.path_params.get("tenant_id") or call.tenant_id)
 
     return replace(operation, handler=notify)

@@ -18,9 +18,9 @@ KEYS, KEY = "/v1/keys", "/v1/keys/{key_id}"
 
 
 class OwnKeyEndpoints:
-    """`on_change` is called after each write: what is known of keys is stale."""
+    """`on_change` is called after each write: what is known of the tenant's keys is stale."""
 
-    def __init__(self, keys: OwnKeys, on_change: Callable[[], None]) -> None:
+    def __init__(self, keys: OwnKeys, on_change: Callable[[str], None]) -> None:
         self._keys = keys
         self._on_change = on_change
 

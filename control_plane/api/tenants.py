@@ -20,9 +20,9 @@ KEYS, KEY = TENANT + "/keys", TENANT + "/keys/{key_id}"
 
 
 class TenantEndpoints:
-    """`on_change` is called after each write: what is known of tenants and keys is stale."""
+    """`on_change` is called after each change of a tenant: what is known of it and of its keys is stale."""
 
-    def __init__(self, tenants: Tenants, on_change: Callable[[], None]) -> None:
+    def __init__(self, tenants: Tenants, on_change: Callable[[str], None]) -> None:
         self._tenants = tenants
         self._on_change = on_change
 
@@ -50,21 +50,21 @@ class TenantEndpoints:
                 id="listKeys",
             ),
         ]
-        writes = [
-            Operation(
-                "POST",
-                TENANTS,
-                self.create,
-                "Create a tenant",
-                OPERATOR,
-                TenantBody,
-                body_optional=True,
-                answers=(TenantAnswer,),
-                status=201,
-                example={"name": "acme"},
-                errors=(409,),
-                id="createTenant",
-            ),
+        creation = Operation(
+            "POST",
+            TENANTS,
+            self.create,
+            "Create a tenant",
+            OPERATOR,
+            TenantBody,
+            body_optional=True,
+            answers=(TenantAnswer,),
+            status=201,
+            example={"name": "acme"},
+            errors=(409,),
+            id="createTenant",
+        )
+        changes = [
             Operation(
                 "PATCH",
                 TENANT,
@@ -127,7 +127,7 @@ class TenantEndpoints:
             ),
             Operation("DELETE", KEY, self.remove_key, "Revoke a key", OPERATOR, status=204, id="revokeKey"),
         ]
-        return [*reads, *(notifying(write, self._on_change) for write in writes)]
+        return [*reads, creation, *(notifying(change, self._on_change) for change in changes)]
 
     async def create(self, call: Call) -> Response:
         return json_response(_tenant(await self._tenants.create(call.body.name)), 201)

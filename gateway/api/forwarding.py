@@ -35,12 +35,13 @@ PATHS = (
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"
-OPERATORS_PATHS = ("/v1/tenants", "/v1/admin")
+TENANTS = "/v1/tenants"
+OPERATORS_PATHS = (TENANTS, "/v1/admin")
 """Where the paths begin for which the admin key is needed, which the control plane alone knows."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OPENAI_PATHS = ("/v1/files", "/v1/batches")
 """Where the paths begin whose clients read errors as OpenAI has them."""
-CACHED_PATHS = ("/v1/tenants", "/v1/keys", "/v1/label-sets")
+CACHED_PATHS = (TENANTS, "/v1/keys", "/v1/label-sets")
 """Where the paths begin whose records the gateway remembers."""
 NOT_CONFIGURED = (
     "tenants, label sets, files, batches and the page need a control plane: set WANNENG_CONTROL_PLANE_URL"
@@ -152,8 +153,9 @@ class Forwarding:
                 self._authentication.failed(request)
             if _is_change(request, response):
                 # What is known is stale; before the answer, upon which the caller may use what it has changed.
-                self._authentication.forget()
-                self._label_sets.clear()
+                changed = _tenant_of(request)
+                self._authentication.forget(changed)
+                self._label_sets.forget_where(lambda known, _: known[0] == changed)
             await send_back(response, send)
         except httpx.TransportError:
             raise ControlPlaneUnavailable("the control plane ended its answer early") from None
@@ -164,3 +166,9 @@ class Forwarding:
 def _is_change(request: Request, response: httpx.Response) -> bool:
     path: str = request.scope["path"]
     return request.method not in SAFE_METHODS and response.is_success and path.startswith(CACHED_PATHS)
+
+
+def _tenant_of(request: Request) -> str:
+    """The caller, or the tenant that an operator's path names; empty where it names none, for a new one."""
+    tenant_id: str | None = request.scope["context"].tenant_id
+    return tenant_id or request.scope["path"].removeprefix(TENANTS).lstrip("/").partition("/")[0]

@@ -72,10 +72,10 @@ class GatewayAuthentication:
         self._failures.count(address_of(request))
         return Unauthorized()
 
-    def forget(self) -> None:
-        """Look tenants and keys up again: one has changed."""
-        self._keys.forget()
-        self._tenants.forget()
+    def forget(self, tenant_id: str | None = None) -> None:
+        """Look this tenant or all up again, and keys: one has changed."""
+        self._keys.forget(tenant_id)
+        self._tenants.forget(tenant_id)
 
     async def _find(self, authorization: str, request: Request) -> Caller | None:
         """The caller who has the key; None where nobody has, and none is needed."""

@@ -15,6 +15,7 @@ from stores.factory import sql_stores
 from stores.tenants import CLASSIFY, DEFAULT_SCOPES, READ_KEYS, READ_USAGE, SCOPES, WRITE_KEYS
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane_app import LOCAL, OPERATOR, bearer, control_plane, new_key, new_tenant
+from tests.fakes.stores import Memory
 from tests.problems import assert_problem
 
 KEYS = "/v1/keys"
@@ -163,3 +164,19 @@ async def test_a_name_of_a_key_is_printable_and_short(client: httpx.AsyncClient,
     for path, caller in ((KEYS, headers), (f"/v1/tenants/{tenant}/keys", OPERATOR)):
         refused = await client.post(path, json={"name": name}, headers=caller)
         assert assert_problem(refused, 422, "invalid_request")["field"] == "name"
+
+
+async def test_what_one_tenant_does_with_its_keys_makes_nothing_of_another_forgotten() -> None:
+    """Not even what fails; or it would send every tenant's requests to the database."""
+    memory = Memory()
+    async with control_plane(memory) as client:
+        tenant, other = await new_tenant(client), await new_tenant(client, "Other")
+        (_, headers), (_, others) = await maker(client, tenant), await maker(client, other)
+        assert (await client.get(KEYS, headers=others)).status_code == 200
+        lookups = memory.lookups
+        assert_problem(await client.delete(f"{KEYS}/k_1", headers=headers), 404, "not_found")
+        assert (await client.post(KEYS, json={}, headers=headers)).status_code == 201
+        assert (await client.put(f"/v1/tenants/{tenant}/budget", json={}, headers=OPERATOR)).status_code == 200
+        own_lookups = memory.lookups
+        assert (await client.get(KEYS, headers=others)).status_code == 200
+        assert memory.lookups == own_lookups > lookups

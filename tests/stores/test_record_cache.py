@@ -219,6 +219,33 @@ async def test_after_a_clear_everything_is_read_again(store: FakeStore, cache: R
     assert await cache.get("a") == "second"
 
 
+async def test_what_is_forgotten_by_its_record_is_read_again_and_nothing_else(
+    store: FakeStore, cache: RecordCache[str, str]
+) -> None:
+    store.records["b"] = "other"
+    await cache.get("a")
+    await cache.get("b")
+    cache.forget_where(lambda _, record: record == "first")
+    assert (cache.known("a"), cache.known("b")) == (None, "other")
+    store.hangs = asyncio.Event()
+    early = asyncio.create_task(cache.get("a"))
+    await settle()
+    slow, store.hangs = store.hangs, None
+    cache.forget_where(lambda _, record: record is None)
+    slow.set()
+    assert await early == "first"
+    assert (cache.known("a"), cache.known("b")) == (None, "other")
+
+
+async def test_who_looks_at_a_record_does_not_use_it(store: FakeStore, cache: RecordCache[str, str]) -> None:
+    store.records |= {"b": "second", "c": "third"}
+    await cache.get("a")
+    await cache.get("b")
+    assert cache.known("a") == "first"
+    await cache.get("c")
+    assert (cache.known("a"), cache.known("b")) == (None, "second"), "the one longest unused was evicted"
+
+
 async def test_a_read_that_began_before_a_clear_is_not_remembered(
     store: FakeStore, cache: RecordCache[str, str]
 ) -> None:

@@ -573,6 +573,23 @@ async def test_what_changes_no_tenant_and_no_label_set_makes_nothing_forgotten(
         assert (await both.classify(headers=key)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/keys/k", "/v1/label-sets/tickets", "/v1/tenants/acme/quota", "/v1/tenants"])
+async def test_a_change_of_one_tenant_makes_nothing_of_another_forgotten(path: str) -> None:
+    """Or whoever changes a key in a loop sends every tenant's requests to the database."""
+    memory = Memory()
+    key, others = (add_key(memory, add_tenant(memory, name)) for name in ("acme", "other"))
+    add_label_set(memory, ["投诉", "咨询"], tenant_id="other")
+    asked: dict[str, Any] = {"headers": others, "json": {"text": "x", "label_set": "tickets"}}
+    async with planes(memory=memory, require_key=True) as both:
+        assert (await both.classify(**asked)).status_code == 200
+        sender = OPERATOR if path.startswith(OPERATORS_PATHS) else key
+        assert (await both.client.put(path, headers=sender, json={})).status_code == 200
+        lookups = memory.lookups
+        memory.down = True
+        assert (await both.classify(**asked)).status_code == 200
+        assert memory.lookups == lookups
+
+
 async def test_a_cookie_that_one_caller_was_given_never_goes_out_with_anothers_request() -> None:
     """Seen failing with httpx's own jar, which the callers would share."""
     control_plane = FakeControlPlane(headers=[(b"set-cookie", b"session=first; Path=/")])
