@@ -94,10 +94,6 @@ class TenantChanges(TypedDict, total=False):
     budget: Budget
 
 
-MAX_ENDS = 1_000
-"""The last of more wait for their records to be read again, as any change does."""
-
-
 class TenantStore(Protocol):
     """Tenants; a name is unique."""
 
@@ -140,8 +136,8 @@ class ApiKeyStore(Protocol):
         """`NotFound` when the tenant has no such key."""
         ...
 
-    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
-        """When keys end, by id: those that end between the two, at most `MAX_ENDS`."""
+    async def ends(self, since: datetime, until: datetime, limit: int) -> dict[str, datetime]:
+        """When keys end, by id: those that end between the two; of more than `limit` the first."""
         ...
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:

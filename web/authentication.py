@@ -18,6 +18,8 @@ from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
 
 LAST_USED_INTERVAL_S, ENDS_INTERVAL_S = 60.0, 1.0
+MAX_ENDS = 1_000
+"""The last of more wait for their records to be read again, as any change does."""
 MAX_KNOWN = 10_000
 """Headers whose key was found right; all are looked at anew beyond this."""
 ADMIN_ID_DIGITS = 12
@@ -132,7 +134,7 @@ class Authenticator:
     async def learn_ends(self) -> None:
         """Forget records of keys that end sooner than they say: a key that was replaced a moment ago ends soon."""
         now, margin = self._clock.now(), timedelta(seconds=self._ttl_s + ENDS_INTERVAL_S)
-        for key_id, expires_at in (await self._api_keys.ends(now - margin, now + margin)).items():
+        for key_id, expires_at in (await self._api_keys.ends(now - margin, now + margin, MAX_ENDS)).items():
             known = self._records.known(key_id)
             if known is not None and known[0].expires_at != expires_at:
                 self._records.forget(key_id)

@@ -99,6 +99,7 @@ keys = Table(
     Column("enforcement", String(8), nullable=False, server_default="hard"),
     Column("name", String(100), nullable=False, server_default=""),
     Index("keys_of_tenant", "tenant_id"),
+    Index("keys_by_end", "expires_at"),
 )
 
 files = Table(

@@ -22,7 +22,7 @@ from stores.sql.deletion import delete_in_parts
 from stores.sql.pages import by_name, read_page
 from stores.sql.storage import lock_tenant
 from stores.sql.tables import batches, files, key_usage, keys, tenants
-from stores.tenants import MAX_ENDS, SUSPENDED, ApiKey, Quota, Replaced, Tenant, TenantChanges
+from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant, TenantChanges
 
 STATE = (
     *("name", "status", "requests_per_minute", "pairs_per_minute", "pairs_in_flight", "tokens_per_minute"),
@@ -143,8 +143,9 @@ class SqlApiKeys:
             before, after = difference(structs.asdict(_budget(known)), values)
             await record(connection, Act("key.update", f"key/{key_id}", tenant_id, before, after))
 
-    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
-        query = select(keys.c.id, keys.c.expires_at).where(keys.c.expires_at.between(since, until)).limit(MAX_ENDS)
+    async def ends(self, since: datetime, until: datetime, limit: int) -> dict[str, datetime]:
+        end = keys.c.expires_at
+        query = select(keys.c.id, end).where(end.between(since, until)).order_by(end).limit(limit)
         async with self._database.transaction() as connection:
             return {row.id: row.expires_at for row in await connection.execute(query)}
 

@@ -120,9 +120,13 @@ class FileApiKeys:
     async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
         refuse()
 
-    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
-        ends = {key.id: key.expires_at for key in self._file.current.keys.values()}
-        return {key_id: end for key_id, end in ends.items() if end is not None and since <= end <= until}
+    async def ends(self, since: datetime, until: datetime, limit: int) -> dict[str, datetime]:
+        ends = [
+            (end, key.id)
+            for key in self._file.current.keys.values()
+            if (end := key.expires_at) and since <= end <= until
+        ]
+        return {key_id: end for end, key_id in sorted(ends)[:limit]}
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         pass

@@ -183,10 +183,12 @@ class FakeApiKeys:
             raise NotFound("the tenant has no such key")
         self.memory.keys[key_id] = replace(key, budget=budget)
 
-    async def ends(self, since: datetime, until: datetime) -> dict[str, datetime]:
+    async def ends(self, since: datetime, until: datetime, limit: int) -> dict[str, datetime]:
         self.memory.check()
-        ends = {key.id: key.expires_at for key in self.memory.keys.values()}
-        return {key_id: end for key_id, end in ends.items() if end is not None and since <= end <= until}
+        ends = [
+            (end, key.id) for key in self.memory.keys.values() if (end := key.expires_at) and since <= end <= until
+        ]
+        return {key_id: end for end, key_id in sorted(ends)[:limit]}
 
     async def mark_used(self, key_id: str, used_at: datetime) -> None:
         self.memory.check()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from stores.database import Database
 from stores.errors import Conflict, InvalidRequest, NotFound
 from stores.factory import Stores
 from stores.paging import Page, PageRequest
+from stores.sql.tenants import SqlApiKeys
 from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant
 
 THEN = datetime(2030, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
@@ -84,13 +90,35 @@ async def test_a_key_is_replaced_by_another_all_or_nothing(stores: Stores, acme:
         await stores.api_keys.mark_used("none", THEN)
 
 
-async def test_ends_of_keys_are_listed_by_time(stores: Stores, acme: Tenant) -> None:
+async def test_ends_of_keys_are_listed_by_time_and_the_first_of_too_many(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
-    ends = {"abc": THEN, "abd": THEN + timedelta(seconds=5), "abe": None, "abf": THEN + timedelta(seconds=6)}
+    ends = {"abc": THEN + timedelta(seconds=5), "abd": THEN, "abe": None, "abf": THEN + timedelta(seconds=6)}
     for key_id, end in ends.items():
         await stores.api_keys.add(replace(KEY, id=key_id, digest=key_id[-1] * 64, expires_at=end), MAX_KEYS)
-    found = await stores.api_keys.ends(THEN, THEN + timedelta(seconds=5))
-    assert found == {"abc": THEN, "abd": THEN + timedelta(seconds=5)}
+    until = THEN + timedelta(seconds=5)
+    assert await stores.api_keys.ends(THEN, until, 9) == {"abd": THEN, "abc": until}
+    assert await stores.api_keys.ends(THEN, until, 1) == {"abd": THEN}
+
+
+async def test_keys_that_end_are_found_without_reading_all_keys(tmp_path: Path) -> None:
+    """Each process asks every second."""
+    asked: list[tuple[str, Any]] = []
+
+    def listen(*told: Any) -> None:
+        asked.append(told[2:4])
+
+    database = Database(f"sqlite:///{tmp_path}/wanneng.db")
+    await database.prepare()
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        await SqlApiKeys(database).ends(THEN, THEN + timedelta(seconds=5), 9)
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    ((query, values),) = [each for each in asked if each[0].startswith("SELECT")]
+    async with database.transaction() as connection:
+        plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)).all()
+    await database.close()
+    assert [row.detail for row in plan] == ["SEARCH keys USING INDEX keys_by_end (expires_at>? AND expires_at<?)"]
 
 
 async def test_times_are_kept_whatever_their_zone(stores: Stores, acme: Tenant) -> None:
