@@ -33,6 +33,13 @@ GATEWAYS = 3
 PATIENT_S, STALL_S = 5.0, 0.1
 """A busy machine loses no answer, except where that is the test."""
 LEVEL = "wanneng:budget:t::pairs:2030-01"
+OLDER_SCRIPT = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'string' then redis.call('DEL', KEYS[1]) end
+local level = (redis.call('GET', KEYS[1]) or ARGV[1]) + ARGV[2]
+redis.call('SET', KEYS[1], level)
+return level
+"""
+"""Of gateways whose levels are numbers. ARGV: what one has heard of the level, and what it takes."""
 
 
 def level_in(redis: Any) -> int:
@@ -149,6 +156,22 @@ async def test_another_value_under_the_key_of_a_level_is_replaced(
     assert level_in(redis) == 5
     assert not await gateways[1].spend(limits, 6, 0)
     assert 0 < redis.ttl(LEVEL) <= 40 * 86_400
+    redis.close()
+
+
+async def test_an_upgrade_of_gateways_whose_levels_are_numbers_resets_no_budget(
+    gateways: list[Gateway], redis_server: RedisServer
+) -> None:
+    """Each kind replaces what the other has written, and what either has heard still counts."""
+    limits = limits_of("t", Budget(1_000))
+    redis: Any = Redis.from_url(redis_server.url)
+    heard = redis.eval(OLDER_SCRIPT, 1, LEVEL, 0, 700)
+    for number in range(6):
+        assert await gateways[number % 3].spend(limits, 3, 0)
+        assert level_in(redis) >= heard + 3
+        heard = redis.eval(OLDER_SCRIPT, 1, LEVEL, heard, 7)
+    assert heard == 742
+    assert not await gateways[0].spend(limits, 300, 0)
     redis.close()
 
 
