@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.contract import Told, contract_of
-from engine.derive import MODEL_FILE, rewrite, verify_folder, with_int8_cases
+from engine.derive import MODEL_FILE, check_architecture, rewrite, verify_folder, with_int8_cases
 from engine.errors import SnapshotError
 from engine.graph.export import OPSET, export_onnx
 from engine.graph.first_token import read_first_token_alone
@@ -57,6 +57,7 @@ def build_engine(
     told = told or Told()
     log(f"reading {source}")
     snapshot = read_snapshot(source, told.logits)
+    check_architecture(snapshot.architecture, recipe)
     network = network_of(snapshot)
     needed_bytes = DISK_FACTOR * sum(file.stat().st_size for file in snapshot.weight_files)
     with publishing(target, needed_bytes=needed_bytes) as work:

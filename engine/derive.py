@@ -62,6 +62,8 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
     source_manifest = read_source(source)
     if recipe.precision == "w8":
         raise SnapshotError(f"{source} is an engine; a w8 engine is built from a snapshot")
+    contract = contract_in(source_manifest)
+    check_architecture(contract["architecture"], recipe)
     with publishing(target, needed_bytes=DISK_FACTOR * (source / MODEL_FILE).stat().st_size) as work:
         for file in (MODEL_FILE, REFERENCE_FILE, MANIFEST_FILE, *CONFIG_FILES):
             if (source / file).exists():
@@ -73,7 +75,6 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         calibration = load_rows(source / CALIBRATION_FILE) if recipe.precision == "int8" else []
         log(f"building {recipe}")
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-        contract = contract_in(source_manifest)
         details = rewrite(work / MODEL_FILE, config, contract, recipe, calibration)
         write_manifest(
             work,
@@ -128,6 +129,14 @@ def read_source(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def check_architecture(architecture: str, recipe: Recipe) -> None:
+    """`SnapshotError` for INT8 of an architecture without it."""
+    if recipe.precision == "int8" and architecture not in FUSED_ARCHITECTURES:
+        raise SnapshotError(
+            f"there is no int8 for {architecture}, only for {', '.join(FUSED_ARCHITECTURES)}: build fp32"
+        )
+
+
 def rewrite(
     path: Path,
     config: Mapping[str, Any],
@@ -138,16 +147,10 @@ def rewrite(
     """Give the exported graph at `path` the precision and the inputs of `recipe`, in place.
 
     `config` is the network's `config.json`. Returns further entries for the manifest: for INT8 `identity_sha256`,
-    over weights and scales, and `products_in_fp32`, the products that were not quantized. `SnapshotError` for INT8
-    of an architecture without it.
+    over weights and scales, and `products_in_fp32`, the products that were not quantized.
     """
     details: dict[str, Any] = {}
     fused = contract["architecture"] in FUSED_ARCHITECTURES
-    if recipe.precision == "int8" and not fused:
-        raise SnapshotError(
-            f"there is no int8 for {contract['architecture']}, only for {', '.join(FUSED_ARCHITECTURES)}: "
-            "build fp32"
-        )
     if recipe.precision == "int8":
         quantized = quantize(fuse(path, config), [pad_rows(rows) for rows in calibration])
         onnx.save(quantized.graph, path)

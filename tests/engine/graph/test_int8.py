@@ -114,10 +114,12 @@ def test_of_every_kind_with_int8_a_row_is_the_same_to_the_bit_in_any_batch(kind:
 
 
 @pytest.mark.parametrize("kind", ["deberta-v2", "modernbert"])
-def test_a_kind_without_int8_is_refused_by_name_and_nothing_is_written(kind: str, tmp_path: Path) -> None:
+def test_a_kind_without_int8_is_refused_by_name_before_its_pipeline_is_asked(kind: str, tmp_path: Path) -> None:
     SNAPSHOTS[kind](tmp_path / "snapshot")
+    int8, lines = choose_recipe(precision="int8"), list[str]()
     with pytest.raises(SnapshotError, match=f"there is no int8 for {kind}, only for structbert, bert, ernie, rob"):
-        build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(precision="int8"), name="x")
+        build_engine(tmp_path / "snapshot", tmp_path / "engine", int8, name="x", log=lines.append)
+    assert lines == [f"reading {tmp_path / 'snapshot'}"]
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
