@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,6 +36,7 @@ ANY_HEADER = 32 + zlib.MAX_WBITS
 """A size of zlib's window that stands for a header of gzip or of zlib, which HTTP calls deflate."""
 
 _Body = TypeVar("_Body", bound=Struct)
+_Decoded = TypeVar("_Decoded")
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 
 
@@ -73,10 +75,25 @@ class Bodies:
 
         `BodyTooLarge` as soon as that is known; `BodyTooSlow` when it does not arrive in time or is cut off.
         """
-        body = await self._read(request)
-        if len(body) > MIN_BODY_BYTES:
-            await self._pacing.pay(request, len(body) * BODY_BYTE_S)
+        whole: bytes | None = request.scope.get(WHOLE_BODY)
+        expected = len(whole) if whole is not None else _declared_bytes(request)
+        if MIN_BODY_BYTES < expected <= self._max_bytes:
+            await self._wait_for_turn(request, expected)
+        try:
+            body = await self._read(request)
+        except BodyTooLarge:
+            if expected <= self._max_bytes:
+                self._pacing.charge(request, self._max_bytes * BODY_BYTE_S)
+            raise
+        # Of a body in chunks, or of a compressed one, this is known only now.
+        if len(body) - expected > MIN_BODY_BYTES:
+            self._pacing.charge(request, (len(body) - expected) * BODY_BYTE_S)
         return body
+
+    async def _wait_for_turn(self, request: Request, expected: int) -> None:
+        """Before the body takes memory."""
+        if not await self._pacing.pay(request, expected * BODY_BYTE_S):
+            raise BodyTooSlow("too many large bodies of this caller wait to be received")
 
     async def _read(self, request: Request) -> bytes:
         body: bytes | None = request.scope.get(WHOLE_BODY)
@@ -204,12 +221,12 @@ def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
         raise NotJson(f"the body is not JSON: {error}") from None
 
 
-async def decode_in_thread(kind: type[_Body], body: bytes) -> _Body:
-    """As `decode`, in a thread where that takes milliseconds.
+async def in_thread(decode_body: Callable[[bytes], _Decoded], body: bytes) -> _Decoded:
+    """What `decode_body` makes of it, in a thread where that takes milliseconds.
 
     Each step of it holds the interpreter for as long as before, but the loop runs between the steps of several.
     """
-    return decode(kind, body) if len(body) <= MANY_BYTES else await asyncio.to_thread(decode, kind, body)
+    return decode_body(body) if len(body) <= MANY_BYTES else await asyncio.to_thread(decode_body, body)
 
 
 def _check_counts(body: bytes) -> None:

@@ -128,8 +128,9 @@ class Middleware:
             log.exception("request %s failed unexpectedly", context.request_id, extra={FIELDS: fields})
             problem = self._problems.of_defect(Request(scope))
         if context.status == 0:
-            if context.route not in UNREPORTED:
-                await self._pacing.pay(Request(scope), REFUSAL_S)
+            if context.route not in UNREPORTED and not await self._pacing.pay(Request(scope), REFUSAL_S):
+                context.status = problem.status_code
+                return  # Without an answer, upon which the connection is closed.
             await problem(scope, receive, send)
 
     def _route(self, path: str) -> str:

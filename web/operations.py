@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from web.authentication import Caller
-from web.bodies import Bodies, decode_in_thread
+from web.bodies import Bodies, decode, in_thread
 from web.error_shapes import PROBLEM, ErrorShape
 from web.problems import ERROR_SHAPE
 from web.request_context import RequestContext
@@ -151,7 +152,9 @@ class _Endpoint:
         """Its bytes are not kept while the request waits for its turn."""
         try:
             raw = await self._bodies.read(request)
-            return await decode_in_thread(kind, b"{}" if self._operation.body_optional and not raw else raw)
+            return await in_thread(
+                partial(decode, kind), b"{}" if self._operation.body_optional and not raw else raw
+            )
         finally:
             self._bodies.release(request)
 

@@ -15,8 +15,8 @@ beside all others.
 Calls that are granted together are merged into one. So that there is something to merge, few of these are at
 Triton at a time, however small they are; one that finds fewer there does not wait for company. A merged call holds
 at most a full batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there.
-Where tenants share such an engine, each has one call there, as small as it can be. Two are executed side by side:
-a small request does not wait for the long text of another tenant, but shares the cores with it.
+Where tenants share such an engine, each has at most half of the calls there, as small as they can be. Those of two
+are executed side by side: a small request does not wait for another's long text, but shares the cores with it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_CALL = Load(64, 2_048)
 """64 of the shortest pairs."""
 MAX_CALL_S = 0.05
 """Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
-MIN_CALL_TOKENS, MIN_SHARED_CALL_TOKENS = 512, 64
+MIN_CALL_TOKENS, MIN_SHARED_CALL_TOKENS = 512, 128
 """What a call may hold on any engine, for a tenant alone and beside others: smaller ones are mostly overhead."""
 SHARED_S = 10.0
 """Tenants share the engine for so long after requests of two of them came one after the other."""
@@ -98,7 +98,7 @@ class FairQueue:
         calls_at_once = max(1.0, self._window() / (MIN_CALLS * self._max_call.tokens))
         gives_way = lane is self.low and self._is_busy
         in_time = self._throughput.tokens_per_s / calls_at_once * (LOW_PRIORITY_S if gives_way else MAX_CALL_S)
-        least = MIN_SHARED_CALL_TOKENS if gives_way or self._is_shared else MIN_CALL_TOKENS
+        least = MIN_SHARED_CALL_TOKENS if gives_way or self._is_shared_and_slow else MIN_CALL_TOKENS
         return Load(self._max_call.pairs, int(min(self._max_call.tokens, max(least, in_time))))
 
     def admit(self, lane: Lane, tenant_id: str, load: Load, max_pairs: int | None = None) -> None:
@@ -183,8 +183,10 @@ class FairQueue:
         return self._now() - self._requested_at < BUSY_S
 
     @property
-    def _is_shared(self) -> bool:
-        return self._now() < self._shared_until
+    def _is_shared_and_slow(self) -> bool:
+        """Slow: all replicas together do less than a full call in `MAX_CALL_S`."""
+        is_shared = self._now() < self._shared_until
+        return is_shared and self._throughput.tokens_per_s * MAX_CALL_S < self._max_call.tokens
 
     def _refuse_long_delay(self, tenant_id: str, load: Load) -> None:
         """`Overloaded` when the call's last pair would wait too long.
@@ -238,8 +240,8 @@ class FairQueue:
             max_grants = max(MIN_CALLS, window // self._max_call.tokens)
             # As many calls as the window holds, but of the present size.
             window_now = min(window, max_grants * max_call.tokens)
-            if self._is_shared and max_call.tokens < self._max_call.tokens:
-                self._grant_lane(self.normal, 0, math.inf, max_call, MIN_CALLS, one_each=True)
+            if self._is_shared_and_slow:
+                self._grant_lane(self.normal, 0, math.inf, max_call, max_grants, max_grants // MIN_CALLS)
             else:
                 self._grant_lane(self.normal, 0, window_now, max_call, max_grants)
             if not self.normal.waiting:
@@ -256,11 +258,11 @@ class FairQueue:
                 lane.grants.clear()
 
     def _grant_lane(
-        self, lane: Lane, beside: int, window: float, max_call: Load, max_grants: int, *, one_each: bool = False
+        self, lane: Lane, beside: int, window: float, max_call: Load, max_grants: int, of_tenant: int | None = None
     ) -> None:
         """`beside`: tokens at Triton that take of the window though they are not the lane's.
 
-        `one_each`: a call of each tenant, and `max_grants` of all groups; whose turn it is keeps it meanwhile.
+        `max_grants`: of a group; with `of_tenant`, a tenant's, in all. Whose turn it is keeps it meanwhile.
         """
         opened: dict[Hashable, Grant] = {}
         # Calls of these groups wait for one of theirs to end, while those of others go on.
@@ -272,7 +274,9 @@ class FairQueue:
                 return
             grant = opened.get(group) if group is not None else None
             if grant is None or not grant.fits(load, max_call):
-                if one_each and (tenant_id in lane.tenants_at_triton or lane.grants.total() >= max_grants):
+                if of_tenant and (
+                    lane.tenants_at_triton[tenant_id] >= of_tenant or lane.grants.total() >= max_grants
+                ):
                     return
                 if group is not None and lane.grants[group] >= max_grants:
                     full.add(group)

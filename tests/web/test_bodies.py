@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
+from functools import partial
 
 import pytest
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.types import Message
 
-from stores.errors import BodyTooSlow, InvalidRequest, NotJson
-from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, Bodies, decode, decode_in_thread
-from web.pacing import MIN_BODY_BYTES
+from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest, NotJson
+from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, Bodies, decode, in_thread
+from web.pacing import BODY_BYTE_S, BURST_S, MAX_WAITING_OF_CALLER, MIN_BODY_BYTES, SHARE
 from web.request_context import RequestContext
 from web.settings import ServerSettings
 
@@ -65,20 +66,21 @@ async def test_a_large_body_is_decoded_beside_the_event_loop(size: int, beside: 
         def __post_init__(self) -> None:
             threads.append(threading.get_ident())
 
-    assert (await decode_in_thread(Noted, body(b'"' + b"a" * size + b'"', 1))).values == ["a" * size]
+    assert (await in_thread(partial(decode, Noted), body(b'"' + b"a" * size + b'"', 1))).values == ["a" * size]
     assert (threads != [threading.get_ident()]) is beside
     with pytest.raises(NotJson):
-        await decode_in_thread(Noted, b"{" + b"a" * size)
+        await in_thread(partial(decode, Noted), b"{" + b"a" * size)
 
 
 class Sender:
     """A request of a tenant whose body arrives in chunks, when the test sends them."""
 
-    def __init__(self, bodies: Bodies, tenant_id: str, encoding: str = "") -> None:
+    def __init__(self, bodies: Bodies, tenant_id: str, encoding: str = "", declared: int | None = None) -> None:
         self._chunks: asyncio.Queue[Message] = asyncio.Queue()
         context = RequestContext("id", "POST", "/v1/classify")
         context.tenant_id = tenant_id
         headers = [(b"content-encoding", encoding.encode())] if encoding else []
+        headers += [] if declared is None else [(b"content-length", b"%d" % declared)]
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "context": context}
         self.request = Request(scope, self._chunks.get)
         self.reading = asyncio.ensure_future(bodies.read(self.request))
@@ -208,12 +210,47 @@ async def test_compressed_bodies_count_as_what_they_become() -> None:
     assert await again.reading == CHUNK
 
 
-async def test_the_large_bodies_of_one_tenant_wait_once_they_have_cost_its_share() -> None:
+def spend(bodies: Bodies, tenant_id: str) -> None:
+    """What the tenant has cost is far beyond its share."""
+    bodies._pacing.delay_s(tenant_id, 1.0, asyncio.get_running_loop().time())
+
+
+async def test_the_large_bodies_of_one_tenant_wait_before_they_take_memory() -> None:
     bodies = Bodies(SETTINGS)
-    bodies._pacing.delay_s("attacker", 1.0, asyncio.get_running_loop().time())
-    large, small, neighbour = (Sender(bodies, tenant) for tenant in ("attacker", "attacker", "neighbour"))
-    await large.send(b"x" * (MIN_BODY_BYTES + 1), more=False)
-    await small.send(b"x" * MIN_BODY_BYTES, more=False)
-    await neighbour.send(more=False)
-    assert [sender.reading.done() for sender in (large, small, neighbour)] == [False, True, True]
-    await end(large)
+    spend(bodies, "attacker")
+    sizes = [("attacker", MIN_BODY_BYTES + 1), ("attacker", MIN_BODY_BYTES), ("neighbour", len(CHUNK))]
+    senders = [Sender(bodies, tenant, declared=size) for tenant, size in sizes]
+    for sender, (_, size) in zip(senders, sizes, strict=True):
+        await sender.send(b"x" * size, more=False)
+    assert [sender.reading.done() for sender in senders] == [False, True, True]
+    assert bodies._counted_bytes["attacker"] == MIN_BODY_BYTES
+    await end(*senders)
+
+
+async def test_too_many_large_bodies_of_one_tenant_are_not_received() -> None:
+    bodies = Bodies(SETTINGS)
+    spend(bodies, "attacker")
+    senders = [Sender(bodies, "attacker", declared=20_000) for _ in range(MAX_WAITING_OF_CALLER + 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(BodyTooSlow, match="too many large bodies"):
+        await senders[-1].reading
+    assert not any(sender.reading.done() for sender in senders[:-1])
+    await end(*senders)
+
+
+@pytest.mark.parametrize(("size", "cost_bytes"), [(30_000, 30_000), (40_001, 40_000)])
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+async def test_a_body_whose_size_is_known_late_is_paid_by_the_next_of_its_tenant(
+    size: int, cost_bytes: int, encoding: str
+) -> None:
+    """In chunks, or compressed; what is too large has been received and decompressed too."""
+    bodies = Bodies(SETTINGS)
+    bodies._pacing.delay_s("attacker", SHARE * BURST_S, asyncio.get_running_loop().time())
+    before = bodies._pacing._free_at["attacker"]
+    content = b"x" * size
+    sender = Sender(bodies, "attacker", encoding)
+    await sender.send(gzip.compress(content) if encoding else content, more=False)
+    await asyncio.wait([sender.reading])
+    assert isinstance(sender.reading.exception(), BodyTooLarge) is (size > SETTINGS.max_body_bytes)
+    paid_s = bodies._pacing._free_at["attacker"] - before
+    assert paid_s == pytest.approx(cost_bytes * BODY_BYTE_S / SHARE)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stores.errors import ClientDisconnected, StoreUnavailable
 from tests.problems import assert_problem
 from web.middleware import Middleware
+from web.pacing import MAX_WAITING_OF_CALLER
 from web.problems import Problems
 from web.request_context import RequestContext
 from web.server import Draining
@@ -236,3 +237,17 @@ async def test_whoever_is_refused_all_the_time_waits_for_it_and_for_nothing_else
     assert (await world.request("POST", "/livez")).status_code == 405, "probes never wait"
     assert not refused.done()
     refused.cancel()
+
+
+async def test_beyond_those_that_wait_for_their_refusal_a_caller_gets_none() -> None:
+    world = World()
+    world.app._pacing.delay_s("127.0.0.1", 1.0, asyncio.get_running_loop().time())
+    refused = [asyncio.ensure_future(world.get("/nowhere")) for _ in range(MAX_WAITING_OF_CALLER)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    with pytest.raises(AssertionError):  # httpx's transport: no answer was begun.
+        await world.get("/nowhere")
+    assert (await world.get()).status_code == 200
+    for task in refused:
+        task.cancel()
+    await asyncio.gather(*refused, return_exceptions=True)

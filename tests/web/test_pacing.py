@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
-from web.pacing import BURST_S, MAX_CALLERS, MAX_DELAY_S, MAX_WAITING, SHARE, Pacing
+from web.pacing import BURST_S, MAX_CALLERS, MAX_DELAY_S, MAX_WAITING, MAX_WAITING_OF_CALLER, SHARE, Pacing
 from web.request_context import RequestContext
 
 
@@ -63,15 +63,25 @@ async def test_a_caller_is_a_tenant_or_where_none_is_known_an_address() -> None:
         task.cancel()
 
 
-async def test_so_many_wait_and_no_more() -> None:
+@pytest.mark.parametrize(
+    ("callers", "each"),
+    [(1, MAX_WAITING_OF_CALLER), (MAX_WAITING // MAX_WAITING_OF_CALLER, MAX_WAITING_OF_CALLER)],
+)
+async def test_so_many_wait_and_whoever_comes_beyond_that_is_not_served(callers: int, each: int) -> None:
     pacing = Pacing()
-    waiting = [asyncio.ensure_future(pacing.pay(request("t"), SHARE * MAX_DELAY_S)) for _ in range(MAX_WAITING)]
+    cost_s = SHARE * MAX_DELAY_S
+    waiting = [
+        asyncio.ensure_future(pacing.pay(request(f"t{number % callers}"), cost_s))
+        for number in range(callers * each)
+    ]
     await asyncio.sleep(0)
-    await asyncio.wait_for(pacing.pay(request("t"), SHARE * MAX_DELAY_S), timeout=1)
+    beyond = "t0" if callers == 1 else "another"
+    assert not await pacing.pay(request(beyond), cost_s)
+    assert await pacing.pay(request("whoever costs little"), 0.0), "it does not have to wait"
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    beyond = asyncio.ensure_future(pacing.pay(request("t"), SHARE * MAX_DELAY_S))
+    again = asyncio.ensure_future(pacing.pay(request(beyond), cost_s))
     await asyncio.sleep(0)
-    assert not beyond.done(), "those that gave up leave room"
-    beyond.cancel()
+    assert not again.done(), "those that gave up leave room"
+    again.cancel()

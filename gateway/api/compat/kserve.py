@@ -6,6 +6,7 @@ There is one model, `zero_shot`, with the inputs and outputs of Triton's ensembl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from gateway.classification.work import Outcome
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import InvalidRequest, NotFound
 from stores.tenants import CLASSIFY
+from web.bodies import in_thread
 from web.error_shapes import TEXT
 from web.kserve import HEADER_LENGTH, ProtocolError, Values
 from web.operations import Call, Operation, with_errors
@@ -191,7 +193,8 @@ class KserveEndpoints:
     async def infer(self, call: Call) -> Response:
         _check_model(call)
         try:
-            request = decode_infer(call.request.headers.get(HEADER_LENGTH), await call.read_body())
+            decode = partial(decode_infer, call.request.headers.get(HEADER_LENGTH))
+            request = await in_thread(decode, await call.read_body())
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="inputs") from None
         outcome = await self._classifications.classify(

@@ -278,16 +278,16 @@ async def test_a_call_holds_what_the_engine_does_in_a_twentieth_of_a_second(per_
     assert slow.queue.max_call(slow.queue.normal).tokens == pytest.approx(tokens, abs=1)
 
 
-async def shared_by_tenants(per_s: float) -> Slow:
-    """An engine that does `per_s` tokens a second, after requests of two tenants."""
-    slow = await Slow(per_s, window=4_096).warm(pairs=math.ceil(per_s / 20))
+async def shared_by_tenants(per_s: float, window: int = 4_096) -> Slow:
+    """Engines that do `per_s` tokens a second together, after requests of two tenants."""
+    slow = await Slow(per_s, window=window).warm(pairs=math.ceil(per_s / 20))
     for tenant in ("flood", "neighbour"):
         slow.queue.admit(slow.queue.normal, tenant, load(1))
     return slow
 
 
 @pytest.mark.parametrize(
-    ("per_s", "tokens", "calls"), [(1, 64, 1), (2_000, 100, 1), (20_480, 1_024, 1), (1_000_000, 2_048, 2)]
+    ("per_s", "tokens", "calls"), [(1, 128, 1), (4_000, 200, 1), (20_480, 1_024, 1), (1_000_000, 2_048, 2)]
 )
 async def test_of_each_tenant_that_shares_a_slow_engine_one_short_call_is_at_triton(
     per_s: float, tokens: int, calls: int
@@ -303,6 +303,20 @@ async def test_of_each_tenant_that_shares_a_slow_engine_one_short_call_is_at_tri
         await call.leave()
     slow.at += SHARED_S
     assert queue.max_call(queue.normal).tokens >= max(tokens, 512), "the flood is alone"
+
+
+async def test_a_tenant_that_shares_many_replicas_has_a_call_for_each_of_them() -> None:
+    """Seen failing: one call, however many replicas there were."""
+    queue = (await shared_by_tenants(per_s=16_000, window=4 * 4_096)).queue
+    tokens = queue.max_call(queue.normal).tokens
+    assert tokens == pytest.approx(16_000 / 4 / 20, abs=1)
+    flood = [Call(queue, tokens, "flood", group="g") for _ in range(6)]
+    await settle()
+    neighbour = Call(queue, tokens, "neighbour", group="g")
+    await settle()
+    assert [call.granted for call in (*flood, neighbour)] == [True] * 4 + [False] * 2 + [True]
+    for call in (neighbour, *reversed(flood)):
+        await call.leave()
 
 
 async def test_beside_the_long_text_of_one_tenant_another_is_executed_and_the_third_waits() -> None:
