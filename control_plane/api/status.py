@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from control_plane.gateway_metrics import GatewayMetrics, Overview
+from control_plane.gateway_figures import Overview
+from control_plane.gateway_metrics import GatewayMetrics
 from web.operations import OPERATOR, Call, Operation
 from web.responses import json_response
 

@@ -107,12 +107,14 @@ async def test_what_cannot_be_read_says_why_and_the_rest_is_told() -> None:
             serving(answering(PlainTextResponse("no", 404))) as elsewhere,
             serving(answering(PlainTextResponse("wanneng_ready yes\n"))) as broken,
             serving(answering(PlainTextResponse(b"wanneng_ready \xff\n"))) as binary,
+            serving(answering(PlainTextResponse('wanneng_pool_replicas{state="ejected"} 1\n'))) as unnamed,
             serving(answering(StreamingResponse(endless()))) as large,
         ):
             assert await ask(works, key, COMPLAINT) == 200
             refused = f"http://127.0.0.1:{closed.getsockname()[1]}"
             unknown = "dns+http://gateway.invalid:8090"
-            urls = [works, hangs, elsewhere, broken, binary, large, refused, unknown]
+            odd = ["http://é..b", "dns+http://a..b", f"dns+http://{'a' * 64}"]
+            urls = [works, hangs, elsewhere, broken, binary, unnamed, large, refused, unknown, *odd]
             told = await status(",".join(urls))
     errors = {gateway["url"]: gateway["error"] for gateway in told["gateways"]}
     assert [*errors] == urls
@@ -122,13 +124,36 @@ async def test_what_cannot_be_read_says_why_and_the_rest_is_told() -> None:
         (elsewhere, "the answer was 404"),
         (broken, "its metrics cannot be read"),
         (binary, "its metrics cannot be read"),
+        (unnamed, "lacks the label 'pool'"),
         (large, f"more than {MAX_BYTES} bytes"),
         (refused, "connection refused"),
         (unknown, "its name cannot be resolved"),
+        (odd[0], "its metrics cannot be read"),
+        (odd[1], "its name cannot be resolved"),
+        (odd[2], "its name cannot be resolved"),
     ):
         assert words in errors[url], url
     assert all(gateway["figures"] is None for gateway in told["gateways"][1:])
     assert told["total"]["pairs_computed"] == 2
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1", "1e308", "1e18"])
+@pytest.mark.parametrize(
+    "series", ['tenant_pairs_total{tenant="acme"}', 'pool_engines{pool="p",engine="e"}', "cache_pairs"]
+)
+async def test_what_nobody_counts_to_is_the_error_of_its_gateway_alone(series: str, value: str) -> None:
+    replicas = 'wanneng_pool_replicas{pool="p",state="answering"} 1\n'
+    odd = PlainTextResponse(f"{replicas}wanneng_{series} {value}\n")
+    async with serving(answering(odd)) as first, serving(answering(PlainTextResponse(replicas))) as second:
+        told = await status(f"{first},{second}")
+    assert ["a count is" in (gateway["error"] or "") for gateway in told["gateways"]] == [True, False]
+    assert [pool["answering"] for pool in told["pools"]] == [1]
+
+
+async def test_a_certificate_of_addresses_is_refused_by_the_way_out() -> None:
+    with pytest.raises(SettingsError, match="no certificate is valid; use dns"):
+        async with control_plane(gateway_metrics_url="dns+https://gateway:8090"):
+            pass
 
 
 async def test_a_name_stands_for_all_of_its_addresses() -> None:
