@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import erfc
+from math import erfc, prod
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,13 @@ embedded model is expected to change 1.5% of them, 0.7% of our own examples, and
 """
 MAX_FP32_WORK = 0.5
 """Of all multiplications with weights: with more in FP32, INT8 would hardly be faster than FP32."""
-TEXTS_TRIED = 24
-"""Calibration texts on which the rounding of each product is tried, the shortest ones of several labels."""
+TEXTS_TRIED = (4, 24)
+"""At least and at most, calibration texts on which the rounding of each product is tried: the shortest ones of
+several labels."""
+MAX_TRIAL_WORK = 3e12
+"""Multiplications to try all products once: a large model, whose products are more as well, gets fewer texts."""
+MAX_GRAPH_BYTES = 2_100_000_000
+"""Of a trial graph: ONNX holds 2^31 bytes, and a model at most 2 GB of weights in FP32."""
 ROUNDED, EXACT, IS_ROUNDED = ".rounded", ".exact", ".is_rounded"
 """Suffixes of the two results of a product, and of the input that chooses between them."""
 ENTAILMENT = LABEL_ORDER.index("entailment")
@@ -52,24 +57,48 @@ class Replacement:
 class Trials:
     """Rounds products of a graph on calibration texts, each given by its rows, one for each label."""
 
-    def __init__(self, graph: onnx.ModelProto, texts: Sequence[Inputs]) -> None:
+    def __init__(
+        self, graph: onnx.ModelProto, texts: Sequence[Inputs], *, max_graph_bytes: int = MAX_GRAPH_BYTES
+    ) -> None:
         self._graph = graph
+        self._max_graph_bytes = max_graph_bytes
         compared = [text for text in texts if len(text["input_ids"]) > 1]
-        self._texts = sorted(compared, key=lambda text: text["input_ids"].shape[1])[:TEXTS_TRIED]
+        self._texts = sorted(compared, key=lambda text: text["input_ids"].shape[1])
         session = _session(graph)
         self._leads = np.array([_lead(_entailments(session, text)) for text in compared])
 
     def variances(self, replacements: Mapping[str, Replacement]) -> dict[str, float]:
         """By each product, rounded alone: the variance of the error of a difference of two labels' logits."""
-        if not replacements:
-            return {}
+        weights = sum(prod(constant.dims) for r in replacements.values() for constant in r.constants)
+        sizes = [text["input_ids"].size for text in self._texts]
+        texts = self._texts[: texts_tried(sizes, weights * len(replacements))]
+        variances: dict[str, float] = {}
+        for names in self._parts(replacements):
+            variances |= self._variances({name: replacements[name] for name in names}, texts)
+        return variances
+
+    def _parts(self, replacements: Mapping[str, Replacement]) -> list[list[str]]:
+        """Products whose trial graph ONNX can hold: all weights in FP32, and those of a part in 8 bits too."""
+        room = self._max_graph_bytes - self._graph.ByteSize()
+        parts: list[list[str]] = []
+        left = 0
+        for name, replacement in replacements.items():
+            size = sum(constant.ByteSize() for constant in replacement.constants)
+            if not parts or size > left:
+                parts.append([])
+                left = room
+            parts[-1].append(name)
+            left -= size
+        return parts
+
+    def _variances(self, replacements: Mapping[str, Replacement], texts: Sequence[Inputs]) -> dict[str, float]:
         session = _session(_with_switches(self._graph, replacements))
         off = {name + IS_ROUNDED: np.array(False) for name in replacements}
-        exact = [_entailments(session, text | off) for text in self._texts]
+        exact = [_entailments(session, text | off) for text in texts]
         variances = {}
         for name in replacements:
             switches = off | {name + IS_ROUNDED: np.array(True)}
-            rounded = [_entailments(session, text | switches) for text in self._texts]
+            rounded = [_entailments(session, text | switches) for text in texts]
             variances[name] = _variance([r - e for r, e in zip(rounded, exact, strict=True)])
         return variances
 
@@ -91,6 +120,13 @@ class Trials:
                 kept.add(name)
                 work += rounded[name][1].work
         return kept
+
+
+def texts_tried(sizes: Sequence[int], work: int) -> int:
+    """How many texts of these sizes, in tokens, all products are tried on; `work`: multiplications for a token."""
+    fewest, most = TEXTS_TRIED
+    affordable = int(np.searchsorted(np.cumsum(sizes) * float(work), MAX_TRIAL_WORK, side="right"))
+    return min(max(affordable, fewest), most)
 
 
 def expected_changes(leads: NDArray[np.float64], variance: float) -> float:

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from onnx import numpy_helper
 
 from engine.build import build_engine
 from engine.errors import SnapshotError
@@ -16,7 +17,7 @@ from engine.graph.export import export_onnx
 from engine.graph.fusion import fuse
 from engine.graph.int8 import quantize
 from engine.graph.rounding import Range
-from engine.graph.sensitivity import MAX_FP32_WORK, Replacement, Trials, expected_changes
+from engine.graph.sensitivity import MAX_FP32_WORK, Replacement, Trials, expected_changes, texts_tried
 from engine.network import network_of, token_types_of
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, read_snapshot
@@ -72,6 +73,31 @@ def test_the_products_that_change_most_labels_for_their_work_stay_in_fp32(tmp_pa
     assert kept(small=(100.0, 1.0), exact=(1e-12, 1.0)) == {"small"}
     assert kept(exact=(1e-12, 1.0), other=(1e-12, 1.0)) == set()
     assert "large" not in kept(large=(100.0, 10.0), small=(1.0, 1.0))
+
+
+def test_products_too_large_for_one_graph_are_tried_in_several(tmp_path: Path) -> None:
+    """With the same result as in one graph, which would hold more than ONNX does."""
+    export_onnx(network_of(snapshot := random_snapshot(3, **WIDER)), tmp_path / "fp32.onnx")
+    fp32 = fuse(tmp_path / "fp32.onnx", snapshot.config)
+    matrices = {i.name: numpy_helper.to_array(i) for i in fp32.graph.initializer}
+    replacements = {}
+    for node in (node for node in fp32.graph.node if node.op_type == "MatMul"):
+        rounded = numpy_helper.from_array(np.rint(matrices[node.input[1]] * 8) / 8, f"{node.output[0]}.coarse")
+        product = onnx.helper.make_node("MatMul", [node.input[0], rounded.name], [node.output[0]])
+        replacements[node.output[0]] = Replacement([product], [rounded], 1.0)
+    together = Trials(fp32, SAMPLES).variances(replacements)
+    assert len(together) == 9
+    assert min(together.values()) > 0
+    assert Trials(fp32, SAMPLES, max_graph_bytes=0).variances(replacements) == pytest.approx(together)
+
+
+def test_a_large_model_is_tried_on_fewer_texts() -> None:
+    """The embedded model has 17 products, one of base size 50 with 85 million weights, a large one 98."""
+    sizes = [70] * 60
+    assert texts_tried(sizes, 17 * 3_000_000) == 24
+    assert texts_tried(sizes, 50 * 85_000_000) == 10
+    assert texts_tried(sizes, 98 * 302_000_000) == 4
+    assert texts_tried([], 17) == 4
 
 
 def test_the_expected_share_of_changed_labels_follows_from_their_leads() -> None:
