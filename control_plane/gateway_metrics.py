@@ -90,7 +90,8 @@ class HttpGatewayMetrics:
             cause = f"it does not answer within {TIMEOUT_S:g} s"
         except KeyError as error:
             cause = f"its metrics cannot be read, a series lacks the label {error}"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, IndexError) as error:
+            # The parser has an `IndexError` for a label without a name.
             cause = f"its metrics cannot be read, {error}"
         return Answer(structs.replace(source, error=cause))
 

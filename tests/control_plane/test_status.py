@@ -108,13 +108,14 @@ async def test_what_cannot_be_read_says_why_and_the_rest_is_told() -> None:
             serving(answering(PlainTextResponse("wanneng_ready yes\n"))) as broken,
             serving(answering(PlainTextResponse(b"wanneng_ready \xff\n"))) as binary,
             serving(answering(PlainTextResponse('wanneng_pool_replicas{state="ejected"} 1\n'))) as unnamed,
+            serving(answering(PlainTextResponse('wanneng_ready{a="b", ="c"} 1\n'))) as malformed,
             serving(answering(StreamingResponse(endless()))) as large,
         ):
             assert await ask(works, key, COMPLAINT) == 200
             refused = f"http://127.0.0.1:{closed.getsockname()[1]}"
             unknown = "dns+http://gateway.invalid:8090"
             odd = ["http://é..b", "dns+http://a..b", f"dns+http://{'a' * 64}"]
-            urls = [works, hangs, elsewhere, broken, binary, unnamed, large, refused, unknown, *odd]
+            urls = [works, hangs, elsewhere, broken, binary, unnamed, malformed, large, refused, unknown, *odd]
             told = await status(",".join(urls))
     errors = {gateway["url"]: gateway["error"] for gateway in told["gateways"]}
     assert [*errors] == urls
@@ -124,6 +125,7 @@ async def test_what_cannot_be_read_says_why_and_the_rest_is_told() -> None:
         (elsewhere, "the answer was 404"),
         (broken, "its metrics cannot be read"),
         (binary, "its metrics cannot be read"),
+        (malformed, "its metrics cannot be read"),
         (unnamed, "lacks the label 'pool'"),
         (large, f"more than {MAX_BYTES} bytes"),
         (refused, "connection refused"),
