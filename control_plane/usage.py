@@ -58,9 +58,11 @@ class UsageReports:
         """
         return await self._store.of(tenant_id, *self._days(first, last), label_set)
 
-    async def by_label_set(self, tenant_id: str, first: date | None, last: date | None) -> Sequence[LabelSetUsage]:
-        """As `of`: the sums of its label sets."""
-        return await self._store.by_label_set(tenant_id, *self._days(first, last), MAX_LABEL_SETS)
+    async def by_label_set(
+        self, tenant_id: str, first: date | None, last: date | None, label_set: str = ""
+    ) -> Sequence[LabelSetUsage]:
+        """As `of`: the sums of its label sets, or of this one."""
+        return await self._store.by_label_set(tenant_id, *self._days(first, last), MAX_LABEL_SETS, label_set)
 
     def _days(self, first: date | None, last: date | None) -> tuple[date, date]:
         last = last or self._clock.now().date()

@@ -60,6 +60,8 @@ class UsageStore(Protocol):
         """By day, without the days on which nothing was used; of one label set where it is given."""
         ...
 
-    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
-        """The sums of the `limit` label sets with the most computed pairs, these first."""
+    async def by_label_set(
+        self, tenant_id: str, first: date, last: date, limit: int, label_set: str = ""
+    ) -> Sequence[LabelSetUsage]:
+        """The sums of the `limit` label sets with the most computed pairs, these first; or of this one."""
         ...

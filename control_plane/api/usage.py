@@ -62,7 +62,7 @@ class UsageEndpoints:
     async def _answer(self, request: Request, tenant_id: str) -> Response:
         first, last, label_set = _day(request, "from"), _day(request, "to"), _label_set(request)
         usage = await self._reports.of(tenant_id, first, last, label_set)
-        by_set = await self._reports.by_label_set(tenant_id, first, last)
+        by_set = await self._reports.by_label_set(tenant_id, first, last, label_set)
         days = [
             UsageDay(daily.day, daily.requests, daily.pairs_computed, daily.pairs_cached, daily.tokens)
             for daily in usage
@@ -70,7 +70,6 @@ class UsageEndpoints:
         label_sets = [
             LabelSetUsageAnswer(used.label_set, used.requests, used.pairs_computed, used.pairs_cached, used.tokens)
             for used in by_set
-            if label_set in ("", used.label_set)
         ]
         return json_response(UsageAnswer(days, self._total(days), label_sets))
 

@@ -88,7 +88,9 @@ class SqlUsage:
             rows = await connection.execute(query.order_by(table.c.day))
             return [DailyUsage(**row) for row in rows.mappings()]
 
-    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
+    async def by_label_set(
+        self, tenant_id: str, first: date, last: date, limit: int, label_set: str = ""
+    ) -> Sequence[LabelSetUsage]:
         columns = label_set_usage.c
         sums = {name: func.sum(columns[name]) for name in COUNTS}
         query = (
@@ -98,6 +100,8 @@ class SqlUsage:
             .order_by(sums["pairs_computed"].desc(), columns.label_set)
             .limit(limit)
         )
+        if label_set:
+            query = query.where(columns.label_set == label_set)
         async with self._database.transaction() as connection:
             rows = await connection.execute(query)
             return [LabelSetUsage(row.label_set, *(int(getattr(row, name)) for name in COUNTS)) for row in rows]

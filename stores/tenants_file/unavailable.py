@@ -68,7 +68,9 @@ class NoUsage:
         """Nothing is known here: gateways count by themselves, and in Redis."""
         return Used()
 
-    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
+    async def by_label_set(
+        self, tenant_id: str, first: date, last: date, limit: int, label_set: str = ""
+    ) -> Sequence[LabelSetUsage]:
         refuse()
 
     async def of(self, tenant_id: str, first: date, last: date, label_set: str = "") -> Sequence[DailyUsage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from control_plane.usage import MAX_LABEL_SETS
 from stores.usage import DailyUsage
 from tests.fakes.control_plane_app import OPERATOR, bearer, control_plane, new_key, new_tenant
 from tests.fakes.stores import FakeUsage, Memory
@@ -64,6 +65,22 @@ async def test_usage_is_told_by_label_set_and_of_one() -> None:
     assert of_mails["days"] == [{"day": "2030-01-01"} | {name: mails[name] for name in COUNTS}]
     assert of_mails["total"]["tokens"] == 50
     assert (of_none["days"], of_none["label_sets"]) == ([], [])
+
+
+async def test_a_label_set_beyond_those_of_a_report_can_be_asked_for() -> None:
+    memory = Memory()
+    async with control_plane(memory) as client:
+        tenant = await new_tenant(client)
+        key = bearer((await new_key(client, tenant))["key"])
+        usage = [
+            DailyUsage(tenant, TODAY, 1, 1 + number, 0, 9, f"s{number}") for number in range(MAX_LABEL_SETS + 1)
+        ]
+        await FakeUsage(memory).add(usage)
+        everything = (await client.get("/v1/usage", headers=key)).json()
+        least = (await client.get("/v1/usage", params={"label_set": "s0"}, headers=key)).json()
+    assert len(everything["label_sets"]) == MAX_LABEL_SETS
+    assert [used["label_set"] for used in least["label_sets"]] == ["s0"]
+    assert least["label_sets"][0]["pairs_computed"] == least["total"]["pairs_computed"] == 1
 
 
 async def test_without_dates_it_is_the_last_30_days() -> None:

@@ -516,8 +516,14 @@ class FakeUsage:
         daily = [usage for usage in kept if (usage.tenant_id, usage.label_set) == (tenant_id, label_set)]
         return sorted((usage for usage in daily if first <= usage.day <= last), key=lambda usage: usage.day)
 
-    async def by_label_set(self, tenant_id: str, first: date, last: date, limit: int) -> Sequence[LabelSetUsage]:
-        names = {name for owner, _, name in self.memory.label_set_usage if owner == tenant_id}
+    async def by_label_set(
+        self, tenant_id: str, first: date, last: date, limit: int, label_set: str = ""
+    ) -> Sequence[LabelSetUsage]:
+        names = {
+            name
+            for owner, _, name in self.memory.label_set_usage
+            if owner == tenant_id and label_set in ("", name)
+        }
         sums = []
         for name in sorted(names):
             days = await self.of(tenant_id, first, last, name)

@@ -46,6 +46,7 @@ async def test_usage_of_a_label_set_is_a_part_of_the_tenants(stores: Stores) -> 
     mails, tickets = LabelSetUsage("mails", 6, 12, 8, 54), LabelSetUsage("tickets", 2, 16, 0, 80)
     assert await stores.usage.by_label_set("t_1", FIRST, SECOND, 9) == [tickets, mails]
     assert await stores.usage.by_label_set("t_1", FIRST, SECOND, 1) == [tickets]
+    assert await stores.usage.by_label_set("t_1", FIRST, SECOND, 1, "mails") == [mails]
     assert [used.label_set for used in await stores.usage.by_label_set("t_1", FIRST, FIRST, 9)] == ["mails"]
 
 
