@@ -102,13 +102,22 @@ def await_published(folder: Path, *, timeout_s: float, log: Callable[[str], None
 
 
 def checksum(folder: Path) -> str:
-    """`sha256:` and the digest of the names and contents of all files; `BuildError` unless it is an engine."""
+    """`sha256:` and the digest of the names and contents of all files.
+
+    `BuildError` unless it is an engine, or where the digest would not say what is loaded: what a link leads to may
+    change later, and a line break in a name looks like another file.
+    """
     if not (folder / MANIFEST).is_file():
         raise BuildError(f"{folder} is no engine: it has no {MANIFEST}")
     lines = []
-    for path in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()):
-        with (folder / path).open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path}\n")
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*")):
+        if not name.isprintable():
+            raise BuildError(f"{folder} has {name!r}, with a character that cannot be printed; rename it")
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise BuildError(f"{path} is a link or no file; copy the engine with what its links lead to (cp -rL)")
+        if path.is_file():
+            with path.open("rb") as file:
+                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,56 @@ def test_a_checksum_is_that_of_names_and_contents_wherever_the_engine_is(tmp_pat
     assert checksum(renamed) != one
     with pytest.raises(BuildError, match=r"is no engine: it has no engine\.json"):
         checksum(tmp_path)
+
+
+def linked_file(folder: Path) -> None:
+    (folder / "plans/b.plan").symlink_to(folder / "plans/a.plan")
+
+
+def linked_folder(folder: Path) -> None:
+    (folder / "more").symlink_to(folder / "plans")
+
+
+def dangling_link(folder: Path) -> None:
+    (folder / "none").symlink_to(folder / "nowhere")
+
+
+def pipe(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+
+
+def line_break(folder: Path) -> None:
+    (folder / "a\nb").write_text("", encoding="utf-8")
+
+
+def escape_in_a_folder(folder: Path) -> None:
+    (folder / "a\x1b[2J").mkdir()
+
+
+def no_utf_8(folder: Path) -> None:
+    Path(os.fsdecode(bytes(folder) + b"/\xff")).write_text("", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (linked_file, "plans/b.plan is a link"),
+        (linked_folder, "more is a link"),
+        (dangling_link, "none is a link"),
+        (pipe, "pipe is a link or no file"),
+        (line_break, r"'a\\nb', with a character"),
+        (escape_in_a_folder, r"x1b\[2J', with a character"),
+        (no_utf_8, r"udcff', with a character"),
+    ],
+)
+def test_what_a_checksum_would_not_tell_is_refused(
+    tmp_path: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    """A link's target may change after the check, and a name may look like a line of another file."""
+    folder = built(tmp_path / "one")
+    damage(folder)
+    with pytest.raises(BuildError, match=words):
+        checksum(folder)
 
 
 def test_a_downloaded_engine_is_moved_into_place_once_it_is_known_to_be_the_right_one(tmp_path: Path) -> None:
