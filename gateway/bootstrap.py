@@ -70,9 +70,9 @@ MAX_TRITON_CONNECTIONS = 128
 MAX_PROBES = 32
 """Connections of their own: probes must not wait behind the work that they judge."""
 INTERNAL_PATHS = ("/metrics", *OPERATORS_PATHS)
+"""For operators and their Prometheus, where there is a port for them."""
 CONSOLE_PATHS = ("/console", "/ui")
 """For tenants on one port and for operators on the other."""
-"""For operators and their Prometheus, where there is a port for them."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
 
