@@ -7,7 +7,12 @@ import re
 import pytest
 
 from control_plane.api.page import FILES, FOLDER
+from control_plane.tenants import MAX_NAME_CHARACTERS, MAX_OVERLAP_S, MAX_QUOTA
+from stores.budgets import MAX_BUDGET, TOLD_SHARE
+from stores.label_sets import NAME, LabelLimits
+from stores.tenants import SCOPES
 from tests.fakes.control_plane_app import control_plane
+from wanneng.examples import LABEL_NAMES
 
 MEDIA_TYPES = {
     "/": "text/html",
@@ -92,3 +97,25 @@ def test_the_words_of_the_console_are_in_its_catalogue_alone() -> None:
     # Names of columns that files have are no words of the console.
     said = {name: re.sub(r"/\^.*\$/i", "", text) for name, text in others.items()}
     assert not [name for name, text in said.items() if re.search(r"[\u4e00-\u9fff]", text)]
+
+
+def one(script: str, pattern: str) -> str:
+    """What the script says where it matches; in one place alone."""
+    (found,) = re.findall(pattern, (FOLDER / script).read_text(encoding="utf-8"))
+    return str(found)
+
+
+def test_names_and_limits_that_the_console_repeats_are_those_of_the_service() -> None:
+    assert one("console/samples.js", r"LABEL_NAME = /\^\((.+)\)\$/i").split("|") == list(LABEL_NAMES)
+    assert re.findall(r'"(.+?)"', one("console/tenant.js", r"SCOPES = \[(.+)\]")) == list(SCOPES)
+    assert int(one("console/tenant.js", r'max: "(\d+)"')) == MAX_QUOTA
+    assert int(one("console/budget.js", r'MOST = "(\d+)"')) == MAX_BUDGET
+    assert float(one("console/budget.js", r"TOLD_SHARE = ([\d.]+)")) == TOLD_SHARE
+    limits = LabelLimits()
+    assert one("console/set-editor.js", r"min: (\d+), max: \d+, step: 1,") == str(limits.min_tokens)
+    assert one("console/set-editor.js", r"min: \d+, max: (\d+), step: 1,") == str(limits.max_tokens)
+    assert one("console/words-label-sets.js", r'"(\d+ to \d+); ') == f"{limits.min_tokens} to {limits.max_tokens}"
+    assert one("console/label-set.js", r'pattern: "(.+?)"').replace(r"\\", "") == NAME.pattern
+    assert int(one("console/tenant-keys.js", r"maxlength: (\d+)")) == MAX_NAME_CHARACTERS
+    assert int(one("console/tenants.js", r'maxlength: "(\d+)"')) == MAX_NAME_CHARACTERS
+    assert 3600 * int(one("console/tenant-keys.js", r"max: (\d+)")) == MAX_OVERLAP_S

@@ -8,7 +8,7 @@ import { number, say } from "./words.js";
 
 const SAMPLES = "samples", MAX_SAMPLES = 500;
 // What people call the column of the right labels, as in wanneng/examples.py.
-const LABEL_NAME = /^(label|labels|category|class|intent|标签|类别|分类|意图)$/i;
+const LABEL_NAME = /^(label|answer|gold|target|category|class|intent|topic|sentiment|tag|标签|类别|分类|类目|意图|主题|情感|答案)$/i;
 
 // { id, rows: [{ text, truth }] }, or null.
 export const keptSamples = () => draft(SAMPLES);
