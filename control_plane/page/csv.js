@@ -5,12 +5,19 @@ const DELIMITERS = [",", "\t", ";"], RECORDS_THAT_TELL = 50, MIN_SHARE = 0.9;
 const FORMULA = /^[=+\-@\t\r]/;
 
 export class UnclosedQuote extends Error {}
+// Of a table: more than a tab has the memory for, or than a list of columns can show.
+export class TooLarge extends Error {}
+export const MAX_CELLS = 5_000_000, MAX_COLUMNS = 16_384;
 
 // The records of a text, `most` of them; an `UnclosedQuote` has the number of the record.
 export function parse(text, delimiter, most = Infinity) {
   const records = [];
-  let record = [], at = 0;
+  let record = [], at = 0, cells = 0;
   while (at < text.length && records.length < most) {
+    if (++cells > MAX_CELLS || record.length >= MAX_COLUMNS) {
+      if (most < Infinity) return records;
+      throw new TooLarge();
+    }
     let cell = "";
     if (text[at] === '"') {
       for (at++; ; at += 2) {

@@ -1,10 +1,10 @@
 // Files of texts become tables: their encoding, their delimiter, their header, their column of texts.
 
-import { delimiterOf, parse } from "./csv.js";
+import { MAX_CELLS, TooLarge, delimiterOf, parse } from "./csv.js";
 
 const NAMES = { "utf-8": "UTF-8", "utf-16le": "UTF-16 (LE)", "utf-16be": "UTF-16 (BE)", gb18030: "GB18030" };
 const MARKS = [[[0xef, 0xbb, 0xbf], "utf-8"], [[0xff, 0xfe], "utf-16le"], [[0xfe, 0xff], "utf-16be"]];
-const SAMPLE_BYTES = 1_000_000, ROWS_THAT_TELL = 100;
+const SAMPLE_BYTES = 1_000_000, ROWS_THAT_TELL = 100, MAX_NAMES = 1_000;
 // What people call the column of the texts, and other columns.
 const TEXT_NAME = /^(text|texts|content|sentence|comment|review|message|feedback|question|body|query|.{0,6}(文本|内容|评论|评价|留言|反馈|描述|正文|原文|诉求|句子|问题|弹幕)(内容|文本|描述)?)$/i;
 const OTHER_NAME = /^(id|no|label|labels|date|time|name|title|url|score|star|stars|user|source|category|序号|编号|日期|时间|标签|类别|分类|用户|姓名|标题|来源|评分|星级|订单号|.{1,4}(编号|日期|时间|名称))$/i;
@@ -75,10 +75,20 @@ function jsonTable(text) {
       return null;
     }
   });
-  const names = [...new Set(parsed.flatMap((value) => (value ? Object.keys(value) : [])))];
-  const asText = (value) => (value === undefined || value === null ? "" : typeof value === "string" ? value : JSON.stringify(value));
-  const records = [names, ...parsed.map((value) => (value ? names.map((name) => asText(value[name])) : null))];
+  const records = recordsOf(parsed);
   return { kind: "json", records, hasHeader: true, column: textColumn(records.filter(Boolean)) };
+}
+
+// Objects as rows below their names; null stays.
+export function recordsOf(objects) {
+  const names = new Set();
+  for (const object of objects) {
+    for (const name of Object.keys(object ?? {})) names.add(name);
+    if (names.size > MAX_NAMES || names.size * objects.length > MAX_CELLS) throw new TooLarge();
+  }
+  const asText = (value) => (value === undefined || value === null ? "" : typeof value === "string" ? value : JSON.stringify(value));
+  const columns = [...names];
+  return [columns, ...objects.map((object) => object && columns.map((name) => asText(object[name])))];
 }
 
 function looksLikeHeader(records) {

@@ -52,7 +52,7 @@ export async function patiently(ask, told, signal) {
 }
 
 // Asks for rows together: a row that is refused is its own error, and what is too much at once is asked for in halves.
-// `ask` takes texts; `answered` takes a row and its result; `refused` a row and why.
+// `ask` takes texts; `answered` takes a row and its result; `refused` a row, why, and the error of all of it.
 export async function askForAll(rows, ask, answered, refused) {
   if (!rows.length) return;
   let results;
@@ -69,7 +69,7 @@ export async function askForAll(rows, ask, answered, refused) {
     if (!ofText && !tooMuch) throw error;
     if (rows.length === 1) {
       if (error.code === "quota_exceeded") throw error;
-      return refused(rows[0], error.message);
+      return refused(rows[0], error.message, error);
     }
     const half = Math.ceil(rows.length / 2);
     await askForAll(rows.slice(0, half), ask, answered, refused);

@@ -1,6 +1,6 @@
 // The file of texts: what it was taken for, and what the reader says of it.
 
-import { UnclosedQuote } from "./csv.js";
+import { TooLarge, UnclosedQuote } from "./csv.js";
 import { lines, readFile } from "./files.js";
 import { $, show, state, translate } from "./page.js";
 import { RequestError } from "./requests.js";
@@ -16,7 +16,7 @@ export async function takeFile(file) {
     if (typeof table === "string") throw new RequestError(translate(table));
     state.table = table;
   } catch (error) {
-    show(error instanceof UnclosedQuote ? new RequestError(translate("unclosed")(error.message)) : error);
+    show(error instanceof UnclosedQuote ? new RequestError(translate("unclosed")(error.message)) : error instanceof TooLarge ? new RequestError(translate("tooManyCells")) : error);
   }
   drawFile();
 }

@@ -8,9 +8,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -152,6 +154,31 @@ class TestSigningIn:
         page.locator("#screen").get_by_role("button", name="登录").click()
         expect(page.get_by_label("假设模板")).to_have_value("这是{}")
 
+    def test_signing_out_shows_nothing_any_more_where_the_service_does_not_answer(
+        self, context: BrowserContext, acme: Tenant
+    ) -> None:
+        page = context.new_page()
+        sign_in(page, acme.key)
+        expect(page.get_by_role("link", name=acme.set_name)).to_be_visible()
+        page.route("**/v1/me", lambda route: route.abort())
+        page.get_by_role("button", name="退出登录").click()
+        expect(page.get_by_role("alert")).to_contain_text("无法连接服务")
+        expect(page.get_by_text("请登录。")).to_be_visible()
+        assert acme.name not in page.content()
+        assert acme.set_name not in page.content()
+
+    def test_who_signs_in_after_somebody_else_finds_none_of_their_drafts(
+        self, context: BrowserContext, acme: Tenant, globex: Tenant
+    ) -> None:
+        page = context.new_page()
+        sign_in(page, acme.key)
+        page.goto("/console#/new-label-set")
+        page.get_by_label("名称").fill("of-acme")
+        assert "of-acme" in page.evaluate("JSON.stringify(sessionStorage)")
+        sign_in(page, globex.key)
+        expect(page.locator("#who")).to_contain_text(globex.name)
+        assert "of-acme" not in page.evaluate("JSON.stringify(sessionStorage)")
+
     def test_a_key_sees_the_screens_of_its_scopes_alone(
         self, context: BrowserContext, server: Server, acme: Tenant
     ) -> None:
@@ -187,7 +214,7 @@ class TestLabelSets:
         console.get_by_role("button", name="移除标签 2").press("Enter")
         console.reload()
         expect(console.get_by_label("标签 2", exact=True)).to_have_count(0)
-        expect(console.locator("form .notice").first).to_contain_text("未保存草稿")
+        expect(console.locator("form .notice").first).to_contain_text("有未保存的草稿（基于版本 1）")
         console.get_by_role("button", name="保存为新版本").click()
         expect(console.get_by_role("status")).to_have_text("已保存为 made-here@2")
         console.get_by_role("region", name="历史版本").get_by_role("link", name="比较").click()
@@ -310,13 +337,13 @@ class TestWorkbench:
         expect(console.get_by_text("200 条文本，其中 180 条有正确标签。")).to_be_visible()
         console.get_by_label("标签 1 的假设").fill("不满意，要求退款")
         console.get_by_label("标签 2 的假设").fill("提问")
-        console.get_by_role("button", name="用两个版本分类").click()
+        console.get_by_role("button", name="对比两个版本").click()
         rows = console.get_by_role("region", name="文本").locator("tbody tr")
         expect(rows).to_have_count(200, timeout=120_000)
         numbers = facts(console)
         flips = int(numbers["结果改变"])
         assert flips > 0
-        assert re.fullmatch(r"[\d.]+% \(\d+/180\)", numbers["现在的准确率"])
+        assert re.fullmatch(r"[\d.]+% \(\d+/180\)", numbers["当前准确率"])
         console.get_by_label("显示", exact=True).select_option("flips")
         expect(rows).to_have_count(flips)
         slider = console.get_by_label("草稿的阈值（0：不设阈值）")
@@ -326,13 +353,13 @@ class TestWorkbench:
         expect(slider).to_be_focused()
         expect(console.get_by_text("阈值 0.3：覆盖率")).to_be_visible()
         expect(console.get_by_role("spinbutton", name="阈值")).to_have_value("0.3")
-        none_of_these = int(facts(console)["草稿中不属于任何标签"])
+        none_of_these = int(facts(console)["草稿无匹配标签"])
         assert none_of_these > 0
         console.reload()
         expect(console.get_by_text("阈值 0.3：覆盖率")).to_be_visible()
-        assert int(facts(console)["草稿中不属于任何标签"]) == none_of_these
+        assert int(facts(console)["草稿无匹配标签"]) == none_of_these
         expect(console.get_by_label("显示", exact=True)).to_have_value("flips")
-        picture(console, "console-workbench", console.get_by_role("button", name="用两个版本分类"))
+        picture(console, "console-workbench", console.get_by_role("button", name="对比两个版本"))
         console.get_by_role("button", name="保存为新版本").click()
         expect(console.get_by_role("dialog")).to_contain_text("草稿的准确率")
         console.get_by_role("dialog").get_by_role("button", name="保存").click()
@@ -348,7 +375,7 @@ class TestWorkbench:
         console.get_by_label("文件", exact=True).set_input_files(
             {"name": "samples.csv", "mimeType": "text/csv", "buffer": content}
         )
-        console.get_by_label("使用标签集").select_option("journey")
+        console.get_by_label("使用标签集").select_option("journey@2")
         console.get_by_role("button", name="上传并开始").click()
         expect(console.get_by_text("已完成 200 / 200，失败 0")).to_be_visible(timeout=60_000)
         open_screen(console, "usage", "用量")
@@ -361,6 +388,97 @@ class TestWorkbench:
             console.reload(wait_until="networkidle")
         expect(chart.locator("rect.first")).to_have_count(1)
         expect(console.get_by_role("region", name="每天").locator("tbody tr")).to_have_count(1)
+
+    def test_a_draft_that_keeps_a_correction_has_no_figures_before_it_is_saved(
+        self, console: Page, server: Server, acme: Tenant
+    ) -> None:
+        """Requests carry none: its answers would be those of the labels without it."""
+        with Client(server.url, acme.key) as client:
+            correction = {"biases": [0.5, 0, 0], "temperature": 1.0, "map": None}
+            client.request("PUT", "/v1/label-sets/calibrated", json={"labels": LABELS, "correction": correction})
+        console.goto("/console#/workbench/calibrated")
+        console.get_by_label("文本", exact=True).fill("要求退款\n你们几点开门")
+        console.get_by_role("button", name="使用这些文本").click()
+        console.get_by_role("button", name="对比两个版本").click()
+        rows = console.get_by_role("region", name="文本").locator("tbody tr")
+        expect(rows).to_have_count(2)
+        console.get_by_role("spinbutton", name="阈值").fill("-0.5")
+        expect(console.get_by_text("阈值 0：覆盖率")).to_be_visible()
+        console.get_by_role("spinbutton", name="阈值").fill("")
+        console.get_by_label("Token 上限").fill("64")
+        expect(console.get_by_role("region", name="结果")).to_contain_text("请先保存为新版本")
+        expect(rows).to_have_count(0)
+        console.get_by_role("button", name="对比两个版本").click()
+        expect(console.get_by_role("alert")).to_contain_text("请先保存为新版本")
+        console.get_by_label("Token 上限").fill("")
+        expect(rows).to_have_count(2)
+        console.get_by_label("标签 1 的假设").fill("不满")
+        expect(console.get_by_role("region", name="结果")).to_contain_text("改动后还没有分类")
+
+    def test_a_text_that_met_an_error_of_the_service_is_left_out_and_asked_again(
+        self, context: BrowserContext, acme: Tenant
+    ) -> None:
+        page = context.new_page()
+        sign_in(page, acme.key)
+        expect(page.locator("#who")).to_contain_text(acme.name)
+        asked: list[str] = []
+
+        def answer(route: Route, broken: str) -> None:
+            texts = json.loads(route.request.post_data or "{}")["texts"]
+            asked.extend(texts)
+            if broken in texts:
+                route.fulfill(status=504, json={"code": "deadline_exceeded", "detail": "too late"})
+            else:
+                route.continue_()
+
+        page.route("**/v1/classify", lambda route: answer(route, "第7条"))
+        page.goto(f"/console#/workbench/{acme.set_name}")
+        page.get_by_label("文本", exact=True).fill("\n".join(f"第{number}条\t投诉" for number in range(20)))
+        page.get_by_role("button", name="使用这些文本").click()
+        page.get_by_role("button", name="对比两个版本").click()
+        rows = page.get_by_role("region", name="文本").locator("tbody tr")
+        expect(rows).to_have_count(19)
+        told = facts(page)
+        assert told["未得到结果，不计入（可再次运行）"] == "1"
+        assert told["结果改变"] == "0"
+        assert told["当前准确率"].endswith("/19)")
+        asked.clear()
+        page.unroute_all()
+        page.route("**/v1/classify", lambda route: answer(route, "none"))
+        page.get_by_role("button", name="对比两个版本").click()
+        expect(rows).to_have_count(20)
+        assert asked == ["第7条"]
+
+    def test_answers_of_a_run_that_was_stopped_are_kept(self, context: BrowserContext, acme: Tenant) -> None:
+        page = context.new_page()
+        sign_in(page, acme.key)
+        expect(page.locator("#who")).to_contain_text(acme.name)
+        asked: list[str] = []
+
+        def answer(route: Route) -> None:
+            texts = json.loads(route.request.post_data or "{}")["texts"]
+            # Later calls are never answered, until the page ends them.
+            if len(asked) < 32:
+                asked.extend(texts)
+                route.continue_()
+
+        page.route("**/v1/classify", answer)
+        page.goto(f"/console#/workbench/{acme.set_name}")
+        page.get_by_label("文本", exact=True).fill("\n".join(f"第{number}条" for number in range(80)))
+        page.get_by_role("button", name="使用这些文本").click()
+        page.get_by_role("button", name="对比两个版本").click()
+        expect(page.get_by_text("32 / 80")).to_be_visible()
+        page.get_by_role("button", name="停止").click()
+        rows = page.get_by_role("region", name="文本").locator("tbody tr")
+        expect(rows).to_have_count(32)
+        page.reload()
+        expect(rows).to_have_count(32)
+        page.unroute_all()
+        bodies: list[str] = []
+        page.on("request", lambda request: bodies.append(request.post_data or ""))
+        page.get_by_role("button", name="对比两个版本").click()
+        expect(rows).to_have_count(80)
+        assert sum(body.count("条") for body in bodies) == 48
 
     def test_figures_are_those_of_the_definitions(self, console: Page) -> None:
         """Accuracy of the best labels; coverage and accuracy beyond a threshold, where `none` is a mistake."""
@@ -411,9 +529,9 @@ class TestWorkbench:
         secret = "只在这里的文本"
         console.get_by_label("文本", exact=True).fill("\n".join(f"{secret} {number}" for number in range(300)))
         console.get_by_role("button", name="使用这些文本").click()
-        console.get_by_role("button", name="用两个版本分类").click()
+        console.get_by_role("button", name="对比两个版本").click()
         console.get_by_role("button", name="停止").click()
-        expect(console.get_by_role("button", name="用两个版本分类")).to_be_enabled()
+        expect(console.get_by_role("button", name="对比两个版本")).to_be_enabled()
         expect(console.get_by_role("alert")).to_be_hidden()
         sent = [(url, body) for url, body in bodies if secret in body]
         assert {url.rpartition("/v1/")[2] for url, _ in sent} <= {"classify"}
@@ -499,7 +617,7 @@ class TestBatches:
         console.get_by_label("文件", exact=True).set_input_files(tmp_path / "留言.xlsx")
         expect(console.get_by_label("文本列")).to_have_value("1")
         expect(console.get_by_text("2 条文本")).to_be_visible()
-        console.get_by_label("使用标签集").select_option(acme.set_name)
+        console.get_by_label("使用标签集").select_option(f"{acme.set_name}@1")
         console.get_by_role("button", name="上传并开始").click()
         expect(console.locator("#title")).to_contain_text("batch_")
         expect(console.get_by_text("已完成 2 / 2，失败 0")).to_be_visible()
@@ -510,8 +628,40 @@ class TestBatches:
         ]
         assert [answer["custom_id"] for answer in answers] == ["row-1", "row-3"]
         assert answers[0]["response"]["body"]["label_set"].startswith(f"{acme.set_name}@")
+        with console.expect_download() as download:
+            console.get_by_role("button", name="下载输入").click()
+        asked = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]
+        assert {line["body"]["label_set"] for line in asked} == {f"{acme.set_name}@1"}, (
+            "the version that was shown"
+        )
         console.get_by_role("link", name="全部批量任务").click()
         expect(console.locator("tbody tr").first).to_contain_text("留言.xlsx")
+
+    def test_what_was_read_while_it_ended_is_drawn_afterwards_and_a_failed_poll_is_made_good(
+        self, console: Page
+    ) -> None:
+        polls = 0
+
+        def answer(route: Route) -> None:
+            nonlocal polls
+            polls += 1
+            if polls == 2:
+                return route.fulfill(status=429, json={"code": "overloaded", "detail": "busy"})
+            status = "in_progress" if polls < 4 else "completed"
+            return route.fulfill(json={"data": [a_batch(status)], "has_more": False, "last_id": "batch_1"})
+
+        console.route("**/v1/batches?*", answer)
+        console.goto("/console#/batches")
+        link = console.get_by_role("link", name="batch_1")
+        link.focus()
+        expect(console.get_by_role("alert")).to_contain_text("服务正忙")
+        expect(console.get_by_role("alert")).to_be_hidden(timeout=10_000)
+        while polls < 5:
+            console.wait_for_timeout(200)
+        expect(link).to_be_focused()
+        expect(console.locator("tbody tr")).to_contain_text("进行中")
+        link.blur()
+        expect(console.locator("tbody tr")).to_contain_text("已完成", timeout=10_000)
 
     def test_lines_that_are_requests_are_uploaded_as_they_are_and_cancelled(self, console: Page) -> None:
         line = {"method": "POST", "url": "/v1/classify", "body": {"text": "要求退款", "labels": LABELS}}
@@ -532,13 +682,65 @@ class TestBatches:
             ("a.xlsx", b"PK\x03\x04 nothing", "无法作为 Excel 工作簿读取"),
             ("a.csv", b'a,b\n"never closed', "引号没有闭合"),
             ("a.txt", b"\xff" * 50, "不是 UTF-8"),
+            ("a.csv", b"," * 20_000, "表格过大"),
+            ("a.xlsx", workbook('<row><c r="ZZZ1"><v>1</v></c></row>'), "表格过大"),
+            ("a.xlsx", workbook('<row><c r="XFD1"><v>1</v></c></row>' * 400), "表格过大"),
+            ("a.xlsx", workbook("")[-150:], "无法作为 Excel 工作簿读取"),
+            ("a.xlsx", changed_inside(workbook("<row/>" * 500)), "无法作为 Excel 工作簿读取"),
+            ("a.json", json.dumps([{f"n{n}": 1 for n in range(1_001)}]).encode(), "表格过大"),
+            ("a.json", json.dumps([{"data": {"text": "x"}, "annotations": 7}]).encode(), "不是可以读取的表格"),
         ]:
             file = {"name": name, "mimeType": "text/plain", "buffer": content}
             console.get_by_label("文件", exact=True).set_input_files(file)  # type: ignore[arg-type]
             expect(console.get_by_role("alert")).to_contain_text(said)
 
 
+def test_a_sheet_that_is_not_whole_is_refused(context: BrowserContext, acme: Tenant) -> None:
+    """Not on the page `console`: the browser's own note of the mistake has a style, which the policy blocks."""
+    page = context.new_page()
+    sign_in(page, acme.key)
+    expect(page.locator("#who")).to_contain_text(acme.name)
+    page.goto("/console#/batches")
+    content = workbook('<row><c r="A1"><v>1</v></c></row><row>')
+    page.get_by_label("文件", exact=True).set_input_files({"name": "a.xlsx", "mimeType": "", "buffer": content})
+    expect(page.get_by_role("alert")).to_contain_text("无法作为 Excel 工作簿读取")
+
+
+def workbook(rows: str) -> bytes:
+    """Of one sheet with these rows, as they are."""
+    parts = {
+        "xl/workbook.xml": '<w xmlns:r="r"><sheet r:id="1"/></w>',
+        "xl/_rels/workbook.xml.rels": '<w><Relationship Id="1" Target="sheet.xml"/></w>',
+        "xl/sheet.xml": f"<w>{rows}</w>",
+    }
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def changed_inside(archive: bytes) -> bytes:
+    """Whose entries no longer inflate."""
+    start = archive.index(b"xl/workbook.xml") + len(b"xl/workbook.xml")
+    return archive[:start] + b"\xff" * 8 + archive[start + 8 :]
+
+
+def a_batch(status: str) -> dict[str, Any]:
+    counts = {"total": 2, "completed": 1, "failed": 0}
+    return {"id": "batch_1", "status": status, "metadata": {}, "request_counts": counts, "created_at": 0}
+
+
 class TestKeys:
+    def test_a_new_key_is_selected_where_the_browser_does_not_copy(self, console: Page) -> None:
+        console.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        console.goto("/console#/keys")
+        console.get_by_role("button", name="创建").click()
+        dialog = console.get_by_role("dialog")
+        dialog.get_by_role("button", name="复制").click()
+        expect(dialog.get_by_role("status")).to_contain_text("文本已选中")
+        assert console.evaluate("getSelection().toString().trim()") == dialog.locator(".secret").inner_text()
+
     def test_one_is_created_used_rotated_and_revoked(self, console: Page, server: Server) -> None:
         console.goto("/console#/keys")
         console.get_by_label("名称（可选）").fill("nightly")
@@ -584,6 +786,11 @@ def test_budgets_are_shown_beside_what_is_used_of_them(console: Page, server: Se
     expect(console.get_by_text("这段时间没有用量。")).to_be_visible()
     console.reload()
     expect(console.get_by_label("从", exact=True)).to_have_value("2020-01-01")
+    console.goto("/console#/usage?from=2020-02-01&to=2020-01-01")
+    expect(console.get_by_role("alert")).to_be_visible()
+    console.get_by_label("从", exact=True).fill("2020-01-01")
+    console.get_by_role("button", name="显示").click()
+    expect(console.get_by_text("这段时间没有用量。")).to_be_visible()
 
 
 def test_nothing_that_people_write_runs(console: Page, server: Server, acme: Tenant) -> None:
@@ -608,7 +815,7 @@ def test_nothing_that_people_write_runs(console: Page, server: Server, acme: Ten
         console.get_by_label("文本", exact=True).fill("\n".join(f"{word}\t{word}" for word in words))
         console.get_by_role("button", name="使用这些文本").click()
         console.get_by_label("假设模板").fill(f"{{}} {HOSTILE[3]}")
-        console.get_by_role("button", name="用两个版本分类").click()
+        console.get_by_role("button", name="对比两个版本").click()
         texts = console.get_by_role("region", name="文本").locator("tbody tr")
         expect(texts).to_have_count(len(words), timeout=60_000)
         nothing_was_made_of_it(console)
@@ -695,7 +902,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_page(
     console.get_by_label("文本", exact=True).fill("要求退款\t投诉\n你们几点开门\t咨询")
     console.get_by_role("button", name="使用这些文本").click()
     console.get_by_label("假设模板").fill("这是{}")
-    console.get_by_role("button", name="用两个版本分类").click()
+    console.get_by_role("button", name="对比两个版本").click()
     expect(console.get_by_role("region", name="文本").locator("tbody tr")).to_have_count(2)
     if language == "en":
         console.get_by_role("button", name="English").click()

@@ -135,7 +135,7 @@ def test_a_hundred_lines_at_a_small_quota_are_answered_and_paid_once(page: Page,
     page.get_by_label("每行一条文本").fill("\n".join(lines(tenant.name)))
     page.get_by_label("标签", exact=True).fill(f"{LABEL},")
     page.get_by_role("button", name="全部分类").click()
-    expect(page.locator("#progressText")).to_contain_text("按服务的要求等待", timeout=60_000)
+    expect(page.locator("#progressText")).to_contain_text("已限流", timeout=60_000)
     expect(page.locator("#progressText")).to_have_text(f"{LINES} / {LINES}", timeout=60_000)
     rows = [json.loads(line) for line in downloaded(page, "JSONL").split("\n") if line]
     assert [row["text"] for row in rows] == lines(tenant.name)

@@ -166,7 +166,8 @@ function start() {
   $("sign").addEventListener("click", () => {
     if (!(identity && hasKey())) return go([SIGN_IN]);
     signOut();
-    identify().then(become).catch(report);
+    // What is shown goes at once, whatever the next answer is.
+    become(null).then(identify).then((someone) => someone && !hasKey() && become(someone)).catch(report);
   });
   $("skip").addEventListener("click", (event) => {
     event.preventDefault();

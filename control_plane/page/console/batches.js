@@ -9,6 +9,8 @@ import { pager, table } from "./table.js";
 import { number, say, time } from "./words.js";
 
 const POLL_MS = 2_000, MOVING = ["validating", "in_progress", "finalizing", "cancelling"];
+// The key no longer works or lacks the scope, or the batch is gone.
+const FINAL = [401, 403, 404];
 
 export async function show(view) {
   const [id] = view.route.path;
@@ -30,9 +32,10 @@ async function drawList(view, list) {
     { title: say("progress"), cell: progress },
     { title: say("created"), cell: (batch) => time(batch.created_at) },
   ];
-  // The reader may be at a link of it; what moves is drawn when they are not.
-  if (!list.contains(document.activeElement)) list.replaceChildren(table(say("batches"), columns, answer.data), pager(view.route, answer) ?? "");
-  if (answer.data.some((batch) => MOVING.includes(batch.status))) refresh(view, () => drawList(view, list));
+  // The reader may be at a link of it; what has moved is drawn when they are not.
+  const isBeingRead = list.contains(document.activeElement);
+  if (!isBeingRead) list.replaceChildren(table(say("batches"), columns, answer.data), pager(view.route, answer) ?? "");
+  if (isBeingRead || answer.data.some((batch) => MOVING.includes(batch.status))) refresh(view, () => drawList(view, list));
 }
 
 async function showOne(view, id) {
@@ -50,10 +53,20 @@ async function follow(view, id, state, place, before = "") {
   if (MOVING.includes(batch.status)) refresh(view, () => follow(view, id, state, place, now));
 }
 
-// After a while, unless the screen was left.
-function refresh(view, action) {
-  const timer = setTimeout(() => action().catch(view.report), POLL_MS);
-  view.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+// After a while, unless the screen was left, and again after an error that may pass; `failed` is what went wrong before.
+function refresh(view, action, failed = null) {
+  setTimeout(async () => {
+    if (view.signal.aborted) return;
+    try {
+      await action();
+      if (failed && !view.signal.aborted) view.report(null);
+    } catch (error) {
+      if (view.signal.aborted) return;
+      const isFinal = FINAL.includes(error.status);
+      if (isFinal || !failed) view.report(error);
+      if (!isFinal) refresh(view, action, error);
+    }
+  }, Math.max(POLL_MS, 1000 * (failed?.retryAfterS ?? 0)));
 }
 
 function details(view, batch) {

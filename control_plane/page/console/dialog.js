@@ -22,8 +22,17 @@ export function dialog(title, children, verb, { isDanger = false } = {}) {
 export const confirmed = (text, verb) => dialog(text, [], verb, { isDanger: true });
 
 // Something that can be read once, such as a new key.
-export const shown = (title, text, hint) => dialog(title, [paragraph(hint), element("p", { class: "secret" }, text),
-  actions(button(say("copy"), async (event) => {
-    await navigator.clipboard.writeText(text);
-    event.target.textContent = say("copied");
-  }, "second"))], "");
+export function shown(title, text, hint) {
+  const secret = element("p", { class: "secret" }, text), told = element("p", { role: "status" });
+  const copy = async () => {
+    try {
+      // Over plain HTTP there is no clipboard.
+      await navigator.clipboard.writeText(text);
+      told.textContent = say("copied");
+    } catch {
+      getSelection().selectAllChildren(secret);
+      told.textContent = say("copyYourself");
+    }
+  };
+  return dialog(title, [paragraph(hint), secret, actions(button(say("copy"), copy, "second")), told], "");
+}

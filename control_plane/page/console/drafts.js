@@ -1,9 +1,17 @@
 // What is being written, kept in this tab for whoever is signed in: a reload loses none of it, signing out all of it.
 
 const PREFIX = "draft:";
-let owner = "";
+// null: nobody is signed in, and nothing is kept.
+let owner = null;
 
-export const draftsOf = (identity) => (owner = identity?.tenantId ?? "");
+// Whoever signs in finds no drafts of others.
+export function draftsOf(identity) {
+  owner = identity?.tenantId ?? null;
+  if (owner === null) return;
+  const others = Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX) && !name.startsWith(nameOf("")));
+  others.forEach((name) => sessionStorage.removeItem(name));
+}
+
 const nameOf = (name) => `${PREFIX}${owner}:${name}`;
 
 export function draft(name) {
@@ -16,6 +24,7 @@ export function draft(name) {
 
 // False: there is no room for it.
 export function keepDraft(name, value) {
+  if (owner === null) return true;
   try {
     sessionStorage.setItem(nameOf(name), JSON.stringify(value));
     return true;

@@ -1,6 +1,6 @@
 // Label Studio's JSON export: each task's data, with what its annotators chose. See wanneng/tables/label_studio.py.
 
-import { tableOf } from "../files.js";
+import { recordsOf, tableOf } from "../files.js";
 import { say } from "./words.js";
 
 export const isExport = (tasks) => Boolean(tasks[0]?.data && typeof tasks[0].data === "object" && ["annotations", "completions", "predictions"].some((name) => name in tasks[0]));
@@ -8,10 +8,8 @@ export const isExport = (tasks) => Boolean(tasks[0]?.data && typeof tasks[0].dat
 // The first control with choices names the column of the labels. Tasks without a choice have an empty label.
 export function readExport(tasks) {
   const data = tasks.map((task) => (task?.data && typeof task.data === "object" ? task.data : {}));
-  const names = [...new Set(data.flatMap(Object.keys))];
-  const asText = (cell) => (cell === undefined || cell === null ? "" : typeof cell === "string" ? cell : JSON.stringify(cell));
-  const labelName = names.includes("label") ? say("choice") : "label";
-  const records = tasks.map((task, index) => [...names.map((name) => asText(data[index][name])), chosen(task)]);
+  const [names, ...rows] = recordsOf(data), labelName = names.includes("label") ? say("choice") : "label";
+  const records = rows.map((row, index) => [...row, chosen(tasks[index])]);
   return { ...tableOf([[...names, labelName], ...records], true), labelColumn: names.length };
 }
 

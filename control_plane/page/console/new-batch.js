@@ -4,6 +4,7 @@ import { all, post, uploadForm } from "./api.js";
 import { actions, checkbox, element, field, link, paragraph, section, select } from "./dom.js";
 import { readTable, textRows } from "./sample-files.js";
 import { addressOf } from "./router.js";
+import { nameOf } from "./set-content.js";
 import { number, say } from "./words.js";
 
 const ENDPOINT = "/v1/classify", JSON_LINES = "application/jsonl";
@@ -58,7 +59,7 @@ async function choice(file, sets, area) {
     table.hasHeader = event.target.checked;
     draw();
   });
-  const set = select(sets.map(({ name, version }) => [name, `${name}@${version}`]), sets[0].name);
+  const set = select(sets.map(({ name, version }) => nameOf(name, version)).map((reference) => [reference, reference]), "");
   draw();
   area.append(element("div", { class: "grid" }, columns, field(say("withLabelSet"), set)), header.node, count);
   return { name: file.name, lines: () => jsonLines(table, set.value) };

@@ -12,12 +12,15 @@ import { number, say, share } from "./words.js";
 
 const STEPS = 100, ROWS_OF_TABLE = 10, MAX_PAIRS_SHOWN = 5;
 
-// `before`, `after`: { answers, labels, threshold, isMulti }; the answers of `after` are undefined until it was run.
-export function drawResults(view, set, samples, before, after, setThreshold) {
-  if (!after.answers) return [section(say("result"), paragraph(say("notRun"), "notice"))];
+export const noResults = (why) => section(say("result"), paragraph(say(why), "notice"));
+
+// `sides`: { samples, before, after, unanswered }, where `before` and `after` are { answers, labels, threshold, isMulti }
+// with an answer for each sample, and `unanswered` more texts lack one.
+export function drawResults(view, set, sides, setThreshold) {
+  const { samples, before, after } = sides;
   const summary = element("div"), rows = element("div");
   const draw = () => {
-    summary.replaceChildren(facts(numbersOf(samples, before, after)));
+    summary.replaceChildren(facts(numbersOf(sides)));
     rows.replaceChildren(rowTable(view, samples, before, after));
   };
   draw();
@@ -34,7 +37,7 @@ export function drawResults(view, set, samples, before, after, setThreshold) {
   return [section(say("result"), summary), threshold, adviceSection(samples, after), section(say("texts"), element("div", { class: "grid" }, field(say("showRows"), filter)), rows, actions(download))];
 }
 
-export function numbersOf(samples, before, after) {
+export function numbersOf({ samples, before, after, unanswered }) {
   const all = compared(samples, before, after), nones = (side) => number(all.filter((row) => row[side] === "").length);
   const right = ({ answers, labels }) => {
     const { right: count, labelled } = accuracy(samples, answers, labels);
@@ -44,7 +47,7 @@ export function numbersOf(samples, before, after) {
   return [
     [say("texts"), number(samples.length)], [say("flips"), number(all.filter(({ isFlip }) => isFlip).length)],
     [say("accuracyToday"), right(before)], [say("accuracyDraft"), right(after)], [say("noneToday"), nones("today")], [say("noneDraft"), nones("draft")],
-    ...(refused ? [[say("refused"), number(refused)]] : []),
+    ...(refused ? [[say("refused"), number(refused)]] : []), ...(unanswered ? [[say("unanswered"), number(unanswered)]] : []),
   ];
 }
 
@@ -94,7 +97,8 @@ function thresholdSection(samples, after, setThreshold) {
     oninput: (event) => (draw(valueOf(event)), setThreshold(valueOf(event) || null, false)),
     onchange: (event) => setThreshold(valueOf(event) || null, true),
   });
-  draw(Math.min(after.threshold ?? 0, 1));
+  // The editor's field takes any number; the service refuses those beyond the bounds.
+  draw(Math.min(Math.max(after.threshold ?? 0, 0), 1));
   const columns = [
     { title: say("threshold"), cell: ([value]) => value }, { title: say("coverage"), isNumber: true, cell: (point) => percent(point[1]) },
     { title: say("accuracy"), isNumber: true, cell: (point) => percent(point[2]) },

@@ -6,7 +6,8 @@ import { say } from "./words.js";
 
 // `begin` takes whoever has signed in.
 export function drawSignIn(view, begin) {
-  const key = element("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
+  // Browsers offer to store what is typed into a password field, `off` or not, but not a code that is used once.
+  const key = element("input", { type: "password", autocomplete: "one-time-code", spellcheck: "false", required: true });
   const form = element("form", {
     onsubmit: view.act(async () => {
       const identity = await signIn(key.value.trim()).catch((error) => {

@@ -16,25 +16,27 @@ function questionOf(content, reference) {
   return { labels: hypotheses(content), hypothesis_template: "{}", multi_label: content.multi_label, ...given };
 }
 
-// Answers in the order of the texts, see figures.js. `reference`: a stored version; null: the content itself, which
-// then has no correction. `progress` hears how many are answered, `waiting` for how many seconds nothing happens.
-export async function classifySamples(texts, content, reference, { signal, progress, waiting }) {
+// A request carries no correction: what has one is tried as a stored version, or not at all.
+export const canBeTried = (content, stored) => !content.correction || scoringKey(content) === scoringKey(stored);
+
+// Fills what `answers` lacks, in the order of the texts, see figures.js; a text that met an error of the service (5xx)
+// stays without an answer. `reference`: a stored version; null: the content itself. `progress` hears of each text that
+// is done, `waiting` for how many seconds nothing happens.
+export async function classifySamples(texts, answers, content, reference, { signal, progress, waiting }) {
   const question = questionOf(content, reference), names = reference ? content.labels.map(({ label }) => label) : question.labels;
-  const answers = new Array(texts.length), rows = texts.map((text, index) => ({ text, index })), parts = [];
+  const rows = texts.map((text, index) => ({ text, index })).filter(({ index }) => !answers[index]), parts = [];
   const size = Math.max(1, Math.min(TEXTS_PER_CALL, Math.floor(PAIRS_PER_CALL / names.length)));
   for (let start = 0; start < rows.length; start += size) parts.push(rows.slice(start, start + size));
-  let done = 0;
   const settle = (row, answer) => {
     answers[row.index] = answer;
-    progress(++done);
+    progress();
   };
   const ask = async (some) => (await patiently(() => request("POST", "/v1/classify", { texts: some, ...question, entailment: true }, {}, signal), waiting, signal)).results;
   const stop = new AbortController();
   const work = async () => {
-    while (parts.length && !stop.signal.aborted) await askForAll(parts.shift(), ask, (row, result) => settle(row, ordered(result, names)), (row, why) => settle(row, { error: why }));
+    while (parts.length && !stop.signal.aborted) await askForAll(parts.shift(), ask, (row, result) => settle(row, ordered(result, names)), (row, why, error) => settle(row, error?.status >= 500 ? null : { error: why }));
   };
   await Promise.all(Array.from({ length: CALLS_AT_ONCE }, () => work().catch((error) => (stop.abort(), Promise.reject(error)))));
-  return answers;
 }
 
 function ordered(result, names) {

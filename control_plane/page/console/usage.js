@@ -9,8 +9,11 @@ import { number, say, time } from "./words.js";
 
 export async function show(view) {
   const { from, to, label_set } = view.route.params;
+  // Before anything is asked: where the days are refused, others can be chosen.
+  view.root.append(days(view));
   const [usage, budgets] = await Promise.all([get(query("/v1/usage", { from, to, label_set }), view.signal), get("/v1/budget", view.signal)]);
-  view.root.append(budgetSection(budgets), days(view), ...usageParts(view.route, usage));
+  view.root.prepend(budgetSection(budgets));
+  view.root.append(...usageParts(view.route, usage));
 }
 
 // The address has the days, so the form needs no state of its own.

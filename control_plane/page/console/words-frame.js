@@ -17,5 +17,6 @@ export const FRAME = {
   nothing: ["没有内容。", "There is nothing here."], cancel: ["取消", "Cancel"], close: ["关闭", "Close"],
   create: ["创建", "Create"], remove: ["删除", "Delete"], save: ["保存", "Save"], name: ["名称", "Name"], created: ["创建时间", "Created"],
   status: ["状态", "Status"], none: ["无", "none"], copied: ["已复制", "Copied"], copy: ["复制", "Copy"],
+  copyYourself: ["浏览器不允许自动复制。文本已选中，请按 Ctrl+C（macOS 上按 ⌘C）。", "The browser does not allow copying here. The text is selected: press Ctrl+C (⌘C on macOS)."],
   notKept: ["浏览器的存储空间已满，草稿在刷新后会丢失。", "The browser's storage is full: a reload would lose the draft."],
 };

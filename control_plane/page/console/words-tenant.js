@@ -2,11 +2,11 @@
 export const TENANT = {
   usage: ["用量", "Usage"], until: ["到", "To"], showDays: ["显示", "Show"],
   perMillion: [(price) => `每百万 token ${price}`, (price) => `${price} per million tokens`], byDay: ["每天", "By day"],
-  pairsChart: [(days) => `每天的句对：${days}`, (days) => `Pairs a day: ${days}`], noUsage: ["这段时间没有用量。", "Nothing was used in this time."],
+  pairsChart: [(days) => `每天的句对：${days}`, (days) => `Pairs per day: ${days}`], noUsage: ["这段时间没有用量。", "Nothing was used in this time."],
   budgets: ["本月预算", "Budgets of this month"], tenantBudget: ["租户", "Tenant"], keyBudget: ["密钥", "Key"],
-  unlimited: ["不限", "unlimited"], owner: ["对象", "Of"],
+  unlimited: ["不限", "unlimited"], owner: ["对象", "Scope"],
   batches: ["批量任务", "Batches"], newBatch: ["新建批量任务", "New batch"], batchFile: ["文件", "File"],
-  batchFileHint: ["CSV、TSV、XLSX、每行一条文本的 TXT、JSONL；或 OpenAI 批量格式的 JSONL，原样上传。", "CSV, TSV, XLSX, JSONL or plain text with a text a line; JSONL in OpenAI's batch format is uploaded as it is."],
+  batchFileHint: ["CSV、TSV、XLSX、每行一条文本的 TXT、JSONL；或 OpenAI 批量格式的 JSONL，原样上传。", "CSV, TSV, XLSX, JSONL or plain text with one text per line; JSONL in OpenAI's batch format is uploaded as it is."],
   textColumn: ["文本列", "Column of the texts"], withLabelSet: ["使用标签集", "With the label set"], isHeader: ["首行是表头", "The first row is a header"], columnOf: [(n) => `第 ${n} 列`, (n) => `column ${n}`],
   rowsFound: [(n) => `${n} 条文本`, (n) => `${n} texts`], rawLines: ["OpenAI 批量格式，原样上传。", "OpenAI's batch format; uploaded as it is."], noTexts: ["文件中没有文本。", "The file has no text."],
   needsLabelSet: ["请先新建一个标签集。", "Create a label set first."], upload: ["上传并开始", "Upload and start"], batchStarted: [(id) => `已创建 ${id}`, (id) => `Created ${id}`],
@@ -16,5 +16,6 @@ export const TENANT = {
   validating: ["排队中", "waiting"], in_progress: ["进行中", "in progress"], finalizing: ["收尾中", "finalizing"], completed: ["已完成", "completed"], failed: ["失败", "failed"], expired: ["已过期", "expired"], cancelling: ["取消中", "being cancelled"], cancelled: ["已取消", "cancelled"],
   lineNumber: [(n) => `第 ${n} 行`, (n) => `line ${n}`], allBatches: ["全部批量任务", "All batches"],
   fileTooLarge: ["文件太大，请使用命令行。", "The file is too large; use the command line."], notJsonFile: [(why) => `文件不是 JSON：${why}`, (why) => `The file is not JSON: ${why}`], notJsonList: ["JSON 文件应为一个列表，或 Label Studio 的导出。", "The JSON file must be a list, or Label Studio's export."],
+  notReadable: ["文件的内容不是可以读取的表格。", "The content of the file cannot be read as a table."],
   notWorkbook: ["无法作为 Excel 工作簿读取。", "The file cannot be read as an Excel workbook."], choice: ["标注结果", "choice"],
 };

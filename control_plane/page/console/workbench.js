@@ -5,13 +5,13 @@ import { actions, button, element, link, paragraph, section } from "./dom.js";
 import { dialog } from "./dialog.js";
 import { draft, keepDraft } from "./drafts.js";
 import { draftNotice, draftOf, keepSetDraft, saveDraft } from "./label-set.js";
-import { drawResults, numbersOf } from "./results.js";
+import { drawResults, noResults, numbersOf } from "./results.js";
 import { addressOf } from "./router.js";
 import { keptSamples, samplesSection } from "./samples.js";
 import { bodyOf, contentOf, isSame, nameOf } from "./set-content.js";
 import { setEditor } from "./set-editor.js";
 import { table } from "./table.js";
-import { classifySamples, scoringKey } from "./trial.js";
+import { canBeTried, classifySamples, scoringKey } from "./trial.js";
 import { say } from "./words.js";
 
 const ANSWERS = "answers";
@@ -81,44 +81,50 @@ class Workbench {
   }
 
   drawResults() {
-    const today = contentOf(this.set), content = this.content;
-    const [before, after] = [today, content].map((each) => ({
-      answers: this.answers[scoringKey(each)], labels: each.labels.map(({ label }) => label), threshold: each.threshold, isMulti: each.multi_label,
+    const today = contentOf(this.set), content = this.content, rows = this.samples?.rows ?? [];
+    const given = [today, content].map((each) => (canBeTried(each, today) ? this.answers[scoringKey(each)] : null) ?? []);
+    // Figures are of the texts that both sides have an answer to: those of other texts could not be compared.
+    const common = rows.map((_, index) => index).filter((index) => given.every((answers) => answers[index]));
+    const [before, after] = [today, content].map((each, side) => ({
+      answers: common.map((index) => given[side][index]), labels: each.labels.map(({ label }) => label), threshold: each.threshold, isMulti: each.multi_label,
     }));
-    this.before = before;
-    this.after = after;
+    this.compared = common.length ? { samples: common.map((index) => rows[index]), before, after, unanswered: rows.length - common.length } : null;
     const setThreshold = (value, isDone) => {
       this.kept.content.threshold = value;
       keepSetDraft(this.view, this.set, this.kept);
       after.threshold = value;
       if (isDone) this.drawEditor();
     };
-    this.results.replaceChildren(...(this.samples && before.answers ? drawResults(this.view, this.set, this.samples.rows, before, after, setThreshold) : []));
+    if (!canBeTried(content, today)) this.results.replaceChildren(noResults("saveToTry"));
+    else if (this.compared) this.results.replaceChildren(...drawResults(this.view, this.set, this.compared, setThreshold));
+    else this.results.replaceChildren(given[0].some(Boolean) ? noResults("notRun") : "");
   }
 
   async run() {
     if (!this.samples) throw new Error(say("needSamples"));
-    if (!this.content.labels.length) throw new Error(say("needTwoLabels"));
+    if (!this.content.labels.length) throw new Error(say("needLabel"));
     const texts = this.samples.rows.map(({ text }) => text), today = contentOf(this.set), { content } = this;
+    if (!canBeTried(content, today)) throw new Error(say("saveToTry"));
     const asked = [[today, nameOf(this.set.name, this.set.version)]];
     if (scoringKey(content) !== scoringKey(today)) asked.push([content, null]);
-    const missing = asked.filter(([each]) => !this.answers[scoringKey(each)]), total = texts.length * missing.length;
+    // Filled as they come: what is there stays when the run is stopped or fails.
+    const lists = asked.map(([each]) => (this.answers[scoringKey(each)] ??= texts.map(() => null)));
+    const total = lists.flat().filter((answer) => !answer).length;
     this.running = new AbortController();
     this.view.signal.addEventListener("abort", () => this.running.abort(), { once: true });
     this.progress.hidden = this.stop.hidden = false;
     try {
-      let before = 0;
-      for (const [each, reference] of missing) {
-        const progress = (done) => {
-          this.progress.value = (before + done) / total;
-          this.told.textContent = say("running", before + done, total);
-        };
-        const waiting = (seconds) => (this.told.textContent = say("waitingFor", Math.ceil(seconds)));
-        this.answers[scoringKey(each)] = await classifySamples(texts, each, reference, { signal: this.running.signal, progress, waiting });
-        before += texts.length;
+      let done = 0;
+      const progress = () => {
+        this.progress.value = ++done / total;
+        this.told.textContent = say("running", done, total);
+      };
+      const waiting = (seconds) => (this.told.textContent = say("waitingFor", Math.ceil(seconds)));
+      for (const [index, [each, reference]] of asked.entries()) {
+        await classifySamples(texts, lists[index], each, reference, { signal: this.running.signal, progress, waiting });
       }
-      this.keepAnswers(asked.map(([each]) => scoringKey(each)));
     } finally {
+      this.keepAnswers(asked.map(([each]) => scoringKey(each)));
       this.progress.hidden = this.stop.hidden = true;
       this.told.textContent = "";
       this.drawResults();
@@ -133,7 +139,7 @@ class Workbench {
 
   async save() {
     if (isSame(this.content, contentOf(this.set))) return this.view.tell(say("unchanged"));
-    const numbers = this.samples && this.before.answers && this.after.answers ? numbersOf(this.samples.rows, this.before, this.after) : [];
+    const numbers = this.compared ? numbersOf(this.compared) : [];
     const told = numbers.map(([name, value]) => paragraph(`${name}: ${value}`, ""));
     if (await dialog(say("saveTitle", this.set.name), told, say("save"))) await saveDraft(this.view, this.set, this.kept);
   }

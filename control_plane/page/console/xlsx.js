@@ -1,22 +1,37 @@
 // The first sheet of an Excel workbook (ECMA-376): a ZIP archive of XML files, which browsers can inflate and parse.
 
+import { MAX_CELLS, MAX_COLUMNS, TooLarge } from "../csv.js";
 import { say } from "./words.js";
 
 const END = 0x06054b50, ENTRY = 0x02014b50, MAX_ENTRIES = 2_000, MAX_INFLATED_BYTES = 100_000_000, STORED = 0, DEFLATED = 8;
 const NAMESPACE = "*";
 
-// Its rows, each a list of texts.
+// Its rows, each a list of texts. A `TooLarge`, a RangeError or a TypeError where the archive is not what it says.
 export async function readWorkbook(file) {
   const bytes = new Uint8Array(await file.arrayBuffer()), view = new DataView(bytes.buffer);
-  const entries = entriesOf(view);
-  const part = async (name) => (entries.has(name) ? new DOMParser().parseFromString(await text(bytes, view, entries.get(name)), "text/xml") : null);
+  const entries = entriesOf(view), inflated = { bytes: 0 };
+  const part = async (name) => (entries.has(name) ? parsed(await text(bytes, view, entries.get(name), inflated)) : null);
   const [book, links] = [await part("xl/workbook.xml"), await part("xl/_rels/workbook.xml.rels")];
   const first = book?.getElementsByTagNameNS(NAMESPACE, "sheet")[0]?.getAttribute("r:id");
   const target = [...(links?.getElementsByTagNameNS(NAMESPACE, "Relationship") ?? [])].find((link) => link.getAttribute("Id") === first)?.getAttribute("Target");
   const sheet = target && (await part(target.startsWith("/") ? target.slice(1) : `xl/${target}`));
   if (!sheet) throw new Error(say("notWorkbook"));
   const strings = [...((await part("xl/sharedStrings.xml"))?.getElementsByTagNameNS(NAMESPACE, "si") ?? [])].map(textOf);
-  return [...sheet.getElementsByTagNameNS(NAMESPACE, "row")].map((row) => cells(row, strings)).filter((row) => row.some((cell) => cell.trim()));
+  const rows = [];
+  let total = 0;
+  for (const row of sheet.getElementsByTagNameNS(NAMESPACE, "row")) {
+    const found = cells(row, strings);
+    total += found.length;
+    if (total > MAX_CELLS) throw new TooLarge();
+    if (found.some((cell) => cell.trim())) rows.push(found);
+  }
+  return rows;
+}
+
+function parsed(xml) {
+  const document = new DOMParser().parseFromString(xml, "text/xml");
+  if (document.querySelector("parsererror")) throw new Error(say("notWorkbook"));
+  return document;
 }
 
 // Without the phonetic hints of Japanese.
@@ -27,6 +42,7 @@ function cells(row, strings) {
   for (const cell of row.getElementsByTagNameNS(NAMESPACE, "c")) {
     const value = cell.getElementsByTagNameNS(NAMESPACE, "v")[0]?.textContent ?? "", kind = cell.getAttribute("t");
     const column = columnOf(cell.getAttribute("r") ?? "") ?? found.length;
+    if (column >= MAX_COLUMNS) throw new TooLarge();
     while (found.length < column) found.push("");
     found[column] = kind === "s" ? (strings[Number(value)] ?? "") : kind === "inlineStr" ? textOf(cell) : value;
   }
@@ -55,17 +71,18 @@ function entriesOf(view) {
   return entries;
 }
 
-async function text(bytes, view, { method, size, offset }) {
+// `inflated`: { bytes } of all entries together.
+async function text(bytes, view, { method, size, offset }, inflated) {
   if (![STORED, DEFLATED].includes(method)) throw new Error(say("notWorkbook"));
   const start = offset + 30 + view.getUint16(offset + 26, true) + view.getUint16(offset + 28, true);
   const data = bytes.subarray(start, start + size);
   if (method === STORED) return new TextDecoder().decode(data);
   const reader = new Blob([data]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader(), chunks = [];
-  for (let total = 0; ; ) {
+  for (;;) {
     const { done, value } = await reader.read();
     if (done) return new Blob(chunks).text();
-    total += value.length;
-    if (total > MAX_INFLATED_BYTES) throw new Error(say("fileTooLarge"));
+    inflated.bytes += value.length;
+    if (inflated.bytes > MAX_INFLATED_BYTES) throw new Error(say("fileTooLarge"));
     chunks.push(value);
   }
 }
