@@ -142,7 +142,12 @@ def _add_tokens(tokenizer: Tokenizer, slow: BertTokenizer, vocabulary_size: int)
         if number >= vocabulary_size and token.content in special:
             # Absent from the vocabulary, such as `[MASK]`: the slow tokenizer makes one up that the model lacks.
             continue
-        # The slow tokenizer lower-cases a text before it looks for tokens, but no text that is one already.
+        # The slow tokenizer lower-cases a text before it looks for tokens, but not those that are special or
+        # `normalized`.
+        is_kept = token.special or token.normalized or token.content in special
+        if slow.do_lower_case and not is_kept and token.content != token.content.lower():
+            _reserve(tokenizer, number)
+            continue
         any_case = (
             slow.do_lower_case
             and not token.special
@@ -163,3 +168,9 @@ def _add_tokens(tokenizer: Tokenizer, slow: BertTokenizer, vocabulary_size: int)
                 f"added_tokens.json: {token.content!r} has id {number}, expected "
                 f"{tokenizer.token_to_id(token.content)}: added tokens follow one another without gaps"
             )
+
+
+def _reserve(tokenizer: Tokenizer, number: int) -> None:
+    """Take the id of a token that is found in no text, so that those of later ones stay as they are."""
+    if tokenizer.id_to_token(number) is None:
+        tokenizer.add_tokens([AddedToken(f"\0{number}\0", normalized=False)])

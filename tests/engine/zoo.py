@@ -20,6 +20,7 @@ from tests.golden.cases import LABELS, TEMPLATES, TEXTS
 from tests.golden.make_golden import vocabulary
 
 ADDED = ("退换货", "七天无理由", "wifi密码", "VIP")
+ADDED_AS_WRITTEN = ("退换货", "VIP", "wifi密码", "Ⅷ号", "App")
 NLI = ("entailment", "neutral", "contradiction")
 ERLANGSHEN = ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")
 TWO_WAY = ("entailment", "not_entailment")
@@ -168,6 +169,17 @@ def _wrapped(folder: Path) -> None:
     )
 
 
+def _with_tokens_as_written(folder: Path) -> None:
+    """Added tokens that are not `normalized`: those with capitals are not found where texts are lower-cased."""
+    structbert(folder, added=ADDED_AS_WRITTEN)
+    first = len(vocabulary())
+    added = {str(first + i): {"content": token, "normalized": False} for i, token in enumerate(ADDED_AS_WRITTEN)}
+    path = folder / "tokenizer_config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"added_tokens_decoder": added}), encoding="utf-8")
+    (folder / "added_tokens.json").unlink()
+
+
 def _half(folder: Path) -> None:
     structbert(folder)
     rewrite_weights(
@@ -184,6 +196,7 @@ SNAPSHOTS: dict[str, Callable[[Path], None]] = {
     "structbert small": structbert,
     "structbert large, encoder.": lambda folder: structbert(folder, hidden=64, prefix="encoder."),
     "structbert with added tokens": lambda folder: structbert(folder, added=ADDED),
+    "structbert with tokens as written": _with_tokens_as_written,
     "structbert in sharded safetensors": _sharded,
     "structbert nested, module.": _wrapped,
     "structbert in half precision": _half,
