@@ -23,7 +23,13 @@ from engine.network import arrays_of, network_of
 from engine.publish import publishing
 from engine.recipe import Recipe
 from engine.reference import make_reference
-from engine.samples import TextSample, calibration_cases, reference_cases
+from engine.samples import (
+    SAMPLES_FILE,
+    TextSample,
+    calibration_cases,
+    reference_cases,
+    write_samples,
+)
 from engine.snapshot import STRUCTBERT, Snapshot, read_snapshot, write_snapshot
 from engine.staging import staged
 from engine.tokenizer import added_tokens_of, count_tokens_of, load_pretrained, served_tokenizer
@@ -50,9 +56,10 @@ def build_engine(
 ) -> compare.Report:
     """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
 
-    `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8; `told` is
-    what the snapshot does not say. Unless the engine answers as the model's own pipeline does, within the
-    tolerance of its precision, nothing is published and `VerificationError` is raised.
+    `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8 and show how
+    many labels it changes; `told` is what the snapshot does not say. Unless the engine answers as the model's own
+    pipeline does, within the tolerance of its precision, nothing is published and
+    `VerificationError` is raised.
     """
     told = told or Told()
     log(f"reading {source}")
@@ -93,10 +100,12 @@ def build_engine(
         details = _export(work / MODEL_FILE, snapshot, network, recipe)
         if recipe.precision == "int8":
             log("asking the FP32 engine for more answers")
-            reference = with_int8_cases(work, reference, name)
+            reference = with_int8_cases(work, reference, name, samples, contract.languages)
         details |= rewrite(work / MODEL_FILE, snapshot.config, asdict(contract), recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)
+            if samples is not None:
+                write_samples(samples, work / SAMPLES_FILE)
         describe(details.pop("identity_sha256", reference.weights_sha256), **details)
         log("comparing the engine with the reference")
         return verify_folder(work, reference, recipe, name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from engine.manifest import FILE_NAME as MANIFEST_FILE
 from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
 from engine.publish import publishing
 from engine.recipe import Recipe, choose_recipe
-from engine.samples import int8_cases
+from engine.samples import SAMPLES_FILE, TextSample, int8_samples, knows_builtin_texts, read_samples
 from engine.verification import compare
 from engine.verification.reference import (
     CALIBRATION_FILE,
+    Case,
     Reference,
     TokenRow,
     load_reference,
@@ -71,7 +72,8 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         reference = load_reference(work / REFERENCE_FILE)
         if recipe.precision == "int8":
             log("asking the FP32 engine for more answers")
-            reference = with_int8_cases(work, reference, source_manifest["name"])
+            samples = read_samples(source / SAMPLES_FILE) if (source / SAMPLES_FILE).exists() else None
+            reference = with_int8_cases(work, reference, source_manifest["name"], samples, contract["languages"])
         calibration = load_rows(source / CALIBRATION_FILE) if recipe.precision == "int8" else []
         log(f"building {recipe}")
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
@@ -89,16 +91,24 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         return verify_folder(work, reference, recipe, source_manifest["name"])
 
 
-def with_int8_cases(folder: Path, reference: Reference, name: str) -> Reference:
+def with_int8_cases(
+    folder: Path,
+    reference: Reference,
+    name: str,
+    samples: Sequence[TextSample] | None,
+    languages: Collection[str],
+) -> Reference:
     """The reference of an INT8 engine: it also holds the answers of the FP32 engine in `folder` to more cases.
 
-    Written to `folder`. `VerificationError` if the FP32 engine itself does not answer as the reference does.
+    They are made of `samples`, by default of this package's for a model of these `languages`. Written to `folder`.
+    `VerificationError` if the FP32 engine itself does not answer as the reference does.
     """
     verify_folder(folder, reference, choose_recipe(), name)
-    cases = int8_cases()
+    foreign = not knows_builtin_texts(samples, languages)
+    cases = [Case(sample.text, sample.labels) for sample in int8_samples(samples, languages)]
     extended = replace(
         reference,
-        cases=[*reference.cases, *cases],
+        cases=[*(replace(case, foreign=foreign) for case in reference.cases), *cases],
         answers=[*reference.answers, *ServedEngine(folder).answers(cases)],
     )
     extended.save(folder / REFERENCE_FILE)

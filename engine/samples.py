@@ -17,6 +17,10 @@ LONG_LABEL_SHARE = 0.6
 MAX_ADDED_TOKENS = 40
 TEMPLATES = ("", "{}", "", "这是关于{}的", "This text is about {}!")
 """Of the reference's cases, in turn; an empty one is the engine's default."""
+MAX_INT8_SAMPLES = 150
+SAMPLES_FILE = "samples.jsonl"
+"""In the folder of an fp32 engine that was built with samples: those of an INT8 engine built from it."""
+BUILTIN_LANGUAGE = "zh"
 BUILTIN_FILE = Path(__file__).parent / "samples.json"
 
 
@@ -43,9 +47,26 @@ def _samples(part: str) -> list[TextSample]:
     return [TextSample(item["text"], tuple(item["labels"])) for item in content[part]]
 
 
-def int8_cases() -> list[Case]:
-    """More cases on which changed best labels are counted: short texts, many of them near two labels."""
-    return [Case(sample.text, sample.labels) for sample in _samples("int8")]
+def int8_samples(samples: Sequence[TextSample] | None, languages: Collection[str]) -> list[TextSample]:
+    """Texts of several labels on which the best labels that INT8 changes are counted, beside the reference.
+
+    Of `samples`, evenly; by default short texts of this package, many of them near two labels, for a model of
+    Chinese or one whose `languages` nobody told. None for a model of other languages: what it answers to Chinese
+    texts is noise.
+    """
+    if samples is None:
+        return _samples("int8") if knows_builtin_texts(samples, languages) else []
+    distinct = [TextSample(sample.text, tuple(dict.fromkeys(sample.labels))) for sample in samples]
+    several = [sample for sample in distinct if len(sample.labels) > 1]
+    count = min(len(several), MAX_INT8_SAMPLES)
+    return [several[index * len(several) // count] for index in range(count)]
+
+
+def knows_builtin_texts(samples: Sequence[TextSample] | None, languages: Collection[str]) -> bool:
+    """Whether a model can be expected to answer Chinese texts: by its `languages`, unknown if there are none."""
+    if not languages:
+        return samples is None
+    return any(language.lower().partition("-")[0] == BUILTIN_LANGUAGE for language in languages)
 
 
 def calibration_cases(samples: Sequence[TextSample] | None) -> list[Case]:
@@ -133,3 +154,9 @@ def read_samples(path: Path) -> list[TextSample]:
     if not samples:
         raise BuildError(f"{path} contains no samples")
     return samples
+
+
+def write_samples(samples: Sequence[TextSample], path: Path) -> None:
+    """Write a file that `read_samples` reads."""
+    lines = [json.dumps({"text": sample.text, "labels": sample.labels}, ensure_ascii=False) for sample in samples]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

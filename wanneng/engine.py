@@ -49,7 +49,8 @@ def build(
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a ModelScope id.")] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="JSON lines of text and labels, like your traffic's, to calibrate int8.")
+        Path | None,
+        typer.Option(help="JSON lines of text and labels, like your traffic's, to calibrate and check int8."),
     ] = None,
     tolerance: Annotated[float | None, TOLERANCE] = None,
     timing_cache: Annotated[Path | None, typer.Option(help="TensorRT's timing cache; created if missing.")] = None,

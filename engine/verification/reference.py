@@ -28,6 +28,8 @@ class Case:
     template: str = ""
     """Empty: the engine's default."""
     multi_label: bool = False
+    foreign: bool = False
+    """In a language that the model is not for: its best label counts only where it leads clearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def load_reference(path: Path) -> Reference:
         for item in content["cases"]:
             labels = tuple(map(str, item["labels"]))
             logits = np.array(item["logits"], dtype=np.float32).reshape(len(labels), 3)
-            cases.append(Case(str(item["text"]), labels, str(item["template"]), bool(item["multi_label"])))
+            options = bool(item["multi_label"]), bool(item.get("foreign"))
+            cases.append(Case(str(item["text"]), labels, str(item["template"]), *options))
             ids = tuple(tuple(map(int, row)) for row in item["ids"])
             answer = Answer(tuple(item["ranked_labels"]), tuple(map(float, item["scores"])), ids, logits)
             if sorted(answer.labels) != sorted(labels) or len(answer.scores) != len(labels) != len(ids):

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from engine.build import build_engine
+from engine.contract import Told
 from engine.derive import derive_engine
 from engine.errors import BuildError, SnapshotError, TargetError, VerificationError
 from engine.publish import await_published
 from engine.recipe import Recipe, choose_recipe
-from engine.samples import TextSample
+from engine.samples import TextSample, int8_samples
 from engine.snapshot import write_snapshot
 from engine.verification.compare import Tolerance
 from engine.verification.reference import Case, load_rows
 from engine.verification.served_engine import encode_cases
 from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
+from tests.engine.zoo import SNAPSHOTS
 
 ROOT = Path(__file__).parents[2]
 BATCH = as_batch(random_rows(5, 6))
@@ -75,6 +77,64 @@ def test_an_fp32_engine_carries_the_calibration_samples_of_its_build(sources: Pa
     build_engine(sources / "snapshot", tmp_path / "built", int8, name="tiny", samples=SAMPLES)
     derived, builtin, built = (manifest(tmp_path / name)["engine_id"] for name in ("derived", "builtin", "built"))
     assert derived == built != builtin
+
+
+def texts_of(engine: Path, *, foreign: bool) -> set[str]:
+    """The texts of its reference that are in a language which the model is not for, or the others."""
+    content = json.loads((engine / "reference.json").read_text(encoding="utf-8"))
+    return {case["text"] for case in content["cases"] if case["foreign"] is foreign}
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_changed_labels_of_int8_are_counted_on_the_samples_of_the_build(
+    derived: bool, sources: Path, tmp_path: Path
+) -> None:
+    """Built of the snapshot, and derived from the FP32 engine of it."""
+    build_engine(
+        sources / "snapshot",
+        tmp_path / "built",
+        choose_recipe(precision="fp32" if derived else "int8"),
+        name="tiny",
+        samples=SAMPLES,
+    )
+    if derived:
+        derive_engine(tmp_path / "built", tmp_path / "int8", choose_recipe(precision="int8"))
+    engine = tmp_path / ("int8" if derived else "built")
+    builtin = {sample.text for sample in int8_samples(None, ("zh",))}
+    own = {sample.text for sample in SAMPLES if len(sample.labels) > 1}
+    assert own < texts_of(engine, foreign=False)
+    assert not builtin & texts_of(engine, foreign=False)
+
+
+def test_a_model_of_other_languages_is_not_asked_for_the_best_label_of_chinese_texts(tmp_path: Path) -> None:
+    """Its answers to them are noise: with the built-in texts INT8 changes 11 of 138 and is refused."""
+    SNAPSHOTS["erlangshen"](tmp_path / "snapshot")
+    int8 = choose_recipe(precision="int8")
+    with pytest.raises(VerificationError, match=r"decided texts have another best label.*--languages.*--samples"):
+        build_engine(tmp_path / "snapshot", tmp_path / "unknown", int8, name="x")
+    told = Told(languages=("en",))
+    assert build_engine(tmp_path / "snapshot", tmp_path / "int8", int8, name="x", told=told).passed
+    assert not texts_of(tmp_path / "int8", foreign=False)
+    build_engine(tmp_path / "snapshot", tmp_path / "fp32", choose_recipe(), name="x", told=told)
+    assert derive_engine(tmp_path / "fp32", tmp_path / "derived", int8).passed
+    assert not texts_of(tmp_path / "derived", foreign=False)
+
+
+@pytest.mark.parametrize(
+    ("samples", "languages", "texts"),
+    [(None, (), 150), (None, ("en", "zh-Hant"), 150), (None, ("en",), 0), (SAMPLES, ("en",), 1), (SAMPLES, (), 1)],
+)
+def test_texts_for_int8_are_the_samples_or_chinese_for_a_model_that_may_know_it(
+    samples: list[TextSample] | None, languages: tuple[str, ...], texts: int
+) -> None:
+    assert len(int8_samples(samples, languages)) == texts
+
+
+def test_many_samples_count_evenly() -> None:
+    chosen = int8_samples([TextSample(str(i), ("甲", "乙", "甲")) for i in range(600)], ())
+    assert [sample.text for sample in chosen[:3]] == ["0", "4", "8"]
+    assert len(chosen) == 150
+    assert chosen[0].labels == ("甲", "乙")
 
 
 def test_an_engine_that_differs_from_its_reference_is_not_published(sources: Path, tmp_path: Path) -> None:

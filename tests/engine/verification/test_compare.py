@@ -59,6 +59,20 @@ def test_a_logit_beyond_the_tolerance_fails_and_is_located() -> None:
     assert "FAILED, first for '二'" in result.sentence()
 
 
+def test_a_case_in_a_language_that_the_model_is_not_for_counts_only_where_its_label_leads_clearly() -> None:
+    """By more than logits may differ: 1.6 here; the labels lead by 2."""
+    changed = with_difference(0, (0, 0), -2.1)
+    foreign = [replace(case, foreign=True) for case in CASES]
+    for lead, decided in ((1.6, 2), (2.5, 0)):
+        tolerance = Tolerance(lead, 0.9)
+        native = compare(REFERENCE, changed, target="x", precision="int8", tolerance=tolerance)
+        other = compare(
+            replace(REFERENCE, cases=foreign), changed, target="x", precision="int8", tolerance=tolerance
+        )
+        assert (native.decided_texts, native.decided_agreement) == (2, 0.5)
+        assert (other.decided_texts, other.changed_texts) == (decided, decided // 2)
+
+
 @pytest.mark.parametrize(("changed", "passed"), [(0, True), (1, True), (2, False)])
 def test_an_int8_engine_that_changes_more_than_one_best_label_in_a_hundred_is_refused(
     changed: int, passed: bool
