@@ -102,7 +102,7 @@ async def test_merged_requests_answer_as_they_do_alone(
     asked_for = sum(len(body["labels"]) for bodies in plan for body in bodies)
     # A call that waits for longer than a second has its Triton probed, with a pair.
     assert asked_for <= pairs <= asked_for + 5
-    # A call to this engine holds what takes it a twentieth of a second, on a busy machine few pairs.
+    # A call to a slow engine holds few requests of this size, and its two instances take calls as they come.
     sent = sum(len(bodies) for bodies in plan)
     assert executions < sent, f"{executions} executions for {sent} requests"
     record_property("pairs_per_execution", round(pairs / executions, 1))
@@ -113,7 +113,7 @@ def requests(seed: int) -> list[dict[str, Any]]:
     return [
         {
             "text": "".join(rng.choice(WORDS) for _ in range(rng.randint(5, 60))),
-            "labels": rng.sample(LABELS, rng.randint(3, 8)),
+            "labels": rng.sample(LABELS, rng.randint(2, 4)),
         }
         for _ in range(REQUESTS)
     ]
