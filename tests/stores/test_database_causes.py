@@ -24,6 +24,9 @@ from stores.tenants import ACTIVE, Tenant
 from tests.postgresql import PostgresServer
 from tests.secure_postgresql import SecurePostgres
 
+# aiosqlite ends the thread of a connection that failed a moment after the loop is gone, maybe in the next test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 TENANT = Tenant("t_1", "Acme", ACTIVE, SystemClock().now())
 
 
@@ -229,8 +232,6 @@ async def test_an_error_of_this_release_is_none_of_the_database(database_url: st
     await database.close()
 
 
-# aiosqlite ends the thread of a connection that failed a moment after the loop is gone.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_files_of_sqlite_that_cannot_be_used(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"not a database" * 1_000)
@@ -255,8 +256,6 @@ def test_a_full_sqlite() -> None:
     )
 
 
-# aiosqlite ends the thread of a connection that failed a moment after the loop is gone.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_an_sqlite_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stores.database.TIMEOUT_S", 0.1)
     url = f"sqlite:///{tmp_path}/busy.db"
