@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.responses import Response
 
+from control_plane.api.changes import notifying
 from control_plane.api.schema import BudgetAnswer, CallersBudgets
 from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports
@@ -39,29 +40,28 @@ class BudgetEndpoints:
         return [own, *of_others[0], *of_others[1]]
 
     def _operations(self, path: str, owner: str, name: str) -> Sequence[Operation]:
-        return [
-            Operation(
-                "GET",
-                path,
-                self.get,
-                f"Get a {owner}'s budget, and what is used of it",
-                OPERATOR,
-                answers=(BudgetAnswer,),
-                id=f"get{name}Budget",
-            ),
-            Operation(
-                "PUT",
-                path,
-                self.put,
-                f"Set a {owner}'s budget of a calendar month",
-                OPERATOR,
-                Budget,
-                body_optional=True,
-                answers=(BudgetAnswer,),
-                example={"tokens_per_month": 50_000_000, "enforcement": "soft"},
-                id=f"set{name}Budget",
-            ),
-        ]
+        reading = Operation(
+            "GET",
+            path,
+            self.get,
+            f"Get a {owner}'s budget, and what is used of it",
+            OPERATOR,
+            answers=(BudgetAnswer,),
+            id=f"get{name}Budget",
+        )
+        setting = Operation(
+            "PUT",
+            path,
+            self.put,
+            f"Set a {owner}'s budget of a calendar month",
+            OPERATOR,
+            Budget,
+            body_optional=True,
+            answers=(BudgetAnswer,),
+            example={"tokens_per_month": 50_000_000, "enforcement": "soft"},
+            id=f"set{name}Budget",
+        )
+        return [reading, notifying(setting, self._on_change)]
 
     async def own(self, call: Call) -> Response:
         key_id = call.caller.key_id
@@ -74,11 +74,7 @@ class BudgetEndpoints:
         return json_response(await self._answer(call.path("tenant_id"), _key_id(call)))
 
     async def put(self, call: Call) -> Response:
-        try:
-            await self._tenants.set_budget(call.path("tenant_id"), call.body, _key_id(call))
-        finally:
-            # After an error, too: it may have come after the change.
-            self._on_change(call.path("tenant_id"))
+        await self._tenants.set_budget(call.path("tenant_id"), call.body, _key_id(call))
         return await self.get(call)
 
     async def _answer(self, tenant_id: str, key_id: str) -> BudgetAnswer:
