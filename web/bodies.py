@@ -77,30 +77,24 @@ class Bodies:
         """
         whole: bytes | None = request.scope.get(WHOLE_BODY)
         expected = len(whole) if whole is not None else _declared_bytes(request)
-        if MIN_BODY_BYTES < expected <= self._max_bytes:
-            await self._wait_for_turn(request, expected)
+        if expected > self._max_bytes:
+            raise BodyTooLarge(f"the body has {expected} bytes, at most {self._max_bytes} are allowed")
+        # Before it takes memory.
+        if expected > MIN_BODY_BYTES and not await self._pacing.pay(request, expected * BODY_BYTE_S):
+            raise BodyTooSlow("too many large bodies of this caller wait to be received")
         try:
-            body = await self._read(request)
+            body = await self._content(request, whole)
         except BodyTooLarge:
-            if expected <= self._max_bytes:
-                self._pacing.charge(request, self._max_bytes * BODY_BYTE_S)
+            self._pacing.charge(request, self._max_bytes * BODY_BYTE_S)
             raise
         # Of a body in chunks, or of a compressed one, this is known only now.
         if len(body) - expected > MIN_BODY_BYTES:
             self._pacing.charge(request, (len(body) - expected) * BODY_BYTE_S)
         return body
 
-    async def _wait_for_turn(self, request: Request, expected: int) -> None:
-        """Before the body takes memory."""
-        if not await self._pacing.pay(request, expected * BODY_BYTE_S):
-            raise BodyTooSlow("too many large bodies of this caller wait to be received")
-
-    async def _read(self, request: Request) -> bytes:
-        body: bytes | None = request.scope.get(WHOLE_BODY)
+    async def _content(self, request: Request, body: bytes | None) -> bytes:
+        """Of a body that has come, or that is still to be received (None)."""
         encoding = content_encoding(request)
-        declared = len(body) if body is not None else _declared_bytes(request)
-        if declared > self._max_bytes:
-            raise BodyTooLarge(f"the body has {declared} bytes, at most {self._max_bytes} are allowed")
         if body is not None and encoding is None:
             return body
         counted = request.scope[COUNTED] = Counted(request.scope["context"].tenant_id or "")
