@@ -16,6 +16,7 @@ KINDS = (
     "structbert small",
     "structbert large, encoder.",
     "structbert with added tokens",
+    "structbert with tokens as written",
     "structbert in sharded safetensors",
     "structbert nested, module.",
     "structbert in half precision",
