@@ -66,6 +66,7 @@ from web.metrics import HttpMetrics
 from web.middleware import Middleware
 from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
+from web.pacing import Pacing
 from web.problems import STATUSES, Problems
 from web.same_user import aiohttp_transport
 from web.server import Draining
@@ -138,7 +139,8 @@ def create_app(
     openapi.describe(apis)
     backlog = BacklogMetrics(stores.batches, clock, metrics.registry)
     operations = [*map(attributed, chain(*apis.values())), *PageEndpoints().operations()]
-    routes = routes_of(operations, authentication, settings)
+    pacing = Pacing()
+    routes = routes_of(operations, authentication, settings, pacing)
 
     @asynccontextmanager
     async def lifespan(app: Middleware) -> AsyncIterator[None]:
@@ -164,7 +166,7 @@ def create_app(
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     port = settings.control_plane_internal_port
     internal_port = InternalPort(port, ("/metrics",)) if port else None
-    return Middleware(router, routes, metrics, tracing, draining, Problems(), internal_port=internal_port)
+    return Middleware(router, routes, metrics, tracing, draining, Problems(), pacing, internal_port=internal_port)
 
 
 @dataclass(frozen=True, slots=True)

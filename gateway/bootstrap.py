@@ -56,6 +56,7 @@ from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
+from web.pacing import Pacing
 from web.problems import STATUSES, Problems
 from web.reverse_proxy import proxy_client
 from web.root_path import RootPath
@@ -168,8 +169,9 @@ def create_app(
     }
     openapi.describe(apis)
 
+    pacing = Pacing()
     routes = [
-        *routes_of([*chain(*apis.values())], authentication, settings),
+        *routes_of([*chain(*apis.values())], authentication, settings, pacing),
         *Forwarding(forward_http, authentication, label_sets, settings).routes(),
     ]
     background = [
@@ -219,6 +221,7 @@ def create_app(
         tracing,
         draining,
         Problems(GATEWAY_STATUSES),
+        pacing,
         GatewayContext,
         internal_port,
         root_path,

@@ -61,14 +61,14 @@ class Bodies:
     most makes room. Small bodies, which come at once, do not count.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, pacing: Pacing) -> None:
         self._max_bytes = settings.max_body_bytes
         self._max_counted_bytes = max(settings.max_unfinished_bytes, settings.max_body_bytes)
         self._timeout_s = settings.body_timeout_s
         self._counted_bytes: Counter[str] = Counter()
         self._arriving: defaultdict[str, dict[Counted, None]] = defaultdict(dict)
         """Both by tenant; the oldest comes first."""
-        self._pacing = Pacing()
+        self._pacing = pacing
 
     async def read(self, request: Request) -> bytes:
         """The whole body, decompressed, which counts until `release`; large ones at the caller's pace.

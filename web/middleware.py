@@ -56,6 +56,7 @@ class Middleware:
         tracing: Tracing,
         draining: Draining,
         problems: Problems,
+        pacing: Pacing,
         context_type: type[RequestContext] = RequestContext,
         internal_port: InternalPort | None = None,
         root_path: RootPath | None = None,
@@ -68,7 +69,7 @@ class Middleware:
         self._context_type = context_type
         self._internal_port = internal_port
         self._root_path = root_path
-        self._pacing = Pacing()
+        self._pacing = pacing
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}

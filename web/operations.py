@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from web.authentication import Caller
 from web.bodies import Bodies, decode, in_thread
 from web.error_shapes import PROBLEM, ErrorShape
+from web.pacing import Pacing
 from web.problems import ERROR_SHAPE
 from web.request_context import RequestContext
 from web.settings import ServerSettings
@@ -120,9 +121,9 @@ class Authentication(Protocol):
 
 
 def routes_of(
-    operations: Sequence[Operation], authentication: Authentication, settings: ServerSettings
+    operations: Sequence[Operation], authentication: Authentication, settings: ServerSettings, pacing: Pacing
 ) -> list[Route]:
-    bodies = Bodies(settings)
+    bodies = Bodies(settings, pacing)
     return [
         Route(operation.path, _Endpoint(operation, authentication, settings, bodies), methods=[operation.method])
         for operation in operations

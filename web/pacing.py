@@ -16,7 +16,7 @@ from starlette.requests import Request
 from web.failure_limit import address_of, subscriber_of
 
 SHARE = 0.2
-"""Of the time of this process, for what one caller costs in one of these ways."""
+"""Of the time of this process, for what one caller costs in these ways together."""
 BURST_S = 1.0
 """A caller that has cost nothing for so long may use the share of that time at once."""
 MAX_DELAY_S = 5.0
@@ -33,7 +33,7 @@ REFUSAL_S = 2e-4
 
 
 class Pacing:
-    """Of one kind of cost in one process; callers are tenants, or addresses where no tenant is known."""
+    """Of one process; callers are tenants, or addresses where no tenant is known."""
 
     def __init__(self) -> None:
         self._free_at: LRUCache[str, float] = LRUCache(MAX_CALLERS)

@@ -33,6 +33,11 @@ def attempt(answer: Callable[[], list[Any]], request: Any) -> Any:
         return failure("the model failed on this request; see the server's log", pb_utils.TritonError.INTERNAL)
 
 
+def send(request: Any, response: Any) -> None:
+    """Answer `request` before `execute` returns, in whose list it has None instead."""
+    request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
 def named(requests: Sequence[Any]) -> dict[str, Any]:
     """Fields of a log record: the ids of the gateway's requests. One request of Triton has pairs of many."""
     ids = ",".join(filter(None, (request.request_id() for request in requests)))

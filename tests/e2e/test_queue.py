@@ -1,7 +1,8 @@
-"""The queue of `structbert` in the real Triton: nothing waits there while the engine is idle."""
+"""The queue of `structbert` in the real Triton: nothing waits without need."""
 
 from __future__ import annotations
 
+import queue
 import threading
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import tritonclient.grpc as grpc
 
 from benchmarks.busy_cores import busy_cores
-from tests.e2e.server import Server, serving
+from tests.e2e.server import Server, command_line, descendants, serving
 
 ROUNDS = 400
+LONG_NICENESS = 10
+"""As in `python_backend/triton/structbert.py`, which is imported where Triton runs alone."""
 IDLE_S = 0.3
 """Time in the queue beyond all computation. Triton's batcher looks at its queue every half second by itself."""
 
@@ -25,6 +28,34 @@ def test_a_request_that_arrives_while_the_engine_runs_is_next(tmp_path: Path) ->
     with serving(tmp_path) as server, grpc.InferenceServerClient(server.triton_grpc) as client, busy_cores():
         forgotten = [number for number in range(ROUNDS) if _idle_s(server, client, number % 8) > IDLE_S]
     assert not forgotten
+
+
+def test_a_short_request_is_answered_before_a_long_one_that_came_with_it(tmp_path: Path) -> None:
+    """Both wait while all instances run, and are executed together; the long one at a lower priority."""
+    answers: queue.Queue[tuple[str, object]] = queue.Queue()
+    asked = [("full", 64, 128), ("full", 64, 128), ("long", 8, 512), ("short", 1, 64)]
+    with serving(tmp_path) as server, grpc.InferenceServerClient(server.triton_grpc) as client:
+        for name, rows, tokens in asked:
+            client.async_infer(
+                "structbert",
+                _rows(rows, tokens),
+                lambda result, error, name=name: answers.put((name, error)),
+            )
+        answered = [answers.get(timeout=60) for _ in asked]
+        niceness = [niceness_of_threads(pid) for pid in _engines(server)]
+    assert not any(error for _, error in answered)
+    assert answered.index(("short", None)) < answered.index(("long", None))
+    assert all(of_threads.count(LONG_NICENESS) == 1 and 0 in of_threads for of_threads in niceness), niceness
+
+
+def _engines(server: Server) -> list[int]:
+    return [pid for pid in descendants(server.process.pid) if "structbert_0_" in command_line(pid)]
+
+
+def niceness_of_threads(pid: int) -> list[int]:
+    """The nineteenth value of `stat`, whose second one may have spaces: proc_pid_stat(5)."""
+    stats = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [int(stat.rpartition(")")[2].split()[16]) for stat in stats]
 
 
 def _idle_s(server: Server, client: grpc.InferenceServerClient, delay_ms: int) -> float:
@@ -47,8 +78,8 @@ def _seconds(server: Server) -> tuple[float, float]:
     return of_requests["queue"]["ns"] / 1e9, of_requests["compute_infer"]["ns"] / 1e9
 
 
-def _rows(count: int) -> list[grpc.InferInput]:
-    values = np.full((count, 64), 20, dtype=np.int64)
+def _rows(count: int, tokens: int = 64) -> list[grpc.InferInput]:
+    values = np.full((count, tokens), 20, dtype=np.int64)
     tensors = {
         "input_ids": values,
         "attention_mask": np.ones_like(values),

@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest, NotJson
 from web.bodies import MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS, Bodies, decode, in_thread
-from web.pacing import BODY_BYTE_S, BURST_S, MAX_WAITING_OF_CALLER, MIN_BODY_BYTES, SHARE
+from web.pacing import BODY_BYTE_S, BURST_S, MAX_WAITING_OF_CALLER, MIN_BODY_BYTES, SHARE, Pacing
 from web.request_context import RequestContext
 from web.settings import ServerSettings
 
@@ -98,7 +98,7 @@ async def end(*senders: Sender) -> None:
 
 
 async def test_a_tenant_that_has_more_than_is_left_free_loses_its_oldest_body() -> None:
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     neighbour = Sender(bodies, "neighbour")
     await neighbour.send()
     attackers = [Sender(bodies, "attacker") for _ in range(8)]
@@ -116,7 +116,7 @@ async def test_a_tenant_that_has_more_than_is_left_free_loses_its_oldest_body() 
 
 
 async def test_where_nothing_is_left_the_tenant_with_most_loses_its_oldest_body() -> None:
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     tenants = [Sender(bodies, f"tenant {number}") for number in range(4)]
     for tenant in tenants:
         await tenant.send()
@@ -130,7 +130,7 @@ async def test_where_nothing_is_left_the_tenant_with_most_loses_its_oldest_body(
 
 async def test_a_large_body_costs_a_tenant_as_many_of_its_own_as_it_needs() -> None:
     """However little these have sent: they hold no room open for it."""
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     whole = Sender(bodies, "attacker")
     await whole.send(more=False)
     slow = [Sender(bodies, "attacker") for _ in range(5)]
@@ -144,7 +144,7 @@ async def test_a_large_body_costs_a_tenant_as_many_of_its_own_as_it_needs() -> N
 
 async def test_bodies_count_until_they_are_released() -> None:
     """Where all of a tenant's are whole and wait to be decoded, its newest is refused, and no other tenant's."""
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     whole = [Sender(bodies, "attacker") for _ in range(2)]
     for sender in whole:
         await sender.send(more=False)
@@ -165,7 +165,7 @@ async def test_bodies_count_until_they_are_released() -> None:
 
 async def test_a_tenant_whose_bodies_all_wait_shuts_nobody_out() -> None:
     """Twenty small bodies that decompress to as many bytes as there is memory."""
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     content = b"x" * 5_000
     attackers = [Sender(bodies, "attacker", "gzip") for _ in range(20)]
     for attacker in attackers:
@@ -178,7 +178,7 @@ async def test_a_tenant_whose_bodies_all_wait_shuts_nobody_out() -> None:
 
 
 async def test_a_body_that_fails_leaves_nothing_behind() -> None:
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     for _ in range(10):
         large = Sender(bodies, "attacker")
         for _ in range(3):
@@ -194,7 +194,7 @@ async def test_a_body_that_fails_leaves_nothing_behind() -> None:
 
 async def test_compressed_bodies_count_as_what_they_become() -> None:
     """However few bytes were sent."""
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     compressed = gzip.compress(CHUNK)
     senders = [Sender(bodies, "attacker", "gzip") for _ in range(5)]
     outcomes: list[bytes | BaseException] = []
@@ -216,7 +216,7 @@ def spend(bodies: Bodies, tenant_id: str) -> None:
 
 
 async def test_the_large_bodies_of_one_tenant_wait_before_they_take_memory() -> None:
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     spend(bodies, "attacker")
     sizes = [("attacker", MIN_BODY_BYTES + 1), ("attacker", MIN_BODY_BYTES), ("neighbour", len(CHUNK))]
     senders = [Sender(bodies, tenant, declared=size) for tenant, size in sizes]
@@ -228,7 +228,7 @@ async def test_the_large_bodies_of_one_tenant_wait_before_they_take_memory() -> 
 
 
 async def test_too_many_large_bodies_of_one_tenant_are_not_received() -> None:
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     spend(bodies, "attacker")
     senders = [Sender(bodies, "attacker", declared=20_000) for _ in range(MAX_WAITING_OF_CALLER + 1)]
     await asyncio.sleep(0)
@@ -244,7 +244,7 @@ async def test_a_body_whose_size_is_known_late_is_paid_by_the_next_of_its_tenant
     size: int, cost_bytes: int, encoding: str
 ) -> None:
     """In chunks, or compressed; what is too large has been received and decompressed too."""
-    bodies = Bodies(SETTINGS)
+    bodies = Bodies(SETTINGS, Pacing())
     bodies._pacing.delay_s("attacker", SHARE * BURST_S, asyncio.get_running_loop().time())
     before = bodies._pacing._free_at["attacker"]
     content = b"x" * size

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stores.errors import ClientDisconnected, StoreUnavailable
 from tests.problems import assert_problem
 from web.middleware import Middleware
-from web.pacing import MAX_WAITING_OF_CALLER
+from web.pacing import MAX_WAITING_OF_CALLER, Pacing
 from web.problems import Problems
 from web.request_context import RequestContext
 from web.server import Draining
@@ -85,7 +85,9 @@ class World:
             self.lifespans.append("ended")
 
         router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-        self.app = Middleware(router, routes, self.recorder, Tracing(), self.draining, Problems(), Context)
+        self.app = Middleware(
+            router, routes, self.recorder, Tracing(), self.draining, Problems(), Pacing(), Context
+        )
 
     async def get(self, path: str = "/v1/things", headers: dict[str, str] | None = None) -> httpx.Response:
         return await self.request("GET", path, headers)

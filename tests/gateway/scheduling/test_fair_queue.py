@@ -287,7 +287,7 @@ async def shared_by_tenants(per_s: float, window: int = 4_096) -> Slow:
 
 
 @pytest.mark.parametrize(
-    ("per_s", "tokens", "calls"), [(1, 128, 1), (4_000, 200, 1), (20_480, 1_024, 1), (1_000_000, 2_048, 2)]
+    ("per_s", "tokens", "calls"), [(1, 192, 1), (4_000, 200, 1), (20_480, 1_024, 1), (1_000_000, 2_048, 2)]
 )
 async def test_of_each_tenant_that_shares_a_slow_engine_one_short_call_is_at_triton(
     per_s: float, tokens: int, calls: int
