@@ -13,8 +13,7 @@ const keyOf = (template, labels) => `${JSON.stringify([template ?? "", ...sorted
 // `asked`: the fields of the request. Labels that are scored one by one do not compete.
 export function keepAnswer(text, answer, asked) {
   const scores = sorted(asked.labels).map((label) => answer.scores[answer.labels.indexOf(label)]);
-  // Labels that were added while it was under way are not in the answer.
-  if (asked.multi_label || scores.includes(undefined) || scores.length !== answer.labels.length) return;
+  if (asked.multi_label) return;
   answers.set(keyOf(asked.hypothesis_template, asked.labels) + text, scores);
   if (answers.size > MAX_ANSWERS) answers.delete(answers.keys().next().value);
 }

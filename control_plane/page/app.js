@@ -38,7 +38,7 @@ async function classify(event) {
     drawResult(answer, Math.round(performance.now() - began));
     keepAnswer(text, answer, asked);
     drawAdvice();
-    remember({ text, labels: [...state.labels], best: answer.labels[0], score: answer.scores[0] });
+    remember({ text, labels: asked.labels, best: answer.labels[0], score: answer.scores[0] });
   } catch (error) {
     $("result").hidden = true;
     show(error);

@@ -34,7 +34,8 @@ export function options() {
   $("label").value = "";
   if (!state.labels.length) throw new RequestError(translate("needLabels"));
   const { max_tokens, special_tokens } = state.set ?? {};
-  const shown = { labels: state.labels, hypothesis_template: $("template").value || undefined, multi_label: $("multi").checked };
+  // A copy: labels that are added meanwhile are not asked for.
+  const shown = { labels: [...state.labels], hypothesis_template: $("template").value || undefined, multi_label: $("multi").checked };
   return { ...shown, max_tokens: max_tokens ?? undefined, special_tokens: special_tokens ?? undefined, entailment: true };
 }
 

@@ -3,7 +3,7 @@
 import { drawAdvice, keepAnswer } from "./advice.js";
 import { options } from "./form.js";
 import { $, show, state, translate } from "./page.js";
-import { RequestError, askForAll, patiently, request } from "./requests.js";
+import { RequestError, askForAll, patiently, request, whyWaiting } from "./requests.js";
 import { noneOf } from "./result.js";
 import { drawTable } from "./rows.js";
 import { rowsToClassify } from "./upload.js";
@@ -46,7 +46,7 @@ export async function classifyAll() {
 
 function classifySome(rows, common, all) {
   const { signal } = state.running;
-  const told = (seconds) => ($("progressText").textContent = translate("waiting")(Math.ceil(seconds), state.rows.length, all));
+  const told = (seconds, error) => ($("progressText").textContent = translate(whyWaiting(error))(Math.ceil(seconds), state.rows.length, all));
   const ask = async (texts) => {
     const asked = () => request("POST", "/v1/classify", { texts, ...common }, {}, signal);
     return (await patiently(asked, told, signal)).results;

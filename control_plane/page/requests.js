@@ -33,7 +33,8 @@ export async function request(method, path, body, headers = {}, signal = undefin
   return (await send(method, path, { body, headers, signal })).json().catch(() => ({}));
 }
 
-// Waits as the service says, and a little where nobody answers; `told` hears for how long. What stays is thrown.
+// Waits as the service says, and a little where nobody answers; `told` hears for how long and the error. What stays is
+// thrown.
 export async function patiently(ask, told, signal) {
   let waitedS = 0, failures = 0;
   for (;;) {
@@ -45,11 +46,14 @@ export async function patiently(ask, told, signal) {
         ? Math.max(error.retryAfterS, FIRST_PAUSE_S) : lost ? FIRST_PAUSE_S * 2 ** failures : null;
       waitedS += pauseS ?? 0;
       if (pauseS === null || waitedS > LONGEST_WAIT_S) throw error;
-      told(pauseS);
+      told(pauseS, error);
       await pause(pauseS, signal);
     }
   }
 }
+
+// The name of why: a limit of the tenant, or what it has no part in.
+export const whyWaiting = (error) => (error.status === 429 ? "limited" : "serviceBusy");
 
 // Asks for rows together: a row that is refused is its own error, and what is too much at once is asked for in halves.
 // `ask` takes texts; `answered` takes a row and its result; `refused` a row, why, and the error of all of it.

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from stores.api_keys import key_id_of
 from stores.errors import NotFound, Unauthorized
 from stores.tenants import CLASSIFY
-from web.authentication import KEY_HEADER, TENANT_HEADER, Authenticator, Caller, is_internal_key
+from web.authentication import (
+    KEY_HEADER,
+    TENANT_HEADER,
+    Authenticator,
+    Caller,
+    bearer_token,
+    is_internal_key,
+)
 from web.failure_limit import FailureLimit, address_of
 from web.headers import header_value
 from web.local_callers import LocalCallers
@@ -55,7 +63,7 @@ class GatewayAuthentication:
         if self._local is None:
             raise Unauthorized
         self._local.check(request)
-        # Clients of other services always send a key; where none is needed, an unknown one does no harm.
+        # Clients of other services always send a key of theirs; where none is needed, it does no harm.
         request.scope["context"].key_ignored = authorization is not None
         return await self._tenants.local()
 
@@ -78,7 +86,7 @@ class GatewayAuthentication:
         self._tenants.forget(tenant_id)
 
     async def _find(self, authorization: str, request: Request) -> Caller | None:
-        """The caller who has the key; None where nobody has, and none is needed."""
+        """The caller who has the key; None for what is no key of ours, where none is needed."""
         if self._local is None and not self._keys.remembers(authorization):
             # Before the store is asked: a stranger's guesses cost it nothing.
             self._failures.check(address_of(request))
@@ -86,6 +94,7 @@ class GatewayAuthentication:
             caller = await self._keys.find(authorization)
         except Unauthorized:
             raise self.failed(request) from None
-        if caller is None and self._local is None:
+        if caller is None and (self._local is None or key_id_of(bearer_token(authorization)) is not None):
+            # A key of ours that nobody has was revoked: what is asked with it was not meant for `local`.
             raise self.failed(request)
         return caller

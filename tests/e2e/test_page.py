@@ -1,19 +1,23 @@
-"""The page in a real Chromium; `make screenshots` makes the pictures of docs/ anew."""
+"""The page in a real Chromium."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import os
 import re
 from pathlib import Path
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, expect
 
+from tests.e2e.console import APPEARANCES, appear, foreign_elements, violations
+from tests.e2e.hostile_words import HOSTILE
+from tests.e2e.pictures import picture
 from tests.e2e.server import ROOT, Server, serving
 from tests.wanneng.advice.test_figures import drawn
+from wanneng import Client
 from wanneng.advice.figures import label_figures, pair_figures
 
 TEXT = "这个手机质量太差，要求退款"
@@ -30,12 +34,6 @@ def bars(page: Page) -> list[tuple[str, float]]:
     expect(page.locator("#result")).to_be_visible()
     rows = page.locator("#bars li").all()
     return [(r.locator(".name").inner_text(), float(r.locator(".score").inner_text()[:-1])) for r in rows]
-
-
-def picture(page: Page, name: str) -> None:
-    if os.environ.get("WANNENG_SCREENSHOTS"):
-        page.wait_for_timeout(600)
-        page.screenshot(path=ROOT / "docs" / f"{name}.png", full_page=True)
 
 
 def test_bars_come_in_order_with_what_they_cost(page: Page) -> None:
@@ -117,7 +115,6 @@ def test_a_file_of_200_lines_becomes_a_table_to_sort_filter_and_take_away(page: 
     page.get_by_label("筛选").fill("第17个")
     expect(table).to_have_count(1)
     expect(table.locator("td").nth(1)).to_have_text("第17个手机，质量太差")
-    picture(page, "playground-many")
     page.get_by_label("筛选").fill("")
     with page.expect_download() as download:
         page.get_by_role("button", name="JSONL").click()
@@ -238,6 +235,75 @@ def test_the_console_needs_no_key_where_the_page_needs_none(page: Page) -> None:
     expect(page.get_by_role("button", name="分类", exact=True)).to_be_visible()
 
 
+def test_a_key_that_is_revoked_while_it_is_used_signs_out_also_where_none_is_needed(
+    page: Page, server: Server
+) -> None:
+    """Otherwise its owner would go on as the tenant of who has no key."""
+    with Client(server.url, (server.state_dir / "admin.key").read_text().strip()) as admin:
+        tenant = admin.tenants.create("Revoked meanwhile")
+        key = admin.tenants.keys.create(tenant.id, scopes=["label_sets:read", "label_sets:write"])
+        page.goto("/console#/sign-in")
+        page.get_by_label("密钥", exact=True).fill(key.secret)
+        page.locator("#screen").get_by_role("button", name="登录").click()
+        expect(page.locator("#who")).to_contain_text(tenant.name)
+        page.goto("/console#/new-label-set")
+        page.get_by_label("名称").fill("of-nobody")
+        page.get_by_label("标签 1", exact=True).fill("投诉")
+        admin.tenants.keys.revoke(tenant.id, key.id)
+    page.get_by_role("button", name="创建").click()
+    expect(page.get_by_role("alert")).to_contain_text("密钥已失效")
+    expect(page.get_by_text("请登录。")).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('key')") is None
+    assert httpx.get(f"{server.url}/v1/label-sets/of-nobody", trust_env=False).status_code == 404
+    page.evaluate("(key) => sessionStorage.setItem('key', key)", key.secret)
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("密钥已失效")
+    page.reload()
+    expect(page.locator("#who")).to_have_text("local · 本机，无需密钥")
+
+
+def test_labels_that_are_added_during_a_run_are_not_asked_for(page: Page) -> None:
+    asked: list[list[str]] = []
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        asked.append(json.loads(route.request.post_data or "")["labels"])
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    page.get_by_label("标签", exact=True).fill("投诉,咨询,")
+    page.get_by_label("每行一条文本").fill("\n".join(f"第{number}个手机" for number in range(40)))
+    page.route("**/v1/classify", hold_the_first)
+    with page.expect_request("**/v1/classify"):
+        page.get_by_role("button", name="全部分类").click()
+    page.get_by_label("标签", exact=True).fill("建议,")
+    expect(page.locator("#chosen li")).to_have_count(3)
+    held[0].continue_()
+    expect(page.locator("#table tbody tr")).to_have_count(40)
+    assert asked == [["投诉", "咨询"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(429, "已限流，60 秒后继续"), (503, "服务繁忙或无法连接，60 秒后重试")]
+)
+def test_a_run_that_waits_says_whether_the_limit_or_the_service_is_the_cause(
+    context: BrowserContext, status: int, said: str
+) -> None:
+    page = context.new_page()
+    page.goto("/")
+    answer = {"code": "quota_exceeded" if status == 429 else "overloaded", "detail": "later"}
+    page.route(
+        "**/v1/classify", lambda route: route.fulfill(status=status, headers={"Retry-After": "60"}, json=answer)
+    )
+    page.get_by_label("标签", exact=True).fill("投诉,")
+    page.get_by_label("每行一条文本").fill("第一个手机")
+    page.get_by_role("button", name="全部分类").click()
+    expect(page.locator("#progressText")).to_contain_text(said)
+    page.get_by_role("button", name="停止").click()
+    expect(page.get_by_role("button", name="全部分类")).to_be_enabled()
+
+
 def test_history_stays_in_the_browser_until_it_is_cleared(page: Page) -> None:
     classify(page)
     bars(page)
@@ -269,21 +335,59 @@ def test_a_key_is_asked_for_used_and_kept_in_the_tab_alone(browser: Browser, tmp
             assert "wn_" not in json.dumps(context.storage_state())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+@pytest.mark.parametrize(("language", "scheme", "width"), APPEARANCES)
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_page(
+    page: Page, language: str, scheme: str, width: int
+) -> None:
     page.get_by_text("更多选项").click()
     page.get_by_label("每行一条文本").fill(f"{TEXT}\n{TEXT}")
     classify(page)
     bars(page)
     page.get_by_role("button", name="全部分类").click()
     expect(page.locator("#table tbody tr")).to_have_count(2)
+    appear(page, language, scheme, width)
     for path in ("/", "/docs"):
         if path == "/docs":
             page.goto(path)
-        violations = Axe().run(page).response["violations"]
-        serious = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
-        assert not serious, [(violation["id"], violation["nodes"][0]["html"]) for violation in serious]
+            expect(page.locator(".operation").first).to_be_visible()
+        assert violations(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_nothing_that_people_write_is_html(page: Page, server: Server) -> None:
+    """As labels of a stored set, text, lines, names of a file and of its columns, and as what a refusal says."""
+    ran: list[str] = []
+    page.expose_function("owned", lambda: ran.append("owned"))
+    page.on("dialog", lambda dialog: ran.append(dialog.message))
+    path = f"{server.url}/v1/label-sets/hostile-page"
+    assert httpx.put(path, json={"labels": HOSTILE}, trust_env=False).status_code == 201
+    page.reload()
+    page.get_by_text("更多选项").click()
+    page.get_by_label("我的标签集").select_option("hostile-page")
+    expect(page.locator("#chosen li")).to_have_count(len(HOSTILE))
+    for word in HOSTILE[::5]:
+        page.get_by_label("文本", exact=True).fill(word)
+        page.get_by_role("button", name="分类", exact=True).click()
+        expect(page.locator("#history li").first).to_contain_text(word[:60])
+        assert foreign_elements(page) == []
+    page.get_by_label("每行一条文本").fill("\n".join(HOSTILE))
+    page.get_by_role("button", name="全部分类").click()
+    expect(page.locator("#table tbody tr")).to_have_count(len(HOSTILE))
+    assert foreign_elements(page) == []
+    content = io.StringIO()
+    csv.writer(content).writerows([HOSTILE, HOSTILE[::-1]])
+    file = {"name": f"{HOSTILE[1]}.csv", "mimeType": "text/csv", "buffer": content.getvalue().encode()}
+    page.get_by_label("打开文件").set_input_files(file)  # type: ignore[arg-type]
+    expect(page.locator("#fileFacts")).to_contain_text(HOSTILE[1])
+    assert foreign_elements(page) == []
+    refusal = {"code": "new", "detail": ""}
+    page.route("**/v1/classify", lambda route: route.fulfill(status=422, json=refusal))
+    for word in HOSTILE:
+        refusal["detail"] = word
+        page.get_by_role("button", name="分类", exact=True).click()
+        expect(page.get_by_role("alert")).to_have_text(word)
+        assert foreign_elements(page) == []
+    assert ran == []
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, server: Server) -> None:
@@ -295,7 +399,6 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, s
         classify(page)
         bars(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        picture(page, "playground-phone")
 
 
 def test_the_page_is_light_and_allows_nothing_inline(page: Page) -> None:

@@ -18,6 +18,7 @@ import httpx
 import openpyxl
 import pytest
 
+from tests.e2e.gate import gate
 from tests.e2e.server import ROOT, Server
 from tests.e2e.small_quota import LABEL, LINES, SmallQuota, lines, small_quota
 from wanneng import Client
@@ -75,7 +76,7 @@ def test_a_hundred_lines_at_a_small_quota_are_answered_and_paid_once(
 
 
 SOON = 60
-"""Lines after which a run is interrupted, long before its quota lets it end."""
+"""Lines after which a run is interrupted."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -89,12 +90,22 @@ def test_an_interrupted_run_goes_on_and_asks_for_nothing_twice(
     )
     arguments = ("classify", "--input", source, "--output", target, "--labels", LABEL)
     run = command(*arguments, "--key-file", tenant.key_file, url=server.url)
-    with subprocess.Popen(run, cwd=ROOT, stderr=subprocess.PIPE) as interrupted:
-        deadline = time.monotonic() + WAIT_S
-        while count(tmp_path / "out.csv.partial") < SOON:
-            assert time.monotonic() < deadline
-            assert interrupted.poll() is None
-            time.sleep(0.05)
+    asked = 0
+
+    def is_later(_method: str, _path: str, body: bytes) -> bool:
+        nonlocal asked
+        if asked >= SOON:
+            return True
+        asked += len(json.loads(body)["texts"])
+        return False
+
+    with (
+        gate(server.url, is_later) as held,
+        subprocess.Popen([*run[:-1], held.url], cwd=ROOT, stderr=subprocess.PIPE) as interrupted,
+    ):
+        # It cannot end meanwhile, however long this takes.
+        assert held.held.wait(WAIT_S)
+        until(lambda: count(tmp_path / "out.csv.partial") >= SOON)
         interrupted.send_signal(number)
     assert not target.exists()
     refused = wanneng(*arguments[:-1], "别的", "--key-file", tenant.key_file, url=server.url)
@@ -113,6 +124,13 @@ def test_an_interrupted_run_goes_on_and_asks_for_nothing_twice(
     # A call that was under way when the run ended was computed, and its texts are asked for again.
     assert LINES <= usage.pairs_computed <= LINES + TEXTS_PER_CALL
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["in.csv", "out.csv"]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.05)
 
 
 def count(journal: Path) -> int:
@@ -182,12 +200,14 @@ def test_a_batch_that_is_not_waited_for_to_its_end_is_not_created_twice(server: 
     source.write_text("\n".join(lines(tenant.name)), encoding="utf-8")
     output = ("--output", tmp_path / "out.jsonl", "--labels", LABEL, "--key-file", tenant.key_file)
     run = command("batch", "run", source, *output, url=server.url)
-    with subprocess.Popen(run, cwd=ROOT) as interrupted:
-        deadline = time.monotonic() + WAIT_S
-        while b"batch_id" not in read(tmp_path / "out.jsonl.partial"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    polls = re.compile(r"/v1/batches/[^/]+")
+    with (
+        gate(server.url, lambda method, path, _: method == "GET" and polls.fullmatch(path) is not None) as held,
+        subprocess.Popen([*run[:-1], held.url], cwd=ROOT) as interrupted,
+    ):
+        assert held.held.wait(WAIT_S)
         interrupted.send_signal(signal.SIGKILL)
+    assert b"batch_id" in (tmp_path / "out.jsonl.partial").read_bytes()
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=True)
     assert "which was created before" in done.stderr
     with Client(server.url, tenant.key) as client:
@@ -200,10 +220,6 @@ def test_a_batch_that_is_not_waited_for_to_its_end_is_not_created_twice(server: 
         assert expected in shown.stdout
     printed = wanneng("batch", "results", batch.id, "--key-file", tenant.key_file, url=server.url).stdout
     assert [json.loads(line)["labels"] for line in printed.splitlines()] == [[LABEL]] * LINES
-
-
-def read(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,12 @@ function start() {
     $("title").focus();
   });
   addEventListener("hashchange", draw);
-  identify().then(become).catch((error) => (drawFrame(), report(error)));
+  identify().then(async (someone) => {
+    const hadEnded = !someone && hasKey();
+    if (hadEnded) forgetKey();
+    await become(someone);
+    if (hadEnded) report(new Error(say("sessionEnded")));
+  }).catch((error) => (drawFrame(), report(error)));
 }
 
 start();

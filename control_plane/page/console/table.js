@@ -12,7 +12,7 @@ export function table(name, columns, rows) {
     const classes = [column.isNumber && "number", column.className?.(row)].filter(Boolean).join(" ");
     return element(index ? "td" : "th", { scope: index ? null : "row", class: classes || null }, column.cell(row));
   })));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name },
+  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": name },
     element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body)));
 }
 

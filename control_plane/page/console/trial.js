@@ -21,7 +21,7 @@ export const canBeTried = (content, stored) => !content.correction || scoringKey
 
 // Fills what `answers` lacks, in the order of the texts, see figures.js; a text that met an error of the service (5xx)
 // stays without an answer. `reference`: a stored version; null: the content itself. `progress` hears of each text that
-// is done, `waiting` for how many seconds nothing happens.
+// is done, `waiting` for how many seconds nothing happens, and of the error that is the cause.
 export async function classifySamples(texts, answers, content, reference, { signal, progress, waiting }) {
   const question = questionOf(content, reference), names = reference ? content.labels.map(({ label }) => label) : question.labels;
   const rows = texts.map((text, index) => ({ text, index })).filter(({ index }) => !answers[index]), parts = [];

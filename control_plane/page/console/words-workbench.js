@@ -7,7 +7,7 @@ export const WORKBENCH = {
   samplesFacts: [(texts, labelled) => `${texts} 条文本，其中 ${labelled} 条有正确标签。`, (texts, labelled) => `${texts} texts, ${labelled} of them with their right label.`],
   firstTexts: [(used, all) => `只使用前 ${used} 条，共 ${all} 条。`, (used, all) => `Only the first ${used} of ${all} texts are used.`],
   draft: ["草稿", "Draft"], draftOf: [(name) => `${name} 的草稿`, (name) => `Draft of ${name}`], today: ["当前版本", "Current version"],
-  runBoth: ["对比两个版本", "Classify with both"], stop: ["停止", "Stop"], running: [(done, all) => `${done} / ${all}`, (done, all) => `${done} of ${all}`], waitingFor: [(s) => `已限流，${s} 秒后继续`, (s) => `waiting ${s} s as the service asks`],
+  runBoth: ["对比两个版本", "Classify with both"], stop: ["停止", "Stop"], running: [(done, all) => `${done} / ${all}`, (done, all) => `${done} of ${all}`], limited: [(s) => `已限流，${s} 秒后继续`, (s) => `rate limited: waiting ${s} s`], serviceBusy: [(s) => `服务繁忙或无法连接，${s} 秒后重试`, (s) => `the service is busy or unreachable: trying again in ${s} s`],
   notRun: ["改动后还没有分类。", "It has not been run since it was changed."], needSamples: ["请先提供样例文本。", "Give some sample texts first."], needLabel: ["请至少填写一个标签。", "Write at least one label."],
   result: ["结果", "Result"], texts: ["文本", "Texts"], text: ["文本", "Text"], flips: ["结果改变", "Changed answers"], accuracyToday: ["当前准确率", "Current accuracy"], accuracyDraft: ["草稿的准确率", "Accuracy of the draft"],
   noneToday: ["当前版本无匹配标签", "None of these, current version"], noneDraft: ["草稿无匹配标签", "None of these, draft"], refused: ["被拒绝", "Refused"], unanswered: ["未得到结果，不计入（可再次运行）", "Without an answer and left out; run again"],

@@ -1,5 +1,6 @@
 // The workbench: the reader's own texts with today's version of a label set and with its draft, side by side.
 
+import { whyWaiting } from "../requests.js";
 import { all, get } from "./api.js";
 import { actions, button, element, link, paragraph, section } from "./dom.js";
 import { dialog } from "./dialog.js";
@@ -119,7 +120,7 @@ class Workbench {
         this.progress.value = ++done / total;
         this.told.textContent = say("running", done, total);
       };
-      const waiting = (seconds) => (this.told.textContent = say("waitingFor", Math.ceil(seconds)));
+      const waiting = (seconds, error) => (this.told.textContent = say(whyWaiting(error), Math.ceil(seconds)));
       for (const [index, [each, reference]] of asked.entries()) {
         await classifySamples(texts, lists[index], each, reference, { signal: this.running.signal, progress, waiting });
       }

@@ -119,15 +119,30 @@ async def test_a_caller_without_a_key_is_the_local_tenant_where_none_is_needed()
 
 
 @pytest.mark.parametrize(
-    "authorization", ["Bearer sk-1", "Bearer ", "", "Basic YTpi", f"Bearer {generate_key().key}", "Bearer ключ"]
+    "authorization", ["Bearer sk-1", "Bearer ", "", "Basic YTpi", "Bearer wn_1", "Bearer ключ"]
 )
-async def test_an_unknown_key_is_ignored_where_none_is_needed_and_the_answer_says_so(authorization: str) -> None:
+async def test_a_key_of_another_service_is_ignored_where_none_is_needed_and_the_answer_says_so(
+    authorization: str,
+) -> None:
     """Clients that were made for other services always send one."""
     world = World(require_key=False)
     assert (await world.caller({"Authorization": authorization})).tenant_id == LOCAL_TENANT_ID
     assert world.context.response_headers() == [(b"x-wanneng-tenant", b"local")]
     with pytest.raises(Unauthorized, match="Origin"):
         await world.caller({"Authorization": authorization, "Origin": "http://evil.example"})
+
+
+async def test_a_key_that_was_revoked_is_refused_where_none_is_needed_too() -> None:
+    """What its owner asks would be done for `local` otherwise, and nobody would notice."""
+    world = World(require_key=False)
+    key = add_key(world.memory, world.tenant)
+    assert (await world.caller(key)).tenant_id == "acme"
+    world.memory.keys.clear()
+    world.authentication.forget()
+    for headers in (key, bearer(generate_key().key)):
+        with pytest.raises(Unauthorized, match="a valid key is needed"):
+            await world.caller(headers)
+    assert (await world.caller({})).tenant_id == LOCAL_TENANT_ID
 
 
 async def test_a_known_key_is_its_tenants_where_none_is_needed_too() -> None:
