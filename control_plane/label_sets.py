@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stores.clock import Clock
 from stores.errors import InvalidRequest, NotFound, PreconditionFailed
+from stores.evaluation import Evaluation, validate_evaluation
 from stores.label_sets import (
     NAME,
     LabelLimits,
@@ -34,7 +35,12 @@ class LabelSets:
         self._bounds = LabelSetBounds(MAX_SETS, MAX_NAMES, max_versions, max_tenant_bytes)
 
     async def put(
-        self, tenant_id: str, name: str, content: LabelSetContent, expected: int | None
+        self,
+        tenant_id: str,
+        name: str,
+        content: LabelSetContent,
+        expected: int | None,
+        evaluation: Evaluation | None = None,
     ) -> tuple[LabelSet, Sequence[int]]:
         """A new version, and the old ones that were removed to make room for it.
 
@@ -49,15 +55,17 @@ class LabelSets:
             raise PreconditionFailed(
                 f"the newest version is {latest}; send it as If-Match" if exists else "no such label set"
             )
-        label_set = LabelSet(tenant_id, name, latest + 1, content, self._clock.now())
+        if evaluation is not None:
+            validate_evaluation(evaluation, latest + 1)
+        label_set = LabelSet(tenant_id, name, latest + 1, content, self._clock.now(), evaluation)
         return label_set, await self._store.add(label_set, latest, self._bounds)
 
     async def roll_back(
         self, tenant_id: str, name: str, version: int, expected: int | None
     ) -> tuple[LabelSet, Sequence[int]]:
-        """The content of `version` as the newest version."""
+        """The content of `version` as the newest version, with the numbers that it had."""
         old = await self.get(tenant_id, f"{name}@{version}")
-        return await self.put(tenant_id, name, old.content, expected)
+        return await self.put(tenant_id, name, old.content, expected, old.evaluation)
 
     async def get(self, tenant_id: str, reference: str) -> LabelSet:
         """`name` is the newest version, `name@3` that one."""

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from stores.correction import Correction, validate_correction
 from stores.errors import InvalidRequest
+from stores.evaluation import Evaluation
 from stores.paging import Page, PageRequest
 from stores.special_tokens import TEXT, SpecialTokens, as_text
 
@@ -84,6 +85,7 @@ class LabelSet:
     version: int
     content: LabelSetContent
     created_at: datetime
+    evaluation: Evaluation | None = None
 
     @property
     def reference(self) -> str:

@@ -1,4 +1,4 @@
-"""`wanneng label-set check`: judges labels, templates and wordings by the scores of texts without labels."""
+"""`wanneng label-set`: judges labels by texts without labels, and lists versions with their numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wanneng import options as given
 from wanneng.advice.check import Advice, Check, Subject
 from wanneng.advice.report import as_json, as_table
 from wanneng.advice.wordings import parse
-from wanneng.client import Client
+from wanneng.client import Client, LabelSet
 from wanneng.client.classify import Options, SpecialTokens
 from wanneng.errors import CommandError, RequestError
 from wanneng.evaluation.engine_target import EngineTarget
@@ -20,7 +20,7 @@ from wanneng.evaluation.gateway_target import WAIT_S, GatewayTarget
 from wanneng.evaluation.targets import Scorer
 from wanneng.examples import MAX_TEXT_CHARACTERS, Example, Examples
 from wanneng.keys import KeyFile, tenant_key
-from wanneng.options import Shown, label_order, say, showing, split_labels
+from wanneng.options import Shown, label_order, print_table, say, showing, split_labels
 from wanneng.settings import gateway_url
 from wanneng.tables.readers import read_options, read_table
 from wanneng.tables.table import Table
@@ -29,12 +29,16 @@ LIMIT, MAX_LIMIT = 300, 5_000
 LEFT_OUT_SHOWN = 5
 FOUND = 3
 """The exit code of `--strict`: neither an error (1) nor a wrong option (2)."""
-app = typer.Typer(no_args_is_help=True, help="Check labels before they are used.")
+VERSION_COLUMNS = (
+    *("version", "labels", "threshold", "texts", "labelled", "accuracy", "none_of_these", "changed"),
+    *("compared_with", "model_version", "created_at"),
+)
+app = typer.Typer(no_args_is_help=True, help="Check labels, and list the versions of a label set.")
 
 
 @app.callback()
 def describe() -> None:
-    """Check labels before they are used."""
+    """Check labels, and list the versions of a label set."""
 
 
 @app.command()
@@ -93,6 +97,37 @@ def check(
     _tell_refusals(sample, advice)
     if strict and (advice.confusable or advice.dominant):
         raise typer.Exit(FOUND)
+
+
+@app.command()
+def versions(
+    label_set: Annotated[str, typer.Argument(help="Name of the label set.")],
+    url: Annotated[str | None, typer.Option(help="The gateway's address; by default WANNENG_URL.")] = None,
+    key_file: KeyFile = None,
+) -> None:
+    """List the versions, newest first, each with what it answered to sample texts before it was saved."""
+    with Client(url or gateway_url(), tenant_key(key_file)) as client:
+        print_table(map(VersionRow, client.label_sets.versions(label_set)), VERSION_COLUMNS)
+
+
+class VersionRow:
+    """A version and its numbers, as a row; None where there are none."""
+
+    def __init__(self, label_set: LabelSet) -> None:
+        numbers = label_set.evaluation
+        accuracy = None if numbers is None else numbers.accuracy
+        self.version = label_set.reference
+        self.labels = len(label_set.labels)
+        self.threshold = label_set.threshold
+        self.texts = numbers and numbers.texts
+        self.labelled = numbers and numbers.labelled
+        in_sample = " (in sample)" if numbers is not None and numbers.in_sample else ""
+        self.accuracy = None if accuracy is None else f"{accuracy:.3f}{in_sample}"
+        self.none_of_these = numbers and numbers.none_of_these
+        self.changed = numbers and numbers.changed
+        self.compared_with = numbers and numbers.compared_with
+        self.model_version = numbers and numbers.model_version
+        self.created_at = label_set.created_at
 
 
 def _asked(

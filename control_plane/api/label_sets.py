@@ -111,7 +111,9 @@ class LabelSetEndpoints:
 
     async def put(self, call: Call) -> Response:
         expected, content = _expected_version(call.request), _content(call.body, call.settings.max_labels)
-        label_set, removed = await self._label_sets.put(call.tenant_id, call.path("name"), content, expected)
+        label_set, removed = await self._label_sets.put(
+            call.tenant_id, call.path("name"), content, expected, call.body.evaluation
+        )
         return _tagged(label_set, 200 if expected else 201, removed)
 
     async def roll_back(self, call: Call) -> Response:
@@ -164,6 +166,7 @@ def _answer(label_set: LabelSet, removed: Sequence[int] | UnsetType = UNSET) -> 
         content.threshold,
         content.special_tokens,
         content.correction,
+        label_set.evaluation,
         label_set.created_at,
         removed,
     )

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from stores.audit import AuditRecord
 from stores.budgets import Enforcement
 from stores.correction import Correction
+from stores.evaluation import Evaluation
 from stores.special_tokens import SpecialTokens
 from web.paging import ListAnswer
 
@@ -36,6 +37,8 @@ class LabelSetBody(Struct, forbid_unknown_fields=True):
     """Whether `[SEP]` and its like are the model's special tokens or text; null: as the tenant says."""
     correction: Correction | None = None
     """Learned from examples by `wanneng calibrate`; null: scores are the model's own."""
+    evaluation: Evaluation | None = None
+    """What the version answered to sample texts; null: nobody has counted."""
 
 
 class RollbackBody(Struct, forbid_unknown_fields=True):
@@ -54,6 +57,7 @@ class LabelSetAnswer(Struct, frozen=True):
     threshold: float | None
     special_tokens: SpecialTokens | None
     correction: Correction | None
+    evaluation: Evaluation | None
     created_at: Time
     removed_versions: Sequence[int] | UnsetType = UNSET
     """Old ones that made room for this one; only in the answer that creates it."""

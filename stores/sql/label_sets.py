@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from stores.audit import Act
 from stores.database import Database
 from stores.errors import Conflict, NotFound, PreconditionFailed
+from stores.evaluation import Evaluation
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds, LabelSetContent
 from stores.paging import Page, PageRequest, count_within, no_such_item
 from stores.sql.acts import record
@@ -33,20 +34,23 @@ class SqlLabelSets:
     async def add(self, label_set: LabelSet, latest: int, bounds: LabelSetBounds) -> Sequence[int]:
         tenant_id, name = label_set.tenant_id, label_set.name
         content = msgspec.json.encode(label_set.content)
+        evaluation = None if label_set.evaluation is None else msgspec.json.encode(label_set.evaluation)
+        size = len(content) + len(evaluation or b"")
         values = {
             "tenant_id": tenant_id,
             "name": name,
             "version": label_set.version,
             "content": content.decode(),
-            "bytes": len(content),
+            "bytes": size,
             "created_at": label_set.created_at,
+            "evaluation": evaluation and evaluation.decode(),
         }
         async with self._database.transaction() as connection:
             await lock_tenant(connection, tenant_id)
             await _write_name(connection, label_set, latest, bounds)
             removed = await _remove_oldest(connection, tenant_id, name, keep=bounds.max_versions - 1)
             stored = select(func.sum(versions.c.bytes)).where(versions.c.tenant_id == tenant_id)
-            if int((await connection.execute(stored)).scalar() or 0) + len(content) > bounds.max_bytes:
+            if int((await connection.execute(stored)).scalar() or 0) + size > bounds.max_bytes:
                 raise Conflict(
                     f"the tenant's label sets would have more than {bounds.max_bytes} bytes; delete one first"
                 )
@@ -149,4 +153,5 @@ def _is(table: Any, tenant_id: str, name: str) -> Any:
 
 def _label_set(row: RowMapping) -> LabelSet:
     content = msgspec.json.decode(row["content"], type=LabelSetContent)
-    return LabelSet(row["tenant_id"], row["name"], row["version"], content, row["created_at"])
+    evaluation = row["evaluation"] and msgspec.json.decode(row["evaluation"], type=Evaluation)
+    return LabelSet(row["tenant_id"], row["name"], row["version"], content, row["created_at"], evaluation)

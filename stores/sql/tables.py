@@ -80,6 +80,7 @@ label_set_versions = Table(
     Column("content", Text, nullable=False),
     Column("bytes", Integer, nullable=False, server_default="0"),
     Column("created_at", UtcTime, nullable=False),
+    Column("evaluation", Text),
     ForeignKeyConstraint(["tenant_id", "name"], ["label_sets.tenant_id", "label_sets.name"], ondelete="CASCADE"),
 )
 

@@ -12,6 +12,7 @@ from stores.api_keys import DIGEST, KEY_ID
 from stores.budgets import NO_BUDGET, Budget
 from stores.correction import Correction
 from stores.errors import InvalidRequest
+from stores.evaluation import Evaluation, validate_evaluation
 from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
 from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, DEFAULT_SCOPES, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
@@ -44,6 +45,7 @@ class _LabelSet(Struct, forbid_unknown_fields=True):
     threshold: float | None = None
     special_tokens: SpecialTokens | None = None
     correction: Correction | None = None
+    evaluation: Evaluation | None = None
 
 
 class _Quota(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,9 +139,11 @@ class TenantsFileContent:
         )
         try:
             validate_content(content, limits)
+            if declared.evaluation is not None:
+                validate_evaluation(declared.evaluation, declared.version)
         except InvalidRequest as error:
             raise TenantsFileError(f"{path}.{error}") from None
-        self.label_sets[version] = LabelSet(*version, content, CREATED_AT)
+        self.label_sets[version] = LabelSet(*version, content, CREATED_AT, declared.evaluation)
 
 
 def _check(good: bool, path: str, problem: str) -> None:

@@ -70,6 +70,41 @@ async def test_a_correction_is_part_of_its_version_and_of_what_is_rolled_back_to
         assert (await client.get(PATH + "@2")).json()["correction"] == correction
 
 
+EVALUATION: dict[str, Any] = {
+    "evaluated_at": "2030-01-01T00:00:00Z",
+    "model_version": "e1",
+    "texts": 10,
+    "labelled": 8,
+    "correct": 6,
+    "none_of_these": 1,
+    "compared_with": 1,
+    "changed": 2,
+    "in_sample": False,
+}
+
+
+async def test_a_version_has_the_numbers_that_it_was_saved_with() -> None:
+    async with local() as client:
+        assert (await put(client)).json()["evaluation"] is None
+        assert (await put(client, BODY | {"evaluation": EVALUATION}, '"1"')).json()["evaluation"] == EVALUATION
+        assert (await put(client, etag='"2"')).json()["evaluation"] is None
+        back = await client.post(PATH + "/rollback", json={"version": 2}, headers={"If-Match": '"3"'})
+        assert back.json()["evaluation"] == EVALUATION, "they are of its content"
+        versions = (await client.get(PATH + "/versions")).json()["label_sets"]
+        assert [version["evaluation"] for version in versions] == [EVALUATION, None, EVALUATION, None]
+
+
+async def test_numbers_that_cannot_be_are_refused_and_nothing_is_stored() -> None:
+    async with local() as client:
+        await put(client)
+        for change, named in (({"correct": 9}, "correct"), ({"compared_with": 2}, "compared_with")):
+            refused = await put(client, BODY | {"evaluation": EVALUATION | change}, '"1"')
+            assert assert_problem(refused, 422, "invalid_request")["field"] == f"evaluation.{named}"
+        refused = await put(client, BODY | {"evaluation": EVALUATION | {"texts": 0}}, '"1"')
+        assert "evaluation.texts" in assert_problem(refused, 422, "invalid_request")["detail"]
+        assert (await client.get(PATH)).json()["version"] == 1
+
+
 async def test_two_writers_cannot_overwrite_each_other() -> None:
     async with local() as client:
         await put(client)

@@ -163,6 +163,10 @@ def test_a_correction_is_learned_and_answers_with_the_next_version(server: Serve
     assert (kept["version"], done.stdout.splitlines()[-1]) == (2, "corrected@2")
     assert kept["correction"]["map"] is not None, done.stdout
     after = server.classify(texts=complaints, label_set="corrected").json()
+    numbers = kept["evaluation"]
+    assert (numbers["texts"], numbers["labelled"], numbers["compared_with"]) == (16, 16, 1)
+    assert (numbers["in_sample"], numbers["model_version"]) == (True, after["model_version"])
+    assert numbers["changed"] >= 6
     pinned = server.classify(texts=complaints, label_set="corrected@1").json()
     assert (before["label_set"], after["label_set"]) == ("corrected@1", "corrected@2")
     assert [result["scores"] for result in pinned["results"]] == [result["scores"] for result in before["results"]]

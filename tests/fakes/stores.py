@@ -228,7 +228,7 @@ class FakeLabelSets:
             for key, version in self.memory.versions.items()
             if version.tenant_id == label_set.tenant_id and not (key[:2] == name and version.version in removed)
         ]
-        if sum(len(msgspec.json.encode(version.content)) for version in [*others, label_set]) > bounds.max_bytes:
+        if sum(map(_bytes_of, [*others, label_set])) > bounds.max_bytes:
             raise Conflict(
                 f"the tenant's label sets would have more than {bounds.max_bytes} bytes; delete one first"
             )
@@ -258,7 +258,7 @@ class FakeLabelSets:
             versions = [v for v in versions if v.name == name]
             versions = [v for v in versions if request.after is None or v.version < int(request.after)]
         versions.sort(key=lambda version: (version.name, -version.version))
-        sizes = [len(msgspec.json.encode(version.content)) for version in versions[: request.limit]]
+        sizes = [_bytes_of(version) for version in versions[: request.limit]]
         return page_of(versions, PageRequest(count_within(sizes)), lambda version: version.reference)
 
     async def remove(self, tenant_id: str, name: str) -> None:
@@ -269,6 +269,11 @@ class FakeLabelSets:
         self.memory.latest[tenant_id, name] = (latest, False)
         for version in [version for version in self.memory.versions if version[:2] == (tenant_id, name)]:
             del self.memory.versions[version]
+
+
+def _bytes_of(version: LabelSet) -> int:
+    evaluation = b"" if version.evaluation is None else msgspec.json.encode(version.evaluation)
+    return len(msgspec.json.encode(version.content)) + len(evaluation)
 
 
 @dataclass

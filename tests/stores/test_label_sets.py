@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from stores.correction import Correction
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
+from stores.evaluation import Evaluation
 from stores.factory import Stores
 from stores.label_sets import LabelSet, LabelSetBounds, LabelSetContent, SetLabel
 from stores.paging import MAX_PAGE_BYTES, Page, PageRequest
@@ -37,6 +39,18 @@ async def test_a_version_comes_back_as_it_was_kept(stores: Stores) -> None:
     assert await stores.label_sets.get("t_1", "tickets", 2) is None
     assert await stores.label_sets.get("t_2", "tickets", 1) is None
     assert await stores.label_sets.latest("t_2", "tickets") == (0, False)
+
+
+async def test_the_numbers_of_a_version_come_back_and_count_as_its_bytes(stores: Stores) -> None:
+    numbers = Evaluation(evaluated_at=FIRST.created_at, texts=9, labelled=8, correct=7, model_version="e" * 200)
+    evaluated = replace(FIRST, evaluation=numbers)
+    await stores.label_sets.add(evaluated, 0, BOUNDS)
+    assert await stores.label_sets.get("t_1", "tickets", 1) == evaluated
+    assert (await stores.label_sets.page("t_1", ALL)).items == [evaluated]
+    size = len(msgspec.json.encode(CONTENT))
+    with pytest.raises(Conflict, match="bytes"):
+        await stores.label_sets.add(replace(FIRST, version=2), 1, replace(BOUNDS, max_bytes=2 * size + 200))
+    await stores.label_sets.add(replace(FIRST, name="plain"), 0, replace(BOUNDS, max_bytes=2 * size + 500))
 
 
 async def test_the_newest_of_each_set_and_all_of_one(stores: Stores) -> None:

@@ -12,6 +12,7 @@ from stores.batches import VALIDATING, Batch, BatchBounds
 from stores.budgets import NO_BUDGET, Budget
 from stores.correction import Correction
 from stores.errors import NotAvailable
+from stores.evaluation import Evaluation
 from stores.factory import Stores, file_stores
 from stores.files import BATCH_PURPOSE, File, UploadBounds
 from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds, LabelSetContent, SetLabel, find_label_set
@@ -38,7 +39,8 @@ tenants:
     label_sets:
       - {{name: tickets, version: 1, labels: [投诉, {{label: 咨询, hypothesis: 用户在咨询}}]}}
       - {{name: tickets, version: 2, labels: [a, b, c], threshold: 0.5, special_tokens: model}}
-      - {{name: mood, labels: [好, 坏], correction: {{biases: [1, -1.5]}}}}
+      - {{name: mood, labels: [好, 坏], correction: {{biases: [1, -1.5]}},
+         evaluation: {{evaluated_at: 2030-01-01T00:00:00Z, texts: 9, labelled: 8, correct: 6}}}}
   - id: other
 """
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -83,6 +85,8 @@ async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
     mood = await find_label_set(sets, "acme", "mood")
     assert mood is not None
     assert (mood.content.correction, first.content.correction) == (Correction((1.0, -1.5)), None)
+    numbers = Evaluation(evaluated_at=THEN, texts=9, labelled=8, correct=6)
+    assert (mood.evaluation, first.evaluation) == (numbers, None)
     assert (newest.content.special_tokens, first.content.special_tokens) == ("model", None)
     assert (first.reference, first.content.hypotheses) == ("tickets@1", ("投诉", "用户在咨询"))
     assert await find_label_set(sets, "other", "tickets") is None

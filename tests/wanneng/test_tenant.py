@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -13,8 +14,10 @@ from typer.testing import CliRunner
 
 from tests.wanneng.client.fake_gateway import FakeGateway
 from wanneng.__main__ import app as main_app
+from wanneng.client import Evaluation
 from wanneng.errors import CommandError
 from wanneng.key import app as key_app
+from wanneng.label_set import app as label_set_app
 from wanneng.tenant import app
 
 Run = Callable[..., str]
@@ -79,6 +82,18 @@ def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeG
     assert (day.split(), cost) == (["2026-11-21", "3", "6", "1", "90"], "90 tokens: 0.00018 CNY")
     run("delete", "acme", "--yes")
     assert gateway.tenants == {}
+
+
+def test_versions_of_a_label_set_are_listed_with_their_numbers(run: Run, gateway: FakeGateway) -> None:
+    with gateway.client() as client:
+        client.label_sets.put("tickets", ["投诉", "咨询"], threshold=0.3)
+        numbers = Evaluation(datetime(2026, 11, 21, tzinfo=UTC), "e1", 9, 8, 6, 1, 1, 2, in_sample=True)
+        client.label_sets.put("tickets", ["投诉"], evaluation=numbers, replaces=1)
+    header, second, first = run("versions", "tickets", app=label_set_app).splitlines()
+    assert header.split()[:6] == ["version", "labels", "threshold", "texts", "labelled", "accuracy"]
+    own = ["tickets@2", "1", "9", "8", "0.750", "(in", "sample)", "1", "2", "1", "e1"]
+    assert second.split() == [*own, "2026-11-21T10:00:00.500000Z"]
+    assert first.split() == ["tickets@1", "2", "0.3", "2026-11-21T10:00:00.500000Z"]
 
 
 def test_a_budget_is_set_shown_with_what_is_used_and_removed(run: Run, gateway: FakeGateway) -> None:

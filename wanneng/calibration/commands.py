@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +42,9 @@ def calibrate(
     only_threshold: Annotated[
         bool, typer.Option("--only-threshold", help="Learn no correction; keep the one that the set has.")
     ] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Make a version of the set with what was learned.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Make a version of the set with what was learned and its numbers.")
+    ] = False,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key_file: KeyFile = None,
 ) -> None:
@@ -49,6 +52,7 @@ def calibrate(
     try:
         from wanneng.calibration import learning  # noqa: PLC0415
         from wanneng.calibration.label_logits import ask, is_one_by_one  # noqa: PLC0415
+        from wanneng.calibration.numbers import evaluation_of  # noqa: PLC0415
     except ModuleNotFoundError:
         raise CommandError("NumPy is missing: pip install 'wanneng[calibration]'") from None
     if examples is None and (texts is None or only_threshold):
@@ -76,7 +80,9 @@ def calibrate(
         if labelled:
             threshold = _threshold(learning.predictions(current, labelled, of_labelled, correction), precision)
         if keep:
-            print(learning.store(client, current, threshold, correction))
+            at = datetime.now(UTC)
+            numbers = evaluation_of(current, labelled, logits, correction, threshold, at)
+            print(learning.store(client, current, threshold, correction, numbers))
 
 
 def _learned(

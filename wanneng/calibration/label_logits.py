@@ -22,6 +22,8 @@ class TextLogits:
     """Of entailment, up to a constant; where labels are scored one by one, of entailment less contradiction."""
     own: tuple[float, ...]
     """Of each pair's own probability of entailment."""
+    model_version: str = ""
+    """Of the engine that answered."""
 
 
 def is_one_by_one(label_set: LabelSet) -> bool:
@@ -49,6 +51,7 @@ def ask(client: Client, label_set: LabelSet, texts: Sequence[str]) -> Iterator[T
         yield TextLogits(
             tuple(to_logit(scores[hypothesis]) for hypothesis in hypotheses),
             tuple(_logit(own[hypothesis]) for hypothesis in hypotheses),
+            answer.model_version,
         )
 
 

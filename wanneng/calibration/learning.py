@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wanneng.calibration.correction import MIN_EXAMPLES, Examples, apply
 from wanneng.calibration.label_logits import TextLogits, is_one_by_one
-from wanneng.client import Client, Correction, LabelSet
+from wanneng.client import Client, Correction, Evaluation, LabelSet
 from wanneng.errors import CommandError
 from wanneng.examples import Example
 
@@ -63,17 +63,23 @@ def predictions(
     label_set: LabelSet, examples: Sequence[Example], logits: Sequence[TextLogits], correction: Correction | None
 ) -> list[Prediction]:
     """What the set with `correction` would answer for every example."""
+    best, highest = best_labels(label_set, logits, correction)
+    return [
+        Prediction(probability, label_set.labels[index].label == example.label, example.label is not None)
+        for example, index, probability in zip(examples, best, highest, strict=True)
+    ]
+
+
+def best_labels(
+    label_set: LabelSet, logits: Sequence[TextLogits], correction: Correction | None
+) -> tuple[list[int], list[float]]:
+    """For each text the index of its best label with `correction`, and the highest probability of entailment."""
     scores, own = as_array(logits), np.array([text.own for text in logits])
     if correction is not None:
         changed = apply(correction, scores, one_by_one=is_one_by_one(label_set))
         own, scores = own + changed - scores, changed
-    best, highest = scores.argmax(1), 1 / (1 + np.exp(-np.clip(own.max(1), -MAX_LOGIT, MAX_LOGIT)))
-    return [
-        Prediction(
-            float(probability), label_set.labels[int(index)].label == example.label, example.label is not None
-        )
-        for example, index, probability in zip(examples, best, highest, strict=True)
-    ]
+    highest = 1 / (1 + np.exp(-np.clip(own.max(1), -MAX_LOGIT, MAX_LOGIT)))
+    return scores.argmax(1).tolist(), highest.tolist()
 
 
 def examples_of(
@@ -149,8 +155,14 @@ def choose(candidates: Sequence[Threshold], precision: float | None = None) -> T
     return max(precise, key=lambda threshold: (threshold.recall, threshold.precision))
 
 
-def store(client: Client, label_set: LabelSet, threshold: float | None, correction: Correction | None) -> str:
-    """Make a version of the set with the two; its reference. `CommandError` if it has been changed since."""
+def store(
+    client: Client,
+    label_set: LabelSet,
+    threshold: float | None,
+    correction: Correction | None,
+    evaluation: Evaluation | None = None,
+) -> str:
+    """Make a version of the set with these; its reference. `CommandError` if it has been changed since."""
     newest = client.label_sets.get(label_set.name)
     if newest.version != label_set.version:
         raise CommandError(f"{newest.reference} is the newest version, not {label_set.reference}; calibrate that")
@@ -163,6 +175,7 @@ def store(client: Client, label_set: LabelSet, threshold: float | None, correcti
         threshold=threshold,
         special_tokens=newest.special_tokens,
         correction=correction,
+        evaluation=evaluation,
         replaces=newest.version,
     )
     return stored.reference

@@ -10,7 +10,7 @@ from wanneng.client.budgets import Budget, Budgets
 from wanneng.client.classify import Classification, Tokens
 from wanneng.client.clients import AsyncClient, Client
 from wanneng.client.keys import Key, NewKey
-from wanneng.client.label_sets import Correction, LabelSet, SetLabel
+from wanneng.client.label_sets import Correction, Evaluation, LabelSet, SetLabel
 from wanneng.client.me import Me
 from wanneng.client.tenants import Tenant
 from wanneng.client.usage import DayOfUsage, TotalUsage, Usage, UsageOfLabelSet
@@ -28,6 +28,7 @@ __all__ = [
     "Client",
     "Correction",
     "DayOfUsage",
+    "Evaluation",
     "File",
     "GatewayRefused",
     "Key",

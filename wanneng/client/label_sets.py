@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +35,33 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a version answered to sample texts before it was saved; its threshold does not apply to `correct`."""
+
+    evaluated_at: datetime
+    model_version: str | None
+    """Of the engine that answered; None: not all answers are of one."""
+    texts: int
+    labelled: int = 0
+    """Texts whose right label is known."""
+    correct: int = 0
+    """Of the labelled texts, those whose best label is the right one."""
+    none_of_these: int = 0
+    """Texts whose best label is below the threshold."""
+    compared_with: int | None = None
+    """The version whose answers to the same texts were compared."""
+    changed: int | None = None
+    """Texts whose answer differs from that of `compared_with`."""
+    in_sample: bool = False
+    """Whether the version's correction was learned from the same texts, which flatters it."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled texts; None without any."""
+        return self.correct / self.labelled if self.labelled else None
+
+
+@dataclass(frozen=True, slots=True)
 class LabelSet:
     """One version of a set; it never changes."""
 
@@ -51,6 +78,8 @@ class LabelSet:
     correction: Correction | None
     """None: scores are the model's own."""
     created_at: datetime
+    evaluation: Evaluation | None = None
+    """None: nobody has counted."""
 
     @property
     def reference(self) -> str:
@@ -90,10 +119,12 @@ class LabelSets:
         threshold: float | None = None,
         special_tokens: str | None = None,
         correction: Correction | None = None,
+        evaluation: Evaluation | None = None,
         replaces: int | None = None,
     ) -> LabelSet:
         """Make a version; `replaces` is the newest one."""
-        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens, correction)
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens)
+        body |= _learned(correction, evaluation)
         return self._send(_change("PUT", _path(name), body, replaces))
 
     def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
@@ -131,9 +162,11 @@ class AsyncLabelSets:
         threshold: float | None = None,
         special_tokens: str | None = None,
         correction: Correction | None = None,
+        evaluation: Evaluation | None = None,
         replaces: int | None = None,
     ) -> LabelSet:
-        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens, correction)
+        body = _body(labels, hypothesis_template, multi_label, max_tokens, threshold, special_tokens)
+        body |= _learned(correction, evaluation)
         return await self._send(_change("PUT", _path(name), body, replaces))
 
     async def rollback(self, name: str, version: int, *, replaces: int) -> LabelSet:
@@ -167,7 +200,6 @@ def _body(
     max_tokens: int | None,
     threshold: float | None,
     special_tokens: str | None,
-    correction: Correction | None,
 ) -> dict[str, Any]:
     return {
         "labels": [
@@ -179,7 +211,14 @@ def _body(
         "max_tokens": max_tokens,
         "threshold": threshold,
         "special_tokens": special_tokens,
+    }
+
+
+def _learned(correction: Correction | None, evaluation: Evaluation | None) -> dict[str, Any]:
+    return {
         "correction": None if correction is None else asdict(correction),
+        "evaluation": evaluation
+        and asdict(evaluation) | {"evaluated_at": evaluation.evaluated_at.astimezone(UTC).isoformat()},
     }
 
 
@@ -199,6 +238,7 @@ def _label_set(item: dict[str, Any]) -> LabelSet:
         item["special_tokens"],
         _correction(item["correction"]),
         datetime.fromisoformat(item["created_at"]),
+        _evaluation(item["evaluation"]),
     )
 
 
@@ -209,3 +249,10 @@ def _correction(item: dict[str, Any] | None) -> Correction | None:
     return Correction(
         tuple(item["biases"]), item["temperature"], None if rows is None else tuple(map(tuple, rows))
     )
+
+
+def _evaluation(item: dict[str, Any] | None) -> Evaluation | None:
+    if item is None:
+        return None
+    known = {field.name: item[field.name] for field in fields(Evaluation)}
+    return Evaluation(**known | {"evaluated_at": datetime.fromisoformat(item["evaluated_at"])})

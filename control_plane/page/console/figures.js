@@ -1,7 +1,7 @@
 // What the answers to sample texts say. Accuracy and coverage are those of `wanneng evaluate`.
 //
-// An answer: { scores, own }, of the labels in their order, where `own` is each label's own probability of entailment;
-// or { error }. A sample: { text, truth }: a label, "" for none of them, null where nobody has said it.
+// An answer: { scores, own, engine }, of the labels in their order, where `own` is each label's own probability of
+// entailment; or { error }. A sample: { text, truth }: a label, "" for none of them, null where nobody has said it.
 
 // The index of the best label; -1: none reaches the threshold; null: refused.
 export function outcome(answer, threshold) {

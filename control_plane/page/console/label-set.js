@@ -8,6 +8,7 @@ import { addressOf } from "./router.js";
 import { showComparison } from "./set-comparison.js";
 import { bodyOf, contentOf, emptyContent, isSame, nameOf } from "./set-content.js";
 import { setEditor } from "./set-editor.js";
+import { accuracyOf, changedOf } from "./set-evaluation.js";
 import { pager, table } from "./table.js";
 import { say, time } from "./words.js";
 
@@ -44,10 +45,11 @@ export function keepSetDraft(view, set, kept) {
   else if (!keepDraft(`set:${set.name}`, kept)) view.tell(say("notKept"));
 }
 
-export async function saveDraft(view, set, kept) {
+// `evaluation`: its numbers, or null.
+export async function saveDraft(view, set, kept, evaluation = null) {
   const path = `/v1/label-sets/${encodeURIComponent(set.name)}`;
   try {
-    const saved = await put(path, bodyOf(kept.content, contentOf(set)), ifMatch(kept.base));
+    const saved = await put(path, { ...bodyOf(kept.content, contentOf(set)), evaluation }, ifMatch(kept.base));
     dropDraft(`set:${set.name}`);
     const removed = saved.removed_versions?.length ? ` ${say("removedVersions", saved.removed_versions.join(", "))}` : "";
     await view.redraw();
@@ -102,6 +104,8 @@ async function versions(view, set, mayWrite) {
     { title: say("labels"), isNumber: true, cell: (each) => each.labels.length },
     { title: say("threshold"), isNumber: true, cell: (each) => each.threshold ?? "—" },
     { title: say("correction"), cell: (each) => (each.correction ? say("hasCorrection") : "—") },
+    { title: say("sampleAccuracy"), isNumber: true, cell: (each) => accuracyOf(each.evaluation) },
+    { title: say("flips"), isNumber: true, cell: (each) => changedOf(each.evaluation) },
     { title: say("created"), cell: (each) => time(each.created_at) },
     { title: "", cell: (each) => (isNewest(each) ? say("newest") : actions(comparison(each), mayWrite && button(say("rollBack"), rollBack(each.version), "second"))) },
   ];

@@ -4,6 +4,7 @@ import { all, get } from "./api.js";
 import { actions, element, field, link, paragraph, section, select } from "./dom.js";
 import { addressOf, go } from "./router.js";
 import { FIELDS, contentOf, isSame, nameOf } from "./set-content.js";
+import { numbersOfVersion } from "./set-evaluation.js";
 import { table } from "./table.js";
 import { say } from "./words.js";
 
@@ -19,7 +20,7 @@ export async function showComparison(view, set) {
   view.root.append(
     actions(link(nameOf(set.name, set.version), addressOf(["label-sets", set.name]))),
     section(say("compareVersions"), element("div", { class: "columns" }, field(say("firstVersion"), choose("first", first)), field(say("secondVersion"), choose("second", second)))));
-  const [left, right] = await Promise.all([first, second].map(async (version) => contentOf(await get(`${path}@${version}`, view.signal))));
+  const chosen = await Promise.all([first, second].map((version) => get(`${path}@${version}`, view.signal))), [left, right] = chosen.map(contentOf);
   if (isSame(left, right)) view.root.append(paragraph(say("sameContent"), "notice"));
   const different = (row) => (row.left !== row.right ? "changed" : "");
   const columns = (title) => [
@@ -29,7 +30,8 @@ export async function showComparison(view, set) {
   ];
   view.root.append(
     section(say("labels"), table(say("labels"), columns(say("label")), labelRows(left, right))),
-    section(say("options"), table(say("options"), columns(say("property")), propertyRows(left, right))));
+    section(say("options"), table(say("options"), columns(say("property")), propertyRows(left, right))),
+    section(say("numbers"), table(say("numbers"), columns(say("property")), numberRows(...chosen.map(({ evaluation }) => numbersOfVersion(evaluation))))));
 }
 
 // In the order of the right version, then those that only the left one has.
@@ -47,4 +49,9 @@ function propertyRows(left, right) {
   const rows = FIELDS.map((name) => ({ name: say(TITLES[name]), left: told(left[name]), right: told(right[name]) }));
   const correction = ({ correction: value }) => (value ? JSON.stringify(value) : say("absent"));
   return [...rows, { name: say("correction"), left: correction(left), right: correction(right) }];
+}
+
+function numberRows(left, right) {
+  const [first, second] = [left, right].map((pairs) => new Map(pairs));
+  return [...new Set([...first.keys(), ...second.keys()])].map((name) => ({ name, left: first.get(name) ?? say("absent"), right: second.get(name) ?? say("absent") }));
 }

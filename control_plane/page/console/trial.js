@@ -2,6 +2,7 @@
 // service says.
 
 import { askForAll, patiently, request } from "../requests.js";
+import { corrected } from "./correction.js";
 import { hypotheses } from "./set-content.js";
 
 const TEXTS_PER_CALL = 16, PAIRS_PER_CALL = 256, CALLS_AT_ONCE = 2;
@@ -16,9 +17,6 @@ function questionOf(content, reference) {
   return { labels: hypotheses(content), hypothesis_template: "{}", multi_label: content.multi_label, ...given };
 }
 
-// A request carries no correction: what has one is tried as a stored version, or not at all.
-export const canBeTried = (content, stored) => !content.correction || scoringKey(content) === scoringKey(stored);
-
 // Fills what `answers` lacks, in the order of the texts, see figures.js; a text that met an error of the service (5xx)
 // stays without an answer. `reference`: a stored version; null: the content itself. `progress` hears of each text that
 // is done, `waiting` for how many seconds nothing happens, and of the error that is the cause.
@@ -31,15 +29,21 @@ export async function classifySamples(texts, answers, content, reference, { sign
     answers[row.index] = answer;
     progress();
   };
-  const ask = async (some) => (await patiently(() => request("POST", "/v1/classify", { texts: some, ...question, entailment: true }, {}, signal), waiting, signal)).results;
+  const ask = async (some) => {
+    const answer = await patiently(() => request("POST", "/v1/classify", { texts: some, ...question, entailment: true }, {}, signal), waiting, signal);
+    return answer.results.map((result) => ({ ...result, engine: answer.model_version }));
+  };
+  // A stored version is answered with its own.
+  const correction = reference ? null : content.correction, isOneByOne = content.multi_label || names.length === 1;
+  const answered = (result) => (correction ? corrected(ordered(result, names), correction, isOneByOne) : ordered(result, names));
   const stop = new AbortController();
   const work = async () => {
-    while (parts.length && !stop.signal.aborted) await askForAll(parts.shift(), ask, (row, result) => settle(row, ordered(result, names)), (row, why, error) => settle(row, error?.status >= 500 ? null : { error: why }));
+    while (parts.length && !stop.signal.aborted) await askForAll(parts.shift(), ask, (row, result) => settle(row, answered(result)), (row, why, error) => settle(row, error?.status >= 500 ? null : { error: why }));
   };
   await Promise.all(Array.from({ length: CALLS_AT_ONCE }, () => work().catch((error) => (stop.abort(), Promise.reject(error)))));
 }
 
 function ordered(result, names) {
   const at = new Map(result.labels.map((label, index) => [label, index]));
-  return { scores: names.map((name) => result.scores[at.get(name)]), own: names.map((name) => result.entailment[at.get(name)]) };
+  return { scores: names.map((name) => result.scores[at.get(name)]), own: names.map((name) => result.entailment[at.get(name)]), engine: result.engine };
 }

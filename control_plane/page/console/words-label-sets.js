@@ -26,6 +26,8 @@ export const LABEL_SETS = {
   options: ["选项", "Options"], workOn: ["在工作台中试验", "Try it in the workbench"],
   compare: ["比较", "Compare"], compareVersions: ["比较两个版本", "Compare two versions"], comparing: [(name) => `${name}：比较版本`, (name) => `${name}: compare versions`], firstVersion: ["左侧版本", "Left version"], secondVersion: ["右侧版本", "Right version"],
   sameContent: ["这两个版本内容相同。", "The two versions say the same."], property: ["项目", "Property"], absent: ["—", "—"],
+  numbers: ["保存时的评测数据", "Numbers when it was saved"], sampleAccuracy: ["样例准确率", "Accuracy on samples"], inSample: ["（校正由这些文本学得，结果偏高）", "(on the texts that its correction was learned from)"],
+  noneAnswers: ["无匹配标签", "None of these"], comparedWith: ["对比的版本", "Compared with version"], engine: ["引擎", "Engine"], evaluatedAt: ["评测时间", "Measured"],
   rollBack: ["恢复此版本", "Roll back to it"], confirmRollBack: [(name, version) => `把 ${name} 恢复为版本 ${version} 的内容？会生成一个新版本。`, (name, version) => `Make version ${version} of ${name} the newest again? It becomes a new version.`],
   rolledBack: [(name) => `已恢复，最新版本是 ${name}`, (name) => `Rolled back; the newest version is ${name}`],
   deleteSet: ["删除标签集", "Delete the label set"], confirmDeleteSet: [(name) => `删除标签集 ${name} 及其全部版本？使用它的请求会得到 404。`, (name) => `Delete ${name} with all of its versions? Requests that use it will get a 404.`],

@@ -11,11 +11,11 @@ export const WORKBENCH = {
   notRun: ["改动后还没有分类。", "It has not been run since it was changed."], needSamples: ["请先提供样例文本。", "Give some sample texts first."], needLabel: ["请至少填写一个标签。", "Write at least one label."],
   result: ["结果", "Result"], texts: ["文本", "Texts"], text: ["文本", "Text"], flips: ["结果改变", "Changed answers"], accuracyToday: ["当前准确率", "Current accuracy"], accuracyDraft: ["草稿的准确率", "Accuracy of the draft"],
   noneToday: ["当前版本无匹配标签", "None of these, current version"], noneDraft: ["草稿无匹配标签", "None of these, draft"], refused: ["被拒绝", "Refused"], unanswered: ["未得到结果，不计入（可再次运行）", "Without an answer and left out; run again"],
-  saveToTry: ["草稿沿用了原版本的校正，而分类请求不能携带校正，无法与当前版本比较。请先保存为新版本，再用样例文本查看结果。", "The draft keeps the version's correction, which requests cannot carry, so it cannot be compared before it is saved. Save it as a new version to see its answers."],
   truth: ["正确标签", "Right label"], noneOfThese: ["（无匹配标签）", "(none of these)"], showRows: ["显示", "Show"], allRows: ["全部", "all"], onlyFlips: ["只看改变的", "only what changes"], onlyWrong: ["只看草稿答错的", "only where the draft is wrong"],
   advice: ["标签建议", "About the labels"], noAdvice: ["没有发现不易区分或占比过高的标签。", "No labels are confusable or dominant, as far as these texts show."],
   thresholdTitle: ["阈值", "Threshold"], thresholdSlider: ["草稿的阈值（0：不设阈值）", "Threshold of the draft (0: none)"], coverage: ["覆盖率", "Coverage"], accuracy: ["准确率", "Accuracy"],
   coverageHint: ["覆盖率：达到阈值的文本比例。准确率：其中最佳标签正确的比例。", "Coverage: share of the texts that reach the threshold. Accuracy: share of those whose best label is right."],
   curve: ["不同阈值下的覆盖率和准确率", "Coverage and accuracy by threshold"], atThreshold: [(t, coverage, accuracy) => `阈值 ${t}：覆盖率 ${coverage}，准确率 ${accuracy}`, (t, coverage, accuracy) => `threshold ${t}: coverage ${coverage}, accuracy ${accuracy}`],
+  noNumbers: ["草稿还没有用样例文本运行，保存的版本不带评测数据。", "The draft has not been run on sample texts, so the version will have no numbers."],
   saveTitle: [(name) => `把草稿保存为 ${name} 的新版本？`, (name) => `Save the draft as a new version of ${name}?`], downloadComparison: ["下载对比表（CSV）", "Download the comparison (CSV)"], notYet: ["—", "—"],
 };

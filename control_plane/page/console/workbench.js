@@ -11,8 +11,9 @@ import { addressOf } from "./router.js";
 import { keptSamples, samplesSection } from "./samples.js";
 import { bodyOf, contentOf, isSame, nameOf } from "./set-content.js";
 import { setEditor } from "./set-editor.js";
+import { evaluationOf } from "./set-evaluation.js";
 import { table } from "./table.js";
-import { canBeTried, classifySamples, scoringKey } from "./trial.js";
+import { classifySamples, scoringKey } from "./trial.js";
 import { say } from "./words.js";
 
 const ANSWERS = "answers";
@@ -42,6 +43,8 @@ class Workbench {
     const stored = draft(ANSWERS);
     // By what they depend on.
     this.answers = stored && stored.samples === this.samples?.id ? stored.answers : {};
+    // In ISO 8601, when the newest of them came.
+    this.answeredAt = stored?.at ?? new Date().toISOString();
     this.results = element("div");
     this.editor = element("div");
     this.notice = element("div");
@@ -83,7 +86,7 @@ class Workbench {
 
   drawResults() {
     const today = contentOf(this.set), content = this.content, rows = this.samples?.rows ?? [];
-    const given = [today, content].map((each) => (canBeTried(each, today) ? this.answers[scoringKey(each)] : null) ?? []);
+    const given = [today, content].map((each) => this.answers[scoringKey(each)] ?? []);
     // Figures are of the texts that both sides have an answer to: those of other texts could not be compared.
     const common = rows.map((_, index) => index).filter((index) => given.every((answers) => answers[index]));
     const [before, after] = [today, content].map((each, side) => ({
@@ -96,8 +99,7 @@ class Workbench {
       after.threshold = value;
       if (isDone) this.drawEditor();
     };
-    if (!canBeTried(content, today)) this.results.replaceChildren(noResults("saveToTry"));
-    else if (this.compared) this.results.replaceChildren(...drawResults(this.view, this.set, this.compared, setThreshold));
+    if (this.compared) this.results.replaceChildren(...drawResults(this.view, this.set, this.compared, setThreshold));
     else this.results.replaceChildren(given[0].some(Boolean) ? noResults("notRun") : "");
   }
 
@@ -105,7 +107,6 @@ class Workbench {
     if (!this.samples) throw new Error(say("needSamples"));
     if (!this.content.labels.length) throw new Error(say("needLabel"));
     const texts = this.samples.rows.map(({ text }) => text), today = contentOf(this.set), { content } = this;
-    if (!canBeTried(content, today)) throw new Error(say("saveToTry"));
     const asked = [[today, nameOf(this.set.name, this.set.version)]];
     if (scoringKey(content) !== scoringKey(today)) asked.push([content, null]);
     // Filled as they come: what is there stays when the run is stopped or fails.
@@ -125,6 +126,7 @@ class Workbench {
         await classifySamples(texts, lists[index], each, reference, { signal: this.running.signal, progress, waiting });
       }
     } finally {
+      if (total) this.answeredAt = new Date().toISOString();
       this.keepAnswers(asked.map(([each]) => scoringKey(each)));
       this.progress.hidden = this.stop.hidden = true;
       this.told.textContent = "";
@@ -135,13 +137,14 @@ class Workbench {
   // Those that are shown; the others are computed again.
   keepAnswers(keys) {
     this.answers = Object.fromEntries(keys.map((key) => [key, this.answers[key]]));
-    if (!keepDraft(ANSWERS, { samples: this.samples.id, answers: this.answers })) this.view.tell(say("notKept"));
+    if (!keepDraft(ANSWERS, { samples: this.samples.id, answers: this.answers, at: this.answeredAt })) this.view.tell(say("notKept"));
   }
 
   async save() {
     if (isSame(this.content, contentOf(this.set))) return this.view.tell(say("unchanged"));
-    const numbers = this.compared ? numbersOf(this.compared) : [];
-    const told = numbers.map(([name, value]) => paragraph(`${name}: ${value}`, ""));
-    if (await dialog(say("saveTitle", this.set.name), told, say("save"))) await saveDraft(this.view, this.set, this.kept);
+    // Those that are shown; a draft that is changed after it was run has none.
+    const told = this.compared ? numbersOf(this.compared).map(([name, value]) => paragraph(`${name}: ${value}`, "")) : [paragraph(say("noNumbers"))];
+    const evaluation = this.compared && evaluationOf(this.compared, this.set.version, this.answeredAt);
+    if (await dialog(say("saveTitle", this.set.name), told, say("save"))) await saveDraft(this.view, this.set, this.kept, evaluation);
   }
 }

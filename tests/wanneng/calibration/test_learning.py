@@ -93,6 +93,7 @@ class Gateway:
         stored = {"name": "tickets", "labels": LABELS, "hypothesis_template": "{}", "multi_label": False}
         stored |= {"max_tokens": None, "threshold": None, "created_at": "2026-11-21T10:00:00Z"}
         stored |= {"special_tokens": "text", "correction": body.get("correction", CORRECTION)}
+        stored |= {"evaluation": body.get("evaluation")}
         return httpx.Response(200, json=stored | {"version": self.newest + (request.method == "PUT")})
 
 

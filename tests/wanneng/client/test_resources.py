@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -22,6 +22,7 @@ from wanneng import (
     Usage,
     UsageOfLabelSet,
 )
+from wanneng.client import Evaluation
 
 Either = Client | AsyncClient
 NOW = datetime(2026, 11, 21, 10, 0, 0, 500_000, tzinfo=UTC)
@@ -129,6 +130,16 @@ async def test_a_label_set_has_versions_and_is_rolled_back(client: Either, gatew
     assert (third.version, third.labels, third.threshold) == (3, first.labels, 0.3)
     await resolved(client.label_sets.delete("tickets"))
     assert gateway.versions == []
+
+
+async def test_a_version_has_the_numbers_that_it_was_saved_with(client: Either, gateway: FakeGateway) -> None:
+    numbers = Evaluation(NOW.astimezone(timezone(timedelta(hours=8))), "e1", texts=9, labelled=8, correct=6)
+    saved = await resolved(client.label_sets.put("tickets", ["投诉"], evaluation=numbers))
+    assert saved.evaluation == numbers
+    assert saved.evaluation is not None
+    assert saved.evaluation.accuracy == 0.75
+    assert Evaluation(NOW, None, 1).accuracy is None
+    assert gateway.versions[0]["evaluation"]["evaluated_at"] == "2026-11-21T10:00:00.500000+00:00"
 
 
 async def test_a_change_of_what_somebody_else_has_changed_is_refused(client: Either) -> None:
