@@ -26,6 +26,7 @@ from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from gateway.redis.quotas import RedisQuotas
+from gateway.redis.server_memory import RedisMemory
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.scheduling.lane import Load
 from gateway.settings import Settings
@@ -126,6 +127,7 @@ def create_app(
     shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key) if redis else None
     pair_cache: PairCache = TieredPairCache(cache, shared_cache) if shared_cache else cache
     shared_quotas = RedisQuotas(redis) if redis else None
+    redis_memory = RedisMemory(redis) if redis else None
     budgets = BudgetLevels(stores.usage, clock, shared_quotas, stores.alerts)
     quotas = Quotas(time.monotonic, budgets, settings.cached_pair_cost, _default_quota(settings), shared_quotas)
 
@@ -149,7 +151,7 @@ def create_app(
 
     compared, exceeded, tenants_file = service.comparison.texts, budgets.exceeded, stores.tenants_file
     metrics = GatewayMetrics(
-        log, load_balancer, queue, cache, redis, shared_cache, tenants_file, compared, exceeded
+        log, load_balancer, queue, cache, redis, redis_memory, shared_cache, tenants_file, compared, exceeded
     )
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
     classifications = Classifications(service)
@@ -182,6 +184,7 @@ def create_app(
         usage.keep_stored,
     ]
     background += [metrics.workers.serve] if metrics.workers else []
+    background += [redis_memory.watch] if redis_memory else []
     if tenants_file is not None:
         background.append(partial(tenants_file.watch, (authentication.forget, label_sets.clear)))
     if shared_quotas is not None:

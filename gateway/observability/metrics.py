@@ -15,6 +15,7 @@ from gateway.observability.pool_metrics import pool_metrics
 from gateway.observability.request_context import GatewayContext
 from gateway.redis.connection import RedisConnection
 from gateway.redis.pair_cache import RedisPairCache
+from gateway.redis.server_memory import RedisMemory
 from gateway.scheduling.fair_queue import FairQueue
 from gateway.triton.load_balancer import LoadBalancer
 from stores.errors import BudgetExceeded
@@ -43,6 +44,7 @@ class GatewayMetrics(HttpMetrics):
         queue: FairQueue,
         cache: MemoryPairCache,
         redis: RedisConnection | None,
+        redis_memory: RedisMemory | None,
         shared_cache: RedisPairCache | None,
         tenants_file: TenantsFile | None,
         compared_texts: Mapping[tuple[str, str, bool], int],
@@ -54,7 +56,7 @@ class GatewayMetrics(HttpMetrics):
         self._pairs: Counter[str] = Counter(computed=0, cached=0)
         self._tenant_pairs: Counter[str] = Counter()
         self._tenant_requests: Counter[tuple[str, str]] = Counter()
-        self._tenant_seconds: defaultdict[str, float] = defaultdict(float)
+        self._tenant_seconds: defaultdict[str, Durations] = defaultdict(Durations)
         self._refused_requests = Counter({("/v1/classify", code): 0 for code in EXPECTED})
         self._triton_seconds = Durations()
         caches = {"memory": cache} | ({} if shared_cache is None else {"redis": shared_cache})
@@ -65,7 +67,7 @@ class GatewayMetrics(HttpMetrics):
 
         counter, gauge, histogram = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
         of_models = ("engine", "other", "same_best_label")
-        took = "What requests of tenants took, in all."
+        took = "What requests of tenants took."
         by_code = "Requests answered with 429 or 503."
         asked, beyond = "Requests of tenants.", "Requests beyond a budget."
         compared = "Texts answered by two models."
@@ -86,7 +88,7 @@ class GatewayMetrics(HttpMetrics):
             (counter, "wanneng_pairs", "Pairs answered.", lambda: self._pairs, "source"),
             (counter, "wanneng_tenant_pairs", "Pairs answered.", lambda: self._tenant_pairs, "tenant"),
             (counter, "wanneng_tenant_requests", asked, lambda: self._tenant_requests, "tenant", "outcome"),
-            (counter, "wanneng_tenant_request_seconds", took, lambda: self._tenant_seconds, "tenant"),
+            (histogram, "wanneng_tenant_request_seconds", took, lambda: self._tenant_seconds, "tenant"),
             (counter, "wanneng_refused_requests", by_code, lambda: self._refused_requests, "route", "code"),
             (counter, "wanneng_budget_exceeded_requests", beyond, lambda: budgets_exceeded, "enforcement"),
             (counter, "wanneng_compared_texts", compared, lambda: compared_texts, *of_models),
@@ -97,6 +99,14 @@ class GatewayMetrics(HttpMetrics):
             self._families += [
                 (gauge, "wanneng_redis_up", "1 while Redis answers.", lambda: redis.up),
                 (counter, "wanneng_redis_failures", "Calls that Redis did not answer.", lambda: redis.failures),
+            ]
+        if (memory := redis_memory) is not None:
+            used, limit = "Memory of all that Redis holds.", "What it may hold; 0: no limit."
+            evicted = "Keys that Redis evicted for want of room."
+            self._families += [
+                (gauge, "wanneng_redis_memory_bytes", used, lambda: memory.used_bytes),
+                (gauge, "wanneng_redis_memory_limit_bytes", limit, lambda: memory.limit_bytes),
+                (counter, "wanneng_redis_evicted_keys", evicted, lambda: memory.evicted_keys),
             ]
         if tenants_file is not None:
             told = "0 while the tenants file is broken."
@@ -114,7 +124,7 @@ class GatewayMetrics(HttpMetrics):
             label = tenant if has_series else OTHER_TENANTS
             self._tenant_pairs[label] += context.pairs_computed + context.pairs_cached
             self._tenant_requests[label, _outcome(context.status)] += 1
-            self._tenant_seconds[label] += context.seconds
+            self._tenant_seconds[label].observe(context.seconds)
         if context.status in REFUSED and context.error_code is not None:
             self._refused_requests[context.route, context.error_code] += 1
         if context.triton_s:
