@@ -17,9 +17,10 @@ from gateway.api.classify import ClassifyEndpoints
 from gateway.api.compat.operations import compatible_operations
 from gateway.api.forwarding import OPERATORS_PATHS, Forwarding
 from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
-from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.cache.pair_cache import PairCache
+from gateway.cache.tenant_cache import TenantCache
 from gateway.classification.call_merger import CallMerger
+from gateway.classification.known_answers import KnownAnswers
 from gateway.classification.service import ClassificationService
 from gateway.observability.metrics import GatewayMetrics
 from gateway.observability.request_context import GatewayContext
@@ -122,7 +123,7 @@ def create_app(
         settings.max_queue_delay_s,
         max_call=Load(settings.max_pairs_per_call, settings.max_tokens_per_call),
     )
-    cache = MemoryPairCache(settings.cache_bytes, settings.cache_ttl_s)
+    cache: TenantCache[bytes] = TenantCache(settings.cache_bytes, settings.cache_ttl_s)
     redis = RedisConnection(settings.redis_url, settings.redis_timeout_s) if settings.redis_url else None
     shared_cache = RedisPairCache(redis, settings.cache_ttl_s, settings.internal_key) if redis else None
     pair_cache: PairCache = TieredPairCache(cache, shared_cache) if shared_cache else cache
@@ -154,7 +155,7 @@ def create_app(
         log, load_balancer, queue, cache, redis, redis_memory, shared_cache, tenants_file, compared, exceeded
     )
     metrics.workers = WorkerMetrics(metrics.registry, *workers, settings.workers) if workers else None
-    classifications = Classifications(service)
+    classifications = Classifications(service, KnownAnswers(cache, load_balancer, label_sets, settings))
     openapi = OpenApiEndpoint(
         {**STATUSES, **GATEWAY_STATUSES},
         settings.root_path,

@@ -23,7 +23,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 RootPath = Annotated[str, Meta(pattern="^(/[A-Za-z0-9._~-]+)+$")]
 
 
-class Settings(ServerSettings, frozen=True, kw_only=True):
+class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     """Each field is the variable `WANNENG_<FIELD>`."""
 
     host: Text = "127.0.0.1"
@@ -97,7 +97,8 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Length buckets that Triton serves, in tokens, as `32,64,128`; empty: one model takes every length.
     Set by `wanneng serve`."""
     cache_bytes: CountOrNone = 64_000_000
-    """Memory of the pair cache of this process, of which each tenant has a share; 0: no cache."""
+    """Memory of the pair cache of this process, of which each tenant has a share; whole answers take at most an
+    eighth more. 0: no cache."""
     cache_ttl_s: Seconds = 3_600.0
     """How long a pair stays in the cache."""
     redis_url: str = ""

@@ -87,6 +87,8 @@ class Operation:
     body_schema: tuple[str, dict[str, Any]] | None = None
     """Media type and JSON schema of a body that no struct describes, and that the handler reads."""
     body_optional: bool = False
+    reads_body: bool = False
+    """Its handler reads the body and decodes it."""
     answers: Sequence[Any] = ()
     """Structs, or lists of them."""
     status: int = 200
@@ -145,7 +147,8 @@ class _Endpoint:
         operation, request = self._operation, Request(scope, receive)
         scope[ERROR_SHAPE] = operation.error_shape
         caller = await self._authorize(request)
-        body = None if operation.body is None else await self._decode_body(request, operation.body)
+        kind = None if operation.reads_body else operation.body
+        body = None if kind is None else await self._decode_body(request, kind)
         response = await operation.handler(Call(request, self._settings, caller, body, self._bodies))
         await response(scope, receive, send)
 

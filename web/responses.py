@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 class JsonResponse(Response):
@@ -19,7 +19,7 @@ class JsonResponse(Response):
 
 
 def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    response = JsonResponse(_encode(body))
+    response = JsonResponse(encode(body))
     response.status_code = status
     if headers:
         response.headers.update(headers)

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from gateway.classification.work import CallOptions, Upstream
 from stores.errors import InvalidRequest
 from web.bodies import DISCONNECT
-from web.headers import header_value
+from web.headers import header_value, headers_of
 from web.openapi import header
 
 TIMEOUT_HEADER = "X-Request-Timeout"
-_TIMEOUT = TIMEOUT_HEADER.lower().encode()
+_TIMEOUT, _CACHING = TIMEOUT_HEADER.lower().encode(), b"cache-control"
+OPTIONS = frozenset({_TIMEOUT, _CACHING})
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 0.01, 3_600.0
 """Less is a mistake, such as seconds given as milliseconds; more is longer than anything here lasts."""
 
@@ -29,9 +30,13 @@ TIMEOUT = header(
 FRESH = header("Cache-Control", "`no-cache`: compute every pair anew.")
 
 
+def has_options(request: Request) -> bool:
+    return not OPTIONS.isdisjoint(headers_of(request.scope))
+
+
 def call_options(request: Request, upstream: Upstream) -> CallOptions:
     """`InvalidRequest` for a timeout out of bounds. The body has been read before."""
-    caching = header_value(request, b"cache-control")
+    caching = header_value(request, _CACHING)
     fresh = caching is not None and "no-cache" in caching
     return CallOptions(fresh, _timeout_s(request), partial(_wait_for_disconnect, request), upstream)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from gateway.api.call_options import call_options
+from gateway.api.call_options import call_options, has_options
+from gateway.classification.known_answers import KnownAnswer, KnownAnswers
 from gateway.classification.pairs import Source
 from gateway.classification.schema import ClassifyBody, TokenizeAnswer, TokenizeBody
 from gateway.classification.service import ClassificationService
@@ -24,17 +25,27 @@ _Answer = TypeVar("_Answer")
 
 
 class Classifications:
-    def __init__(self, service: ClassificationService) -> None:
-        self._service = service
+    def __init__(self, service: ClassificationService, known_answers: KnownAnswers) -> None:
+        self._service, self.known_answers = service, known_answers
 
     async def classify(self, call: Call, body: ClassifyBody) -> Outcome:
         outcome = await self._ask(
             call,
             lambda upstream: self._service.classify(body, call.caller, call_options(call.request, upstream)),
         )
-        _context(call).labels = len(outcome.request.names)
-        _report(call, outcome)
+        _report(call, outcome, len(outcome.request.names))
         return outcome
+
+    async def answer_again(self, call: Call, body: bytes) -> KnownAnswer | None:
+        """What this body has been answered before, if that can be the answer once more; it is charged anew."""
+        if has_options(call.request):
+            return None
+        known = await self.known_answers.find(body, call.caller)
+        if known is not None:
+            outcome = known.outcome
+            await self._ask(call, lambda _: self._service.answer_again(outcome, call.caller))
+            _report(call, outcome, len(outcome.request.names))
+        return known
 
     async def pair_logits(
         self, call: Call, pairs: Sequence[tuple[str, str]], source: Source, *, truncate: bool = True
@@ -74,9 +85,9 @@ def _context(call: Call) -> GatewayContext:
     return call.context
 
 
-def _report(call: Call, outcome: Outcome | PairOutcome) -> None:
+def _report(call: Call, outcome: Outcome | PairOutcome, labels: int = 0) -> None:
     context, values = _context(call), outcome.values
-    context.texts = len(values.pairs.rows)
+    context.texts, context.labels = len(values.pairs.rows), labels
     context.truncated_texts = sum([result.truncated for result in outcome.results])
     context.pairs_computed, context.pairs_cached = values.computed, values.cached
     context.engine_id = values.engine.id

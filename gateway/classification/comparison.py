@@ -43,7 +43,7 @@ class ModelComparison:
         if other is None or points_of(work.caller.tenant_id, text)[1] >= self._settings.comparison_sample:
             return
         pairs = islice(missing_of(work.pairs, [], [None] * len(work.pairs)), len(labels))
-        calls = split_calls(pairs, work.max_call, work.max_tokens)
+        calls = split_calls(pairs, self._queue.max_call(work.lane), work.max_tokens)
         if len(calls) == 1 and len(labels) > 1:
             self._task = asyncio.create_task(self._compare(work, calls[0], engine, other))
 

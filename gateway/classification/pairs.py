@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -65,7 +64,7 @@ class PairList(Struct, frozen=True):
     """Whether pairs beyond the limit are truncated; False: the request is refused."""
 
     def __len__(self) -> int:
-        return sum(len(row.labels) for row in self.rows)
+        return sum([len(row.labels) for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +121,11 @@ class Part:
 def keys_of(pairs: PairList, tenant_id: str, engine: Engine) -> list[bytes]:
     """The keys of all pairs, under `engine`."""
     template = engine.template_of(pairs.template)
-    of_rows = (
-        pair_keys(tenant_id, engine.id, template, pairs.max_tokens, row.text, row.labels) for row in pairs.rows
-    )
-    return [*chain.from_iterable(of_rows)]
+    return [
+        key
+        for text, labels in pairs.rows
+        for key in pair_keys(tenant_id, engine.id, template, pairs.max_tokens, text, labels)
+    ]
 
 
 def missing_of(pairs: PairList, keys: Sequence[bytes], values: Sequence[bytes | None]) -> Iterator[PairAt]:

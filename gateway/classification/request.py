@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, structs
 
+from gateway.cache.pair_cache import MAX_LABEL_LISTS
 from gateway.classification.pairs import PairList, Row, Source
 from gateway.classification.schema import ClassifyBody, TokenizeBody
 from gateway.settings import Settings
-from stores.correction import Correction
 from stores.errors import InvalidRequest
 from stores.label_sets import (
     PLACEHOLDER,
@@ -40,14 +41,15 @@ class ClassificationRequest(Struct, frozen=True):
     multi_label: bool
     single: bool
     """The caller gave `text`, and wants one answer instead of a list."""
-    threshold: float | None = None
-    """Least probability of entailment of the best label; below it the answer is none of these."""
-    label_set: str | None = None
-    """`name@version`, where the labels are from one."""
+    label_set: LabelSet | None = None
+    """Where the labels are from one."""
     entailment: bool = False
     """Tell each label's own probability of entailment."""
-    correction: Correction | None = None
-    """The label set's."""
+
+    @property
+    def label_set_name(self) -> str:
+        """Empty where the labels are not from one."""
+        return self.label_set.name if self.label_set else ""
 
 
 def validate(
@@ -66,12 +68,15 @@ def validate(
         _refuse_overrides(body)
         content = label_set.content
         names, labels, template = content.names, content.hypotheses, PLACEHOLDER
-        multi_label, max_tokens, threshold = content.multi_label, content.max_tokens, content.threshold
+        multi_label, max_tokens = content.multi_label, content.max_tokens
         special_tokens = content.special_tokens or special_tokens
     else:
-        names = labels = _labels(body.labels, settings)
+        if body.labels is UNSET:
+            raise InvalidRequest("give either labels or label_set", field="labels")
+        given = body.labels if isinstance(body.labels, str) else tuple(body.labels)
+        names = labels = _labels(given, settings)
         template, multi_label = body.hypothesis_template or DEFAULT_TEMPLATE, body.multi_label
-        max_tokens, threshold = body.max_tokens, None
+        max_tokens = body.max_tokens
         if body.hypothesis_template is not None:
             check_template(body.hypothesis_template, settings)
         check_max_tokens(max_tokens, settings)
@@ -93,10 +98,8 @@ def validate(
         names,
         multi_label,
         body.text is not UNSET,
-        threshold,
-        None if label_set is None else label_set.reference,
+        label_set,
         body.entailment,
-        None if label_set is None else label_set.content.correction,
     )
 
 
@@ -168,9 +171,8 @@ def _texts(body: ClassifyBody, settings: Settings) -> tuple[str, ...]:
     return tuple(body.texts)
 
 
-def _labels(given: str | list[str] | UnsetType, settings: Settings) -> tuple[str, ...]:
-    if given is UNSET:
-        raise InvalidRequest("give either labels or label_set", field="labels")
+@lru_cache(MAX_LABEL_LISTS)
+def _labels(given: str | tuple[str, ...], settings: Settings) -> tuple[str, ...]:
     if isinstance(given, str):
         check_length(given, settings.max_labels * (settings.max_label_characters + 1), "labels")
     labels = split_labels(given) if isinstance(given, str) else given
@@ -181,4 +183,4 @@ def _labels(given: str | list[str] | UnsetType, settings: Settings) -> tuple[str
             field="labels",
         )
     check_labels(labels, settings)
-    return tuple(labels)
+    return (*labels,)

@@ -17,12 +17,13 @@ def text_result(
     unknown: list[tuple[float, float]],
 ) -> TextResult:
     """The result of one text, from the logits, token counts and shares of unknown tokens of its pairs."""
-    if request.correction is not None:
-        logits = corrected(logits, request.correction, multi_label=request.multi_label)
+    content = request.label_set and request.label_set.content
+    if content and content.correction is not None:
+        logits = corrected(logits, content.correction, multi_label=request.multi_label)
     order, scores = ranking(logits, multi_label=request.multi_label)
     optional: dict[str, Any] = {}
-    if request.threshold is not None:
-        optional["none_of_these"] = max(map(entailment, logits)) < request.threshold
+    if content and content.threshold is not None:
+        optional["none_of_these"] = max(map(entailment, logits)) < content.threshold
     if request.entailment:
         optional["entailment"] = [entailment(logits[index]) for index in order]
     longest, text_tokens, label_tokens = map(max, zip(*tokens, strict=True))

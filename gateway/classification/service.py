@@ -86,12 +86,23 @@ class ClassificationService:
     async def classify(self, body: ClassifyBody, caller: Caller, options: CallOptions) -> Outcome:
         """Score every text against every label; raises a `ServiceError`."""
         request = await self._validate(body, caller)
-        label_set = (request.label_set or "").partition("@")[0]
-        values = await self._values_by_deadline(request.pairs, caller, options, label_set)
+        values = await self._values_by_deadline(request.pairs, caller, options, request.label_set_name)
         unpacked = [*values.by_row()]
         results = [text_result(request, *of_row) for of_row in unpacked]
         usage = values.usage(sum(length for _, tokens, _ in unpacked for length, _, _ in tokens))
         return Outcome(request, results, values, usage)
+
+    async def answer_again(self, outcome: Outcome, caller: Caller) -> None:
+        """Charge and count one more request with this outcome, whose pairs are all cached."""
+        pairs = len(outcome.values.values)
+        charge = await self._quotas.open_charge(caller.tenant_id, caller.quota, pairs, caller.limits)
+        try:
+            if charge.needs_lease:
+                await charge.lease(0)
+            charge.settle(0)
+        finally:
+            charge.close()
+        self._usage.count(caller, outcome.request.label_set_name, computed=0, cached=pairs)
 
     async def pair_logits(
         self,
@@ -134,7 +145,6 @@ class ClassificationService:
         work = Work(
             pairs,
             pairs.max_tokens or self._settings.max_tokens,
-            self._queue.max_call(lane),
             caller,
             options,
             charge,
@@ -184,14 +194,15 @@ class ClassificationService:
 
     async def _lease(self, work: Work, missing: Iterable[PairAt]) -> None:
         """Have at hand what charging these pairs takes, if all are computed; charge before anything is awaited."""
-        load = sum((call.load for call in split_calls(missing, work.max_call, work.max_tokens)), work.computed)
+        calls = split_calls(missing, self._queue.max_call(work.lane), work.max_tokens)
+        load = sum((call.load for call in calls), work.computed)
         await work.charge.lease(load.pairs, load.tokens)
 
     def _plan(self, work: Work, missing: Iterable[PairAt]) -> list[Coroutine[Any, Any, Engine]]:
         """What fills in the missing values: flights of our own, admitted and charged, and those of others."""
         flights = self._flights[work.caller.low_priority]
         to_compute, to_join = plan(missing, flights, fresh=work.options.fresh)
-        calls = split_calls(to_compute, work.max_call, work.max_tokens)
+        calls = split_calls(to_compute, self._queue.max_call(work.lane), work.max_tokens)
         self._admit(work, sum((call.load for call in calls), NO_LOAD))
         own = [self._start_flight(work, call, flights) for call in calls]
         joined = join(to_join, flights)

@@ -48,8 +48,6 @@ class Work(Struct):
     pairs: PairList
     max_tokens: int
     """Of a pair."""
-    max_call: Load
-    """What its calls to Triton may hold."""
     caller: Caller
     options: CallOptions
     charge: Charge

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from gateway.cache.memory_pair_cache import MemoryPairCache
+from gateway.cache.tenant_cache import TenantCache
 from gateway.errors import Overloaded, QuotaExceeded
 from gateway.observability.pool_metrics import pool_metrics
 from gateway.observability.request_context import GatewayContext
@@ -42,7 +42,7 @@ class GatewayMetrics(HttpMetrics):
         log: AccessLog,
         load_balancer: LoadBalancer,
         queue: FairQueue,
-        cache: MemoryPairCache,
+        cache: TenantCache[bytes],
         redis: RedisConnection | None,
         redis_memory: RedisMemory | None,
         shared_cache: RedisPairCache | None,

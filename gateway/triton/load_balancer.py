@@ -75,6 +75,12 @@ class LoadBalancer:
         weights = capacity_of(answering) if self.has_shares else sum(r.address.weight for r in answering)
         return weights or 1.0
 
+    @property
+    def only_engine(self) -> Engine | None:
+        """That of every new request; None while none is certain, in a roll-out, and where pools have shares."""
+        engines = {replica.engine.id: replica.engine for replica in self._certain() if replica.engine}
+        return next(iter(engines.values())) if len(engines) == 1 and not self.has_shares else None
+
     def choose_engine(self, tenant_id: str = "", text: str = "") -> Engine | None:
         """The engine for a new request: as likely as its replicas' share of work; None while none is certain.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from gateway.bootstrap import create_app
-from gateway.cache.memory_pair_cache import MemoryPairCache
+from gateway.cache.tenant_cache import TenantCache
 from gateway.classification.call_merger import CallMerger
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.service import ClassificationService
@@ -142,7 +142,7 @@ class FakeService:
     """The classification service with its parts in reach; quotas do not refill.
 
     `knows_engine=False`: as in a gateway that has not heard of a replica yet. `canary`: another
-    replica, whose model has a share of the requests.
+    replica, whose model has a share of the requests. `now`: of the cache.
     """
 
     def __init__(
@@ -153,6 +153,7 @@ class FakeService:
         knows_engine: bool = True,
         shared_quotas: SharedQuotas | None = None,
         canary: tuple[FakeBackend, float] | None = None,
+        now: Callable[[], float] = time.monotonic,
         **settings: Any,
     ) -> None:
         self.backend = backend or FakeBackend()
@@ -167,20 +168,28 @@ class FakeService:
         self.load_balancer = LoadBalancer(AddressList(addresses), self.backends.__getitem__)
         max_call = Load(self.settings.max_pairs_per_call, self.settings.max_tokens_per_call)
         self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
-        self.cache = MemoryPairCache(self.settings.cache_bytes, self.settings.cache_ttl_s)
+        self.cache: TenantCache[bytes] = TenantCache(self.settings.cache_bytes, self.settings.cache_ttl_s, now)
         budgets = BudgetLevels(stores.usage, clock)
         self.quotas = Quotas(lambda: 0.0, budgets, self.settings.cached_pair_cost, shared=shared_quotas)
         self.usage = UsageCounter(stores.usage, clock)
+        self.label_sets = label_set_cache(stores.label_sets, clock, self.settings.key_cache_ttl_s)
         self.service = ClassificationService(
             self.load_balancer,
             CallMerger(self.load_balancer, Tracing()),
             self.cache,
             self.queue,
             self.quotas,
-            label_set_cache(stores.label_sets, clock, self.settings.key_cache_ttl_s),
+            self.label_sets,
             self.usage,
             self.settings,
         )
+
+    async def learn_engine(self) -> None:
+        if self.knows_engine and not self.load_balancer.replicas:
+            await self.load_balancer.refresh()
+            for replica in self.load_balancer.replicas:
+                engine = Engine(self.backends[replica.url].engine_ids[0], "fake")
+                replica.answered(engine, time.monotonic())
 
     async def classify(
         self,
@@ -193,11 +202,7 @@ class FakeService:
         options: CallOptions = NO_OPTIONS,
         **body: Any,
     ) -> Outcome:
-        if self.knows_engine and not self.load_balancer.replicas:
-            await self.load_balancer.refresh()
-            for replica in self.load_balancer.replicas:
-                engine = Engine(self.backends[replica.url].engine_ids[0], "fake")
-                replica.answered(engine, time.monotonic())
+        await self.learn_engine()
         texts = [text] if isinstance(text, str) else list(text)
         return await self.service.classify(
             ClassifyBody(list(labels), texts=texts, **body),

@@ -149,10 +149,10 @@ class OpenAIEndpoints:
             body.model, body.labels, _texts(body.input), entailment=True, truncate=body.truncate
         )
         outcome = await self._classifications.classify(call, classify)
-        request = outcome.request
-        threshold = DEFAULT_THRESHOLD if request.threshold is None else request.threshold
-        results = [_moderation(result, request.names, threshold) for result in outcome.results]
-        model = request.label_set or outcome.values.engine.name
+        label_set = outcome.request.label_set
+        threshold = (label_set and label_set.content.threshold) or DEFAULT_THRESHOLD
+        results = [_moderation(result, outcome.request.names, threshold) for result in outcome.results]
+        model = label_set.reference if label_set else outcome.values.engine.name
         answer = ModerationAnswer(f"modr-{call.context.request_id}", model, results, outcome.usage)
         return json_response(answer, headers=headers_of(outcome))
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from gateway.cache.memory_pair_cache import MemoryPairCache
 from gateway.cache.pair_cache import VALUE, pack
+from gateway.cache.tenant_cache import TenantCache
 from gateway.redis.connection import BREAK_S, RedisConnection
 from gateway.redis.pair_cache import RedisPairCache, TieredPairCache
 from tests.redis_server import RedisServer
@@ -32,9 +32,9 @@ async def connection(redis_server: RedisServer) -> AsyncIterator[RedisConnection
 async def test_what_one_gateway_keeps_another_knows(
     redis_server: RedisServer, connection: RedisConnection
 ) -> None:
-    one = TieredPairCache(MemoryPairCache(10_000, 60), RedisPairCache(connection, 60, SECRET))
+    one = TieredPairCache(TenantCache(10_000, 60), RedisPairCache(connection, 60, SECRET))
     await one.put("t", dict(zip(KEYS[:2], VALUES, strict=False)))
-    other = TieredPairCache(MemoryPairCache(10_000, 60), RedisPairCache(connection, 60, SECRET))
+    other = TieredPairCache(TenantCache(10_000, 60), RedisPairCache(connection, 60, SECRET))
     assert await other.get("t", KEYS) == [*VALUES[:2], None]
     redis_server.kill()
     assert await other.get("t", KEYS) == [*VALUES[:2], None], "what it has heard it knows by itself"

@@ -1,44 +1,52 @@
-"""The pair cache in this process, of which each tenant has a share."""
+"""A cache in this process, of which each tenant has a share."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
-ENTRY_BYTES = 320
-"""Memory of an entry, measured: key, value, time, and the dictionary's own."""
+PAIR_BYTES = 320
+"""Memory of a pair, measured: key, value, time, and the dictionary's own."""
 SWEEP = 64
 """Expired entries that one `put` removes at most, beside as many as it adds."""
 
-_Entries = OrderedDict[bytes, tuple[bytes, float]]
-"""Value and time of expiry; the one longest unused is first."""
+_Value = TypeVar("_Value")
 
 
-class MemoryPairCache:
-    """At most `max_bytes`, each entry for `ttl_s`.
+class TenantCache(Generic[_Value]):
+    """At most `max_bytes`, as long as an entry has `entry_bytes`; each entry for `ttl_s`.
 
     When it is full, the tenant that has most loses what it has not used for longest, as much as a `put` adds. So a
     tenant keeps its entries as long as it has fewer than any other one, or than an equal share.
     """
 
-    def __init__(self, max_bytes: int, ttl_s: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._max_entries = max_bytes // ENTRY_BYTES
+    def __init__(
+        self,
+        max_bytes: int,
+        ttl_s: float,
+        now: Callable[[], float] = time.monotonic,
+        entry_bytes: int = PAIR_BYTES,
+    ) -> None:
+        self._entry_bytes = entry_bytes
+        self._max_entries = max_bytes // entry_bytes
         self._ttl_s = ttl_s
         self._now = now
-        self._tenants: OrderedDict[str, _Entries] = OrderedDict()
-        """Whose last `put` was longest ago is first."""
+        self._tenants: OrderedDict[str, OrderedDict[bytes, tuple[_Value, float]]] = OrderedDict()
+        """Values and their times of expiry. The tenant whose last `put` was longest ago is first, and of its
+        entries the one longest unused."""
         self.entries = 0
         self.hits = self.misses = self.evicted = 0
         """Since the start; `evicted` to make room, not because they had expired."""
 
     @property
     def size_bytes(self) -> int:
-        return self.entries * ENTRY_BYTES
+        return self.entries * self._entry_bytes
 
-    async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def get(self, tenant_id: str, keys: Sequence[bytes]) -> list[_Value | None]:
         entries, now = self._tenants.get(tenant_id) or OrderedDict(), self._now()
-        values: list[bytes | None] = []
+        values: list[_Value | None] = []
         for key in keys:
             entry = entries.get(key)
             if entry is not None and entry[1] > now:
@@ -51,7 +59,7 @@ class MemoryPairCache:
         self.hits += len(values) - misses
         return values
 
-    async def put(self, tenant_id: str, values: Mapping[bytes, bytes]) -> None:
+    async def put(self, tenant_id: str, values: Mapping[bytes, _Value]) -> None:
         if not values or not self._max_entries:
             return
         now = self._now()

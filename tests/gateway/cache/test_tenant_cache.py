@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.memory_pair_cache import ENTRY_BYTES, SWEEP, MemoryPairCache
 from gateway.cache.pair_cache import pack, pair_keys
+from gateway.cache.tenant_cache import PAIR_BYTES, SWEEP, TenantCache
 
 
 class World:
@@ -18,7 +18,7 @@ class World:
 
     def __init__(self, entries: int) -> None:
         self.at = 1_000.0
-        self.cache = MemoryPairCache(entries * ENTRY_BYTES, 60, lambda: self.at)
+        self.cache: TenantCache[bytes] = TenantCache(entries * PAIR_BYTES, 60, lambda: self.at)
 
     async def put(self, tenant_id: str, *keys: str) -> None:
         await self.cache.put(tenant_id, {key.encode(): key.encode() for key in keys})
@@ -152,7 +152,7 @@ async def test_an_entry_is_not_larger_than_it_is_counted() -> None:
     """Sizes of the objects of one entry; the interpreter's bookkeeping comes on top, so a third is left for it."""
     (key,) = pair_keys("t", "e", "{}", None, "text", ["a"])
     (value,) = pack(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32), np.zeros((1, 2), np.float32))
-    assert sum(map(sys.getsizeof, (key, value, (value, 1.0)))) < ENTRY_BYTES * 2 / 3
+    assert sum(map(sys.getsizeof, (key, value, (value, 1.0)))) < PAIR_BYTES * 2 / 3
 
 
 async def test_hits_misses_and_evictions_are_counted() -> None:
@@ -162,7 +162,7 @@ async def test_hits_misses_and_evictions_are_counted() -> None:
     await world.put("t", "a", "b", "c", "d")
     await world.known("t", "a", "b", "c", "d")
     assert (world.cache.hits, world.cache.misses, world.cache.evicted) == (3, 2, 1)
-    assert world.cache.size_bytes == 3 * ENTRY_BYTES
+    assert world.cache.size_bytes == 3 * PAIR_BYTES
     world.at += 61
     await world.put("t", "e")
-    assert (world.cache.evicted, world.cache.size_bytes) == (1, ENTRY_BYTES)
+    assert (world.cache.evicted, world.cache.size_bytes) == (1, PAIR_BYTES)
