@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from python_backend.errors import EngineError, InvalidInput, NothingToRead, PairTooLong, UnreadableLabel
-from python_backend.truncation import TRUNCATIONS, KeptTokens
+from python_backend.truncation import TRUNCATIONS
 
 FILE_NAME = "tokenizer.json"
-NOTHING_KEPT = KeptTokens(0, 0)
 PROBE = "a"
 """A text whose pair with itself shows where the special tokens go."""
 
@@ -179,49 +178,47 @@ class PairEncoder:
         of_labels = of_hypotheses if labels is None else [self._encoded_hypothesis(label) for label in labels]
         refused = dict(refused or {})
         layout, (before, between, after) = self._layout, self._special_ids
+        special_tokens = layout.special_tokens
+        # Lists, for a value of an array takes ten times as long to set.
         sides: list[NDArray[np.int64]] = []
-        kept = np.zeros((len(pairs), 2), dtype=np.int64)
-        tokens = np.zeros((len(pairs), 3), dtype=np.int32)
-        unknown = np.empty((len(pairs), 2), dtype=np.float32)
+        kept_of_texts, told, shares = [], [], []
         for row, (text_index, hypothesis_index, max_tokens) in enumerate(pairs):
             text, hypothesis = of_texts[text_index], of_hypotheses[hypothesis_index]
             label = of_labels[hypothesis_index]
-            unknown[row] = text.unknown_share, label.unknown_share
+            kept_text, kept_hypothesis = text_tokens, hypothesis_tokens = len(text.ids), len(hypothesis.ids)
             if row not in refused:
-                keep = self._truncate(len(text.ids), len(hypothesis.ids), max_tokens - layout.special_tokens)
-                length = keep.text + keep.hypothesis + layout.special_tokens
-                if not len(text.ids):
+                if text_tokens + hypothesis_tokens + special_tokens > max_tokens:
+                    room = max_tokens - special_tokens
+                    kept_text, kept_hypothesis = self._truncate(text_tokens, hypothesis_tokens, room)
+                length = kept_text + kept_hypothesis + special_tokens
+                if not text_tokens:
                     refused[row] = NothingToRead("text")
                 elif not len(label.ids):
                     refused[row] = UnreadableLabel()
                 elif pad_to is not None and length > pad_to:
                     refused[row] = PairTooLong(f"a pair has {length} tokens, more than the {pad_to} of its bucket")
             if row in refused:
-                keep, length = NOTHING_KEPT, layout.special_tokens
-            kept[row] = keep
-            tokens[row] = length, len(text.ids) - keep.text, len(hypothesis.ids) - keep.hypothesis
-            sides += (
-                before,
-                text.ids[: keep.text],
-                between,
-                hypothesis.ids[: keep.hypothesis],
-                after,
-            )
+                kept_text, kept_hypothesis, length = 0, 0, special_tokens
+            kept_of_texts.append(kept_text)
+            told.append((length, text_tokens - kept_text, hypothesis_tokens - kept_hypothesis))
+            shares.append((text.unknown_share, label.unknown_share))
+            sides += (before, text.ids[:kept_text], between, hypothesis.ids[:kept_hypothesis], after)
+        tokens, unknown = np.array(told, dtype=np.int32), np.array(shares, dtype=np.float32)
         width = pad_to or int(tokens[:, 0].max())
         positions = np.arange(width)
         is_token = positions < tokens[:, :1]
         # Padding is zeros for every model: it is masked, and comes after all tokens.
         input_ids = np.zeros((len(pairs), width), dtype=np.int64)
         input_ids[is_token] = np.concatenate(sides)
-        text_ends = len(before) + kept[:, 0]
+        text_ends = len(before) + np.array(kept_of_texts)
         types = np.zeros_like(input_ids)
         if self._has_types:
             types = np.where(positions < text_ends[:, np.newaxis], layout.text_type, layout.hypothesis_type)
             for offset, token_type in enumerate(layout.between_types):
                 types[np.arange(len(pairs)), text_ends + offset] = token_type
             types *= is_token
-        text_tokens = np.array([len(text.ids) for text in of_texts], dtype=np.int32)
-        return TokenRows(input_ids, is_token.astype(np.int64), types, tokens, unknown, text_tokens, refused)
+        of_text = np.array([len(text.ids) for text in of_texts], dtype=np.int32)
+        return TokenRows(input_ids, is_token.astype(np.int64), types, tokens, unknown, of_text, refused)
 
     def _encode(self, text: str) -> Encoded:
         ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)

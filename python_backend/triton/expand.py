@@ -106,11 +106,12 @@ class ExpandModel:
         text_errors = [refusal(check_text, text) for text in texts]
         label_errors = [refusal(check_label, label) for label in labels]
         template_errors = [refusal(check_template, template) for template in templates]
+        limit_errors = {limit: refusal(self._token_limit, limit) for limit in np.unique(index[:, 3]).tolist()}
         hypothesis_of: dict[tuple[int, int], int] = {}
         pairs, refused = [], {}
         for row, (text, label, template, max_tokens) in enumerate(index.tolist()):
             error = text_errors[text] or label_errors[label] or template_errors[template]
-            error = error or refusal(self._token_limit, max_tokens)
+            error = error or limit_errors[max_tokens]
             if error is not None:
                 refused[row] = error
             hypothesis = hypothesis_of.setdefault((template, label), len(hypothesis_of))
