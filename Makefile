@@ -212,7 +212,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-header --no-annotate
 lock: ## choose package versions anew (needs uv)
 	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --group build -o requirements/serve.txt
-	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --extra loadtest --group build --group languages --group test --group lint -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --extra loadtest --group build --group languages --group test --group sign-in --group lint -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra gateway -o requirements/gateway.txt
 	$(COMPILE) pyproject.toml --extra loadtest -o requirements/loadtest.txt
 	$(COMPILE) pyproject.toml --extra triton --extra plans -o requirements/triton.txt

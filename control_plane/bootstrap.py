@@ -29,6 +29,7 @@ from control_plane.api.label_sets import LabelSetEndpoints
 from control_plane.api.me import MeEndpoint
 from control_plane.api.own_keys import OwnKeyEndpoints
 from control_plane.api.page import PageEndpoints
+from control_plane.api.sign_in import SignInEndpoints
 from control_plane.api.status import StatusEndpoints
 from control_plane.api.tenants import TenantEndpoints
 from control_plane.api.usage import UsageEndpoints
@@ -36,9 +37,11 @@ from control_plane.backlog import BacklogMetrics
 from control_plane.batches import Batches
 from control_plane.files import Files
 from control_plane.gateway_metrics import MAX_GATEWAYS, HttpGatewayMetrics
+from control_plane.identity_provider import HttpIdentityProvider, IdentityProvider
 from control_plane.label_sets import LabelSets
 from control_plane.own_keys import OwnKeys
-from control_plane.settings import Settings, WorkerSettings
+from control_plane.settings import Settings, WorkerSettings, check_oidc
+from control_plane.sign_in import SignIn
 from control_plane.tenant_names import TenantNames
 from control_plane.tenants import Tenants
 from control_plane.usage import UsageReports, price_of
@@ -70,6 +73,7 @@ from web.pacing import Pacing
 from web.problems import STATUSES, Problems
 from web.same_user import aiohttp_transport
 from web.server import Draining
+from web.sessions import OPERATOR, TENANT, SessionTokens
 from web.tenant_callers import TenantCallers
 from web.tracing import Tracing
 
@@ -81,8 +85,9 @@ def create_app(
     clock: Clock | None = None,
     log: AccessLog | None = None,
     draining: Draining | None = None,
+    provider: IdentityProvider | None = None,
 ) -> Middleware:
-    """The ASGI application; tests give `stores`, a `clock` and a `log`."""
+    """The ASGI application; tests give `stores`, a `clock`, a `log` and a `provider`."""
     stores = stores or sql_stores(Database(settings.database_url))
     clock, draining = clock or SystemClock(), draining or Draining()
     log = log or AccessLog(text=is_text(settings.log_format))
@@ -92,7 +97,14 @@ def create_app(
     )
     authentication = HeaderAuthentication(
         authenticator,
-        TenantCallers(stores.tenants, stores.api_keys, clock, settings.key_cache_ttl_s),
+        TenantCallers(
+            stores.tenants,
+            stores.api_keys,
+            clock,
+            settings.key_cache_ttl_s,
+            SessionTokens(TENANT, settings.internal_key, clock),
+        ),
+        SessionTokens(OPERATOR, settings.admin_key, clock),
         internal_key=settings.internal_key,
     )
     files = Files(
@@ -115,6 +127,13 @@ def create_app(
         transport=aiohttp_transport(MAX_GATEWAYS, same_user=settings.same_user), trust_env=False
     )
     gateway_metrics = HttpGatewayMetrics(http, settings.gateway_metrics_url)
+    # Unlike the rest, the provider may be elsewhere: behind a proxy, or with a certificate of the company's own.
+    to_provider = httpx.AsyncClient(trust_env=True) if settings.oidc_issuer else None
+    sign_in = None
+    if to_provider is not None:
+        check_oidc(settings)
+        provider = provider or HttpIdentityProvider(to_provider, clock, settings)
+        sign_in = SignIn(provider, stores.tenants, clock, settings)
     openapi = OpenApiEndpoint(STATUSES)
     apis = {
         "Label sets": LabelSetEndpoints(label_sets).operations(),
@@ -126,6 +145,7 @@ def create_app(
             *MeEndpoint(tenants).operations(),
             *OwnKeyEndpoints(OwnKeys(tenants), authentication.forget).operations(),
         ],
+        "Sign-in": SignInEndpoints(sign_in, settings.oidc_issuer).operations(),
         "Usage": UsageEndpoints(reports).operations(),
         "Budgets": BudgetEndpoints(tenants, reports, authentication.forget).operations(),
         "Tenants": TenantEndpoints(tenants, authentication.forget).operations(),
@@ -159,6 +179,8 @@ def create_app(
             with suppress(ServiceError):
                 await authenticator.store_last_used()
             await http.aclose()
+            if to_provider is not None:
+                await to_provider.aclose()
             await asyncio.to_thread(tracing.close)
             await stores.close()
             log.flush()

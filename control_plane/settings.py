@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from logs.setup import LogFormat
+from stores.tenants import DEFAULT_SCOPES, SCOPES
 from web import settings as server_settings
 from web.settings import (
     DATABASE_URL,
@@ -34,6 +36,16 @@ TENANTS_FILE = f"{PREFIX}TENANTS_FILE"
 MAX_TENANT_FILE_BYTES = 1_000_000_000
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 Money = Annotated[float, Meta(ge=0, le=1e9)]
+SessionSeconds = Annotated[float, Meta(ge=60, le=86_400)]
+
+
+class Role(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a value of the claim allows: to be an operator, a caller of a tenant, or both."""
+
+    operator: bool = False
+    tenant: str = ""
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
+    """At the tenant."""
 
 
 class Settings(ServerSettings, frozen=True, kw_only=True):
@@ -71,6 +83,27 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Price of a million tokens of computed pairs, for the cost in usage reports; 0: no cost is shown."""
     currency: Currency = "CNY"
     """Currency of the price, an ISO 4217 code."""
+    oidc_issuer: str = ""
+    """Issuer of the OpenID Connect provider with which people sign in to the console, such as
+    `https://login.example.com`; empty: they need a key."""
+    oidc_client_id: str = ""
+    """Client id of the console at the provider."""
+    oidc_client_secret: str = ""
+    """Secret of this client; empty for a public client, which is protected by PKCE alone."""
+    oidc_redirect_urls: tuple[str, ...] = ()
+    """Addresses of the console that the provider may send people back to, separated by commas, such as
+    `https://classifier.example.com/console`. Register the same at the provider."""
+    oidc_scopes: tuple[str, ...] = ("openid", "profile")
+    """Scopes that are asked for, separated by commas; some providers need `groups` too."""
+    oidc_claim: str = "groups"
+    """Claim of the ID token, a text or a list of texts, by whose values roles are given."""
+    oidc_roles: dict[str, Role] = field(default_factory=dict)
+    """Roles by value of the claim, as JSON: `{"admins": {"operator": true}, "acme": {"tenant": "t_0123456789ab",
+    "scopes": ["classify", "usage:read"]}}`. Without `scopes`, a role has all but `keys:write`. Whoever has no role
+    is refused."""
+    oidc_session_s: SessionSeconds = 14_400.0
+    """How long a session lasts after signing in. It is stored nowhere, and cannot be ended earlier than by
+    suspending its tenant or by replacing the internal key; that of an operator, by replacing the admin key."""
 
     @property
     def keys_needed(self) -> bool:
@@ -123,6 +156,44 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from `environment` (the process's own by default); `SettingsError` names the bad variable."""
     _refuse_tenants_file(environment)
     return server_settings.load_settings(Settings, environment)
+
+
+def is_secure_url(text: str) -> bool:
+    """Whether what is sent there cannot be read on its way: HTTPS, or HTTP on this machine."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
+    except ValueError:
+        return False
+
+
+def check_oidc(settings: Settings) -> None:
+    """`SettingsError` where people could not sign in, or a role is one that nobody can have."""
+    name = f"{PREFIX}OIDC_"
+    if not settings.oidc_client_id or not settings.oidc_redirect_urls or not settings.oidc_roles:
+        raise SettingsError(f"{name}ISSUER needs {name}CLIENT_ID, {name}REDIRECT_URLS and {name}ROLES")
+    if not settings.internal_key:
+        raise SettingsError(f"{name}ISSUER needs {PREFIX}INTERNAL_KEY, from which the key of sessions is derived")
+    if not all(map(is_secure_url, (settings.oidc_issuer, *settings.oidc_redirect_urls))):
+        raise SettingsError(
+            f"{name}ISSUER and {name}REDIRECT_URLS must begin with https://, or lead to this machine"
+        )
+    if "openid" not in settings.oidc_scopes:
+        raise SettingsError(f"{name}SCOPES must have openid")
+    for value, role in settings.oidc_roles.items():
+        unknown = set(role.scopes) - set(SCOPES)
+        if unknown:
+            raise SettingsError(
+                f"{name}ROLES: the scope {min(unknown)!r} of {value!r} is not one of {', '.join(SCOPES)}"
+            )
+        if not (role.operator or role.tenant):
+            raise SettingsError(f"{name}ROLES: {value!r} needs `operator` or `tenant`")
+        if role.operator and not settings.admin_key:
+            raise SettingsError(
+                f"{name}ROLES: the operator's role of {value!r} needs {PREFIX}ADMIN_KEY, from which the key of an "
+                "operator's sessions is derived"
+            )
 
 
 def load_worker_settings(environment: Mapping[str, str] | None = None) -> WorkerSettings:

@@ -88,8 +88,10 @@ def _defaults(cls: type) -> dict[str, object]:
 
 
 def _shown(default: object) -> str:
-    if default is None or default in ("", ()):
+    if default in (None, "", (), msgspec.NODEFAULT):
         return ""
+    if isinstance(default, tuple):
+        return f"`{','.join(map(str, default))}`"
     if isinstance(default, Path):
         return f"`{default.relative_to(ROOT)}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"

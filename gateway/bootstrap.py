@@ -15,7 +15,7 @@ from starlette.routing import Router
 from gateway.api.classifications import Classifications
 from gateway.api.classify import ClassifyEndpoints
 from gateway.api.compat.operations import compatible_operations
-from gateway.api.forwarding import OPERATORS_PATHS, Forwarding
+from gateway.api.forwarding import OPERATORS_PATHS, SIGN_IN, Forwarding
 from gateway.api.statuses import STATUSES as GATEWAY_STATUSES
 from gateway.cache.pair_cache import PairCache
 from gateway.cache.tenant_cache import TenantCache
@@ -64,6 +64,7 @@ from web.reverse_proxy import proxy_client
 from web.root_path import RootPath
 from web.same_user import aiohttp_transport
 from web.server import Draining
+from web.sessions import TENANT, SessionTokens
 from web.settings import SettingsError
 from web.tenant_callers import TenantCallers
 from web.tracing import Tracing
@@ -74,7 +75,7 @@ MAX_PROBES = 32
 """Connections of their own: probes must not wait behind the work that they judge."""
 INTERNAL_PATHS = ("/metrics", *OPERATORS_PATHS)
 """For operators and their Prometheus, where there is a port for them."""
-CONSOLE_PATHS = ("/console", "/ui")
+CONSOLE_PATHS = ("/console", "/ui", SIGN_IN)
 """For tenants on one port and for operators on the other."""
 PATIENCE = 0.3
 """Share of the deadline after which a silent replica is lost: its calls can still be answered by another."""
@@ -137,7 +138,13 @@ def create_app(
     keys = Authenticator(stores.api_keys, clock, ttl_s=settings.key_cache_ttl_s)
     authentication = GatewayAuthentication(
         keys,
-        TenantCallers(stores.tenants, stores.api_keys, clock, settings.key_cache_ttl_s),
+        TenantCallers(
+            stores.tenants,
+            stores.api_keys,
+            clock,
+            settings.key_cache_ttl_s,
+            SessionTokens(TENANT, settings.internal_key, clock),
+        ),
         FailureLimit(settings.max_auth_failures_per_s, time.monotonic),
         internal_key=settings.internal_key,
         local=None if settings.keys_needed else LocalCallers(settings.host),

@@ -27,6 +27,8 @@ MAX_USER_CHARACTERS = 64
 LOCAL_ACTOR = "local"
 """A caller of this machine who needs no key."""
 
+MAX_PERSON_CHARACTERS = 64
+
 Values = Mapping[str, Any]
 
 
@@ -49,8 +51,8 @@ class Origin:
     """Who acts, and with which request."""
 
     actor: str
-    """`admin:` with the first digits of the admin key's SHA-256, `key:` with a key's id, `local`, or `command:`
-    with a user of the machine."""
+    """`admin:` with the first digits of the admin key's SHA-256, `key:` with a key's id, `oidc:` with a person of
+    the identity provider, `local`, or `command:` with a user of the machine."""
     request_id: str | None = None
 
 
@@ -105,6 +107,11 @@ class AuditLog(Protocol):
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+
+
+def person(subject: str) -> str:
+    """The actor that somebody is who has signed in; `subject` has at most `MAX_PERSON_CHARACTERS`."""
+    return f"oidc:{subject}"
 
 
 @contextmanager

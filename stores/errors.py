@@ -9,6 +9,9 @@ ServiceError
 ├── Unauthorized            no key, or one that does not work; which of them is not told
 ├── TooManyFailures         authentication has failed too often from this address
 ├── MissingScope            the key does not allow this
+├── SignInFailed            what the identity provider has answered cannot be trusted
+├── NoRole                  who has signed in may do nothing here
+├── ProviderUnavailable     the identity provider does not answer, or not as it should
 ├── NotFound                what the path names does not exist
 ├── BudgetExceeded          more than the tenant or its key may use in this month
 ├── Conflict                the state of the resource does not allow it
@@ -85,6 +88,19 @@ class BudgetExceeded(ServiceError):
 
 class MissingScope(ServiceError):
     code = "missing_scope"
+
+
+class SignInFailed(ServiceError):
+    code = "sign_in_failed"
+
+
+class NoRole(ServiceError):
+    code = "no_role"
+
+
+class ProviderUnavailable(ServiceError):
+    code = "provider_unavailable"
+    retry_after_s = 5
 
 
 class NotFound(ServiceError):

@@ -23,6 +23,7 @@ SECRETS = frozenset(
         "WANNENG_REDIS_URL",
         "WANNENG_BUDGET_WEBHOOK_URL",
         "WANNENG_BUDGET_WEBHOOK_SECRET",
+        "WANNENG_OIDC_CLIENT_SECRET",
     }
 )
 """No child inherits them; each is given those that it needs."""
@@ -83,6 +84,8 @@ class ServeSettings:
     """URL to which the worker posts budget alerts; none if not given."""
     budget_webhook_secret: str = field(default="", repr=False)
     """Secret that signs budget alerts, at least 32 characters."""
+    oidc_client_secret: str = field(default="", repr=False)
+    """Secret of the console at the OpenID Connect provider; none if not given."""
     state_dir: Path = CHECKOUT / ".state"
     """Folder for logs, keys, the database and what Triton loads."""
     start_timeout_s: float = 90.0

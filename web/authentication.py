@@ -16,6 +16,7 @@ from stores.errors import MissingScope, NotFound, StoreUnavailable, Unauthorized
 from stores.record_cache import RecordCache
 from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, NO_QUOTA, ApiKey, ApiKeyStore, Quota, Tenant
+from web.sessions import SCHEME
 
 LAST_USED_INTERVAL_S, ENDS_INTERVAL_S = 60.0, 1.0
 MAX_ENDS = 1_000
@@ -23,7 +24,6 @@ MAX_ENDS = 1_000
 MAX_KNOWN = 10_000
 """Headers whose key was found right; all are looked at anew beyond this."""
 ADMIN_ID_DIGITS = 12
-SCHEME = "bearer"
 TENANT_HEADER = "X-Wanneng-Tenant"
 """With the internal key: the tenant that a request is for."""
 KEY_HEADER = "X-Wanneng-Key"
@@ -45,6 +45,8 @@ class Caller(Struct, frozen=True):
     """The tenant's."""
     key_id: str = ""
     """For a batch's lines, of the key that created the batch; empty where none was needed."""
+    subject: str = ""
+    """Of a person who has signed in, as the identity provider has it."""
     limits: tuple[Limit, ...] = ()
     """The budgets of the tenant and of the key."""
 
@@ -52,6 +54,7 @@ class Caller(Struct, frozen=True):
         """`MissingScope` when the key does not allow it."""
         if scope not in self.scopes:
             lacking = "the key lacks the scope" if self.has_key else "this needs a key, with the scope"
+            lacking = "your role lacks the scope" if self.subject else lacking
             raise MissingScope(f"{lacking} {scope!r}")
 
 

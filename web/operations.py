@@ -33,10 +33,16 @@ ANY_SCOPE = "any"
 class Call:
     """One request to an operation, authenticated."""
 
-    __slots__ = ("_bodies", "_caller", "body", "context", "request", "settings")
+    __slots__ = ("_bodies", "_caller", "body", "context", "operator", "request", "settings")
 
     def __init__(
-        self, request: Request, settings: ServerSettings, caller: Caller | None, body: Any, bodies: Bodies
+        self,
+        request: Request,
+        settings: ServerSettings,
+        caller: Caller | None,
+        body: Any,
+        bodies: Bodies,
+        operator: str = "",
     ) -> None:
         self.request = request
         self.settings = settings
@@ -45,6 +51,8 @@ class Call:
         self.body = body
         """The decoded body, of the operation's type; None where it has none."""
         self._caller = caller
+        self.operator = operator
+        """As the audit log names him; empty where the operation is a tenant's or anybody's."""
 
     @property
     def caller(self) -> Caller:
@@ -117,8 +125,8 @@ class Authentication(Protocol):
         """`Unauthorized` without a key that works."""
         ...
 
-    def require_operator(self, request: Request) -> None:
-        """`Unauthorized` without the admin key."""
+    def require_operator(self, request: Request) -> str:
+        """The operator, as the audit log names him; `Unauthorized` without the admin key or such a session."""
         ...
 
 
@@ -146,10 +154,10 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation, request = self._operation, Request(scope, receive)
         scope[ERROR_SHAPE] = operation.error_shape
-        caller = await self._authorize(request)
+        caller, operator = await self._authorize(request)
         kind = None if operation.reads_body else operation.body
         body = None if kind is None else await self._decode_body(request, kind)
-        response = await operation.handler(Call(request, self._settings, caller, body, self._bodies))
+        response = await operation.handler(Call(request, self._settings, caller, body, self._bodies, operator))
         await response(scope, receive, send)
 
     async def _decode_body(self, request: Request, kind: type[Struct]) -> Struct:
@@ -162,15 +170,14 @@ class _Endpoint:
         finally:
             self._bodies.release(request)
 
-    async def _authorize(self, request: Request) -> Caller | None:
+    async def _authorize(self, request: Request) -> tuple[Caller | None, str]:
         needed = self._operation.scope
         if needed is None:
-            return None
+            return None, ""
         if needed == OPERATOR:
-            self._authentication.require_operator(request)
-            return None
+            return None, self._authentication.require_operator(request)
         caller = await self._authentication.caller_of(request)
         request.scope["context"].tenant_id = caller.tenant_id
         if needed != ANY_SCOPE:
             caller.require(needed)
-        return caller
+        return caller, ""

@@ -31,6 +31,9 @@ STATUSES: Statuses = {
     errors.TooManyFailures: (429, "Too many failed authentications"),
     errors.BudgetExceeded: (429, "The budget is used up"),
     errors.MissingScope: (403, "The key lacks a scope"),
+    errors.SignInFailed: (401, "The sign-in failed"),
+    errors.NoRole: (403, "No role here"),
+    errors.ProviderUnavailable: (503, "The identity provider is not available"),
     errors.NotFound: (404, "Not found"),
     errors.Conflict: (409, "Conflict"),
     errors.PreconditionFailed: (412, "Precondition failed"),
@@ -57,7 +60,7 @@ class Problems:
         if isinstance(error, errors.InvalidRequest) and error.field:
             document["field"] = error.field
         headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-        if isinstance(error, errors.Unauthorized):
+        if status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="wanneng"'
         return _response(request, status, document, headers)
 

@@ -22,6 +22,7 @@ DATABASE_URL = "sqlite:///.state/wanneng.db"
 LOG_FORMAT: LogFormat = "auto"
 SECRETS = frozenset(
     {"admin_key", "budget_webhook_secret", "budget_webhook_url", "database_url", "redis_url", "internal_key"}
+    | {"oidc_client_secret"}
 )
 """Fields that are shown nowhere."""
 KEYS, VISIBLE_ASCII = frozenset({"admin_key", "internal_key"}), "[!-~]+"
@@ -137,6 +138,8 @@ def load_settings(kind: type[_Settings], environment: Mapping[str, str] | None =
         except msgspec.ValidationError as error:
             shown = "" if field.name in SECRETS else f" is {text!r}"
             raise SettingsError(f"{variable}{shown}: {error}") from None
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"{variable} is not JSON: {error}") from None
     return kind(**values)
 
 
@@ -146,6 +149,8 @@ def _convert(text: str, kind: Any) -> Any:
     plain = getattr(kind, "__origin__", kind)
     if get_origin(kind) is tuple or get_origin(plain) is tuple:
         return msgspec.convert([part.strip() for part in text.split(",") if part.strip()], kind, strict=False)
+    if plain is dict:
+        return msgspec.json.decode(text, type=kind)
     if plain is bool:
         text = {"yes": "true", "no": "false"}.get(text.lower(), text)
     return msgspec.convert(text, kind, strict=False)

@@ -1,4 +1,4 @@
-"""Callers without a key of their own: those of the tenant `local`, and whoever another process asks for."""
+"""Callers without a key: those of the tenant `local`, whoever has signed in or another process asks for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from stores.errors import Unauthorized
 from stores.record_cache import RecordCache
 from stores.tenants import ACTIVE, DEFAULT_SCOPES, LOCAL_TENANT_ID, ApiKey, ApiKeyStore, Tenant, TenantStore
 from web.authentication import Caller, caller_limits, concerns
+from web.sessions import SessionTokens
 
 
 class TenantCallers:
     """By tenant; its record is remembered for `ttl_s`, and so are those of keys."""
 
-    def __init__(self, tenants: TenantStore, api_keys: ApiKeyStore, clock: Clock, ttl_s: float) -> None:
+    def __init__(
+        self,
+        tenants: TenantStore,
+        api_keys: ApiKeyStore,
+        clock: Clock,
+        ttl_s: float,
+        sessions: SessionTokens,
+    ) -> None:
+        self._sessions = sessions
         self._tenants: RecordCache[str, Tenant | None] = RecordCache(tenants.get, clock, ttl_s)
         self._keys: RecordCache[str, tuple[ApiKey, Tenant] | None] = RecordCache(api_keys.find, clock, ttl_s)
 
@@ -33,6 +42,23 @@ class TenantCallers:
             special_tokens=tenant.special_tokens,
             key_id="" if api_key is None else api_key.id,
             limits=caller_limits(tenant, api_key),
+        )
+
+    async def signed_in(self, authorization: str) -> Caller | None:
+        """The person whose session the header has; None where it has none, `Unauthorized` where it has ended."""
+        session = self._sessions.read(authorization)
+        if session is None:
+            return None
+        tenant = await self._tenants.get(session.tenant_id)
+        if tenant is None or tenant.status != ACTIVE:
+            raise Unauthorized
+        return Caller(
+            tenant.id,
+            session.scopes,
+            tenant.quota,
+            special_tokens=tenant.special_tokens,
+            subject=session.subject,
+            limits=caller_limits(tenant),
         )
 
     async def local(self) -> Caller:

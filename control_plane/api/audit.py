@@ -12,10 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.schema import AuditList
-from stores.audit import LOCAL_ACTOR, AuditFilter, AuditLog, AuditRecord, Origin, acting, canonical
+from stores.audit import LOCAL_ACTOR, AuditFilter, AuditLog, AuditRecord, Origin, acting, canonical, person
 from stores.errors import InvalidRequest
 from stores.tenants import READ_AUDIT
-from web.authentication import admin_id
 from web.openapi import query
 from web.operations import OPERATOR, Call, Handler, Operation
 from web.paging import PARAMETERS, page_request
@@ -111,19 +110,18 @@ def attributed(operation: Operation) -> Operation:
 
 def _acting(handler: Handler, *, is_operator: bool) -> Handler:
     async def act(call: Call) -> Response:
-        actor = _operator(call.request) if is_operator else _tenant(call)
+        actor = call.operator if is_operator else _tenant(call)
         with acting(Origin(actor, call.context.request_id)):
             return await handler(call)
 
     return act
 
 
-def _operator(request: Request) -> str:
-    return f"admin:{admin_id(request.headers['Authorization'])}"
-
-
 def _tenant(call: Call) -> str:
-    return f"key:{call.caller.key_id}" if call.caller.has_key else LOCAL_ACTOR
+    caller = call.caller
+    if caller.subject:
+        return person(caller.subject)
+    return f"key:{caller.key_id}" if caller.has_key else LOCAL_ACTOR
 
 
 def _filter(request: Request) -> AuditFilter:

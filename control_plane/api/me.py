@@ -1,4 +1,4 @@
-"""Who asks: the tenant of a key, and what the key allows."""
+"""Who asks: the tenant of a key or of a person who has signed in, and what it allows."""
 
 from __future__ import annotations
 
@@ -36,4 +36,6 @@ class MeEndpoint:
         # `local` need not exist.
         with suppress(NotFound):
             name = (await self._tenants.get(caller.tenant_id)).name
-        return json_response(Me(caller.tenant_id, name, caller.key_id or None, caller.scopes))
+        return json_response(
+            Me(caller.tenant_id, name, caller.key_id or None, caller.subject or None, caller.scopes)
+        )

@@ -72,14 +72,12 @@ class OwnKeyEndpoints:
 
     async def add(self, call: Call) -> Response:
         body: KeyBody = call.body
-        key, new = await self._keys.add(
-            call.tenant_id, call.caller.key_id, body.name, body.scopes, body.expires_at
-        )
+        key, new = await self._keys.add(call.caller, body.name, body.scopes, body.expires_at)
         return json_response(KeyAnswer.of(key, new.key), 201)
 
     async def rotate(self, call: Call) -> Response:
         overlap_s: float = call.body.overlap_s
-        key, new = await self._keys.rotate(call.tenant_id, call.caller.key_id, call.path("key_id"), overlap_s)
+        key, new = await self._keys.rotate(call.caller, call.path("key_id"), overlap_s)
         return json_response(KeyAnswer.of(key, new.key), 201)
 
     async def remove(self, call: Call) -> Response:

@@ -121,7 +121,9 @@ class Me(Struct, frozen=True):
     tenant_id: str
     tenant_name: str
     key_id: str | None
-    """null: the caller needs no key."""
+    """null: the caller needs no key, or has signed in."""
+    subject: str | None
+    """The person who has signed in; null: nobody has."""
     scopes: tuple[str, ...]
 
 

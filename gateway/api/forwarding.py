@@ -26,12 +26,15 @@ from web.failure_limit import address_of, subscriber_of
 from web.problems import ERROR_SHAPE
 from web.reverse_proxy import Headers, has_body, send_back, send_on
 
+SIGN_IN = "/v1/sign-in"
+"""Where the paths begin for which nobody needs a key."""
 COLLECTIONS = ("/v1/tenants", "/v1/keys", "/v1/label-sets", "/v1/files", "/v1/batches")
 PATHS = (
     *COLLECTIONS,
     *(f"{collection}/{{path:path}}" for collection in COLLECTIONS),
     *("/v1/me", "/v1/usage", "/v1/budget", "/v1/audit", "/v1/admin/{path:path}"),
     *("/", "/console", "/docs", "/ui/{path:path}"),
+    *(SIGN_IN, f"{SIGN_IN}/{{path:path}}"),
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 API_PREFIX = "/v1/"
@@ -124,6 +127,9 @@ class Forwarding:
             self._authentication.check_host(request)
             if has_body(request):
                 raise InvalidRequest("the page takes no body")
+            return None
+        if path.startswith(SIGN_IN):
+            self._authentication.check_host(request)
             return None
         if path.startswith(OPERATORS_PATHS):
             if "Authorization" not in request.headers:

@@ -1,4 +1,4 @@
-"""Authentication at the gateway: API keys, the worker and, where no key is needed, the tenant `local`."""
+"""Authentication at the gateway: API keys, sessions, the worker and, without a key, the tenant `local`."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ class GatewayAuthentication:
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
         authorization = header_value(request, AUTHORIZATION)
-        caller = None if authorization is None else await self._find(authorization, request)
-        if caller is not None:
-            return caller
+        if authorization is not None:
+            caller = await self._tenants.signed_in(authorization) or await self._find(authorization, request)
+            if caller is not None:
+                return caller
         if self._local is None:
             raise Unauthorized
         self._local.check(request)
@@ -67,7 +68,7 @@ class GatewayAuthentication:
         request.scope["context"].key_ignored = authorization is not None
         return await self._tenants.local()
 
-    def require_operator(self, request: Request) -> None:
+    def require_operator(self, request: Request) -> str:
         raise NotFound("the control plane manages tenants")
 
     def check_host(self, request: Request) -> None:

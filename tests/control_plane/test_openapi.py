@@ -47,10 +47,11 @@ async def test_references_have_what_they_point_to_and_ids_are_unique_names(docum
 
 
 async def test_every_operation_names_who_may_ask(document: dict[str, Any]) -> None:
-    """Only what a machine asks for without a key names nobody."""
+    """Only what a machine asks for without a key names nobody, and how people get a session."""
     security = {route: operation["security"] for route, operation in described(document).items()}
     anybody = {path for (_, path), schemes in security.items() if not schemes}
-    assert anybody == {"/openapi.json", "/livez", "/readyz", "/metrics"}
+    sign_in = {"/v1/sign-in", "/v1/sign-in/sessions"}
+    assert anybody == {"/openapi.json", "/livez", "/readyz", "/metrics"} | sign_in
     operators = {path for (_, path), schemes in security.items() if schemes == [{"operator": []}]}
     assert operators == {path for _, path in security if path.startswith(("/v1/tenants", "/v1/admin"))}
 

@@ -11,6 +11,7 @@ from control_plane.settings import (
     Settings,
     SettingsError,
     WorkerSettings,
+    check_oidc,
     load_settings,
     load_worker_settings,
 )
@@ -54,12 +55,54 @@ def test_the_environment_overrides_the_defaults() -> None:
         (load_worker_settings, "WANNENG_BUDGET_WEBHOOK_SECRET", ("", "s" * 31)),
         (load_settings, "WANNENG_PRICE_PER_MILLION_TOKENS", ("-1", "free")),
         (load_settings, "WANNENG_CURRENCY", ("yuan", "¥")),
+        (load_settings, "WANNENG_OIDC_ROLES", ("{", "admins", '{"a": {"admin": true}}', '{"a": "operator"}')),
+        (load_settings, "WANNENG_OIDC_SESSION_S", ("0", "86401", "soon")),
     ],
 )
 def test_a_bad_value_fails_by_its_variable(load: Load, variable: str, values: tuple[str, ...]) -> None:
     for value in values:
         with pytest.raises(SettingsError, match=f"^{variable}"):
             load(NEEDED | {variable: value})
+
+
+OIDC = NEEDED | {
+    "WANNENG_ADMIN_KEY": ADMIN_KEY,
+    "WANNENG_OIDC_ISSUER": "https://login.example",
+    "WANNENG_OIDC_CLIENT_ID": "console",
+    "WANNENG_OIDC_CLIENT_SECRET": "very secret",
+    "WANNENG_OIDC_REDIRECT_URLS": "https://c.example/console, http://localhost:8090/console",
+    "WANNENG_OIDC_ROLES": '{"a=b,c": {"operator": true}, "acme": {"tenant": "t_1", "scopes": ["classify"]}}',
+}
+
+
+def test_people_may_sign_in_with_what_is_needed_for_it() -> None:
+    settings = load_settings(OIDC)
+    check_oidc(settings)
+    assert settings.oidc_redirect_urls == ("https://c.example/console", "http://localhost:8090/console")
+    assert settings.oidc_roles["a=b,c"].operator
+    assert settings.oidc_roles["acme"].scopes == ("classify",)
+    assert "very secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, None) for name in ("INTERNAL_KEY", "ADMIN_KEY", "OIDC_CLIENT_ID", "OIDC_ROLES")),
+        ("OIDC_REDIRECT_URLS", None),
+        ("OIDC_REDIRECT_URLS", "http://c.example/console"),
+        ("OIDC_ISSUER", "http://login.example"),
+        ("OIDC_ISSUER", "login.example"),
+        ("OIDC_SCOPES", "profile"),
+        ("OIDC_ROLES", '{"a": {}}'),
+        ("OIDC_ROLES", '{"a": {"tenant": "t", "scopes": ["everything"]}}'),
+    ],
+)
+def test_a_sign_in_that_nobody_could_use_is_refused_by_its_variable(name: str, value: str | None) -> None:
+    environment = {variable: text for variable, text in OIDC.items() if variable != f"WANNENG_{name}"}
+    if value is not None:
+        environment[f"WANNENG_{name}"] = value
+    with pytest.raises(SettingsError, match=f"WANNENG_{name}"):
+        check_oidc(load_settings(environment))
 
 
 def test_a_worker_needs_the_key_that_it_shares_with_the_gateway() -> None:

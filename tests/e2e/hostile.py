@@ -47,6 +47,8 @@ PATHS = (
     "/v1/moderations",
     "/v1/rerank",
     "/v1/score",
+    "/v1/sign-in",
+    "/v1/sign-in/sessions",
     "/v1/tenants",
     "/v1/tenants/x/keys",
     "/v1/tokenize",

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from control_plane.bootstrap import create_app
+from control_plane.identity_provider import IdentityProvider
 from control_plane.settings import Settings
 from stores.clock import Clock
 from stores.factory import Stores
@@ -31,6 +32,7 @@ def control_plane_app(
     clock: Clock | None = None,
     draining: Draining | None = None,
     stores: Stores | None = None,
+    provider: IdentityProvider | None = None,
     **settings: Any,
 ) -> Middleware:
     """It has an admin key, and recognizes a gateway; `lines` receives the access log. `stores`: no fakes."""
@@ -41,6 +43,7 @@ def control_plane_app(
         clock=clock or FakeClock(),
         log=AccessLog((lines if lines is not None else []).append),
         draining=draining,
+        provider=provider,
     )
 
 
@@ -52,10 +55,11 @@ async def control_plane(
     draining: Draining | None = None,
     headers: dict[str, str] | None = None,
     stores: Stores | None = None,
+    provider: IdentityProvider | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole control plane, which runs as long as the block; `headers` are in each request."""
-    app = control_plane_app(memory, lines, clock, draining, stores, **settings)
+    app = control_plane_app(memory, lines, clock, draining, stores, provider, **settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

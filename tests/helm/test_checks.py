@@ -147,6 +147,29 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "networkPolicies.egress.webhook: the network policies block",
     ),
     (
+        {"controlPlane": {"oidc": {"issuer": "https://login.example"}}},
+        "controlPlane.oidc: there is no console to sign in to without a database",
+    ),
+    (
+        {"controlPlane": {"oidc": {"issuer": "https://login.example"}}, "database": {"url": "postgresql://h/d"}},
+        "controlPlane.oidc: the issuer needs a clientId, redirectUrls and roles",
+    ),
+    (
+        {
+            "controlPlane": {
+                "oidc": {
+                    "issuer": "https://login.example",
+                    "clientId": "console",
+                    "redirectUrls": ["https://c.example/console"],
+                    "roles": {"admins": {"operator": True}},
+                }
+            },
+            "database": {"url": "postgresql://h/d"},
+            "networkPolicies": {"egress": {"database": [{}]}},
+        },
+        "networkPolicies.egress.identityProvider: the network policies block",
+    ),
+    (
         {"gateway": {"settings": {"WANNENG_PORT": 1}}},
         "gateway.settings.WANNENG_PORT: the gateway has no such setting, or the chart sets it itself",
     ),

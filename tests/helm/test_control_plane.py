@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.settings import Settings, WorkerSettings
+from control_plane.settings import Settings, WorkerSettings, check_oidc, load_settings
 from tests.helm.test_triton import INT8
 from tests.helm.tools import CHART, Object, containers, environment, find, helm, names, pod_of, render, variables
 
@@ -185,6 +185,36 @@ def test_the_worker_alone_signs_alerts_of_budgets_and_may_reach_their_webhook() 
     assert not [name for name in control_plane if "WEBHOOK" in name]
     assert rule in find(objects, "NetworkPolicy", "w-worker")["spec"]["egress"]
     assert rule not in find(objects, "NetworkPolicy", "w-control-plane")["spec"]["egress"]
+
+
+def test_the_control_plane_alone_signs_people_in_and_may_reach_their_provider() -> None:
+    rule = {"ports": [{"port": 443}]}
+    roles = {"a=b,c": {"operator": True}, "acme": {"tenant": "t_1", "scopes": ["classify"]}}
+    oidc = {
+        "issuer": "https://login.example",
+        "clientId": "console",
+        "clientSecret": {"name": "mine", "key": "secret"},
+        "redirectUrls": ["https://c.example/console", "http://localhost:8090/console"],
+        "roles": roles,
+    }
+    egress = {"egress": {"identityProvider": [rule]}}
+    objects = render({"controlPlane": {"oidc": oidc}, "networkPolicies": egress}, DATABASE)
+    given = settings_of(objects, "control-plane")
+    secret = given.pop("WANNENG_OIDC_CLIENT_SECRET")
+    assert secret == {"secretKeyRef": {"name": "mine", "key": "secret"}}
+    environment = {name: value for name, value in given.items() if name.startswith("WANNENG_OIDC_")}
+    needed = {"WANNENG_INTERNAL_KEY": "k" * 32, "WANNENG_ADMIN_KEY": "a" * 32}
+    settings = load_settings(environment | needed)
+    check_oidc(settings)
+    assert settings.oidc_redirect_urls == tuple(oidc["redirectUrls"])
+    assert settings.oidc_scopes == Settings().oidc_scopes
+    assert (settings.oidc_claim, settings.oidc_session_s) == (Settings().oidc_claim, Settings().oidc_session_s)
+    assert settings.oidc_roles["a=b,c"].operator
+    assert settings.oidc_roles["acme"].scopes == ("classify",)
+    for component in ("gateway", "worker"):
+        assert not [name for name in settings_of(objects, component) if "OIDC" in name]
+        assert rule not in find(objects, "NetworkPolicy", f"w-{component}")["spec"]["egress"]
+    assert rule in find(objects, "NetworkPolicy", "w-control-plane")["spec"]["egress"]
 
 
 def test_every_variable_is_a_setting_of_its_process() -> None:

@@ -125,7 +125,8 @@ def test_the_settings_that_the_values_accept_are_those_of_the_processes() -> Non
             "ADMIN_KEY",
             "DRAIN_S",
         }
-        | {"INTERNAL_KEY"},
+        | {"INTERNAL_KEY", "OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_REDIRECT_URLS"}
+        | {"OIDC_SCOPES", "OIDC_CLAIM", "OIDC_ROLES", "OIDC_SESSION_S"},
         "worker": {"WORKER_PORT", "DATABASE_URL", "GATEWAY_URL", "INTERNAL_KEY", "SAME_USER"}
         | {"BUDGET_WEBHOOK_SECRET"},
     }

@@ -19,7 +19,9 @@ class Me:
     tenant_id: str
     tenant_name: str
     key_id: str | None
-    """None: the caller needs no key."""
+    """None: the caller needs no key, or has signed in."""
+    subject: str | None
+    """The person who has signed in to the console; None: a key, or nobody."""
     scopes: Sequence[str]
 
 
@@ -29,4 +31,6 @@ def me_request() -> Request[Me]:
 
 def _me(response: httpx.Response) -> Me:
     answer = json_object(response)
-    return Me(answer["tenant_id"], answer["tenant_name"], answer["key_id"], tuple(answer["scopes"]))
+    return Me(
+        answer["tenant_id"], answer["tenant_name"], answer["key_id"], answer["subject"], tuple(answer["scopes"])
+    )

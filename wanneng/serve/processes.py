@@ -75,6 +75,8 @@ def control_plane(settings: ServeSettings, admin_key: str, internal_key: str) ->
         "INTERNAL_KEY": internal_key,
         "REQUIRE_KEY": _flag(settings.keys_needed),
     }
+    if settings.oidc_client_secret:
+        variables["OIDC_CLIENT_SECRET"] = settings.oidc_client_secret
     return _spec("the control plane", "control-plane", ["control_plane", "serve"], variables, _lower_priority)
 
 

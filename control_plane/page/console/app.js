@@ -16,12 +16,13 @@ import { link } from "./dom.js";
 import { draftsOf } from "./drafts.js";
 import { addressOf, currentRoute, go } from "./router.js";
 import { SCREENS } from "./screens.js";
-import { forgetKey, hasKey, identify, signOut } from "./session.js";
+import { forgetKey, hasKey, hasPerson, identify, signOut } from "./session.js";
 import { drawSignIn } from "./sign-in.js";
+import { takeAnswer } from "./single-sign-on.js";
 import { say } from "./words.js";
 
 const SIGN_IN = "sign-in";
-let identity = null, drawing = new AbortController(), shownPlace = null, toTell = "";
+let identity = null, drawing = new AbortController(), shownPlace = null, toTell = "", answer = null;
 
 const isAllowed = (screen) => identity !== null && [screen.needs].flat().every((scope) => identity.scopes.includes(scope));
 
@@ -33,9 +34,10 @@ function tell(text) {
 function report(error) {
   if (error?.name === "AbortError") return;
   if (error?.status === 401 && identity) {
+    const ended = identity.person ? "personEnded" : "sessionEnded";
     forgetKey();
     become(null);
-    error = new Error(say("sessionEnded"));
+    error = new Error(say(ended));
   }
   $("problem").textContent = error ? error.message : "";
   $("problem").hidden = !error;
@@ -71,7 +73,7 @@ function drawFrame() {
   $("try").textContent = say("tryIt");
   $("language").textContent = say("otherLanguage");
   $("sign").textContent = identity && hasKey() ? say("signOut") : say("signIn");
-  $("who").textContent = !identity ? "" : identity.isOperator ? say("operator") : identity.keyId ? `${identity.tenantName} · ${identity.keyId}` : `${identity.tenantName} · ${say("withoutKey")}`;
+  $("who").textContent = identity ? who(identity) : "";
   $("screens").setAttribute("aria-label", say("screens"));
   const { screen: current } = currentRoute(), tab = SCREENS.find((screen) => screen.name === current)?.tab ?? current;
   $("screens").replaceChildren(...SCREENS.filter((screen) => isAllowed(screen) && !screen.isHidden).map((screen) => {
@@ -79,6 +81,11 @@ function drawFrame() {
     if (screen.name === tab) node.setAttribute("aria-current", "page");
     return node;
   }));
+}
+
+function who({ isOperator, tenantName, person, keyId }) {
+  const by = person ?? keyId ?? (isOperator ? "" : say("withoutKey"));
+  return [isOperator ? say("operator") : tenantName, by].filter(Boolean).join(" · ");
 }
 
 async function draw() {
@@ -113,7 +120,10 @@ async function drawScreen(view) {
   const allowed = SCREENS.filter((screen) => isAllowed(screen) && !screen.isHidden);
   if (view.route.screen === SIGN_IN || !identity) {
     setTitle(say("signIn"));
-    return drawSignIn(view, signedIn);
+    // Once: its code can be used once.
+    const given = answer;
+    answer = null;
+    return drawSignIn(view, signedIn, given);
   }
   if (!view.route.screen) {
     if (allowed.length) return void location.replace(addressOf([allowed[0].name]));
@@ -174,11 +184,14 @@ function start() {
     $("title").focus();
   });
   addEventListener("hashchange", draw);
+  answer = takeAnswer();
+  const isBack = answer !== null;
   identify().then(async (someone) => {
-    const hadEnded = !someone && hasKey();
+    const hadEnded = !someone && hasKey(), ended = hasPerson() ? "personEnded" : "sessionEnded";
     if (hadEnded) forgetKey();
     await become(someone);
-    if (hadEnded) report(new Error(say("sessionEnded")));
+    // Whoever comes back from the provider is signing in anew.
+    if (hadEnded && !isBack) report(new Error(say(ended)));
   }).catch((error) => (drawFrame(), report(error)));
 }
 

@@ -6,7 +6,7 @@ let owner = null;
 
 // Whoever signs in finds no drafts of others.
 export function draftsOf(identity) {
-  owner = identity?.tenantId ?? null;
+  owner = identity ? [identity.tenantId, identity.subject].filter(Boolean).join(":") : null;
   if (owner === null) return;
   const others = Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX) && !name.startsWith(nameOf("")));
   others.forEach((name) => sessionStorage.removeItem(name));

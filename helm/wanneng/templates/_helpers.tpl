@@ -178,7 +178,7 @@ Contents of existing Secrets count where the cluster is known.
 {{- $values := $root.Values -}}
 {{- $contents := list -}}
 {{- range .of -}}
-{{- $given := get (dict "database" $values.database.existingSecret "redis" $values.redis.existingSecret "admin-key" $values.database.adminKeySecret "internal-key" $values.internalKeySecret) . -}}
+{{- $given := get (dict "database" $values.database.existingSecret "redis" $values.redis.existingSecret "admin-key" $values.database.adminKeySecret "internal-key" $values.internalKeySecret "oidc-client" $values.controlPlane.oidc.clientSecret) . -}}
 {{- if $given.name -}}
 {{- $data := include "wanneng.existingData" (dict "root" $root "name" $given.name) | fromJson -}}
 {{- $contents = append $contents (printf "%s %s %s" $given.name $given.key (get $data $given.key)) -}}
@@ -186,7 +186,7 @@ Contents of existing Secrets count where the cluster is known.
 {{- $contents = append $contents $values.database.url -}}
 {{- else if eq . "redis" -}}
 {{- $contents = append $contents $values.redis.url -}}
-{{- else if or (include "wanneng.hasDatabase" $root) (and (eq . "internal-key") (include "wanneng.hasRedis" $root)) -}}
+{{- else if and (hasSuffix "-key" .) (or (include "wanneng.hasDatabase" $root) (and (eq . "internal-key") (include "wanneng.hasRedis" $root))) -}}
 {{- $contents = append $contents (include "wanneng.ownKey" (dict "root" $root "name" (printf "%s-%s" $full (trimSuffix "-key" .)) "key" .)) -}}
 {{- end -}}
 {{- end -}}

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.forwarding import OPERATORS_PATHS, PATHS
+from gateway.api.forwarding import OPERATORS_PATHS, PATHS, SIGN_IN
 from tests.fakes.backend import FakeBackend
 from tests.fakes.control_plane import FakeControlPlane, ReceivedRequest
 from tests.fakes.gateway import COMPLAINT, add_key, add_label_set, add_tenant, gateway, gateway_app
@@ -151,6 +151,23 @@ async def test_blanks_around_a_headers_value_are_not_sent() -> None:
         request = b"GET /v1/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \r\n\r\n"
         assert await both.raw(request) == b"HTTP/1.1 200 OK\r\n"
         assert both.received.header("authorization") == [b"Bearer"]
+
+
+async def test_whoever_signs_in_needs_no_key_and_failures_count_for_the_address() -> None:
+    async with planes(FakeControlPlane(status=401), max_auth_failures_per_s=1) as both:
+        codes = []
+        for _ in range(7):
+            sent = await both.client.post("/v1/sign-in/sessions", json={"code": "c"})
+            codes.append(sent.status_code)
+        received = both.control_plane.requests[0]
+        assert (received.method, received.target) == ("POST", "/v1/sign-in/sessions")
+        assert codes == [401] * 5 + [429] * 2
+
+
+async def test_the_sign_in_of_a_machine_that_needs_no_keys_is_no_other_names() -> None:
+    async with planes(require_key=False, host="127.0.0.1") as both:
+        refused = await both.client.get("/v1/sign-in", headers={"Host": "evil.example"})
+        assert_problem(refused, 401, "unauthorized")
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 302, 304, 401, 404, 412, 413, 429, 500, 503])
@@ -385,7 +402,10 @@ def with_parameters(path: str) -> str:
     return path.replace("{path:path}", "x")
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if path.startswith("/v1/")])
+NEED_A_KEY = [path for path in PATHS if path.startswith("/v1/") and not path.startswith(SIGN_IN)]
+
+
+@pytest.mark.parametrize("path", NEED_A_KEY)
 async def test_without_a_key_where_one_is_needed_nothing_is_forwarded(path: str) -> None:
     memory = Memory()
     key = add_key(memory, add_tenant(memory))
@@ -400,7 +420,7 @@ async def test_without_a_key_where_one_is_needed_nothing_is_forwarded(path: str)
         assert both.received.header("authorization") == [key["Authorization"].encode()]
 
 
-TENANTS_OWN = [path for path in PATHS if path.startswith("/v1/") and not path.startswith(OPERATORS_PATHS)]
+TENANTS_OWN = [path for path in NEED_A_KEY if not path.startswith(OPERATORS_PATHS)]
 
 
 @pytest.mark.parametrize("path", TENANTS_OWN)

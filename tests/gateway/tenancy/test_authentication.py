@@ -16,6 +16,7 @@ from tests.fakes.stores import FakeApiKeys, FakeTenants, Memory
 from web.authentication import TENANT_HEADER, Authenticator, Caller
 from web.failure_limit import FailureLimit
 from web.local_callers import LocalCallers
+from web.sessions import TENANT, Session, SessionTokens
 from web.tenant_callers import TenantCallers
 
 INTERNAL_KEY = "the-internal-key-0123456789-abcdef"
@@ -31,11 +32,21 @@ class World:
         self.tenant = add_tenant(self.memory, pairs_per_minute=7)
         self.authentication = GatewayAuthentication(
             Authenticator(FakeApiKeys(self.memory), self.clock, ttl_s=TTL_S),
-            TenantCallers(FakeTenants(self.memory), FakeApiKeys(self.memory), self.clock, TTL_S),
+            TenantCallers(
+                FakeTenants(self.memory), FakeApiKeys(self.memory), self.clock, TTL_S, self.sessions(internal_key)
+            ),
             FailureLimit(failures_per_s, lambda: 0.0),
             internal_key=internal_key,
             local=None if require_key else LocalCallers("127.0.0.1"),
         )
+
+    def sessions(self, internal_key: str = INTERNAL_KEY) -> SessionTokens:
+        return SessionTokens(TENANT, internal_key, self.clock)
+
+    def session(self, tenant_id: str = "acme", internal_key: str = INTERNAL_KEY) -> dict[str, str]:
+        """Of somebody who has signed in and may classify for a minute."""
+        end = int(self.clock.now().timestamp()) + 60
+        return bearer(self.sessions(internal_key).issue(Session("alice", end, tenant_id, (CLASSIFY,))))
 
     def request(self, headers: dict[str, str], tenant: str | None = None, address: str = "10.0.0.1") -> Request:
         all_headers = {"Host": "localhost"} | headers | ({} if tenant is None else {TENANT_HEADER: tenant})
@@ -233,3 +244,41 @@ async def test_a_known_tenants_lines_outlast_an_outage_of_the_database() -> None
 def test_the_operators_paths_are_not_here() -> None:
     with pytest.raises(NotFound):
         World().authentication.require_operator(Request({"type": "http", "headers": []}))
+
+
+@pytest.mark.parametrize("require_key", [True, False])
+async def test_a_session_is_a_caller_of_its_tenant_for_as_long_as_it_lasts(require_key: bool) -> None:
+    """Where no key is needed, one that has ended is nobody's: what it asks is not for `local` to answer."""
+    world = World(require_key=require_key)
+    session = world.session()
+    expected = Caller("acme", (CLASSIFY,), Quota(pairs_per_minute=7), subject="alice")
+    assert await world.caller(session) == expected
+    world.clock.advance(60)
+    with pytest.raises(Unauthorized):
+        await world.caller(session)
+
+
+@pytest.mark.parametrize("require_key", [True, False])
+async def test_a_session_ends_with_its_tenant(require_key: bool) -> None:
+    world = World(require_key=require_key)
+    session, of_nobody = world.session(), world.session("gone")
+    add_tenant(world.memory, "acme", status=SUSPENDED)
+    for headers in (session, of_nobody):
+        with pytest.raises(Unauthorized):
+            await world.caller(headers)
+
+
+async def test_a_session_that_another_deployment_signed_is_nobodys_and_counts_as_a_failure() -> None:
+    world = World(failures_per_s=1)
+    foreign = world.session(internal_key="another-internal-key-0123456789-0")
+    for _ in range(5):
+        with pytest.raises(Unauthorized):
+            await world.caller(foreign)
+    with pytest.raises(TooManyFailures):
+        await world.caller(foreign)
+    assert (await world.caller(world.session())).tenant_id == "acme", "failures of others keep nobody out"
+
+
+async def test_a_session_names_no_other_tenant() -> None:
+    with pytest.raises(Unauthorized):
+        await World().caller(World().session(), "globex")

@@ -20,6 +20,7 @@ SETTINGS = ServeSettings(
     internal_port=4,
     budget_webhook_url="https://hook",
     budget_webhook_secret="s" * 32,
+    oidc_client_secret="c",
 )
 GATEWAY = processes.gateway(SETTINGS, "internal", (32, 64))
 CONTROL_PLANE = processes.control_plane(SETTINGS, "admin's", "internal")
@@ -31,7 +32,7 @@ MIGRATION = processes.migration(SETTINGS)
 def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         *("ADMIN_KEY", "INTERNAL_KEY", "DATABASE_URL", "REDIS_URL"),
-        *("BUDGET_WEBHOOK_URL", "BUDGET_WEBHOOK_SECRET"),
+        *("BUDGET_WEBHOOK_URL", "BUDGET_WEBHOOK_SECRET", "OIDC_CLIENT_SECRET"),
     ):
         monkeypatch.setenv(f"WANNENG_{name}", "inherited")
 
@@ -45,6 +46,7 @@ def secrets_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_URL", {"the gateway"}),
         ("BUDGET_WEBHOOK_URL", {"the worker"}),
         ("BUDGET_WEBHOOK_SECRET", {"the worker"}),
+        ("OIDC_CLIENT_SECRET", {"the control plane"}),
     ],
 )
 def test_a_secret_is_told_to_those_who_need_it(name: str, told: set[str]) -> None:
