@@ -28,6 +28,8 @@ MAX_BYTES, MAX_PAIRS = 2_048, 16
 """Of a body and of its answer; and of its pairs."""
 ANSWER_BYTES = 8_192
 """Memory of the largest."""
+MAX_SEEN = 1_024
+"""Bodies among which one has to come again."""
 
 
 class KnownAnswer(Struct, frozen=True):
@@ -54,6 +56,8 @@ class KnownAnswers:
         settings: Settings,
     ) -> None:
         self._cache, self._load_balancer, self._label_sets = cache, load_balancer, label_sets
+        self._seen: set[int] = set()
+        """Digests of bodies that came lately."""
         self._answers: TenantCache[KnownAnswer] = TenantCache(
             settings.cache_bytes // SHARE, settings.cache_ttl_s, entry_bytes=ANSWER_BYTES
         )
@@ -78,10 +82,20 @@ class KnownAnswers:
         """
         values = outcome.values
         is_small = len(values.values) <= MAX_PAIRS and max(len(body), len(answer[0])) <= MAX_BYTES
-        if is_small and not values.computed and values.pairs.truncate:
+        if is_small and self._comes_again(body) and not values.computed and values.pairs.truncate:
             keys = keys_of(values.pairs, caller.tenant_id, values.engine)
             known = KnownAnswer(outcome, label_set, caller.special_tokens, keys, *answer)
             await self._answers.put(caller.tenant_id, {body: known})
+
+    def _comes_again(self, body: bytes) -> bool:
+        """A body that comes but once is not worth its place, nor the time to keep it."""
+        digest = hash(body)
+        if digest in self._seen:
+            return True
+        if len(self._seen) == MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(digest)
+        return False
 
     async def _label_set(self, caller: Caller, name: str) -> LabelSet | None:
         with suppress(NotFound, StoreUnavailable):

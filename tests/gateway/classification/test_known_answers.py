@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gateway.cache.tenant_cache import PAIR_BYTES
-from gateway.classification.known_answers import ANSWER_BYTES, MAX_PAIRS, SHARE, KnownAnswers
+from gateway.classification.known_answers import ANSWER_BYTES, MAX_PAIRS, MAX_SEEN, SHARE, KnownAnswers
 from gateway.classification.schema import ClassifyBody
 from gateway.triton.backend import Engine
 from stores.special_tokens import MODEL, TEXT, SpecialTokens
@@ -54,6 +54,15 @@ async def test_an_answer_is_known_once_all_its_pairs_were_cached() -> None:
     assert not await world.knows(text="手机")
     assert not await world.knows(multi_label=True)
     assert await world.knows()
+
+
+async def test_a_body_that_rarely_comes_again_is_not_kept() -> None:
+    """Though its pairs are cached: keeping it would take time, and the place of another."""
+    world = World()
+    await world.knows()
+    for number in range(MAX_SEEN):
+        await world.knows(text=f"{number}")
+    assert [await world.knows() for _ in range(3)] == [False, False, True]
 
 
 async def test_the_known_answer_is_that_of_its_body() -> None:
@@ -140,6 +149,7 @@ async def test_an_answer_ends_with_its_version_of_a_label_set() -> None:
     world = World()
     add_label_set(world.fake.memory, ["投诉", "咨询"], tenant_id="t_1")
     await world.learn(label_set="tickets")
+    assert not await world.knows(label_set="tickets@1")
     assert not await world.knows(label_set="tickets@1")
     add_label_set(world.fake.memory, ["投诉", "咨询"], tenant_id="t_1", multi_label=True)
     world.fake.label_sets.clear()
