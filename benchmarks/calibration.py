@@ -1,8 +1,8 @@
 """What `wanneng calibrate` gains from eight examples of each label on labelled tasks. `make calibration`.
 
 For each draw of examples, a correction is learned as the command learns it, and judged on other texts: accuracy on
-texts as they come, and mean recall over the labels, which does not depend on how frequent each is. An engine's
-logits are kept in `build/`, so a second run takes seconds.
+texts as they come, mean recall over the labels, which does not depend on how frequent each is, and the expected
+calibration error. An engine's logits are kept in `build/`, so a second run takes seconds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from python_backend.engine import OnnxEngine, run_requests
 from python_backend.manifest import MODEL_FILE
 from python_backend.tokenization import PairEncoder, load_tokenizer
+from training.calibration import TaskScores
 from training.data.corpus import Corpus, LabelledText
-from wanneng.calibration.correction import Examples, apply, best, equal_means, fit, judge
+from wanneng.calibration.correction import Examples, apply, best, fit, halved_means, judge
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/calibration.json"
@@ -111,11 +112,13 @@ def _measure(logits: Logits, targets: NDArray[np.int64], pool: int) -> dict[str,
         "texts": len(answers),
         "accuracy": _accuracy(tested, answers),
         "mean_recall": _mean_recall(tested, answers),
+        "calibration_error": TaskScores(tested, answers).calibration_error(),
         "gains": [],
         "mean_recall_gains": [],
+        "calibration_errors": [],
         "kept": [],
     }
-    unlabelled = apply(equal_means(logits[:pool]), tested, one_by_one=False)
+    unlabelled = apply(halved_means(logits[:pool]), tested, one_by_one=False)
     found["without_labels"] = _accuracy(unlabelled, answers) - found["accuracy"]
     gains: dict[str, list[float]] = {}
     for draw in range(DRAWS):
@@ -137,6 +140,7 @@ def _measure(logits: Logits, targets: NDArray[np.int64], pool: int) -> dict[str,
         found["kept"].append("none" if kept is None else kept.candidate.name)
         found["gains"].append(_accuracy(corrected, answers) - found["accuracy"])
         found["mean_recall_gains"].append(_mean_recall(corrected, answers) - found["mean_recall"])
+        found["calibration_errors"].append(TaskScores(corrected, answers).calibration_error())
     found["unguarded"] = {name: float(np.mean(values)) for name, values in gains.items()}
     return found
 

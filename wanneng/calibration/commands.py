@@ -91,8 +91,8 @@ def _learned(
     from wanneng.calibration import correction, learning  # noqa: PLC0415
 
     if not labelled:
-        print("correction: equal means; without labelled texts nothing says whether it helps")
-        return correction.equal_means(learning.as_array(texts))
+        print("correction: halved means; without labelled texts nothing says whether it helps")
+        return correction.halved_means(learning.as_array(texts))
     try:
         examples = learning.examples_of(current, labelled, logits, texts)
     except learning.TooFewExamples as problem:
@@ -108,7 +108,7 @@ def _learned(
         table.add_row(mark, judgement.candidate.name, *(f"{number:.3f}" for number in numbers))
     out.print(table)
     print(
-        "no correction: none is better beyond chance on texts that it was not learned from"
+        "no correction: none is better on texts that it was not learned from"
         if best is None
         else f"correction: {best.candidate.name}"
     )

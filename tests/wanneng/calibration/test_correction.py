@@ -14,12 +14,13 @@ from stores.correction import validate_correction
 from wanneng.calibration.correction import (
     CANDIDATES,
     MAX_MAP_LABELS,
+    TEMPERATURE,
     Candidate,
     Examples,
     Logits,
     apply,
-    equal_means,
     fit,
+    halved_means,
     learn,
 )
 
@@ -47,11 +48,29 @@ def test_a_label_that_takes_the_texts_of_others_is_held_back() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_nothing_is_kept_where_the_model_is_right_already(seed: int) -> None:
-    """Every label behaves like the others: any correction is learned from chance."""
-    correction, judgements = learn(drawn(8, 8, seed=seed))
+def test_no_best_label_changes_where_the_model_is_right_already(seed: int) -> None:
+    """Every label behaves like the others: any correction is learned from chance, a temperature perhaps too."""
+    _, judgements = learn(drawn(8, 8, seed=seed))
+    assert not any(judgement.kept for judgement in judgements if judgement.candidate != TEMPERATURE)
+
+
+def test_scores_that_are_as_sure_as_they_should_be_stay() -> None:
+    """With a signal of 1 above noise of 1, the softmax is the probability."""
+    correction, _ = learn(drawn(8, 8, signal=1.0))
     assert correction is None
-    assert not any(judgement.kept for judgement in judgements)
+
+
+@pytest.mark.parametrize("factor", [0.3, 3.0])
+def test_scores_that_are_too_high_or_too_low_get_a_temperature_alone(factor: float) -> None:
+    known, unseen = (drawn(8, 8, signal=1.0, seed=seed) for seed in (0, 1))
+    correction, judgements = learn(Examples(factor * known.logits, known.applies, one_by_one=False))
+    assert correction is not None
+    assert [judgement.candidate for judgement in judgements if judgement.kept] == [TEMPERATURE]
+    assert not any(correction.biases)
+    assert correction.map is None
+    assert correction.temperature == pytest.approx(factor, rel=0.4)
+    logits = apply(correction, factor * unseen.logits, one_by_one=False)
+    assert (logits.argmax(1) == unseen.logits.argmax(1)).all()
 
 
 def test_labels_that_stand_for_one_another_need_a_map() -> None:
@@ -66,10 +85,10 @@ def test_labels_that_stand_for_one_another_need_a_map() -> None:
     assert accuracy(apply(correction, logits, one_by_one=False), unseen) > accuracy(logits, unseen) + 0.1
 
 
-def test_without_labels_every_label_has_the_same_mean() -> None:
+def test_without_labels_the_means_of_labels_differ_half_as_much() -> None:
     texts = drawn(4, 20, offsets=np.array([3.0, 0, -2, 0])).logits
-    means = apply(equal_means(texts), texts, one_by_one=False).mean(0)
-    assert means == pytest.approx(np.full(4, means.mean()), abs=1e-3)
+    before, after = texts.mean(0), apply(halved_means(texts), texts, one_by_one=False).mean(0)
+    assert after - after.mean() == pytest.approx((before - before.mean()) / 2, abs=1e-3)
 
 
 def test_labels_scored_one_by_one_learn_when_they_apply() -> None:
@@ -90,7 +109,8 @@ def test_the_same_examples_give_the_same_correction() -> None:
 
 @pytest.mark.parametrize(
     ("candidate", "one_by_one"),
-    [(candidate, False) for candidate in CANDIDATES] + [(CANDIDATES[1], True)],
+    [(candidate, False) for candidate in (TEMPERATURE, *CANDIDATES)]
+    + [(TEMPERATURE, True), (CANDIDATES[1], True)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_the_gateway_applies_it_as_it_was_learned_and_the_control_plane_accepts_it(
