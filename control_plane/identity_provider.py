@@ -178,7 +178,7 @@ class HttpIdentityProvider:
     def _find(self, header: Mapping[str, Any]) -> jwt.PyJWK | None:
         assert self._keys is not None
         kid = header.get("kid")
-        keys = [key for key in self._keys[1] if key.key_type != "oct" and key.public_key_use in (None, "sig")]
+        keys = [key for key in self._keys[1] if key.public_key_use in (None, "sig")]
         if kid is None:
             return keys[0] if len(keys) == 1 else None
         return next((key for key in keys if key.key_id == kid), None)

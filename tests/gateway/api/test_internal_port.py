@@ -49,7 +49,7 @@ async def test_nothing_else_is_served_there(path: str) -> None:
         assert (await public.post("/v1/classify", json=COMPLAINT)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/livez", "/console", "/ui/console/app.js"])
+@pytest.mark.parametrize("path", ["/livez", "/console", "/ui/console/app.js", "/v1/sign-in"])
 async def test_probes_may_use_either_and_so_may_the_console(path: str) -> None:
     """Operators' screens ask the internal port, those of tenants the public one."""
     async with clients(INTERNAL) as both:
