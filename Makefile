@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -16,9 +16,19 @@ serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest tests/logs tests/model_repository \
 	tests/python_backend tests/stores tests/wanneng tests/web tests/test_architecture.py tests/test_documentation.py
 
+ENGINE_TESTS = tests/engine tests/training
+# With servers that need both cores.
+WHOLE_TESTS = tests/clients tests/e2e
+
 test: programs env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment
-	$(ENGINE) -m pytest tests/engine tests/training
-	$(SERVE)/python -m pytest --ignore=tests/engine --ignore=tests/training --ignore=tests/cluster --ignore=tests/aiperf
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-engine test-parts
+	$(SERVE)/python -m pytest $(WHOLE_TESTS)
+
+# Each keeps one core busy. A `make` that a test runs has no part in the two jobs.
+test-engine:
+	@MAKEFLAGS= $(ENGINE) -m pytest $(ENGINE_TESTS)
+test-parts:
+	@MAKEFLAGS= $(SERVE)/python -m pytest $(addprefix --ignore=,$(ENGINE_TESTS) $(WHOLE_TESTS) tests/cluster tests/aiperf)
 
 test-unit: env ## run the tests that need no Triton, database, Redis or browser, and report branch coverage
 	$(SERVE)/python -m pytest -q -m "not service" --cov --cov-report=term:skip-covered $(UNIT_TESTS)

@@ -24,6 +24,6 @@ elif [ "$missing" ]; then
     # Runlevel 1: servers are installed and not started.
     echo "  apt update && RUNLEVEL=1 apt install --yes$missing" >&2
     [ "${WITHOUT:-}" = programs ] && exit 0
-    echo "\`make test WITHOUT=programs\` runs the others, and says at its end how many were left out." >&2
+    echo "\`make test WITHOUT=programs\` runs the others, and each of its parts says at its end how many were left out." >&2
     exit 1
 fi

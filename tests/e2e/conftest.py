@@ -10,7 +10,7 @@ from _pytest.terminal import TerminalReporter
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.attacked import Attacked, attacked_server
-from tests.e2e.server import Server, serving
+from tests.e2e.server import Server, serving, stops_awaited_later
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -24,6 +24,13 @@ CHROMIUM_FLAGS = [
 WAIT_MS = 20_000
 # The tests ask for more at once than a slow machine computes in the second that is the default.
 MAX_QUEUE_DELAY_S = "30"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stops() -> Iterator[None]:
+    """A server that a test has left stops while the next one runs."""
+    with stops_awaited_later():
+        yield
 
 
 @pytest.fixture(scope="session")

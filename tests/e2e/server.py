@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -75,6 +76,8 @@ class Server:
     prefix: tuple[str, ...] = ()
     """Of its command, such as `nice`."""
     process: subprocess.Popen[str] = field(init=False)
+    unawaited: ClassVar[list[tuple[Server, float]] | None] = None
+    """Those told to stop, and when each must have; None: each stop is awaited at once."""
 
     @property
     def url(self) -> str:
@@ -99,6 +102,8 @@ class Server:
         return sum(m["inference_count"] for m in engines), sum(m["execution_count"] for m in engines)
 
     def start(self) -> None:
+        if any(other.state_dir == self.state_dir for other, _ in Server.unawaited or ()):
+            await_stops()
         names = ("PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "CONTROL_PLANE_PORT")
         environment = dict(os.environ) | {
             f"WANNENG_{name}": str(port) for name, port in zip(names, self.ports, strict=True)
@@ -142,8 +147,44 @@ class Server:
         rest, _ = self.process.communicate(timeout=STOP_TIMEOUT_S)
         return self.process.returncode, rest
 
+    def end(self) -> None:
+        """Stopped now, or told to where stops are awaited later."""
+        if self.process.poll() is not None:
+            self.process.communicate()
+        elif Server.unawaited is None:
+            self.stop()
+        else:
+            # One at a time: each holds the memory of its engine.
+            await_stops()
+            self.process.send_signal(signal.SIGTERM)
+            Server.unawaited.append((self, time.monotonic() + STOP_TIMEOUT_S))
+
     def classify(self, **body: object) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, trust_env=False)
+        # Loading certificates, which plain HTTP needs none of, takes longer than the request.
+        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, trust_env=False, verify=False)
+
+
+@contextmanager
+def stops_awaited_later() -> Iterator[None]:
+    """Whoever leaves `serving` does not wait: an idle Triton takes 4 s to stop, without using a processor."""
+    Server.unawaited = []
+    try:
+        yield
+        await_stops()
+    finally:
+        Server.unawaited = None
+
+
+def await_stops() -> None:
+    """Fails when a server takes longer than it may."""
+    while Server.unawaited:
+        server, deadline = Server.unawaited.pop()
+        try:
+            server.process.communicate(timeout=max(1.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.communicate()
+            raise AssertionError(f"the server of {server.state_dir} did not stop in {STOP_TIMEOUT_S} s") from None
 
 
 def gateway_of(server: Server) -> int:
@@ -161,14 +202,11 @@ def resident_bytes(pid: int) -> int:
 def serving(
     state_dir: Path, engine: Path | None = TINY, config_name: str = "local", **settings: str
 ) -> Iterator[Server]:
-    """A server that answers; stopped at the end. `settings`: further variables of its environment."""
+    """A server that answers; ended afterwards. `settings`: further variables of its environment."""
     server = Server(state_dir, engine, config_name, settings=settings)
     server.start()
     try:
         server.wait_until_ready()
         yield server
     finally:
-        if server.process.poll() is None:
-            server.stop()
-        else:
-            server.process.communicate()
+        server.end()

@@ -71,7 +71,7 @@ def test_the_last_lines_of_a_crash_are_there_after_the_restart(tmp_path: Path) -
             time.sleep(0.1)
         server.stop()
     with serving(tmp_path, ENGINE) as server:
-        pass
+        server.stop()
     assert {path.name for path in tmp_path.glob("*.log")} == LOGS
     logs = {path.name: records(path) for path in tmp_path.glob("*.log")}
 
