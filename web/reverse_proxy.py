@@ -11,7 +11,7 @@ from starlette.types import Scope, Send
 
 from stores.errors import ClientDisconnected, InvalidRequest
 from web.bodies import DISCONNECT
-from web.same_user import SameUserTransport
+from web.same_user import SameUserTransport, certificates
 
 CONNECT_TIMEOUT_S = 2.0
 IDLE_TIMEOUT_S = 30.0
@@ -42,7 +42,7 @@ def proxy_client(max_connections: int, *, same_user: bool) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=max_connections)
     kind = SameUserTransport if same_user else httpx.AsyncHTTPTransport
     client = httpx.AsyncClient(
-        transport=kind(limits=limits, trust_env=False),
+        transport=kind(limits=limits, verify=certificates(trust_env=False), trust_env=False),
         timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         # One caller's cookies must never go out with another's request.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
@@ -41,9 +43,18 @@ def schemas_of(bodies: Iterable[Any], answers: Iterable[Any]) -> Schemas:
 
 
 def field_docstrings(cls: type) -> dict[str, str]:
-    """The string below each annotated field, on one line; `""` without one."""
-    body = ast.parse(inspect.getsource(cls)).body[0]
-    assert isinstance(body, ast.ClassDef)
+    """The string below each annotated field, on one line; `""` without one. `cls` is of its module's top level."""
+    return _docstrings(cls.__module__)[cls.__name__]
+
+
+@cache
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """By class of a module. Read once: `inspect` parses the whole of it for each class."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: _field_docstrings(node) for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _field_docstrings(body: ast.ClassDef) -> dict[str, str]:
     docstrings: dict[str, str] = {}
     name = ""
     for statement in body.body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from tests.fakes.listener import NOBODY, Listener, listener_of
 from tests.fakes.server import serving
-from web.same_user import SameUserTransport, aiohttp_transport, is_ours
+from web.same_user import SameUserTransport, aiohttp_transport, certificates, is_ours
 
 
 @contextmanager
@@ -86,3 +87,10 @@ def test_a_port_on_which_nobody_listens_is_not_ours() -> None:
 
 def test_other_machines_are_not_asked_who_listens() -> None:
     assert is_ours("10.0.0.1", 1)
+
+
+async def test_certificates_are_loaded_once_for_all_clients() -> None:
+    """To load them takes longer than to start the rest of a client."""
+    first, second = (aiohttp_transport(1, same_user=same_user) for same_user in (False, True))
+    assert first.ssl_context is second.ssl_context is certificates(trust_env=True)
+    assert certificates(trust_env=True).verify_mode is ssl.CERT_REQUIRED

@@ -107,3 +107,7 @@ def test_a_docstring_belongs_to_the_field_above_it() -> None:
     docstrings = field_docstrings(Body)
     assert docstrings["name"] == "What it is called."
     assert docstrings["kind"] == ""
+
+
+def test_the_source_of_a_module_is_read_once() -> None:
+    assert field_docstrings(Body) is field_docstrings(Body)
