@@ -194,15 +194,19 @@ class ClassificationService:
 
     async def _lease(self, work: Work, missing: Iterable[PairAt]) -> None:
         """Have at hand what charging these pairs takes, if all are computed; charge before anything is awaited."""
-        calls = split_calls(missing, self._queue.max_call(work.lane), work.max_tokens)
-        load = sum((call.load for call in calls), work.computed)
+        load = sum((call.load for call in self._calls(work, missing)), work.computed)
         await work.charge.lease(load.pairs, load.tokens)
+
+    def _calls(self, work: Work, pairs: Iterable[PairAt]) -> list[PlannedCall]:
+        """Of one size for the whole request: smaller ones would take more than it has leased."""
+        work.max_call = work.max_call or self._queue.max_call(work.lane)
+        return split_calls(pairs, work.max_call, work.max_tokens)
 
     def _plan(self, work: Work, missing: Iterable[PairAt]) -> list[Coroutine[Any, Any, Engine]]:
         """What fills in the missing values: flights of our own, admitted and charged, and those of others."""
         flights = self._flights[work.caller.low_priority]
         to_compute, to_join = plan(missing, flights, fresh=work.options.fresh)
-        calls = split_calls(to_compute, self._queue.max_call(work.lane), work.max_tokens)
+        calls = self._calls(work, to_compute)
         self._admit(work, sum((call.load for call in calls), NO_LOAD))
         own = [self._start_flight(work, call, flights) for call in calls]
         joined = join(to_join, flights)

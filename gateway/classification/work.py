@@ -59,6 +59,8 @@ class Work(Struct):
     """For its calls that are under way."""
     label_set: str = ""
     """Name of the one that its labels are from, to count its usage; empty: none."""
+    max_call: Load | None = None
+    """What its calls to Triton may hold; None until it is planned."""
     engine: Engine | None = None
     """Whose values it wants, if any is certain."""
     keys: list[bytes] = []

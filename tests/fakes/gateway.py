@@ -154,6 +154,7 @@ class FakeService:
         shared_quotas: SharedQuotas | None = None,
         canary: tuple[FakeBackend, float] | None = None,
         now: Callable[[], float] = time.monotonic,
+        queue_type: type[FairQueue] = FairQueue,
         **settings: Any,
     ) -> None:
         self.backend = backend or FakeBackend()
@@ -167,7 +168,7 @@ class FakeService:
             self.backends["http://canary"] = canary[0]
         self.load_balancer = LoadBalancer(AddressList(addresses), self.backends.__getitem__)
         max_call = Load(self.settings.max_pairs_per_call, self.settings.max_tokens_per_call)
-        self.queue = FairQueue(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
+        self.queue = queue_type(self.settings.max_tokens_in_flight, lambda: window, max_call=max_call)
         self.cache: TenantCache[bytes] = TenantCache(self.settings.cache_bytes, self.settings.cache_ttl_s, now)
         budgets = BudgetLevels(stores.usage, clock)
         self.quotas = Quotas(lambda: 0.0, budgets, self.settings.cached_pair_cost, shared=shared_quotas)

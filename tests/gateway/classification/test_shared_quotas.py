@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import QuotaExceeded, TritonFailed
+from gateway.scheduling.fair_queue import FairQueue
+from gateway.scheduling.lane import Lane, Load
 from stores.tenants import Quota
 from tests.fakes.backend import FakeBackend
 from tests.fakes.gateway import FakeService
@@ -28,6 +30,23 @@ async def test_tokens_and_pairs_are_leased_as_they_are_charged(text: str) -> Non
     for number in range(3):
         for gateway in (one, other):
             await gateway.classify(("投", "诉", "询"), f"{number}{text}", quota=quota)
+
+
+class ShrinkingQueue(FairQueue):
+    """Triton turns out to be slow after the first request has asked how much a call may hold."""
+
+    asked = 0
+
+    def max_call(self, lane: Lane) -> Load:
+        self.asked += 1
+        return super().max_call(lane) if self.asked == 1 else Load(1, 32)
+
+
+async def test_a_request_is_charged_for_calls_of_the_size_that_it_has_leased() -> None:
+    """A long text is encoded for each call, so that more calls take more tokens."""
+    quotas = FakeSharedQuotas(FakeRedis(lambda: 0.0), 1)
+    gateway = FakeService(shared_quotas=quotas, queue_type=ShrinkingQueue)
+    await gateway.classify(("投", "诉", "询"), "手" * 700, quota=Quota(tokens_per_minute=20_000))
 
 
 async def test_all_gateways_together_give_the_quota_of_pairs() -> None:
