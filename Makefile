@@ -118,8 +118,10 @@ TEXTS ?= 300
 evaluate: serve-env ## judge the embedded model on the development sets in DATA, TEXTS=300 a task, and on our examples
 	$(SERVE)/python -m benchmarks.evaluate --data $(DATA) --texts $(TEXTS)
 
-screenshots: programs env ## make the pictures of the page and of the console in docs/ anew, in a real Chromium
-	WANNENG_SCREENSHOTS=1 $(SERVE)/python -m pytest -q tests/e2e/test_page.py tests/e2e/test_console.py
+screenshots: programs env ## make the pictures of the page and of the console in docs/ anew, in both languages, in a real Chromium
+	WANNENG_SCREENSHOTS=1 $(SERVE)/python -m pytest -q \
+		tests/e2e/test_page.py::test_bars_come_in_order_with_what_they_cost \
+		tests/e2e/test_console.py::TestWorkbench::test_a_tenant_words_labels_against_its_texts_saves_them_runs_a_batch_and_sees_the_usage
 
 structure: ## count modules, layers and upward imports of the packages
 	@python3 benchmarks/structure.py

@@ -17,12 +17,18 @@ MAX_BYTES = 250_000
 NAMES = {"zh": "{}.zh.png", "en": "{}.png"}
 
 
-def picture(page: Page, name: str, first: Locator | None = None) -> None:
-    """Of the whole page, or from an element on; the page is in Chinese before and afterwards."""
+def picture(page: Page, name: str, first: Locator | None = None, again: Locator | None = None) -> None:
+    """Of the whole page, or from an element on; the page is in Chinese before and afterwards.
+
+    `again`: the button that shows the answers in the new language.
+    """
     if not os.environ.get("WANNENG_SCREENSHOTS"):
         return
     for language, file in NAMES.items():
         expect(page.locator("html")).to_have_attribute("lang", language)
+        if again is not None and language != "zh":
+            again.click()
+            page.wait_for_load_state("networkidle")
         page.wait_for_timeout(SETTLED_MS)
         path = ROOT / "docs" / file.format(name)
         if first is None:

@@ -46,7 +46,7 @@ def test_bars_come_in_order_with_what_they_cost(page: Page) -> None:
     expect(page.locator("#facts")).to_contain_text(re.compile(r"毫秒 · 计算 \d 对，缓存 \d 对 · wanneng-embedded"))
     widths = [bar.bounding_box() for bar in page.locator("#bars .track").all()]
     assert all(box is not None and box["width"] > 100 for box in widths)
-    picture(page, "playground")
+    picture(page, "playground", again=page.locator("#go"))
 
 
 def test_labels_become_chips_that_can_be_taken_away_by_keyboard(page: Page) -> None:
