@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration calibration-unseen bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -148,6 +148,9 @@ $(PRETRAINED):
 
 DATA ?= ../shared/data/zero_shot
 TRAINING ?= build/training
+calibration-unseen: engine-env $(PRETRAINED) ## measure `wanneng calibrate` with the encoder that training starts from, which has met none of the tasks
+	$(ENGINE) -m benchmarks.calibration --data $(DATA) --pretrained $(PRETRAINED)
+
 train: engine-env $(PRETRAINED) ## train the embedded model from DATA, or from TEACHER=…, a snapshot; resumable, in TRAINING=build/training
 	$(ENGINE) -m training --data $(DATA) --work $(TRAINING) --pretrained $(PRETRAINED) \
 		--everyday tests/data/everyday_examples.json --held-out tests/data/held_out_examples.json \

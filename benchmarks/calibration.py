@@ -2,7 +2,9 @@
 
 For each draw of examples, a correction is learned as the command learns it, and judged on other texts: accuracy on
 texts as they come, mean recall over the labels, which does not depend on how frequent each is, and the expected
-calibration error. An engine's logits are kept in `build/`, so a second run takes seconds.
+calibration error. With `--pretrained`, a label's logit is the cosine of its mean state and a text's in the encoder
+that training starts from, which has met none of the tasks. Logits are kept in `build/`, so a second run takes
+seconds.
 """
 
 from __future__ import annotations
@@ -12,32 +14,39 @@ import hashlib
 import json
 import random
 import sys
+import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from python_backend.engine import OnnxEngine, run_requests
 from python_backend.manifest import MODEL_FILE
 from python_backend.tokenization import PairEncoder, load_tokenizer
 from training.calibration import TaskScores
 from training.data.corpus import Corpus, LabelledText
+from training.network import SIMILARITY_SCALE
+from training.pretrained import GRAPH, TOKENIZER
 from wanneng.calibration.correction import Examples, apply, best, fit, halved_means, judge
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results/calibration.json"
+RESULTS = ROOT / "benchmarks/results"
 CACHE = ROOT / "build/calibration"
-TASKS = ("tnews", "nlpcc2017", "emotion", "csl_category", "iflytek:20")
+TASKS: tuple[str, ...] = ("tnews", "nlpcc2017", "emotion", "csl_category", "iflytek:20")
 """Of the development sets, or else of the training sets; after a colon, how many of the labels."""
+UNSEEN = (*TASKS, "ecommerce_intent:20", "shopping_category", "cold_topic", "csldcp:20")
 EXAMPLES, DRAWS = 8, 5
 POOL = 2 * EXAMPLES
 """Texts of each label that examples are drawn from."""
 TEXTS = 300
 TEXT_CHARACTERS = 100
 REQUESTS_PER_RUN = 4
+MAX_ENCODER_TOKENS = 128
 ENTAILMENT = 0
 Logits = NDArray[np.float64]
 
@@ -47,22 +56,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--engine", type=Path, default=ROOT / "embedded")
-    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--pretrained", type=Path)
+    parser.add_argument("--tasks", nargs="+")
     options = parser.parse_args()
+    model, logits_of, tasks = options.engine / MODEL_FILE, _engine_logits, TASKS
+    if options.pretrained is not None:
+        model, logits_of, tasks = options.pretrained, _encoder_logits, UNSEEN
     corpus = Corpus(options.data)
     development, training = corpus.dev_tasks(), corpus.tasks()
     results: dict[str, Any] = {}
-    for name in options.tasks:
+    for name in options.tasks or tasks:
         task, _, most = name.partition(":")
         texts = development.get(task) or training[task]
         labels, pool, test = _sample(texts, int(most or len(texts)))
-        logits = _logits(options.engine, labels, [*pool, *test])
+        logits = _logits(model, logits_of, labels, [*pool, *test])
         targets = np.array([labels.index(text.label) for text in [*pool, *test]])
         results[name] = _measure(logits, targets, len(pool))
         print(name, results[name], file=sys.stderr)
     gains = [gain for result in results.values() for gain in result["gains"]]
     results["all"] = {"mean_gain": float(np.mean(gains)), "worst_gain": min(gains)}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    name = "calibration.json" if options.pretrained is None else "calibration_pretrained.json"
+    (RESULTS / name).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"mean gain {100 * np.mean(gains):.1f} points, worst {100 * min(gains):.1f}")
 
 
@@ -81,28 +95,55 @@ def _sample(texts: Sequence[LabelledText], most: int) -> tuple[list[str], list[L
     return labels, pool, rest[:TEXTS]
 
 
-def _logits(engine: Path, labels: Sequence[str], texts: Sequence[LabelledText]) -> Logits:
+def _logits(
+    model: Path,
+    logits_of: Callable[[Path, Sequence[str], Sequence[str]], Logits],
+    labels: Sequence[str],
+    texts: Sequence[LabelledText],
+) -> Logits:
     """`[texts, labels]`: of entailment."""
     cut = [text.text[:TEXT_CHARACTERS] for text in texts]
-    key = hashlib.sha256((engine / MODEL_FILE).read_bytes())
+    key = hashlib.sha256(model.read_bytes())
     key.update(json.dumps([labels, cut]).encode())
     kept = CACHE / f"{key.hexdigest()[:24]}.npy"
     if not kept.exists():
-        encoder = PairEncoder(
-            load_tokenizer(engine), truncation="longest_first", token_types=2, cached_hypotheses=1_000
-        )
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        rows = [encoder.encode(text, labels, 512) for text in cut]
-        requests = [{name: getattr(row, name) for name in names} for row in rows]
-        onnx = OnnxEngine(engine)
-        parts = [
-            logits[:, ENTAILMENT]
-            for start in range(0, len(requests), REQUESTS_PER_RUN)
-            for logits in run_requests(onnx, requests[start : start + REQUESTS_PER_RUN])
-        ]
         CACHE.mkdir(parents=True, exist_ok=True)
-        np.save(kept, np.stack(parts))
+        np.save(kept, logits_of(model, labels, cut))
     return np.asarray(np.load(kept), dtype=np.float64)
+
+
+def _engine_logits(model: Path, labels: Sequence[str], texts: Sequence[str]) -> Logits:
+    engine = model.parent
+    encoder = PairEncoder(
+        load_tokenizer(engine), truncation="longest_first", token_types=2, cached_hypotheses=1_000
+    )
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    rows = [encoder.encode(text, labels, 512) for text in texts]
+    requests = [{name: getattr(row, name) for name in names} for row in rows]
+    onnx = OnnxEngine(engine)
+    parts = [
+        logits[:, ENTAILMENT]
+        for start in range(0, len(requests), REQUESTS_PER_RUN)
+        for logits in run_requests(onnx, requests[start : start + REQUESTS_PER_RUN])
+    ]
+    return np.stack(parts)
+
+
+def _encoder_logits(model: Path, labels: Sequence[str], texts: Sequence[str]) -> Logits:
+    with zipfile.ZipFile(model) as archive:
+        session = onnxruntime.InferenceSession(archive.read(GRAPH))
+        tokenizer = Tokenizer.from_str(archive.read(TOKENIZER).decode())
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_ENCODER_TOKENS)
+
+    def direction(text: str) -> NDArray[np.float32]:
+        ids = np.array([tokenizer.encode(text).ids])
+        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        mean = session.run(None, feed)[0][0].mean(0)
+        return np.asarray(mean / np.linalg.norm(mean))
+
+    vectors = [np.stack([direction(text) for text in group]) for group in (texts, labels)]
+    return np.asarray(SIMILARITY_SCALE * vectors[0] @ vectors[1].T)
 
 
 def _measure(logits: Logits, targets: NDArray[np.int64], pool: int) -> dict[str, Any]:
