@@ -45,16 +45,20 @@ class SessionTokens:
         return f"{self._kind}{payload}.{mac(self._key, payload)}"
 
     def read(self, authorization: str | None) -> Session | None:
-        """The session of a header; None where it has none of this kind, `Unauthorized` where it has ended."""
+        """The session of a header; None where it has none of this kind.
+
+        `Unauthorized` where it has ended, or is signed with another key: with one before a restart, perhaps.
+        """
         # Every request with a key comes by here.
         if authorization is None or self._kind not in authorization or not self._key:
             return None
         scheme, _, rest = authorization[:MAX_CHARACTERS].partition(" ")
         token = rest.strip()
-        payload, _, signature = token.removeprefix(self._kind).partition(".")
-        is_signed = hmac.compare_digest(mac(self._key, payload).encode(), signature.encode())
-        if scheme.lower() != SCHEME or not token.startswith(self._kind) or not is_signed:
+        if scheme.lower() != SCHEME or not token.startswith(self._kind):
             return None
+        payload, _, signature = token.removeprefix(self._kind).partition(".")
+        if not hmac.compare_digest(mac(self._key, payload).encode(), signature.encode()):
+            raise Unauthorized
         session = msgspec.json.decode(urlsafe_b64decode(payload), type=Session)
         if session.expires_at_s <= self._clock.now().timestamp():
             raise Unauthorized

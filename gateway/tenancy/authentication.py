@@ -57,10 +57,9 @@ class GatewayAuthentication:
     async def tenant_of(self, request: Request) -> Caller:
         """As `caller_of`, for a tenant alone: the worker has no business where this is asked."""
         authorization = header_value(request, AUTHORIZATION)
-        if authorization is not None:
-            caller = await self._tenants.signed_in(authorization) or await self._find(authorization, request)
-            if caller is not None:
-                return caller
+        caller = None if authorization is None else await self._find(authorization, request)
+        if caller is not None:
+            return caller
         if self._local is None:
             raise Unauthorized
         self._local.check(request)
@@ -88,11 +87,13 @@ class GatewayAuthentication:
 
     async def _find(self, authorization: str, request: Request) -> Caller | None:
         """The caller who has the key; None for what is no key of ours, where none is needed."""
-        if self._local is None and not self._keys.remembers(authorization):
-            # Before the store is asked: a stranger's guesses cost it nothing.
-            self._failures.check(address_of(request))
         try:
-            caller = await self._keys.find(authorization)
+            caller = await self._tenants.signed_in(authorization)
+            if caller is None:
+                if self._local is None and not self._keys.remembers(authorization):
+                    # Before the store is asked: a stranger's guesses cost it nothing.
+                    self._failures.check(address_of(request))
+                caller = await self._keys.find(authorization)
         except Unauthorized:
             raise self.failed(request) from None
         if caller is None and (self._local is None or key_id_of(bearer_token(authorization)) is not None):

@@ -271,6 +271,8 @@ async def test_a_session_ends_with_its_tenant(require_key: bool) -> None:
 async def test_a_session_that_another_deployment_signed_is_nobodys_and_counts_as_a_failure() -> None:
     world = World(failures_per_s=1)
     foreign = world.session(internal_key="another-internal-key-0123456789-0")
+    with pytest.raises(Unauthorized):
+        await World(require_key=False).caller(foreign)
     for _ in range(5):
         with pytest.raises(Unauthorized):
             await world.caller(foreign)
