@@ -84,7 +84,9 @@ async def gateways(
 
 def new_key(gateway: GatewayProcess) -> tuple[str, dict[str, str]]:
     """The path at which the key of a new tenant is revoked, and the header with it."""
-    with httpx.Client(base_url=gateway.url, headers=OPERATOR, timeout=30, trust_env=False) as operator:
+    with httpx.Client(
+        base_url=gateway.url, headers=OPERATOR, timeout=30, trust_env=False, verify=False
+    ) as operator:
         tenant = operator.post("/v1/tenants", json={"name": "acme"}).json()["id"]
         created = operator.post(f"/v1/tenants/{tenant}/keys", json={}).json()
     return f"/v1/tenants/{tenant}/keys/{created['id']}", {"Authorization": f"Bearer {created['key']}"}
@@ -92,7 +94,9 @@ def new_key(gateway: GatewayProcess) -> tuple[str, dict[str, str]]:
 
 def classify(gateway: GatewayProcess, headers: dict[str, str], **body: object) -> httpx.Response:
     url = f"{gateway.url}/v1/classify"
-    return httpx.post(url, json={"text": "要求退款"} | body, headers=headers, timeout=30, trust_env=False)
+    return httpx.post(
+        url, json={"text": "要求退款"} | body, headers=headers, timeout=30, trust_env=False, verify=False
+    )
 
 
 def seconds_until(gateway: GatewayProcess, acts: Callable[[GatewayProcess], bool]) -> float:
@@ -114,7 +118,9 @@ def test_a_changed_label_set_acts_at_once_where_it_was_changed_and_soon_everywhe
 
     def put(labels: list[str], **condition: str) -> None:
         url = f"{first.url}/v1/label-sets/tickets"
-        answer = httpx.put(url, json={"labels": labels}, headers=headers | condition, timeout=30, trust_env=False)
+        answer = httpx.put(
+            url, json={"labels": labels}, headers=headers | condition, timeout=30, trust_env=False, verify=False
+        )
         answer.raise_for_status()
 
     def version(gateway: GatewayProcess) -> str:
@@ -139,7 +145,9 @@ def test_a_revoked_key_is_refused_at_once_where_it_was_revoked_and_soon_everywhe
         return classify(gateway, headers, labels="投诉,咨询").status_code
 
     assert [status(gateway) for gateway in gateways] == [200, 200]
-    httpx.delete(f"{first.url}{path}", headers=OPERATOR, timeout=30, trust_env=False).raise_for_status()
+    httpx.delete(
+        f"{first.url}{path}", headers=OPERATOR, timeout=30, trust_env=False, verify=False
+    ).raise_for_status()
     assert status(first) == 401
     took_s = seconds_until(second, lambda gateway: status(gateway) == 401)
     verdict("a key revoked", f"refused in another gateway after {took_s:.1f} s, promised {PROPAGATION_S:g} s")

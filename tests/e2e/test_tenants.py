@@ -31,7 +31,9 @@ def wanneng(server: Server, *arguments: str) -> str:
 
 def ask(server: Server, key: str | None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.post(f"{server.url}/v1/classify", json=BODY, headers=headers, timeout=30, trust_env=False)
+    return httpx.post(
+        f"{server.url}/v1/classify", json=BODY, headers=headers, timeout=30, trust_env=False, verify=False
+    )
 
 
 def started(state: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Server, str]:
