@@ -71,9 +71,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def section(page: Page, heading: str) -> Any:
-    """A section, or a table that has none of its own."""
-    table = page.get_by_role("group", name=heading, exact=True)
-    return page.get_by_role("region", name=heading, exact=True).or_(table).first
+    return page.get_by_role("region", name=heading, exact=True).first
 
 
 def told(page: Page, text: str | re.Pattern[str]) -> None:
