@@ -35,7 +35,9 @@ class Attacked:
         return {"Authorization": f"Bearer {self.secrets['admin key']}"}
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.server.url}{path}", timeout=30, trust_env=False, **options)
+        return httpx.request(
+            method, f"{self.server.url}{path}", timeout=30, trust_env=False, verify=False, **options
+        )
 
     def manage(self, method: str, path: str, **options: Any) -> httpx.Response:
         url = f"{self.internal_url}{path}"
