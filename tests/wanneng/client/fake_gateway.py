@@ -15,7 +15,7 @@ PAGE_ITEMS = 2
 NOW = "2026-11-21T10:00:00.5Z"
 T = TypeVar("T")
 
-ME = {"tenant_id": "t1", "tenant_name": "a", "key_id": "k0", "scopes": ["classify"]}
+ME = {"tenant_id": "t1", "tenant_name": "a", "key_id": "k0", "subject": None, "scopes": ["classify"]}
 
 
 COUNTS = dict.fromkeys(("requests_answered", "requests_refused", "requests_invalid", "requests_failed"), 1)

@@ -100,6 +100,7 @@ async def test_usage_is_a_tenants_own_or_any_ones_by_day(client: Either) -> None
 async def test_a_key_knows_its_tenant(client: Either) -> None:
     me = await resolved(client.me())
     assert (me.tenant_id, me.tenant_name, me.key_id, me.scopes) == ("t1", "a", "k0", ("classify",))
+    assert me.subject is None, "nobody has signed in"
 
 
 async def test_budgets_are_set_of_tenants_and_keys_and_read_by_both(client: Either) -> None:

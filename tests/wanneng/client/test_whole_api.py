@@ -60,8 +60,8 @@ CALLS: dict[tuple[str, str], Callable[[Client], object]] = {
     ("GET", "/v1/admin/status"): lambda client: client.status(),
     ("DELETE", "/v1/tenants/{id}/keys/{key}"): lambda client: client.tenants.keys.revoke("a", "b"),
 }
-NOT_ITS_OWN = {"Compatible APIs", "Server"}
-"""Tags of the operations that are for other programs."""
+NOT_ITS_OWN = {"Compatible APIs", "Server", "Sign-in"}
+"""Tags of the operations that are for other programs, or for people in a browser."""
 
 
 def shape(path: str) -> str:
