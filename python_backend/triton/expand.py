@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from python_backend.manifest import load_manifest
 from python_backend.settings import load_settings
 from python_backend.tokenization import Pair, PairEncoder, TokenRows, load_tokenizer
 from python_backend.triton import tensors
-from python_backend.triton.requests import respond_to_each
+from python_backend.triton.requests import named, respond_to_each
 
 MAX_PAIRS = 64
 """Labels per request: the `max_batch_size` of `structbert`, which a request of an ensemble cannot exceed."""
@@ -37,6 +38,7 @@ LIMITS = (MAX_PAIRS, MAX_TEXT_CHARACTERS, MAX_LABEL_CHARACTERS, MAX_TEMPLATE_CHA
 CACHED_HYPOTHESES = 50_000
 
 _Value = TypeVar("_Value")
+log = logging.getLogger(__name__)
 
 
 class ExpandModel:
@@ -63,6 +65,9 @@ class ExpandModel:
         index = tensors.optional_array(request, tensors.PAIRS)
         encode = self._encode_labels if index is None else partial(self._encode_pairs, index=index)
         rows, limits = encode(request, pad_to=pad_to or None)
+        # Probes and counts of tokens have no id. Whatever runs the engine, this says where a request has been.
+        if of_requests := named([request]):
+            log.info("%d pairs of %d tokens", len(rows.tokens), rows.tokens[:, 0].sum(), extra=of_requests)
         refused = {str(pair): str(error) for pair, error in rows.refused.items()}
         return [
             *(tensors.output(name, getattr(rows, name)) for name in tensors.ENGINE_INPUTS),

@@ -81,6 +81,8 @@ def test_the_last_lines_of_a_crash_are_there_after_the_restart(tmp_path: Path) -
     assert request < crash < len(lines) - 1
     assert "most recent call first" in lines[crash]["exception"]
     assert (lines[request]["logger"], lines[request]["level"]) == ("access", "info")
+    (at_triton,) = (e for e in logs["triton.log"] if e.get("request_ids") == answered.json()["request_id"])
+    assert at_triton["logger"] == "python_backend.triton.expand"
 
     said = {entry["message"]: entry for entry in logs["serve.log"]}
     ended = said["the gateway was ended by SIGSEGV; starting it again"]

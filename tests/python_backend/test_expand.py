@@ -63,34 +63,44 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     return expand
 
 
-def request(text: str, labels: list[str], **numbers: int) -> dict[str, np.ndarray]:
-    inputs = {name: np.array([value], dtype=np.int32) for name, value in numbers.items()}
+class Request(dict[str, np.ndarray]):
+    """A request with an id, which may be empty."""
+
+    id = ""
+
+    def request_id(self) -> str:
+        return self.id
+
+
+def request(text: str, labels: list[str], **numbers: int) -> Request:
+    inputs = Request({name: np.array([value], dtype=np.int32) for name, value in numbers.items()})
     inputs["text"] = np.array([text.encode()], dtype=np.object_)
     inputs["labels"] = np.array([label.encode() for label in labels], dtype=np.object_)
     return inputs
 
 
-class Named(dict[str, np.ndarray]):
-    """A request with an id."""
-
-    def __init__(self, request_id: str, inputs: dict[str, np.ndarray]) -> None:
-        super().__init__(inputs)
-        self._id = request_id
-
-    def request_id(self) -> str:
-        return self._id
-
-
 def test_a_failure_is_logged_with_the_ids_of_the_requests_and_not_told_to_the_caller(
     model: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Named("one,two", request("手机", ["投诉"]) | {"text": np.array([7], dtype=np.object_)})
-    good, bad = model.execute([Named("three", request("手机", ["投诉"])), broken])
+    broken = request("手机", ["投诉"])
+    broken.id, broken["text"] = "one,two", np.array([7], dtype=np.object_)
+    good, bad = model.execute([request("手机", ["投诉"]), broken])
     assert good.error is None
     assert bad.error.message == "the model failed on this request; see the server's log"
-    (record,) = caplog.records
+    (record,) = [each for each in caplog.records if each.exc_info]
     assert vars(record)["fields"] == {"request_ids": "one,two"}
-    assert record.exc_info is not None
+
+
+def test_each_call_with_an_id_leaves_a_line_with_the_ids_of_its_requests(
+    model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    merged = request("手机", ["投诉", "咨询"])
+    merged.id = "one,two"
+    model.execute([merged, request("手机", ["投诉"])])
+    assert [(record.getMessage(), vars(record)["fields"]) for record in caplog.records] == [
+        ("2 pairs of 14 tokens", {"request_ids": "one,two"})
+    ]
 
 
 def test_one_row_per_label_and_the_identity_of_the_engine(model: Any) -> None:
@@ -127,7 +137,7 @@ def pairs_request(
     templates: list[str],
     pairs: list[tuple[int, int, int, int]],
     **numbers: int,
-) -> dict[str, np.ndarray]:
+) -> Request:
     inputs = request("", labels, **numbers)
     inputs["text"] = np.array([text.encode() for text in texts], dtype=np.object_)
     inputs["hypothesis_template"] = np.array([template.encode() for template in templates], dtype=np.object_)
