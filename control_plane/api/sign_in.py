@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from control_plane.api.schema import Time
 from control_plane.sign_in import Granted, SignIn
-from stores.errors import NotAvailable
+from stores.errors import NotFound
 from web.operations import Call, Operation
 from web.responses import json_response
 
@@ -94,7 +94,7 @@ class SignInEndpoints:
                 "Begin to sign in with OpenID Connect",
                 body=SignInBody,
                 answers=(SignInBegun,),
-                errors=(501, 503),
+                errors=(404, 503),
                 id="beginSignIn",
             ),
             Operation(
@@ -105,7 +105,7 @@ class SignInEndpoints:
                 body=SessionBody,
                 answers=(SessionList,),
                 status=201,
-                errors=(401, 403, 501, 503),
+                errors=(401, 403, 404, 503),
                 id="finishSignIn",
             ),
         ]
@@ -125,7 +125,5 @@ class SignInEndpoints:
 
     def _configured(self) -> SignIn:
         if self._sign_in is None:
-            raise NotAvailable(
-                "there is no identity provider here: set WANNENG_OIDC_ISSUER, or sign in with a key"
-            )
+            raise NotFound("there is no identity provider here: set WANNENG_OIDC_ISSUER, or sign in with a key")
         return self._sign_in

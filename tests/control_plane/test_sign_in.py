@@ -89,7 +89,7 @@ async def test_without_a_provider_the_console_says_so_and_nobody_signs_in() -> N
     async with control_plane() as client:
         assert (await client.get("/v1/sign-in")).json() == {"provider": None}
         refused = await client.post("/v1/sign-in", json={"redirect_url": CONSOLE})
-        assert_problem(refused, 501, "not_available")
+        assert_problem(refused, 404, "not_found")
 
 
 async def test_a_person_gets_a_session_for_the_tenant_of_the_role_with_its_scopes() -> None:
