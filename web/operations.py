@@ -71,9 +71,17 @@ class Call:
     async def read_body(self) -> bytes:
         """The raw body, where no struct describes it; decode it at once."""
         try:
-            return await self._bodies.read(self.request)
+            return await self.receive_body()
         finally:
-            self._bodies.release(self.request)
+            self.release_body()
+
+    async def receive_body(self) -> bytes:
+        """The raw body, whose bytes count as memory until `release_body`: call that once it is decoded."""
+        return await self._bodies.read(self.request)
+
+    def release_body(self) -> None:
+        """Also where it was not received whole."""
+        self._bodies.release(self.request)
 
 
 Handler = Callable[[Call], Awaitable[Response]]

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gateway.api.call_options import FRESH, TIMEOUT
 from gateway.api.classifications import ERRORS, Classifications
+from gateway.classification.known_answers import MAX_BYTES
 from gateway.classification.schema import (
     ClassifyAnswer,
     ClassifyAnswers,
@@ -65,17 +66,27 @@ class ClassifyEndpoints:
         ]
 
     async def classify(self, call: Call) -> Response:
-        body = await call.read_body()
-        known = await self._classifications.answer_again(call, body)
+        known, decoded = None, None
+        try:
+            body = await call.receive_body()
+            if is_small := len(body) <= MAX_BYTES:
+                known = await self._classifications.answer_again(call, body)
+            if known is None:
+                decoded = await in_thread(partial(decode, ClassifyBody), body)
+        finally:
+            call.release_body()
+        # A large one is not kept while the request waits for its turn.
+        body = body if is_small else b""
         if known is not None:
             before_id, after_id = known.before_id, known.after_id
         else:
-            decoded: ClassifyBody = await in_thread(partial(decode, ClassifyBody), body)
+            assert decoded is not None
             outcome = await self._classifications.classify(call, decoded)
             before_id, _, after_id = encode(classify_answer(outcome)).rpartition(ID)
             label_set = decoded.label_set or ""
-            known_answers = self._classifications.known_answers
-            await known_answers.keep(body, label_set, call.caller, outcome, (before_id, after_id))
+            if is_small:
+                known_answers = self._classifications.known_answers
+                await known_answers.keep(body, label_set, call.caller, outcome, (before_id, after_id))
         return JsonResponse(b'%b"request_id":"%b"%b' % (before_id, call.context.request_id.encode(), after_id))
 
     async def tokenize(self, call: Call) -> Response:

@@ -53,7 +53,7 @@ def resolve(release: Release, expr: str) -> str:
 
 
 def test_demand_above_the_target_adds_replicas(release: Release, prometheus: Prometheus, load: Load) -> None:
-    assert replicas(release) == 1
+    assert replicas(release) >= 1
     demanded = f'wanneng:pool_pairs_demanded{{namespace="{release.namespace}",release="wanneng",pool="cpu"}}'
     ((_, value),) = eventually("demand is recorded", lambda: [s for s in prometheus.query(demanded) if s[1] > 16])
     assert value > 16
