@@ -106,8 +106,7 @@ async def test_bodies_that_wait_to_be_decoded_count_as_memory() -> None:
     """Seen failing: they were released as soon as they had come, and 256 of 4 MB ended a gateway."""
     content = gzip.compress(json.dumps(COMPLAINT).encode() + b" " * 400_000)
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    bounds = {"max_body_bytes": 500_000, "max_unfinished_bytes": 1_000_000}
-    async with gateway(**bounds) as client:
+    async with gateway(max_body_bytes=500_000, max_unfinished_bytes=1_000_000) as client:
         asked = [client.post("/v1/classify", content=content, headers=headers) for _ in range(8)]
         statuses = [response.status_code for response in await asyncio.gather(*asked)]
     assert set(statuses) == {200, 408}
