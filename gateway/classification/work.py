@@ -124,6 +124,12 @@ class Outcome(Struct, frozen=True):
     values: PairValues
     usage: Usage
 
+    @property
+    def model(self) -> str:
+        """As APIs name it whose clients ask for a label set by the name of a model."""
+        label_set = self.request.label_set
+        return label_set.reference if label_set else self.values.engine.name
+
 
 class PairResult(Struct, frozen=True):
     """What is known of one pair."""

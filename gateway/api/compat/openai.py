@@ -152,8 +152,7 @@ class OpenAIEndpoints:
         label_set = outcome.request.label_set
         threshold = (label_set and label_set.content.threshold) or DEFAULT_THRESHOLD
         results = [_moderation(result, outcome.request.names, threshold) for result in outcome.results]
-        model = label_set.reference if label_set else outcome.values.engine.name
-        answer = ModerationAnswer(f"modr-{call.context.request_id}", model, results, outcome.usage)
+        answer = ModerationAnswer(f"modr-{call.context.request_id}", outcome.model, results, outcome.usage)
         return json_response(answer, headers=headers_of(outcome))
 
 

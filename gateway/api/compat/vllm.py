@@ -158,10 +158,8 @@ class VllmEndpoints:
         outcome = await self._classifications.classify(call, classify)
         names = outcome.request.names
         data = [_classified(index, names, result) for index, result in enumerate(outcome.results)]
-        label_set = outcome.request.label_set
-        model = label_set.reference if label_set else outcome.values.engine.name
         answer_id = f"classify-{call.context.request_id}"
-        answer = VllmClassifyAnswer(answer_id, int(time.time()), model, data, outcome.usage)
+        answer = VllmClassifyAnswer(answer_id, int(time.time()), outcome.model, data, outcome.usage)
         return json_response(answer, headers=headers_of(outcome))
 
 
