@@ -1,7 +1,7 @@
 // The page to try it: wires its parts together. No build step, no dependencies.
 
 import { drawAdvice, keepAnswer } from "./advice.js";
-import { addLabels, countSoon, drawChips, options, usePreset } from "./form.js";
+import { ask, countSoon, drawChips, options, takeLabels } from "./form.js";
 import { drawHistory, forget, remember } from "./history.js";
 import { classifyAll } from "./many.js";
 import { $, button, show, state, translate } from "./page.js";
@@ -17,12 +17,14 @@ function setLanguage(language) {
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-i18n]")) element.textContent = translate(element.dataset.i18n);
   $("language").textContent = translate("other");
-  $("presets").replaceChildren(...PRESETS.map((preset) => button(preset[language], () => usePreset(preset))));
+  $("presets").replaceChildren(...PRESETS.map((preset) => button(preset[language], () => ask(preset))));
   $("set").options.length || listSets();
   if ($("set").options[0]) $("set").options[0].text = translate("choose");
   drawChips();
   drawHistory();
   drawFile();
+  drawResult();
+  drawTable();
 }
 
 async function classify(event) {
@@ -35,12 +37,15 @@ async function classify(event) {
     const began = performance.now();
     const asked = options();
     const answer = await request("POST", "/v1/classify", { text, ...asked });
-    drawResult(answer, Math.round(performance.now() - began));
+    state.answered = { answer, ms: Math.round(performance.now() - began) };
+    drawResult();
+    $("resultName").focus({ preventScroll: true });
     keepAnswer(text, answer, asked);
     drawAdvice();
     remember({ text, labels: asked.labels, best: answer.labels[0], score: answer.scores[0] });
   } catch (error) {
-    $("result").hidden = true;
+    state.answered = null;
+    drawResult();
     show(error);
   } finally {
     $("go").disabled = false;
@@ -60,18 +65,15 @@ function start() {
     countSoon();
   });
   for (const id of ["text", "template"]) $(id).addEventListener("input", countSoon);
+  $("threshold").addEventListener("input", () => (drawResult(), drawTable()));
   for (const id of ["template", "multi"]) $(id).addEventListener("input", drawAdvice);
   $("label").addEventListener("input", () => {
-    if (/[,，]/.test($("label").value)) {
-      addLabels($("label").value);
-      $("label").value = "";
-    }
+    if (/[,，]/.test($("label").value)) takeLabels();
   });
   $("label").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && $("label").value.trim() && !event.isComposing) {
       event.preventDefault();
-      addLabels($("label").value);
-      $("label").value = "";
+      takeLabels();
     } else if (event.key === "Backspace" && !$("label").value) {
       state.labels.pop();
       drawChips();

@@ -6,10 +6,11 @@ import { RequestError, request } from "./requests.js";
 
 const COUNT_AFTER_MS = 300;
 
-export function addLabels(text) {
-  for (const label of text.split(/[,，\n]/).map((part) => part.trim())) {
+export function takeLabels() {
+  for (const label of $("label").value.split(/[,，\n]/).map((part) => part.trim())) {
     if (label && !state.labels.includes(label)) state.labels.push(label);
   }
+  $("label").value = "";
   drawChips();
 }
 
@@ -30,8 +31,7 @@ export function drawChips() {
 }
 
 export function options() {
-  addLabels($("label").value);
-  $("label").value = "";
+  takeLabels();
   if (!state.labels.length) throw new RequestError(translate("needLabels"));
   const { max_tokens, special_tokens } = state.set ?? {};
   // A copy: labels that are added meanwhile are not asked for.
@@ -39,9 +39,9 @@ export function options() {
   return { ...shown, max_tokens: max_tokens ?? undefined, special_tokens: special_tokens ?? undefined, entailment: true };
 }
 
-export function usePreset(preset) {
-  $("text").value = preset.text;
-  state.labels = [...preset.labels];
+export function ask({ text, labels }) {
+  $("text").value = text;
+  state.labels = [...labels];
   drawChips();
   $("form").requestSubmit();
 }

@@ -1,7 +1,7 @@
 // What was classified before, kept in this browser alone.
 
-import { drawChips } from "./form.js";
-import { $, button, percent, state } from "./page.js";
+import { ask } from "./form.js";
+import { $, button, percent } from "./page.js";
 
 const MAX_HISTORY = 20;
 
@@ -17,12 +17,7 @@ export function drawHistory() {
   $("pastArea").hidden = !pastEntries().length;
   $("history").replaceChildren(...pastEntries().map((entry) => {
     const item = document.createElement("li");
-    item.append(button(`${entry.text.slice(0, 60)} → ${entry.best} ${percent(entry.score)}`, () => {
-      $("text").value = entry.text;
-      state.labels = entry.labels;
-      drawChips();
-      $("form").requestSubmit();
-    }, "plain"));
+    item.append(button(`${entry.text.slice(0, 60)} → ${entry.best} ${percent(entry.score)}`, () => ask(entry), "plain"));
     return item;
   }));
 }

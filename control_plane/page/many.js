@@ -4,7 +4,6 @@ import { drawAdvice, keepAnswer } from "./advice.js";
 import { options } from "./form.js";
 import { $, show, state, translate } from "./page.js";
 import { RequestError, askForAll, patiently, request, whyWaiting } from "./requests.js";
-import { noneOf } from "./result.js";
 import { drawTable } from "./rows.js";
 import { rowsToClassify } from "./upload.js";
 
@@ -37,7 +36,7 @@ export async function classifyAll() {
   } finally {
     drawProgress(rows.length);
     drawTable();
-    // At the end: a test that is repeated after each part finds something by chance sooner or later.
+    // At the end: a test repeated after each part finds something by chance eventually.
     drawAdvice();
     $("run").disabled = false;
     $("stop").hidden = true;
@@ -54,10 +53,8 @@ function classifySome(rows, common, all) {
   return askForAll(rows, ask, (row, result) => (keepAnswer(row.text, result, common), state.rows.push(answered(row, result))), (row, why) => state.rows.push(failed(row, why)));
 }
 
-const answered = (row, result) => ({
-  ...row, label: noneOf(result) ? "—" : result.labels[0], score: result.scores[0], labels: result.labels, scores: result.scores,
-});
-const failed = (row, why) => ({ ...row, label: `${translate("failed")}: ${why}`, score: 0, error: why });
+const answered = (row, { labels, scores, entailment }) => ({ ...row, labels, scores, entailment, score: scores[0] });
+const failed = (row, why) => ({ ...row, score: 0, error: why });
 
 function drawProgress(all) {
   $("progress").max = all;

@@ -3,7 +3,7 @@
 import { TEXTS } from "./texts.js";
 
 export const $ = (id) => document.getElementById(id);
-export const state = { language: "zh", labels: [], rows: [], sort: { by: "number", down: false }, set: null, running: null, table: null };
+export const state = { language: "zh", labels: [], rows: [], sort: { by: "number", down: false }, set: null, running: null, table: null, answered: null };
 export const translate = (name) => TEXTS[state.language][name];
 export const percent = (score) => `${(100 * score).toFixed(1)}%`;
 

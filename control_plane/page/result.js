@@ -1,14 +1,17 @@
 // The answer for one text: its labels as bars, best first.
 
-import { $, percent, translate } from "./page.js";
+import { $, percent, state, translate } from "./page.js";
 
 export function noneOf(answer) {
   const threshold = Number($("threshold").value);
   return threshold > 0 && Math.max(...answer.entailment) < threshold;
 }
 
-export function drawResult(answer, ms) {
-  $("result").hidden = false;
+// Anew when language or threshold change.
+export function drawResult() {
+  $("result").hidden = !state.answered;
+  if (!state.answered) return;
+  const { answer, ms } = state.answered;
   const none = noneOf(answer);
   $("bars").className = none ? "none" : "";
   $("bars").replaceChildren(...answer.labels.map((label, index) => {
@@ -19,7 +22,6 @@ export function drawResult(answer, ms) {
     track.className = "track";
     track.setAttribute("aria-hidden", "true");
     fill.className = "fill";
-    fill.style.display = "block";
     requestAnimationFrame(() => (fill.style.width = percent(answer.scores[index])));
     track.append(fill);
     score.className = "score";
@@ -36,5 +38,4 @@ export function drawResult(answer, ms) {
   $("notice").textContent = notices.join(" ");
   $("notice").hidden = !notices.length;
   $("facts").textContent = translate("facts")(ms, answer.pairs, answer.model);
-  $("resultName").focus({ preventScroll: true });
 }

@@ -1,14 +1,18 @@
 // The table of the answers: sorted, filtered, taken away as CSV or JSON lines.
 
 import { inert, write } from "./csv.js";
-import { $, percent, state } from "./page.js";
+import { $, percent, state, translate } from "./page.js";
+import { noneOf } from "./result.js";
 import { columnNames } from "./upload.js";
+
+const label = (row) => row.error ? `${translate("failed")}: ${row.error}` : noneOf(row) ? "—" : row.labels[0];
 
 function shownRows() {
   const filter = $("filter").value.trim().toLowerCase();
   const { by, down } = state.sort;
   const order = (a, b) => (typeof a[by] === "number" ? a[by] - b[by] : a[by].localeCompare(b[by], "zh"));
-  const shown = state.rows.filter((row) => !filter || `${row.text}\n${row.label}`.toLowerCase().includes(filter));
+  const rows = state.rows.map((row) => ({ ...row, label: label(row) }));
+  const shown = rows.filter((row) => !filter || `${row.text}\n${row.label}`.toLowerCase().includes(filter));
   return shown.sort((a, b) => (down ? order(b, a) : order(a, b)));
 }
 

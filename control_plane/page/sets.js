@@ -30,6 +30,7 @@ export async function loadSet() {
     $("template").value = set.hypothesis_template;
     $("multi").checked = set.multi_label;
     $("threshold").value = set.threshold ?? "";
+    $("threshold").dispatchEvent(new Event("input"));
     $("setName").value = name;
     drawChips();
     show(null);

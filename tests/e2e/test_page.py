@@ -67,6 +67,27 @@ def test_each_label_by_itself_and_a_threshold_above_all(page: Page) -> None:
     expect(page.locator("#notice")).to_have_text("不属于其中任何一个：没有标签达到阈值。")
 
 
+def test_answers_on_the_screen_follow_the_threshold_and_the_language(page: Page) -> None:
+    """Seen failing with a table that keeps the words and the threshold of the moment when a row was answered."""
+    classify(page)
+    bars(page)
+    page.get_by_label("每行一条文本").fill(f"{TEXT}\n{TEXT}！")
+    page.get_by_role("button", name="全部分类").click()
+    best = page.locator("#table tbody td:nth-child(3)")
+    expect(best).to_have_count(2)
+    expect(best.first).to_have_text("投诉")
+    page.get_by_text("更多选项").click()
+    page.get_by_label("阈值：低于它就不属于任何标签").fill("1")
+    expect(page.locator("#notice")).to_have_text("不属于其中任何一个：没有标签达到阈值。")
+    expect(best.first).to_have_text("—")
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("#notice")).to_have_text("None of these: no label reaches the threshold.")
+    expect(page.locator("#facts")).to_contain_text("pairs computed")
+    page.get_by_label("Threshold: below it, none of these").fill("")
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(best.first).to_have_text("投诉")
+
+
 def test_tokens_are_counted_while_typing_and_a_cut_is_told(page: Page) -> None:
     page.get_by_label("文本", exact=True).fill(TEXT)
     expect(page.locator("#counter")).to_contain_text("/ 512 个词元")
