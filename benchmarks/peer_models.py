@@ -19,6 +19,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from benchmarks.first_token import SHAPES
 from engine.build import build_engine
+from engine.contract import Told
 from engine.graph.export import export_onnx
 from engine.graph.fusion import fuse
 from engine.graph.int8 import quantize
@@ -32,6 +33,8 @@ from wanneng.bench import LABELS, TEXTS
 
 ROOT = Path(__file__).parents[1]
 NLI = ("contradiction", "neutral", "entailment")
+TOLD = Told(languages=("en",))
+"""What INT8 changes of their answers to Chinese texts is noise: random weights know no language."""
 BARE_TEXTS = 64
 """Texts of the bare engines' rows, each with all labels."""
 
@@ -50,7 +53,7 @@ def main() -> None:
     for precision in ("fp32", "int8"):
         if not (folder / precision / "engine.json").exists():
             recipe = choose_recipe(precision=precision)
-            build_engine(folder / "nli", folder / precision, recipe, name="random", log=_say)
+            build_engine(folder / "nli", folder / precision, recipe, name="random", told=TOLD, log=_say)
     if not (folder / "rows.npz").exists():
         _write_bare(folder)
 
