@@ -188,7 +188,7 @@ def share_promise(share: float) -> Promise:
     """Each of two tenants gets half of the tokens, whatever the length of its texts."""
     low, high = FAIR_SHARE
     return Promise(
-        "share of the tokens, 300 characters against 40",
+        "share of the tokens, 300 characters against 10",
         f"{low:.0%} to {high:.0%}",
         f"{share:.1%}",
         low <= share <= high,

@@ -78,7 +78,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     """Pairs of one request: texts times labels."""
     max_tokens_in_flight: Count = 131_072
     """Tokens of all requests, queued and at Triton; one tenant alone may hold half. A pair counts as at
-    least 32."""
+    least 16."""
     max_queue_delay_s: Seconds = 1.0
     """Longest time that a request may be expected to queue, at the present throughput; others are refused."""
     tokens_per_replica: Count = 4_096

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from gateway.cache.pair_cache import pair_keys
 from gateway.cache.single_flight import Flight, SingleFlight
@@ -96,6 +98,12 @@ class PlannedCall:
     pairs: list[PairAt]
     load: Load
     """Estimated."""
+    encoding: int
+    """Tokens of the load that are for encoding the texts."""
+
+    def tokens_more(self, counted: NDArray[np.int32]) -> int:
+        """By how many tokens the pairs, of which the engine counted so many, exceed the estimate."""
+        return int(np.maximum(counted, MIN_PAIR_TOKENS).sum()) + self.encoding - self.load.tokens
 
     def inference_call(self, length_buckets: Sequence[int], request_id: str) -> InferenceCall:
         pairs = [pair.asked for pair in self.pairs]
@@ -166,7 +174,7 @@ def split_calls(pairs: Iterable[PairAt], max_call: Load, max_tokens: int) -> lis
     calls: list[PlannedCall] = []
     part: list[PairAt] = []
     row = -1
-    tokens = text_tokens = encoding = 0
+    tokens = of_pairs = text_tokens = encoding = 0
     for pair in pairs:
         max_call_tokens = max_call.tokens
         added = 0
@@ -180,12 +188,13 @@ def split_calls(pairs: Iterable[PairAt], max_call: Load, max_tokens: int) -> lis
         label_tokens = estimate_tokens(pair.asked.label)
         cost = max(MIN_PAIR_TOKENS, pair_tokens(text_tokens, label_tokens, max_tokens))
         if part and (len(part) == max_call.pairs or tokens + added + cost > max_call_tokens):
-            calls.append(PlannedCall(part, Load(len(part), tokens)))
-            part, tokens, added = [], 0, encoding
+            calls.append(PlannedCall(part, Load(len(part), tokens), tokens - of_pairs))
+            part, tokens, of_pairs, added = [], 0, 0, encoding
         part.append(pair)
         tokens += added + cost
+        of_pairs += cost
     if part:
-        calls.append(PlannedCall(part, Load(len(part), tokens)))
+        calls.append(PlannedCall(part, Load(len(part), tokens), tokens - of_pairs))
     return calls
 
 

@@ -263,7 +263,9 @@ class ClassificationService:
         keys = work.keys if answer.engine.id == engine_id else keys_of(pairs, tenant_id, answer.engine)
         of_keys = {keys[pair.index]: value for pair, value in zip(planned.pairs, values, strict=True)}
         await self._cache.put(tenant_id, of_keys)
-        work.tokens += int(answer.tokens[:, 0].sum())
+        counted = answer.tokens[:, 0]
+        work.lane.correct(tenant_id, planned.tokens_more(counted))
+        work.tokens += int(counted.sum())
         work.engines.setdefault(answer.engine.id, answer.engine)
         return Computed(values, answer.engine)
 

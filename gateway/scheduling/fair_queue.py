@@ -42,7 +42,7 @@ WINDOWS = 2
 MIN_CALLS = 2
 """Merged calls at Triton, however small the window is: one that is executed, and one to follow it."""
 MAX_CALL = Load(64, 2_048)
-"""64 of the shortest pairs."""
+"""64 pairs of 32 tokens."""
 MAX_CALL_S = 0.05
 """Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
 MIN_CALL_TOKENS, MIN_SHARED_CALL_TOKENS = 512, 192
@@ -195,12 +195,15 @@ class FairQueue:
         """
         lane = self.normal
         always = WINDOWS * self._window()
-        if lane.in_flight.tokens <= always:
+        if lane.in_flight.tokens <= always or math.isinf(self._max_delay_s):
             return
         own = lane.of_tenant.get(tenant_id, NO_LOAD).tokens
         others = (of_other.tokens for other, of_other in lane.of_tenant.items() if other != tenant_id)
         ahead = own + sum(min(tokens, own + load.tokens) for tokens in others)
         tokens_per_s = self._throughput.tokens_per_s
+        if math.isinf(tokens_per_s):
+            # Not known yet: on a slow engine, most of a burst would wait until its deadline.
+            tokens_per_s = always / self._max_delay_s
         if ahead <= max(always, tokens_per_s * self._max_delay_s):
             return
         excess_s = ahead / tokens_per_s - self._max_delay_s if tokens_per_s else MAX_RETRY_S

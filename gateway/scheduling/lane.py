@@ -93,6 +93,14 @@ class Lane:
             del self.finish_times[next(iter(self.finish_times))]
         return start
 
+    def correct(self, tenant_id: str, tokens: int) -> None:
+        """A call of the tenant had `tokens` more than were estimated, or fewer: its next start so much later.
+
+        Whoever is not known any more has no share that it would count against.
+        """
+        if tenant_id in self.finish_times:
+            self.finish_times[tenant_id] += tokens
+
     def first(self, passed_over: Container[Hashable | None]) -> Waiting | None:
         """The call that starts first, of the groups that are not passed over."""
         first: Waiting | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.classification.tokens import MIN_PAIR_TOKENS
 from gateway.errors import DeadlineExceeded, TritonFailed, TritonUnavailable
 from stores.errors import ServiceError
 from tests.fakes.backend import FakeBackend
@@ -208,7 +209,7 @@ async def test_a_defect_answers_without_its_traceback(caplog: pytest.LogCaptureF
 
 
 async def test_too_much_in_flight_is_refused_with_retry_after() -> None:
-    async with gateway(FakeBackend(delay_s=0.2), max_tokens_in_flight=32 * 3) as client:
+    async with gateway(FakeBackend(delay_s=0.2), max_tokens_in_flight=MIN_PAIR_TOKENS * 3) as client:
         responses = await asyncio.gather(*(client.post("/v1/classify", json=COMPLAINT) for _ in range(3)))
     assert sorted(response.status_code for response in responses) == [200, 503, 503]
     refused = next(response for response in responses if response.status_code == 503)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from gateway.classification.tokens import MIN_PAIR_TOKENS
 from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, gateway
 from tests.fakes.stores import Memory
 from tests.problems import assert_problem
@@ -93,7 +94,7 @@ async def test_more_than_the_quota_at_once_is_refused_without_a_time_to_wait() -
 
 async def test_a_refused_request_takes_no_quota_and_no_room() -> None:
     """Neither the quota of what is refused for load, nor the room of what is refused for its quota."""
-    async with world_of(max_tokens_in_flight=32 * 2) as world:
+    async with world_of(max_tokens_in_flight=MIN_PAIR_TOKENS * 2) as world:
         key = world.key(pairs_per_minute=3)
         assert_problem(await world.classify(key, text="x", labels=["a", "b", "c"]), 503, "overloaded")
         assert (await world.classify(key)).status_code == 200

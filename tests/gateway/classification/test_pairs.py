@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.classification.tokens import MIN_PAIR_TOKENS
 from gateway.classification.work import CallOptions, Outcome
 from gateway.errors import Overloaded, TritonFailed
 from tests.fakes.backend import FakeBackend
@@ -124,7 +125,7 @@ async def test_what_nobody_waits_for_never_reaches_triton_and_gives_its_room_bac
 
 async def test_known_pairs_are_answered_though_the_queue_is_full() -> None:
     """The bound is on what Triton has to do."""
-    world = FakeService(FakeBackend(delay_s=0.05), max_tokens_in_flight=32 * 4)
+    world = FakeService(FakeBackend(delay_s=0.05), max_tokens_in_flight=MIN_PAIR_TOKENS * 4)
     await world.classify(LABELS)
     busy = asyncio.create_task(world.classify(LABELS, "别的"))
     await asyncio.sleep(0.01)
@@ -135,7 +136,7 @@ async def test_known_pairs_are_answered_though_the_queue_is_full() -> None:
 
 
 async def test_a_request_that_only_joins_running_work_is_answered_though_the_queue_is_full() -> None:
-    world = FakeService(FakeBackend(gate=asyncio.Event()), max_tokens_in_flight=32 * 4)
+    world = FakeService(FakeBackend(gate=asyncio.Event()), max_tokens_in_flight=MIN_PAIR_TOKENS * 4)
     first = asyncio.create_task(world.classify(LABELS))
     await asyncio.sleep(0.01)
     joining = asyncio.create_task(world.classify(LABELS[:2]))
@@ -152,7 +153,7 @@ async def test_a_request_that_only_joins_running_work_is_answered_though_the_que
 
 async def test_nobody_waits_for_a_batch_lines_computation_of_the_same_pairs() -> None:
     """It may be the last in the queue for a minute."""
-    world = FakeService(FakeBackend(gate=asyncio.Event()), window=32 * 8)
+    world = FakeService(FakeBackend(gate=asyncio.Event()), window=MIN_PAIR_TOKENS * 8)
     busy = asyncio.create_task(world.classify(LABELS, "别的", tenant="other"))
     await asyncio.sleep(0.01)
     waiting = asyncio.create_task(world.classify((*LABELS, "新"), low_priority=True))
@@ -213,7 +214,9 @@ async def test_whatever_comes_at_once_is_answered_as_alone(
 
 
 async def test_a_quiet_tenant_does_not_wait_for_a_noisy_ones_backlog() -> None:
-    world = FakeService(FakeBackend(delay_s=0.005), max_tokens_in_flight=32 * 10_000, window=32 * 4)
+    world = FakeService(
+        FakeBackend(delay_s=0.005), max_tokens_in_flight=MIN_PAIR_TOKENS * 10_000, window=MIN_PAIR_TOKENS * 4
+    )
     noisy = [asyncio.create_task(world.classify(LABELS, f"noisy {n}", tenant="noisy")) for n in range(50)]
     while not world.backend.calls:
         await asyncio.sleep(0)

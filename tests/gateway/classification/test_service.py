@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from gateway.classification.tokens import MIN_PAIR_TOKENS
 from gateway.classification.work import CallOptions, Upstream
 from gateway.errors import DeadlineExceeded, Overloaded, QuotaExceeded, TritonFailed, TritonUnavailable
 from stores.tenants import Quota
@@ -105,7 +106,7 @@ async def test_a_batch_line_may_wait_longer() -> None:
 
 
 async def test_batch_lines_and_other_requests_have_rooms_of_their_own() -> None:
-    world = FakeService(FakeBackend(gate=asyncio.Event()), max_tokens_in_flight=32 * 3)
+    world = FakeService(FakeBackend(gate=asyncio.Event()), max_tokens_in_flight=MIN_PAIR_TOKENS * 3)
     line = asyncio.create_task(world.classify(LABELS, "line", low_priority=True))
     request = asyncio.create_task(world.classify(LABELS, "request"))
     await asyncio.sleep(0.01)
@@ -127,7 +128,7 @@ async def test_a_failing_call_fails_the_request_and_ends_the_others() -> None:
 
 
 async def test_pairs_beyond_the_bound_are_refused_at_once() -> None:
-    world = FakeService(FakeBackend(delay_s=60), max_tokens_in_flight=32 * 3, deadline_s=0.2)
+    world = FakeService(FakeBackend(delay_s=60), max_tokens_in_flight=MIN_PAIR_TOKENS * 3, deadline_s=0.2)
     first = asyncio.create_task(world.classify(LABELS))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
@@ -171,7 +172,9 @@ async def test_work_that_is_repeated_after_a_joined_call_failed_is_charged_and_c
     values = (await follower).values
     assert (values.computed, values.cached) == (3, 1)
     assert remaining(world) == 100 - 1 - 3 - 3
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 3, 1 + 3 + 3, 1, 16 + 3 * 32)]
+    assert await usage_of(world) == [
+        DailyUsage("t_1", date(2030, 1, 1), 3, 1 + 3 + 3, 1, 16 + 3 * MIN_PAIR_TOKENS)
+    ]
     assert world.queue.in_flight.pairs == 0
 
 
@@ -189,7 +192,9 @@ async def test_repeated_work_that_cannot_be_charged_is_refused_and_leaves_no_pai
     with pytest.raises(QuotaExceeded):
         await follower
     assert (remaining(world, quota), world.queue.in_flight.pairs) == (2, 0)
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 1, 3, 0, 3 * 32)], "as it was charged"
+    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 1, 3, 0, 3 * MIN_PAIR_TOKENS)], (
+        "as it was charged"
+    )
 
 
 async def test_a_refused_charge_leaves_no_pairs_in_flight() -> None:
@@ -203,7 +208,7 @@ async def test_a_refused_charge_leaves_no_pairs_in_flight() -> None:
 
 
 async def test_a_request_that_finds_no_room_is_not_charged() -> None:
-    world = FakeService(max_tokens_in_flight=32 * 2)
+    world = FakeService(max_tokens_in_flight=MIN_PAIR_TOKENS * 2)
     with pytest.raises(Overloaded):
         await world.classify(LABELS, quota=QUOTA)
     assert remaining(world) == 100
@@ -229,7 +234,9 @@ async def test_an_abandoned_request_is_in_the_usage_as_it_was_charged() -> None:
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     assert remaining(world) == 100 - 2 * len(LABELS)
-    assert await usage_of(world) == [DailyUsage("t_1", date(2030, 1, 1), 2, 2 * len(LABELS), 0, 6 * 32)]
+    assert await usage_of(world) == [
+        DailyUsage("t_1", date(2030, 1, 1), 2, 2 * len(LABELS), 0, 6 * MIN_PAIR_TOKENS)
+    ]
 
 
 async def test_of_many_that_waited_for_a_failed_call_one_computes_anew_and_the_others_join_it() -> None:

@@ -73,6 +73,26 @@ class CountingBackend(FakeBackend):
         return await super().count_tokens(call)
 
 
+async def test_who_has_more_tokens_than_estimated_gets_no_larger_share() -> None:
+    """Two tenants ask without pause; one with letters in which the engine counts four times the estimate.
+
+    Seen failing without the correction, with a share of 79%.
+    """
+    world = FakeService(FakeBackend(delay_s=0.001), window=400)
+    texts = {"estimated": "手", "underestimated": "x"}
+    done = dict.fromkeys(texts, 0)
+
+    async def ask(tenant: str, number: int) -> None:
+        for turn in range(1_000):
+            text = f"{number:02}{turn:06}" + texts[tenant] * 150
+            done[tenant] += (await world.classify(("投", "诉"), text, tenant=tenant)).usage.prompt_tokens
+            if sum(done.values()) > 60_000:
+                return
+
+    await asyncio.gather(*(ask(tenant, number) for tenant in texts for number in range(12)))
+    assert 0.45 <= done["underestimated"] / sum(done.values()) <= 0.55
+
+
 async def test_a_count_that_nobody_waits_for_keeps_its_turn_until_triton_has_answered() -> None:
     """Seen failing: callers of little patience had Triton tokenize one long text beside the other."""
     backend = CountingBackend()

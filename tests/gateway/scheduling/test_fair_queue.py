@@ -235,10 +235,13 @@ async def test_beside_a_backlog_a_newcomer_is_let_in_however_slow_triton_is() ->
     slow.queue.admit(slow.queue.normal, "quiet", load(5))
 
 
-async def test_before_the_throughput_is_known_the_bound_of_pairs_alone_holds() -> None:
+async def test_before_the_throughput_is_known_only_what_is_always_let_in_may_wait() -> None:
+    """Not a whole burst, most of which a slow Triton would answer after its deadline."""
     slow = Slow(per_s=1)
-    taken, _ = slow.fill("noisy", 100)
-    assert taken == 50_000
+    taken, refusal = slow.fill("noisy", 7)
+    assert 20 <= taken <= 27
+    assert refusal.retry_after_s == 1
+    slow.queue.admit(slow.queue.normal, "quiet", load(5))
 
 
 async def test_a_full_queue_of_one_tenant_keeps_no_other_out() -> None:
