@@ -23,6 +23,7 @@ def downloaded(engines: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+FP32 = {"source": "a", "precision": "fp32"}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pools": {"cpu": None}}, "pools: at least one pool is required"),
     ({"pools": {"cpu": {"config": "h100"}}}, "pools.cpu.config: unknown configuration h100; use one of local"),
@@ -39,8 +40,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "pools.cpu.config: local supports fp32, int8 but model.precision is fp16",
     ),
     (
-        {**INT8, "pools": {"z": {"config": "local-padded"}}},
-        "pools.z.config: local-padded and the configuration of pool cpu have different length buckets",
+        {**INT8, "model": FP32, "pools": {"z": {"config": "tensorrt-a10", "computeCapability": "8.6"}}},
+        "pools.z.config: tensorrt-a10 and the configuration of pool cpu have different length buckets",
     ),
     (
         {**INT8, "model": {"source": "a", "precision": "fp16"}, "pools": {"cpu": {"config": "tensorrt-a10"}}},

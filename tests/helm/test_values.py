@@ -145,6 +145,8 @@ def test_every_hardware_configuration_is_known_to_the_chart_with_its_buckets() -
     for path in MODELS.glob("structbert*/configs/*.pbtxt"):
         bucket = path.parts[-3].partition("_s")[2]
         buckets.setdefault(path.stem, set()).update({int(bucket)} if bucket else set())
+    # Tests on a CPU how TensorRT is served, more slowly than `local`.
+    del buckets["local-padded"]
     assert {name: set(facts["buckets"]) for name, facts in CONFIGS.items()} == buckets
 
 
