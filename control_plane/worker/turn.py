@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from control_plane.worker.gateway_client import (
@@ -38,6 +38,8 @@ JITTER = 0.25
 NOT_SERVED_WAIT_S = 30.0
 ATTEMPTS = 3
 """Of a line that the gateway fails to answer each time."""
+KEEP_S = 2.0
+"""Results wait no longer than that to be kept: long texts may take minutes for a group of lines."""
 MAX_GROUP_BYTES = 16_000_000
 """Of results that are in memory until they are kept."""
 UNFINISHED_ATTEMPTS = 10
@@ -96,15 +98,20 @@ class Turn:
         for line in self._lines:
             line.cancel()
 
-    async def answer(self, lines: Sequence[tuple[int, bytes]]) -> list[LineResult]:
-        """The results of `lines`, without those of lines that are left for a later turn."""
+    async def answer(self, lines: Sequence[tuple[int, bytes]]) -> AsyncGenerator[list[LineResult], None]:
+        """The results of `lines`, those that are there every `KEEP_S`; none of a line that is left for later."""
         self._group_bytes = 0
         self._lines = [asyncio.create_task(self._answer_line(number, line)) for number, line in lines]
+        pending = set(self._lines)
         try:
-            outcomes = await asyncio.gather(*self._lines, return_exceptions=True)
+            while pending:
+                done, pending = await asyncio.wait(pending, timeout=KEEP_S)
+                outcomes = [line.result() for line in self._lines if line in done and not line.cancelled()]
+                yield [outcome for outcome in outcomes if outcome is not None]
         finally:
+            for line in pending:
+                line.cancel()
             self._lines = []
-        return [outcome for outcome in outcomes if isinstance(outcome, LineResult)]
 
     async def _answer_line(self, number: int, line: bytes) -> LineResult | None:
         try:

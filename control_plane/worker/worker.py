@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -44,7 +45,7 @@ STORE_WAIT_S = 1.0
 UNEXPECTED_WAIT_S = 60.0
 """How long a batch waits after an error that nobody foresaw, while others have their turns."""
 GROUP_LINES, GROUP_BYTES = 64, 4_000_000
-"""Lines whose results are kept together: as many are asked for again after a crash, at most."""
+"""Lines that are asked for together: as many are asked for again after a crash, at most."""
 WARN_INTERVAL_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,11 @@ class Worker:
         async for group in _groups(self._lines(batch), finished_lines):
             if self._clock.now() >= batch.expires_at:
                 break
-            batch = await self._recorder.keep(batch, await turn.answer(group))
+            async with aclosing(turn.answer(group)) as answered:
+                async for results in answered:
+                    batch = await self._recorder.keep(batch, results)
+                    if batch.status not in {IN_PROGRESS, CANCELLING}:
+                        return batch
             if batch.status != IN_PROGRESS or (turn.is_over and self._clock.now() < batch.expires_at):
                 return batch
         return await self._recorder.record(batch.reach(FINALIZING, self._clock.now()))

@@ -14,6 +14,7 @@ import pytest
 
 from control_plane.batches import ENDPOINT, WINDOW, Batches
 from control_plane.files import Files
+from control_plane.worker import turn
 from control_plane.worker.gateway_client import (
     AnswerTooLarge,
     ConnectionBroke,
@@ -192,6 +193,32 @@ async def test_lines_are_asked_a_few_at_once() -> None:
     await shop.add_batch([line(number) for number in range(20)])
     await shop.worker().serve_one()
     assert shop.gateway.most_under_way == LINES_AT_ONCE
+
+
+class WaitsForOne(FakeGateway):
+    """Its gate is closed for the text `0` alone."""
+
+    async def classify(self, tenant_id: str, key_id: str, request_id: str, body: bytes) -> GatewayAnswer:
+        if self.gate is not None and json.loads(body)["text"] == "0":
+            await self.gate.wait()
+        return await FakeGateway().classify(tenant_id, key_id, request_id, body)
+
+
+async def test_results_are_kept_and_counted_while_another_line_of_their_group_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turn, "KEEP_S", 0.005)
+    shop = Shop(WaitsForOne(gate=asyncio.Event()))
+    batch = await shop.add_batch([line(0), line(1), line(2)])
+    serving = asyncio.create_task(shop.worker().serve_one())
+    await until(lambda: shop.memory.batches[batch.id].completed == 2)
+    assert not serving.done()
+    assert shop.gateway.gate is not None
+    shop.gateway.gate.set()
+    await serving
+    done = await shop.now(batch)
+    assert (done.status, done.completed) == (COMPLETED, 3)
+    assert [result["custom_id"] for result in shop.lines_of(done.output_file_id)] == ["c0", "c1", "c2"]
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
