@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--short", action="store_true", help="a small model, and two seconds for each measurement")
     parser.add_argument("--work", type=Path, default=ROOT / "build/peers")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/peers.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "build/peers/peers.json")
     options = parser.parse_args()
     shape, seconds = ("embedded", 2.0) if options.short else ("base", 10.0)
     models = options.work / shape
@@ -68,6 +68,7 @@ def main() -> None:
         "lacking": lacking,
         "peers": {peer: _summary(rounds) for peer, rounds in measured.items()},
     }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     # Matplotlib is in the environment of the engine builder.
     subprocess.run([builder, "-m", "benchmarks.peers_report", options.output], cwd=ROOT, check=True)
