@@ -107,7 +107,9 @@ class Turn:
             while pending:
                 done, pending = await asyncio.wait(pending, timeout=KEEP_S)
                 outcomes = [line.result() for line in self._lines if line in done and not line.cancelled()]
-                yield [outcome for outcome in outcomes if outcome is not None]
+                results = [outcome for outcome in outcomes if outcome is not None]
+                if results or not pending:
+                    yield results
         finally:
             for line in pending:
                 line.cancel()
