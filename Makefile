@@ -91,7 +91,7 @@ bench-gateway: env ## measure throughput on cached pairs, against a running `wan
 bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines
 
-bench-ragged: engine-env ## measure rows of mixed lengths as Triton's onnxruntime backend passes them, beside `local`
+bench-ragged: engine-env ## measure rows of mixed lengths on every CPU config, beside `local`
 	$(ENGINE) -m benchmarks.ragged
 
 bench-embedded: engine-env ## measure the tiny model by precision and number of layers

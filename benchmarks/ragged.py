@@ -1,9 +1,10 @@
-"""Rows of mixed lengths in Triton's onnxruntime backend, in several ways beside `local`: `make bench-ragged`.
+"""Rows of mixed lengths in every hardware config for CPUs, beside `local`: `make bench-ragged`.
 
-That backend is not installed here, so ONNX Runtime runs what it would be given: requests are merged in the order
-of their arrival up to a batch's rows, as by Triton's dynamic batcher, and answered together. Each client sends one
-request after another. Every way runs in each round. Seconds are those of the processor, divided by the threads of
-a run, since others use the cores meanwhile; so no thread spins.
+Triton's onnxruntime backend is not installed here, so ONNX Runtime runs what it would be given: requests are
+merged in the order of their arrival up to a batch's rows, as by Triton's dynamic batcher, and answered together.
+Three ways that `onnx-cpu` could have gone are measured too. Each client sends one request after another. Every way
+runs in each round. Seconds are those of the processor, divided by the threads of a run, since others use the cores
+meanwhile; so no thread spins.
 """
 
 from __future__ import annotations
@@ -90,10 +91,11 @@ def _ways(padded: OnnxEngine, native: Execute) -> dict[str, Way]:
     """`local` first, which the others are compared with."""
     return {
         "local": Way(_few_rows, lambda requests: _discard(run_requests(padded, requests))),
+        "local-padded": Way(_same_bucket, lambda requests: _discard(run_requests(padded, _in_bucket(requests)))),
+        "onnx-cpu": Way(_few_rows, native),
         "one padded batch": Way(_few_rows, lambda requests: _discard(padded.run(_padded(requests)))),
         "bounded cells": Way(_few_cells, lambda requests: _discard(padded.run(_padded(requests)))),
-        "length buckets": Way(_same_bucket, lambda requests: _discard(padded.run(_padded(requests, bucket=True)))),
-        "batches in the graph": Way(_few_rows, native),
+        "length buckets": Way(_same_bucket, lambda requests: _discard(padded.run(_padded(_in_bucket(requests))))),
     }
 
 
@@ -195,12 +197,19 @@ def _same_bucket(requests: Sequence[Rows]) -> bool:
     return all(_bucket([rows]) == bucket for rows in requests) and _rows(requests) <= MAX_PAIRS[bucket]
 
 
-def _padded(requests: Sequence[Rows], *, bucket: bool = False) -> Rows:
-    width = _bucket(requests) if bucket else _width(requests)
-    return {
-        name: np.concatenate([np.pad(rows[name], ((0, 0), (0, width - rows[name].shape[1]))) for rows in requests])
-        for name in requests[0]
-    }
+def _padded(requests: Sequence[Rows]) -> Rows:
+    """All rows as one batch, as wide as the longest."""
+    widened = [_widened(rows, _width(requests)) for rows in requests]
+    return {name: np.concatenate([rows[name] for rows in widened]) for name in requests[0]}
+
+
+def _in_bucket(requests: Sequence[Rows]) -> list[Rows]:
+    """Each request as `expand` pads it for a model of a length bucket."""
+    return [_widened(rows, _bucket(requests)) for rows in requests]
+
+
+def _widened(rows: Rows, width: int) -> Rows:
+    return {name: np.pad(values, ((0, 0), (0, width - values.shape[1]))) for name, values in rows.items()}
 
 
 def _discard(_logits: object) -> None:
