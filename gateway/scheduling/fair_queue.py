@@ -204,11 +204,11 @@ class FairQueue:
         if math.isinf(tokens_per_s):
             # Not known yet: on a slow engine, most of a burst would wait until its deadline.
             tokens_per_s = always / self._max_delay_s
-        if ahead <= max(always, tokens_per_s * self._max_delay_s):
+        if ahead <= (most := max(always, tokens_per_s * self._max_delay_s)):
             return
         excess_s = ahead / tokens_per_s - self._max_delay_s if tokens_per_s else MAX_RETRY_S
         raise Overloaded(
-            f"{ahead} tokens are ahead of these, and about {tokens_per_s:.0f} are done in a second; try again",
+            f"{ahead} tokens are ahead of these, and at most {most:.0f} may be at present; try again",
             math.ceil(min(MAX_RETRY_S, max(1.0, excess_s))),
             pairs_refused=load.pairs,
         )
