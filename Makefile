@@ -34,7 +34,7 @@ test-unit: env ## run the tests that need no Triton, database, Redis or browser,
 	$(SERVE)/python -m pytest -q -m "not service" --cov --cov-report=term:skip-covered $(UNIT_TESTS)
 
 cluster-test: env engine-env ## run the chart and the images on the Kubernetes of KUBECONFIG, or on one of this machine
-	$(SERVE)/python -m pytest tests/cluster
+	$(SERVE)/python -m pytest tests/cluster -n 2
 
 check: lint docs test ## everything that must hold before a change lands
 

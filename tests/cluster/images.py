@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster.kubernetes import Kubernetes
@@ -27,44 +28,18 @@ SOURCES = (
     "helm/docker",
 )
 
-
 EMBEDDED = "embedded/tiny"
 """Of the image: the load of the tests is for a node with two cores, which other programs use too."""
+ENGINE_ID = json.loads((ROOT / EMBEDDED / "engine.json").read_text(encoding="utf-8"))["engine_id"]
 
 
 def load_checkout(cluster: Kubernetes, script: Path) -> None:
     """The images of this checkout, unless the cluster has them."""
-    load(cluster, script, ROOT, NAMES, PREFIX, _digest_of_sources())
+    load(cluster, script, ROOT, PREFIX, _digest_of_sources())
 
 
-def load_next(cluster: Kubernetes, script: Path, prefix: str, newest: str) -> None:
-    """`<prefix>-gateway`: the image of this checkout with one more revision of the database, after `newest`."""
-    base = f"{PREFIX}-gateway:{VERSION}"
-    revision = f"""
-import sqlalchemy as sa
-from alembic import op
-
-revision = "next"
-down_revision = "{newest}"
-compatible_with = "{newest}"
-
-
-def upgrade() -> None:
-    op.add_column("tenants", sa.Column("of_the_next_release", sa.String(8)))
-"""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "next.py").write_text(revision, encoding="utf-8")
-        (Path(folder) / "Containerfile").write_text(
-            f"FROM {base}\nCOPY --chmod=644 next.py /opt/wanneng/stores/migrations/versions/\n", encoding="utf-8"
-        )
-        cluster.run(
-            "podman", "build", "--quiet", "--tag", f"{prefix}-gateway:{VERSION}", folder, timeout_s=BUILD_S
-        )
-    _hand_over(cluster, script, f"{prefix}-gateway:{VERSION}", Path(cluster.environment["KUBECONFIG"]).parent)
-
-
-def load(cluster: Kubernetes, script: Path, root: Path, names: tuple[str, ...], prefix: str, digest: str) -> None:
-    """The images `<prefix>-<name>` of the checkout in `root`, unless those of `digest` have been loaded."""
+def load(cluster: Kubernetes, script: Path, root: Path, prefix: str, digest: str) -> None:
+    """The images `<prefix>-…` of the checkout in `root`, unless those of `digest` have been loaded."""
     stamp = Path(cluster.environment["KUBECONFIG"]).parent / f"{prefix.rpartition('/')[2]}-images"
     if stamp.exists() and stamp.read_text() == digest:
         return
@@ -74,11 +49,12 @@ def load(cluster: Kubernetes, script: Path, root: Path, names: tuple[str, ...], 
         f"IMAGE_PREFIX={prefix}",
         f"EMBEDDED={EMBEDDED}",
         str(root / "helm/docker/build.sh"),
-        *names,
+        *NAMES,
         timeout_s=BUILD_S,
     )
-    for name in names:
-        _hand_over(cluster, script, f"{prefix}-{name}:{VERSION}", stamp.parent)
+    with ThreadPoolExecutor() as pool:
+        names = [f"{prefix}-{name}:{VERSION}" for name in NAMES]
+        list(pool.map(lambda image: _hand_over(cluster, script, image, stamp.parent), names))
     stamp.write_text(digest)
 
 

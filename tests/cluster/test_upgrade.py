@@ -1,102 +1,29 @@
-"""An upgrade from the last version without a control plane, whose gateway managed tenants."""
+"""An upgrade from the last version without a control plane, with a database."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.cluster import images
 from tests.cluster.database import EGRESS, create_database
-from tests.cluster.kubernetes import Kubernetes, Release, eventually
+from tests.cluster.kubernetes import Release, eventually
 from tests.cluster.load import lossless
-from tests.helm.tools import ROOT, Object
+from tests.cluster.old_version import IMAGES, orphans
 from tests.postgresql import PostgresServer
 
-COMMIT = "1cf99d3e6edf7c6f13f71aeca47ec7dba25c867a"
-PATHS = (
-    ".dockerignore",
-    "LICENSE",
-    "embedded",
-    "engine",
-    "gateway",
-    "helm",
-    "model_repository",
-    "pyproject.toml",
-    "python_backend",
-    "requirements",
-    "wanneng",
-)
-IMAGES = "localhost/wanneng-before"
-KINDS = (
-    "deployments",
-    "jobs",
-    "networkpolicies",
-    "poddisruptionbudgets",
-    "secrets",
-    "serviceaccounts",
-    "services",
-)
 TEXTS = [f"第{number}次来电，要求退款" for number in range(40)]
 
 
 @pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the images and the chart were made of at that commit."""
-    if subprocess.run(["git", "cat-file", "-e", COMMIT], check=False, cwd=ROOT, capture_output=True).returncode:
-        pytest.skip(f"commit {COMMIT[:7]} is missing; run git fetch --unshallow")
-    folder = tmp_path_factory.mktemp("before")
-    archive = folder / "archive.tar"
-    subprocess.run(["git", "archive", f"--output={archive}", COMMIT, *PATHS], check=True, cwd=ROOT)
-    subprocess.run(["tar", "--extract", f"--file={archive}"], check=True, cwd=folder)
-    archive.unlink()
-    return folder
-
-
-def manifests(release: Release) -> list[Object]:
-    """Everything that the current revision has created, hooks included."""
-    in_release = (release.name, "--namespace", release.namespace)
-    texts = [release.kubernetes.helm("get", part, *in_release) for part in ("manifest", "hooks")]
-    return [document for text in texts for document in yaml.safe_load_all(text) if document]
-
-
-def orphans(release: Release) -> set[tuple[str, str]]:
-    """Kinds and names of objects in the namespace that belong to no manifest of the release."""
-    known = {(o["kind"], o["metadata"]["name"]) for o in manifests(release)}
-    ours = ("--selector", "app.kubernetes.io/managed-by=Helm")
-    there = {(o["kind"], o["metadata"]["name"]) for kind in KINDS for o in release.objects(kind, *ours)}
-    assert there & known
-    return there - known
-
-
-def test_without_a_database_the_generated_keys_are_kept(
-    namespaced: Callable[[dict[str, Any]], Release], before: Path
-) -> None:
-    release = namespaced({"gateway": {"replicas": 0}, "pools": {"cpu": {"replicas": 0}}})
-    release.install(chart=before / "helm/wanneng")
-    key = release.key
-    release.upgrade()
-    assert release.key == key
-    assert orphans(release) == set()
-    listed = json.loads(release.kubernetes.helm("list", "-n", release.namespace, "-o", "json"))
-    assert (listed[0]["status"], listed[0]["revision"]) == ("deployed", "2")
-
-
-@pytest.fixture(scope="module")
 def release(
-    kubernetes: Kubernetes,
     postgresql: PostgresServer,
     namespaced: Callable[[dict[str, Any]], Release],
     before: Path,
 ) -> Release:
     """With a database, installed from the old chart and the old images. No worker takes batches yet."""
-    assert kubernetes.own is not None
-    images.load(kubernetes, kubernetes.own, before, images.NAMES, IMAGES, COMMIT)
     made = namespaced(
         {
             "database": {"url": create_database(postgresql, "upgrade")},
@@ -105,7 +32,8 @@ def release(
                 "gateway": {"repository": f"{IMAGES}-gateway"},
                 "tritonCpu": {"repository": f"{IMAGES}-triton"},
             },
-            "pools": {"cpu": {"replicas": 1}},
+            # The node has the Pods of another release, too.
+            "pools": {"cpu": {"replicas": 1, "resources": {"requests": {"cpu": "100m"}}}},
             "worker": {"replicas": 0},
         }
     )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from tests.cluster.load import Load, lossless
 from tests.helm.tools import LONG_TIMEOUT_S, ROOT
 
 ENGINE = ROOT / ".venv-engine/bin/python"
-EMBEDDED = json.loads((ROOT / images.EMBEDDED / "engine.json").read_text(encoding="utf-8"))["engine_id"]
 KILL_THE_TOKENIZER = """
 import os, pathlib
 for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
@@ -44,7 +41,7 @@ def test_an_install_without_values_passes_helms_test(release: Release) -> None:
     output = release.kubernetes.helm("test", release.name, "--namespace", release.namespace, "--logs")
     assert "Phase:          Succeeded" in output
     assert '"labels": ["投诉"' in output
-    assert release.classify(release.key)["model_version"] == EMBEDDED
+    assert release.classify(release.key)["model_version"] == images.ENGINE_ID
 
 
 def test_without_a_database_nothing_but_gateways_and_triton_runs(release: Release) -> None:
@@ -69,7 +66,7 @@ def test_status_finds_no_problem(release: Release) -> None:
     code, output = release.wanneng("status", release.name, "-n", release.namespace)
     assert (code, "all is well" in output) == (0, True), output
     assert "2 of 2 gateways ready" in output
-    assert EMBEDDED in output
+    assert images.ENGINE_ID in output
 
 
 def test_status_is_available_as_json(release: Release) -> None:
@@ -77,7 +74,7 @@ def test_status_is_available_as_json(release: Release) -> None:
     status = json.loads(output)
     assert code == 0
     assert status["pools"][0]["ready"] == 2
-    assert status["metrics"]["engines"] == {"cpu": [EMBEDDED]}
+    assert status["metrics"]["engines"] == {"cpu": [images.ENGINE_ID]}
 
 
 def test_tenants_change_without_a_restart(release: Release) -> None:
@@ -128,80 +125,6 @@ def test_generated_keys_are_found_again_after_an_upgrade_that_did_without_them(r
 
     # Pods that still drain have the other Secret.
     eventually("every gateway knows the key again", lambda: all(works() for _ in range(6)), 60)
-
-
-def test_manifests_that_are_rendered_without_the_cluster_change_nothing_when_applied_again(
-    namespaced: Callable[[dict[str, Any]], Release],
-) -> None:
-    """As Argo CD does it, with `keySeed`."""
-    other = namespaced(
-        {"keySeed": "0123456789abcdef" * 4, "gateway": {"replicas": 0}, "pools": {"cpu": {"replicas": 0}}}
-    )
-
-    def applied() -> dict[str, Any]:
-        other.kubernetes.kubectl(
-            *("apply", "--server-side", "--namespace", other.namespace, "-f", "-"), input_=other.rendered()
-        )
-        # The status of the others changes by itself.
-        versions = {
-            f"{kind}/{o['metadata']['name']}": o["metadata"][version]
-            for kind, version in (
-                ("secrets", "resourceVersion"),
-                ("services", "resourceVersion"),
-                ("networkpolicies", "resourceVersion"),
-                ("deployments", "generation"),
-                ("poddisruptionbudgets", "generation"),
-            )
-            for o in other.objects(kind)
-        }
-        assert "secrets/wanneng-tenants" in versions
-        return versions
-
-    assert applied() == applied()
-
-
-def test_an_uninstall_leaves_the_generated_keys_alone(namespaced: Callable[[dict[str, Any]], Release]) -> None:
-    other = namespaced({"gateway": {"replicas": 0}, "pools": {"cpu": {"replicas": 0}}})
-    other.install()
-    key = other.key
-    other.kubernetes.helm("uninstall", other.name, "--namespace", other.namespace)
-    ours = ("--selector", f"app.kubernetes.io/instance={other.name}")
-    kinds = (
-        *("secrets", "deployments", "services", "serviceaccounts", "configmaps", "jobs", "pods"),
-        *("networkpolicies", "poddisruptionbudgets", "horizontalpodautoscalers"),
-    )
-
-    def left() -> list[str]:
-        return [o["metadata"]["name"] for kind in kinds for o in other.objects(kind, *ours)]
-
-    eventually("nothing else is left", lambda: left() == [f"{other.name}-tenants"], 30)
-    other.install()
-    assert other.key == key
-
-
-def test_status_says_why_a_release_does_not_start(namespaced: Callable[[dict[str, Any]], Release]) -> None:
-    """A Secret that cannot be mounted and an image whose name is no name: both show in no log."""
-    other = namespaced(
-        {
-            "existingTenantsSecret": "missing",
-            "gateway": {"replicas": 1},
-            "images": {"tritonCpu": {"repository": "localhost/Upper"}},
-            "pools": {"cpu": {"replicas": 1}},
-        }
-    )
-    other.install()
-    uninstall = partial(other.kubernetes.helm, "uninstall", other.name, "--namespace", other.namespace)
-
-    def problems() -> str | None:
-        code, output = other.wanneng("status", other.name, "-n", other.namespace)
-        known = 'secret "missing" not found' in output and "InvalidImageName" in output
-        return output if code == 1 and known else None
-
-    try:
-        eventually("status says why", problems, 60)
-    finally:
-        # The node has no room for the Pods of two releases and a build.
-        uninstall()
 
 
 def test_a_generated_key_is_replaced_without_a_refusal(release: Release) -> None:
@@ -328,7 +251,7 @@ def test_a_new_model_is_built_verified_and_rolled_out_under_load(
 
     eventually("only the new engine answers", lambda: is_new(release.classify(release.key)["model_version"]))
     old, new = sorted(load.versions, key=is_new)
-    assert (old, is_new(new)) == (EMBEDDED, True)
+    assert (old, is_new(new)) == (images.ENGINE_ID, True)
 
 
 def test_engines_are_listed_with_the_jobs_that_built_them(release: Release, sources: Path) -> None:
@@ -422,7 +345,9 @@ def test_a_rollback_under_load_restores_the_old_engine(release: Release, load: L
     release.kubernetes.helm(
         "rollback", release.name, embedded, "--namespace", release.namespace, "--wait", "--timeout=180s"
     )
-    eventually("the embedded engine answers", lambda: release.classify(release.key)["model_version"] == EMBEDDED)
+    eventually(
+        "the embedded engine answers", lambda: release.classify(release.key)["model_version"] == images.ENGINE_ID
+    )
 
 
 def test_logs_can_be_limited_to_one_request(release: Release) -> None:
@@ -436,37 +361,3 @@ def test_logs_can_be_limited_to_one_request(release: Release) -> None:
     of_pods = [next(name for name in ("gateway", "triton") if name in line) for line in output.splitlines()]
     assert sorted(of_pods) == ["gateway", "triton"]
     assert "质量太差" not in output
-
-
-def test_a_pod_serves_the_engine_that_it_has_downloaded(namespaced: Callable[[dict[str, Any]], Release]) -> None:
-    """The download is the image's own model; one with another checksum is never loaded, and status says why."""
-    other = namespaced(
-        {
-            "model": {"precision": "fp32"},
-            "engines": {
-                "volume": {"emptyDir": {}},
-                "download": {
-                    "image": f"{images.PREFIX}-triton:{images.VERSION}",
-                    "command": ["cp", "-r", "/opt/wanneng/embedded", "$(DOWNLOAD_FOLDER)"],
-                },
-            },
-            "networkPolicies": {"egress": {"storage": [{"ports": [{"port": 443}]}]}},
-            "gateway": {"replicas": 1},
-            "pools": {"cpu": {"replicas": 1, "engine": "models/embedded", "engineChecksum": f"sha256:{'0' * 64}"}},
-        }
-    )
-    other.install()
-
-    def refused() -> str | None:
-        code, output = other.wanneng("status", other.name, "-n", other.namespace)
-        return output if code == 1 and "has the checksum sha256:" in output else None
-
-    try:
-        told = eventually("status says that another engine was expected", refused, 120)
-        (checksum,) = set(re.findall(r"has the checksum (sha256:\w{64})", told))
-        other.values["pools"]["cpu"]["engineChecksum"] = checksum
-        other.upgrade("--wait")
-        assert other.classify(other.key)["model_version"] == EMBEDDED
-    finally:
-        # The node has no room for the Pods of two releases and a build.
-        other.kubernetes.helm("uninstall", other.name, "--namespace", other.namespace)
