@@ -199,13 +199,15 @@ def _same_bucket(requests: Sequence[Rows]) -> bool:
 
 def _padded(requests: Sequence[Rows]) -> Rows:
     """All rows as one batch, as wide as the longest."""
-    widened = [_widened(rows, _width(requests)) for rows in requests]
+    width = _width(requests)
+    widened = [_widened(rows, width) for rows in requests]
     return {name: np.concatenate([rows[name] for rows in widened]) for name in requests[0]}
 
 
 def _in_bucket(requests: Sequence[Rows]) -> list[Rows]:
     """Each request as `expand` pads it for a model of a length bucket."""
-    return [_widened(rows, _bucket(requests)) for rows in requests]
+    width = _bucket(requests)
+    return [_widened(rows, width) for rows in requests]
 
 
 def _widened(rows: Rows, width: int) -> Rows:
