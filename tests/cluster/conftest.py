@@ -21,6 +21,7 @@ from tests.helm.tools import ROOT, tool
 from tests.postgresql import PostgresServer, postgresql_server
 
 SCRIPT = ROOT.parent / "shared/cluster/cluster"
+SMALL = Path(__file__).with_name("small.yaml")
 BUILD_S = 3600
 BESIDE = (
     # It has the images of the old version built, which test_upgrade.py needs too, while the node has least to do.
@@ -99,11 +100,11 @@ def before(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def namespaced(kubernetes: Kubernetes) -> Iterator[NewRelease]:
-    """Creates a namespace for a release, which the test installs. The namespaces are deleted after the module."""
+    """Creates a namespace for a small release, which the test installs, and deletes it after the module."""
     with ExitStack() as stack:
 
         def create(values: dict[str, Any]) -> Release:
-            release = Release(kubernetes, f"wn-{uuid.uuid4().hex[:8]}", values)
+            release = Release(kubernetes, f"wn-{uuid.uuid4().hex[:8]}", values, beneath=SMALL)
             release.create_namespace()
             stack.callback(release.delete)
             return release

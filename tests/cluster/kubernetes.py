@@ -74,6 +74,8 @@ class Release:
     namespace: str
     values: dict[str, Any]
     name: str = "wanneng"
+    beneath: Path | None = None
+    """A file of values that `values` complete or replace."""
 
     def create_namespace(self) -> None:
         self.kubernetes.kubectl("create", "namespace", self.namespace)
@@ -87,21 +89,24 @@ class Release:
 
     def rendered(self) -> str:
         """The manifests as they are without access to the cluster, without hooks."""
-        path = Path(f"/tmp/{self.namespace}-values.json")
-        path.write_text(json.dumps(self.values), encoding="utf-8")
-        options = ("--namespace", self.namespace, "--values", str(path), "--no-hooks")
-        return self.kubernetes.helm("template", self.name, str(CHART), *options)
+        return self.kubernetes.helm(
+            "template", self.name, str(CHART), *self._in_namespace_with_values(), "--no-hooks"
+        )
 
     def _helm(self, verb: str, *options: str, chart: Path | str, timeout_s: float) -> None:
-        path = Path(f"/tmp/{self.namespace}-values.json")
-        path.write_text(json.dumps(self.values), encoding="utf-8")
-        arguments = ("--namespace", self.namespace, "--values", str(path), f"--timeout={timeout_s:.0f}s", *options)
+        arguments = (*self._in_namespace_with_values(), f"--timeout={timeout_s:.0f}s", *options)
         try:
             self.kubernetes.helm(verb, self.name, str(chart), *arguments, timeout_s=timeout_s + TIMEOUT_S)
         except CommandFailed as error:
             raise CommandFailed(f"{error}\n{self._termination_messages()}") from None
         if "--wait" in options:
             eventually("every Service leads to its Pods", self._services_lead_to_pods)
+
+    def _in_namespace_with_values(self) -> list[str]:
+        own = Path(f"/tmp/{self.namespace}-values.json")
+        own.write_text(json.dumps(self.values), encoding="utf-8")
+        files = [own] if self.beneath is None else [self.beneath, own]
+        return [f"--namespace={self.namespace}", *(f"--values={path}" for path in files)]
 
     def _services_lead_to_pods(self) -> bool:
         """Helm waits for Pods only, and kube-proxy programs a Service some time later."""

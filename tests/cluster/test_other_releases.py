@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from tests.cluster import images
@@ -45,7 +44,7 @@ def test_an_uninstall_leaves_the_generated_keys_alone(namespaced: Callable[[dict
     other = namespaced({"gateway": {"replicas": 0}, "pools": {"cpu": {"replicas": 0}}})
     other.install()
     key = other.key
-    other.kubernetes.helm("uninstall", other.name, "--namespace", other.namespace)
+    uninstall(other)
     ours = ("--selector", f"app.kubernetes.io/instance={other.name}")
     kinds = (
         *("secrets", "deployments", "services", "serviceaccounts", "configmaps", "jobs", "pods"),
@@ -55,7 +54,7 @@ def test_an_uninstall_leaves_the_generated_keys_alone(namespaced: Callable[[dict
     def left() -> list[str]:
         return [o["metadata"]["name"] for kind in kinds for o in other.objects(kind, *ours)]
 
-    eventually("nothing else is left", lambda: left() == [f"{other.name}-tenants"], 30)
+    eventually("nothing else is left", lambda: left() == [f"{other.name}-tenants"])
     other.install()
     assert other.key == key
 
@@ -71,18 +70,15 @@ def test_status_says_why_a_release_does_not_start(namespaced: Callable[[dict[str
         }
     )
     other.install()
-    uninstall = partial(other.kubernetes.helm, "uninstall", other.name, "--namespace", other.namespace)
 
-    def problems() -> str | None:
+    def is_told() -> bool:
         code, output = other.wanneng("status", other.name, "-n", other.namespace)
-        known = 'secret "missing" not found' in output and "InvalidImageName" in output
-        return output if code == 1 and known else None
+        return code == 1 and 'secret "missing" not found' in output and "InvalidImageName" in output
 
     try:
-        eventually("status says why", problems, 60)
+        eventually("status says why", is_told)
     finally:
-        # The node has no room for the Pods of two releases and a build.
-        uninstall()
+        uninstall(other)
 
 
 def test_a_pod_serves_the_engine_that_it_has_downloaded(namespaced: Callable[[dict[str, Any]], Release]) -> None:
@@ -109,11 +105,15 @@ def test_a_pod_serves_the_engine_that_it_has_downloaded(namespaced: Callable[[di
         return output if code == 1 and "has the checksum sha256:" in output else None
 
     try:
-        told = eventually("status says that another engine was expected", refused, 120)
+        told = eventually("status says that another engine was expected", refused)
         (checksum,) = set(re.findall(r"has the checksum (sha256:\w{64})", told))
         other.values["pools"]["cpu"]["engineChecksum"] = checksum
         other.upgrade("--wait")
         assert other.classify(other.key)["model_version"] == images.ENGINE_ID
     finally:
-        # The node has no room for the Pods of two releases and a build.
-        other.kubernetes.helm("uninstall", other.name, "--namespace", other.namespace)
+        uninstall(other)
+
+
+def uninstall(release: Release) -> None:
+    """So that its Pods take nothing from the releases of later tests."""
+    release.kubernetes.helm("uninstall", release.name, "--namespace", release.namespace)

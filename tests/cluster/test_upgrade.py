@@ -32,8 +32,7 @@ def release(
                 "gateway": {"repository": f"{IMAGES}-gateway"},
                 "tritonCpu": {"repository": f"{IMAGES}-triton"},
             },
-            # The node has the Pods of another release, too.
-            "pools": {"cpu": {"replicas": 1, "resources": {"requests": {"cpu": "100m"}}}},
+            "pools": {"cpu": {"replicas": 1}},
             "worker": {"replicas": 0},
         }
     )

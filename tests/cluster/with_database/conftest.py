@@ -30,6 +30,8 @@ def release(kubernetes: Kubernetes, postgresql: PostgresServer) -> Iterator[Rele
             "pools": {
                 "cpu": {
                     "engineThreads": 1,
+                    # There is room for three, and for a small release beside them.
+                    "resources": {"requests": {"cpu": "200m"}},
                     "autoscaling": {
                         "enabled": True,
                         "minReplicas": 1,

@@ -188,7 +188,7 @@ def test_batches_that_no_worker_answers_are_a_problem(release: Release, key: str
             _, output = release.wanneng("status", release.name, "-n", release.namespace)
             return "1 batches wait and no worker runs: set worker.replicas" in output
 
-        eventually("status says so", problem, 60)
+        eventually("status says so", problem)
     finally:
         release.kubectl("scale", "deployment", f"{release.name}-worker", "--replicas=1")
     eventually("the batch is completed", lambda: release.api.completed_batch(key, batch_id))

@@ -39,7 +39,7 @@ def prometheus(release: Release, tmp_path_factory: pytest.TempPathFactory) -> It
 def load(release: Release, prometheus: Prometheus) -> Iterator[Load]:
     """More than one Pod can answer. The last test stops it."""
     # What was asked before may have added replicas.
-    eventually("the pool has its minimum", lambda: replicas(release) == 1, 120)
+    eventually("the pool has its minimum", lambda: replicas(release) == 1)
     key = release.operators_api.create_tenant(release.admin_key, "monitored")[1]
     with steady(release.address, key, 60.0, clients=12, labels=LABELS) as running:
         yield running
@@ -58,9 +58,9 @@ def test_demand_above_the_target_adds_replicas(release: Release, prometheus: Pro
     demanded = f'wanneng:pool_pairs_demanded{{namespace="{release.namespace}",release="wanneng",pool="cpu"}}'
     ((_, value),) = eventually("demand is recorded", lambda: [s for s in prometheus.query(demanded) if s[1] > 16])
     assert value > 16
-    eventually("the pool has its maximum", lambda: replicas(release) == MAX_REPLICAS, 120)
+    eventually("the pool has its maximum", lambda: replicas(release) == MAX_REPLICAS)
     metrics = {"wanneng:pool_pairs_demanded", "wanneng:pool_queue_ratio"}
-    eventually("the autoscaler reads both metrics", lambda: metrics_of_autoscaler(release) == metrics, 60)
+    eventually("the autoscaler reads both metrics", lambda: metrics_of_autoscaler(release) == metrics)
     eventually("every gateway uses the new replicas", lambda: available(prometheus) == [MAX_REPLICAS] * 2)
 
 
@@ -80,13 +80,13 @@ def test_status_says_that_the_pool_has_its_maximum(release: Release, load: Load)
         _, output = release.wanneng("status", release.name, "-n", release.namespace)
         return output if "would scale beyond maxReplicas (3)" in output else None
 
-    assert "1 to 3" in eventually("status says so", status, 60)
+    assert "1 to 3" in eventually("status says so", status)
 
 
 @pytest.mark.parametrize("title", sorted({title for title, _ in PANELS}))
 def test_every_panel_has_data(title: str, release: Release, prometheus: Prometheus, load: Load) -> None:
     for expr in [expr for found, expr in PANELS if found == title]:
-        series = eventually(expr, partial(prometheus.query, resolve(release, expr)), 60)
+        series = eventually(expr, partial(prometheus.query, resolve(release, expr)))
         # A ratio must be 0 without refusals or queueing, and not NaN.
         assert not any(math.isnan(value) for _, value in series), expr
 
@@ -97,7 +97,7 @@ def test_each_question_of_the_documentation_has_a_panel_and_a_query_with_an_answ
 ) -> None:
     _, title, query = row
     assert title in {panel["title"] for panel in BOARD["panels"]}
-    series = eventually(query, partial(prometheus.query, query), 60)
+    series = eventually(query, partial(prometheus.query, query))
     assert not any(math.isnan(value) for _, value in series)
 
 
@@ -108,7 +108,7 @@ def test_every_series_in_a_rule_exists(release: Release, prometheus: Prometheus,
     assert names >= {"wanneng_pairs_in_flight", "nv_inference_queue_duration_us", "wanneng:errors:ratio_1h"}
     # Only a model on trial has a share; `promtool` tests its rule.
     names.discard("wanneng_pool_share")
-    eventually("every series is there", lambda: all(prometheus.query(name) for name in names), 60)
+    eventually("every series is there", lambda: all(prometheus.query(name) for name in names))
 
 
 def test_every_rule_can_be_evaluated(release: Release, prometheus: Prometheus, load: Load) -> None:
@@ -140,7 +140,7 @@ def test_the_alert_on_the_control_plane_sees_its_pods(release: Release, promethe
     (rule,) = [rule for rule in prometheus.rules() if rule["name"] == "WannengControlPlaneDown"]
     assert rule["state"] == "inactive"
     panel = dict(PANELS)["Control plane"]
-    eventually("both Pods are up", lambda: [n for _, n in prometheus.query(resolve(release, panel))] == [2], 60)
+    eventually("both Pods are up", lambda: [n for _, n in prometheus.query(resolve(release, panel))] == [2])
 
 
 def test_replicas_are_removed_when_demand_is_gone(release: Release, prometheus: Prometheus, load: Load) -> None:

@@ -52,7 +52,7 @@ def test_the_role_is_enough_for_everything_but_drain(
         assert "cannot be read" not in output, output
         return code == 0
 
-    eventually("status finds no problem", is_well, 60)
+    eventually("status finds no problem", is_well)
     assert viewer.wanneng("engines", *arguments)[0] == 0
     code, output = viewer.wanneng("logs", *arguments)
     assert (code, "request_id" in output) == (0, True)

@@ -124,7 +124,7 @@ def test_generated_keys_are_found_again_after_an_upgrade_that_did_without_them(r
         return release.api.request("GET", "/v1/models", key).status == http.client.OK
 
     # Pods that still drain have the other Secret.
-    eventually("every gateway knows the key again", lambda: all(works() for _ in range(6)), 60)
+    eventually("every gateway knows the key again", lambda: all(works() for _ in range(6)))
 
 
 def test_a_generated_key_is_replaced_without_a_refusal(release: Release) -> None:
@@ -151,13 +151,13 @@ def test_a_generated_key_is_replaced_without_a_refusal(release: Release) -> None
 
     with lossless(release.address, old):
         upgrade([{"id": "default", "keys": [declared, new]}])
-        eventually("the new key works everywhere", lambda: statuses(made.key) == {http.client.OK}, 120)
+        eventually("the new key works everywhere", lambda: statuses(made.key) == {http.client.OK})
     with lossless(release.address, made.key):
         upgrade([{"id": "default", "keys": [new]}])
         refused = {http.client.UNAUTHORIZED}
-        eventually("the old key works nowhere", lambda: statuses(old) == refused, 120)
+        eventually("the old key works nowhere", lambda: statuses(old) == refused)
     upgrade([{"id": "default"}])
-    eventually("the next generated key works", lambda: statuses(release.key) == {http.client.OK}, 120)
+    eventually("the next generated key works", lambda: statuses(release.key) == {http.client.OK})
     release.values = values
 
 
@@ -314,10 +314,10 @@ def test_a_pod_waits_for_an_engine_that_has_not_been_published(release: Release,
     release.values["engines"] = release.values["engines"] | {"build": {"enabled": False}}
     release.values["model"] = {"source": "sources/later", "precision": "int8"}
     release.upgrade()
-    code, output = eventually("the new Pod waits", lambda: waiting(release), 60)
+    code, output = eventually("the new Pod waits", lambda: waiting(release))
     assert code == 1
     assert release.classify(release.key)["labels"][0] == "投诉"
-    log = eventually("it says why", lambda: release.kubectl("logs", new_pod(output), "-c", "engine"), 30)
+    log = eventually("it says why", lambda: release.kubectl("logs", new_pod(output), "-c", "engine"))
     assert "is not published yet; Job wanneng-engine-" in log
     release.values = values
     release.upgrade("--wait")
@@ -357,7 +357,7 @@ def test_logs_can_be_limited_to_one_request(release: Release) -> None:
         code, output = release.wanneng("logs", release.name, "-n", release.namespace, "--request", request_id)
         return output if code == 0 and output.count(request_id) > 1 else None
 
-    output = eventually("the request is in the logs of the gateway and of Triton", lines, 30)
+    output = eventually("the request is in the logs of the gateway and of Triton", lines)
     of_pods = [next(name for name in ("gateway", "triton") if name in line) for line in output.splitlines()]
     assert sorted(of_pods) == ["gateway", "triton"]
     assert "质量太差" not in output
