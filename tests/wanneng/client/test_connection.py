@@ -103,3 +103,16 @@ def test_a_company_s_own_authority_is_one_of_the_environment(
     with Client(url) as client:
         client.usage()
     assert gateway.targets == ["/v1/usage"]
+
+
+def test_a_client_over_http_reads_no_authorities(
+    gateway: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take a hundred times as long as the client itself."""
+    read: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **files: read.append(files))
+    with Client(gateway.url) as client:
+        client.usage()
+    assert read == []
+    Client("https://gateway.invalid").close()
+    assert read
