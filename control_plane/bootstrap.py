@@ -167,7 +167,6 @@ def create_app(
         background = [
             authenticator.keep_last_used,
             authenticator.keep_ends_known,
-            LoopLag(metrics.registry).watch,
             backlog.watch,
         ]
         if settings.tenant_names_in_metrics:
@@ -188,7 +187,17 @@ def create_app(
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     port = settings.control_plane_internal_port
     internal_port = InternalPort(port, ("/metrics",)) if port else None
-    return Middleware(router, routes, metrics, tracing, draining, Problems(), pacing, internal_port=internal_port)
+    return Middleware(
+        router,
+        routes,
+        metrics,
+        tracing,
+        draining,
+        Problems(),
+        pacing,
+        LoopLag(metrics.registry),
+        internal_port=internal_port,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,6 @@ def create_app(
         *Forwarding(forward_http, authentication, label_sets, settings).routes(),
     ]
     background = [
-        LoopLag(metrics.registry).watch,
         load_balancer.keep_healthy,
         keys.keep_last_used,
         keys.keep_ends_known,
@@ -233,6 +232,7 @@ def create_app(
         draining,
         Problems(GATEWAY_STATUSES),
         pacing,
+        LoopLag(metrics.registry),
         GatewayContext,
         internal_port,
         root_path,

@@ -16,7 +16,6 @@ from starlette.routing import Route, Router
 
 from control_plane.settings import SettingsError
 from stores.batches import LineResult
-from web.background import running
 from web.loop_lag import LoopLag
 from web.metrics import CONTENT_TYPE
 
@@ -33,6 +32,7 @@ class WorkerMetrics:
         self._completed, self._failed = lines.labels("completed"), lines.labels("failed")
         batches = Counter("wanneng_batch_turns", "Turns that batches have had.", registry=self.registry)
         self.count_turn = batches.inc
+        self.loop_lag = LoopLag(self.registry)
 
     def count_lines(self, results: Sequence[LineResult]) -> None:
         failed = sum(result.failed for result in results)
@@ -74,12 +74,11 @@ async def served(port: int, metrics: WorkerMetrics) -> AsyncIterator[None]:
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve([listener]))
-    async with running(LoopLag(metrics.registry).watch()):
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            await serving
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
 
 
 def _listen(port: int) -> socket.socket:

@@ -124,7 +124,8 @@ class Worker:
             self._tenants.append(batch.tenant_id)
         self._metrics.count_turn()
         try:
-            await self._serve_turn(batch)
+            with self._metrics.loop_lag:
+                await self._serve_turn(batch)
         finally:
             self._tenants.remove(batch.tenant_id)
         return True

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from msgspec.structs import asdict
+from prometheus_client import CollectorRegistry
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stores.errors import ClientDisconnected, StoreUnavailable
 from tests.problems import assert_problem
+from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.pacing import MAX_WAITING_OF_CALLER, Pacing
 from web.problems import Problems
@@ -85,8 +87,9 @@ class World:
             self.lifespans.append("ended")
 
         router = Router(routes, redirect_slashes=False, lifespan=lifespan)
+        lag = LoopLag(CollectorRegistry())
         self.app = Middleware(
-            router, routes, self.recorder, Tracing(), self.draining, Problems(), Pacing(), Context
+            router, routes, self.recorder, Tracing(), self.draining, Problems(), Pacing(), lag, Context
         )
 
     async def get(self, path: str = "/v1/things", headers: dict[str, str] | None = None) -> httpx.Response:
