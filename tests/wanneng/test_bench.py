@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from wanneng.__main__ import app
-from wanneng.bench import Texts, _lines, _plan
+from wanneng.bench import Texts, _lines, _plan, measure
 from wanneng.errors import CommandError
 from wanneng.load import Plan
 
@@ -45,6 +47,19 @@ def test_texts_are_new_unless_they_are_to_be_in_the_cache() -> None:
     warm = {mixed.warm(number) for number in range(100)}
     assert 300 < sum(mixed.text(number) in warm for number in range(1_000)) < 700
     assert not {new.text(number) for number in range(1_000)} & warm
+
+
+async def test_the_authorities_of_https_are_read_once_for_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read for each, they would hold up the requests that are being timed."""
+    read: list[object] = []
+    load = ssl.SSLContext.load_default_certs
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda context: read.append(load(context)))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        (loop,) = await measure(url, None, Texts(), "投诉", Plan((8,), shares=(), duration_s=0.5))
+    assert loop.errors.total() >= 8
+    assert len(read) == 1
 
 
 def test_own_texts_are_sent_in_turn(tmp_path: Path) -> None:

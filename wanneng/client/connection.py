@@ -16,27 +16,37 @@ BLANKS_AROUND = " \t\r\n\ufeff"
 """Stripped from keys: what editors and files of secrets may leave around them."""
 
 
-def connection_options(url: str, key: str | None, proxy: str | None) -> dict[str, Any]:
+def connection_options(
+    url: str, key: str | None, proxy: str | None, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None
+) -> dict[str, Any]:
     """For `httpx.Client` and `httpx.AsyncClient`; `RequestError` for a key that no header can hold.
 
     The environment's proxy is not used: a key must not pass through a proxy that was not named here. Connections
     to this machine use no proxy at all.
     """
     check_address(url)
-    parts = urlsplit(url)
-    # Without any authority: HTTP needs none, and reading them takes a hundred times as long as the rest.
-    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if parts.scheme == "https":
-        # httpx's own authorities and those of the system, such as a company's, or of SSL_CERT_FILE.
-        trusted = httpx.create_ssl_context(trust_env=False)
-        trusted.load_default_certs()
-    return {
+    used_proxy = None if _is_this_machine(urlsplit(url).hostname or "") else proxy
+    options = {
         "base_url": url,
         "headers": {"Authorization": f"Bearer {usable_key(key)}"} if key else {},
-        "proxy": None if _is_this_machine(parts.hostname or "") else proxy,
-        "verify": trusted,
+        "proxy": used_proxy,
+        "transport": transport,
         "trust_env": False,
     }
+    # A transport has its own.
+    return options | ({"verify": authorities(url)} if transport is None or used_proxy else {})
+
+
+def authorities(url: str) -> ssl.SSLContext:
+    """Those that connections to `url` trust: httpx's own and those of the system or of `SSL_CERT_FILE`.
+
+    None for plain HTTP: reading them takes a hundred times as long as making the rest of a client.
+    """
+    if urlsplit(url).scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusted = httpx.create_ssl_context(trust_env=False)
+    trusted.load_default_certs()
+    return trusted
 
 
 def _is_this_machine(host: str) -> bool:

@@ -100,9 +100,9 @@ class Transport:
         self._attempts = attempts
         self._wait_s = wait_s
         self.sleep = sleep
-        options = connection_options(url, key, proxy)
+        options = connection_options(url, key, proxy, transport)
         self._proxy: str | None = options["proxy"]
-        self._http = httpx.Client(timeout=timeout_s, transport=transport, **options)
+        self._http = httpx.Client(timeout=timeout_s, **options)
 
     def send(self, request: Request[T]) -> T:
         """The parsed answer; `GatewayRefused` or `RequestError` once the attempts are used up."""
@@ -150,9 +150,9 @@ class AsyncTransport:
         self._attempts = attempts
         self._wait_s = wait_s
         self.sleep = sleep
-        options = connection_options(url, key, proxy)
+        options = connection_options(url, key, proxy, transport)
         self._proxy: str | None = options["proxy"]
-        self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport, **options)
+        self._http = httpx.AsyncClient(timeout=timeout_s, **options)
 
     async def send(self, request: Request[T]) -> T:
         """As `Transport.send`."""

@@ -44,8 +44,8 @@ class PeerTarget:
             raise CommandError(f"--peer {api}={url}: {api!r} is no known API; use {', '.join(APIS)}")
         self.name = f"{api} {url}"
         self._api, self._kind, self._url = APIS[api], api, url
-        self._connection = connection_options(url, key, None)
-        self._wait_s, self._transport, self._sleep = wait_s, transport, sleep
+        self._connection = connection_options(url, key, None, transport)
+        self._wait_s, self._sleep = wait_s, sleep
 
     def describe(self) -> Mapping[str, Any]:
         return {"kind": self._kind, "name": self._url}
@@ -59,7 +59,7 @@ class PeerTarget:
         predictions: dict[int, Prediction] = {}
         waiting = iter(enumerate(texts))
         options = self._connection | {"base_url": ""}
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, transport=self._transport, **options) as http:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, **options) as http:
 
             async def work(pending: Iterator[tuple[int, str]]) -> None:
                 for position, text in pending:
