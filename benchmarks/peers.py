@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import httpx
 from benchmarks.peer_engines import ENGINES
 from tests.e2e.server import free_ports, serving
 from wanneng.bench import LABELS, Texts, measure
+from wanneng.client.connection import authorities
 from wanneng.errors import RequestError
 from wanneng.load import Measured, Plan, run
 
@@ -157,14 +157,14 @@ def _ask_infinity(url: str, seconds: float) -> dict[str, Any]:
 
 async def _rerank(url: str, plan: Plan) -> list[Measured]:
     texts = Texts()
-    # As the product's client does it: reading authorities for each client would take CPU time from the server.
-    without_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Read once, as for the product.
+    trusted = authorities(url)
     async with AsyncExitStack() as stack:
         clients: dict[int, httpx.AsyncClient] = {}
 
         async def send(connection: int, number: int) -> object:
             if connection not in clients:
-                client = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, verify=without_tls)
+                client = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, verify=trusted)
                 clients[connection] = await stack.enter_async_context(client)
             body = {"model": "reranker", "query": texts.text(number), "documents": LABELS.split(",")}
             try:

@@ -64,7 +64,6 @@ from web.authentication import Authenticator
 from web.background import run_forever, running
 from web.health import HealthEndpoints
 from web.internal_port import InternalPort
-from web.loop_lag import LoopLag
 from web.metrics import HttpMetrics
 from web.middleware import Middleware
 from web.openapi_endpoint import OpenApiEndpoint
@@ -187,17 +186,7 @@ def create_app(
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     port = settings.control_plane_internal_port
     internal_port = InternalPort(port, ("/metrics",)) if port else None
-    return Middleware(
-        router,
-        routes,
-        metrics,
-        tracing,
-        draining,
-        Problems(),
-        pacing,
-        LoopLag(metrics.registry),
-        internal_port=internal_port,
-    )
+    return Middleware(router, routes, metrics, tracing, draining, Problems(), pacing, internal_port=internal_port)
 
 
 @dataclass(frozen=True, slots=True)

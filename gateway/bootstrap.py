@@ -54,7 +54,6 @@ from web.failure_limit import FailureLimit
 from web.health import HealthEndpoints
 from web.internal_port import InternalPort
 from web.local_callers import LocalCallers
-from web.loop_lag import LoopLag
 from web.middleware import Middleware
 from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
@@ -232,7 +231,6 @@ def create_app(
         draining,
         Problems(GATEWAY_STATUSES),
         pacing,
-        LoopLag(metrics.registry),
         GatewayContext,
         internal_port,
         root_path,

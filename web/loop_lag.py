@@ -30,14 +30,14 @@ class LoopLag:
             registry=registry,
         )
         self._in_progress = 0
-        self._next_tick: asyncio.TimerHandle | None = None
+        self._ticks = False
         self._began = 0.0
         """The thread's CPU time at the last tick, or when work began."""
 
     def __enter__(self) -> None:
         self._in_progress += 1
-        if self._next_tick is None:
-            self._began = time.thread_time()
+        if not self._ticks:
+            self._ticks, self._began = True, time.thread_time()
             self._tick_later()
 
     def __exit__(
@@ -47,11 +47,11 @@ class LoopLag:
         self._in_progress -= 1
 
     def _tick_later(self) -> None:
-        self._next_tick = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         now = time.thread_time()
         self._blocked.observe(now - self._began)
-        self._began, self._next_tick = now, None
-        if self._in_progress:
+        self._ticks, self._began = self._in_progress > 0, now
+        if self._ticks:
             self._tick_later()

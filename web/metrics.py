@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from web.access_log import AccessLog
+from web.loop_lag import LoopLag
 from web.request_context import RequestContext
 from web.worker_metrics import WorkerMetrics
 
@@ -66,6 +67,7 @@ class HttpMetrics(Collector):
         self._log = log
         self.registry = CollectorRegistry()
         self.registry.register(self)
+        self.loop_lag = LoopLag(self.registry)
         self.workers: WorkerMetrics | None = None
         """Where several processes serve together."""
         self._requests: Counter[tuple[str, int]] = Counter()

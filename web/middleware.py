@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
+    loop_lag: LoopLag
+
     def record(self, context: RequestContext) -> None:
         """Count and log one answered request."""
         ...
@@ -58,7 +60,6 @@ class Middleware:
         draining: Draining,
         problems: Problems,
         pacing: Pacing,
-        loop_lag: LoopLag,
         context_type: type[RequestContext] = RequestContext,
         internal_port: InternalPort | None = None,
         root_path: RootPath | None = None,
@@ -72,7 +73,6 @@ class Middleware:
         self._internal_port = internal_port
         self._root_path = root_path
         self._pacing = pacing
-        self._loop_lag = loop_lag
         self._plain = {route.path for route in routes if "{" not in route.path}
         self._direct = {(m, r.path): r.app for r in routes if r.path in self._plain for m in r.methods or ()}
         self._patterns = {route.path: route.path_regex for route in routes if "{" in route.path}
@@ -106,7 +106,7 @@ class Middleware:
         # Nothing to trace is the common case, and a span costs as much as a look into the cache.
         traced = traceparent is not None or (self._tracing.records and context.route not in UNREPORTED)
         try:
-            with self._loop_lag, self._tracing.request(context, traceparent) if traced else nullcontext():
+            with self._recorder.loop_lag, self._tracing.request(context, traceparent) if traced else nullcontext():
                 await self._answer(scope, receive, send_with_headers, context)
         finally:
             if context.route not in UNREPORTED:

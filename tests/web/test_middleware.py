@@ -36,6 +36,7 @@ class Context(RequestContext):
 
 class Recorder:
     def __init__(self) -> None:
+        self.loop_lag = LoopLag(CollectorRegistry())
         self.contexts: list[RequestContext] = []
 
     def record(self, context: RequestContext) -> None:
@@ -87,9 +88,8 @@ class World:
             self.lifespans.append("ended")
 
         router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-        lag = LoopLag(CollectorRegistry())
         self.app = Middleware(
-            router, routes, self.recorder, Tracing(), self.draining, Problems(), Pacing(), lag, Context
+            router, routes, self.recorder, Tracing(), self.draining, Problems(), Pacing(), Context
         )
 
     async def get(self, path: str = "/v1/things", headers: dict[str, str] | None = None) -> httpx.Response:

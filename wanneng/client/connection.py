@@ -26,15 +26,17 @@ def connection_options(
     """
     check_address(url)
     used_proxy = None if _is_this_machine(urlsplit(url).hostname or "") else proxy
-    options = {
+    options: dict[str, Any] = {
         "base_url": url,
         "headers": {"Authorization": f"Bearer {usable_key(key)}"} if key else {},
         "proxy": used_proxy,
         "transport": transport,
         "trust_env": False,
     }
-    # A transport has its own.
-    return options | ({"verify": authorities(url)} if transport is None or used_proxy else {})
+    # A transport has its own authorities.
+    if transport is None or used_proxy is not None:
+        options["verify"] = authorities(url)
+    return options
 
 
 def authorities(url: str) -> ssl.SSLContext:
