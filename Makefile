@@ -8,7 +8,7 @@ SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 serve: serve-env ## run Triton and the gateway on this machine until Ctrl-C
 	@exec $(SERVE)/wanneng serve
