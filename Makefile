@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-int8 calibration calibration-unseen bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-rounding calibration calibration-unseen bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -111,8 +111,8 @@ bench-first-token: engine-env ## measure what it saves that the last layer compu
 calibration: engine-env ## measure what `wanneng calibrate` gains from eight examples of each label, on tasks in DATA
 	$(ENGINE) -m benchmarks.calibration --data $(DATA) $(if $(TASKS),--tasks $(TASKS))
 
-bench-int8: engine-env ## measure the accuracy that INT8 costs, on the development sets in DATA
-	$(ENGINE) -m benchmarks.int8_accuracy --data $(DATA)
+bench-rounding: engine-env ## measure the accuracy that INT8 and bfloat16 cost, on the development sets in DATA
+	$(ENGINE) -m benchmarks.rounding --data $(DATA)
 
 TEXTS ?= 300
 evaluate: serve-env ## judge the embedded model on the development sets in DATA, TEXTS=300 a task, and on our examples
@@ -220,23 +220,25 @@ aiperf-env:
 # OpenVINO has no wheels for some machines: it is left out there.
 peers-env:
 	@PIP_COMPILE=0 sh requirements/environment.sh .venv-infinity requirements/infinity.txt
-	@PIP_COMPILE=0 sh requirements/environment.sh .venv-openvino requirements/openvino.txt \
+	@PIP_COMPILE=0 sh requirements/environment.sh .venv-openvino requirements/nncf.txt \
 		|| echo "wanneng: the comparison goes on without OpenVINO" >&2
 
+# Without its telemetry, OpenVINO reports nothing to its makers, which it otherwise does whenever it is imported.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate
+	--no-emit-index-url --no-header --no-annotate --no-emit-package openvino-telemetry
 lock: ## choose package versions anew (needs uv)
 	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --group build -o requirements/serve.txt
-	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --extra loadtest --group build --group languages --group test --group sign-in --group lint -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra gateway --extra triton --extra cluster --extra tables --extra loadtest --group openvino --group build --group languages --group test --group sign-in --group lint -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra gateway -o requirements/gateway.txt
 	$(COMPILE) pyproject.toml --extra loadtest -o requirements/loadtest.txt
-	$(COMPILE) pyproject.toml --extra triton --extra plans -o requirements/triton.txt
+	$(COMPILE) pyproject.toml --extra triton --extra plans --group openvino -o requirements/triton.txt
 	$(COMPILE) pyproject.toml --extra backend --extra plans -o requirements/plans.txt
-	$(COMPILE) pyproject.toml --extra engine --group build --group test -o requirements/engine.txt
+	$(COMPILE) pyproject.toml --extra engine --group openvino --group build --group test -o requirements/engine.txt
 	$(COMPILE) --group sbom -o requirements/sbom.txt
 	$(COMPILE) --group build --group docs -o requirements/docs.txt
 	$(COMPILE) --group build --group clients -o requirements/clients.txt
 	$(COMPILE) --group build --group aiperf -o requirements/aiperf.txt
 	$(COMPILE) --group build --group infinity -o requirements/infinity.txt
-	$(COMPILE) --group build --group openvino -o requirements/openvino.txt
+	$(COMPILE) --group build --group nncf -o requirements/nncf.txt
+	$(COMPILE) --group openvino --constraint requirements/serve.txt -o requirements/openvino.txt
 	@cd clients/typescript && PATH="$(CURDIR)/.venv/bin:$$PATH" npm run --silent lock

@@ -25,8 +25,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from python_backend.engine import OnnxEngine, run_requests
+from python_backend.engine import run_requests
 from python_backend.manifest import MODEL_FILE
+from python_backend.onnx_engine import OnnxEngine
 from python_backend.tokenization import PairEncoder, load_tokenizer
 from training.calibration import TaskScores
 from training.data.corpus import Corpus, LabelledText

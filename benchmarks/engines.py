@@ -169,7 +169,8 @@ def _modelscope(work: Path) -> tuple[Classify, Callable[[], int]]:
 
 
 def _onnx(engine: Path) -> Classify:
-    from python_backend.engine import OnnxEngine, run_requests  # noqa: PLC0415
+    from python_backend.engine import run_requests  # noqa: PLC0415
+    from python_backend.onnx_engine import OnnxEngine  # noqa: PLC0415
     from python_backend.scoring import rank  # noqa: PLC0415
     from python_backend.tokenization import PairEncoder, load_tokenizer  # noqa: PLC0415
 
@@ -211,7 +212,8 @@ def _torch_fp16(work: Path) -> tuple[Classify, Callable[[], int]]:
 
 def _rows_per_second(work: Path) -> dict[str, float]:
     """Median rates of FP32 and INT8, run in turn on the same rows of 10 to 60 tokens."""
-    from python_backend.engine import OnnxEngine, run_requests  # noqa: PLC0415
+    from python_backend.engine import run_requests  # noqa: PLC0415
+    from python_backend.onnx_engine import OnnxEngine  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     requests = []

@@ -33,6 +33,8 @@ from wanneng.errors import RequestError
 from wanneng.load import Measured, Plan, run
 
 ROOT = Path(__file__).parents[1]
+PRECISIONS = ("fp32", "bf16", "int8")
+"""Of the product's engines."""
 ENVIRONMENTS = {"onnxruntime": ".venv", "openvino": ".venv-openvino", "transformers": ".venv-engine"}
 INFINITY = ROOT / ".venv-infinity/bin/infinity_emb"
 ENGINE_BATCHES, PIPELINE_BATCHES = (8, 32), (4, 16, 64)
@@ -89,7 +91,10 @@ def _measure(models: Path, rounds: int, seconds: float) -> tuple[dict[str, list[
                 continue
             stack.callback(engine.stop)
             peers[kind] = partial(engine.measure, seconds)
-        for precision in ("fp32", "int8"):
+        for precision in PRECISIONS:
+            if not (models / precision).exists():
+                lacking.append(f"wanneng-{precision}")
+                continue
             state = stack.enter_context(tempfile.TemporaryDirectory())
             server = stack.enter_context(serving(Path(state), models / precision))
             peers[f"wanneng-{precision}"] = partial(_ask_wanneng, server.url, seconds)

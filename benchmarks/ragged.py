@@ -26,8 +26,9 @@ import onnxruntime as ort
 from engine.derive import RAGGED_LIMITS
 from engine.graph.ragged_inputs import add_ragged_inputs
 from engine.recipe import MAX_PAIRS
-from python_backend.engine import OnnxEngine, flatten, run_requests
+from python_backend.engine import run_requests
 from python_backend.manifest import MODEL_FILE, load_manifest
+from python_backend.onnx_engine import OnnxEngine, flatten
 from python_backend.rows import Rows
 
 ROOT = Path(__file__).parents[1]

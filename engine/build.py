@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.contract import Told, contract_of
-from engine.derive import MODEL_FILE, check_architecture, rewrite, verify_folder, with_int8_cases
+from engine.derive import MODEL_FILE, check_architecture, rewrite, verify_folder, with_rounding_cases
 from engine.errors import SnapshotError
 from engine.graph.export import OPSET, export_onnx
 from engine.graph.first_token import read_first_token_alone
@@ -21,7 +21,7 @@ from engine.graph.w8 import quantize_dequantize, read_weights, store_weights_in_
 from engine.manifest import TOKENIZER_FILE, WeightsSource, digest_of, files_sha256, read_manifest, write_manifest
 from engine.network import arrays_of, network_of
 from engine.publish import publishing
-from engine.recipe import Recipe
+from engine.recipe import ROUNDED_PRECISIONS, Recipe, choose_recipe
 from engine.reference import make_reference
 from engine.samples import (
     SAMPLES_FILE,
@@ -80,10 +80,10 @@ def build_engine(
         reference.save(work / REFERENCE_FILE)
         origin = WeightsSource(name, files_sha256(snapshot.weight_files))
 
-        def describe(identity_sha256: str, **details: Any) -> None:
+        def describe(kind: Recipe, identity_sha256: str, **details: Any) -> None:
             write_manifest(
                 work,
-                recipe,
+                kind,
                 origin,
                 contract=asdict(contract),
                 weights_sha256=reference.weights_sha256,
@@ -92,21 +92,22 @@ def build_engine(
             )
 
         log(f"building {recipe}")
-        # Calibration encodes through the engine's folder, so it must be one already.
-        describe(reference.weights_sha256)
+        # Until the graph is rewritten, this is an FP32 engine: calibration encodes through it, and the effect of
+        # rounding is measured against its answers.
+        describe(choose_recipe(), reference.weights_sha256)
         calibration: list[list[TokenRow]] = []
         if recipe.is_source or recipe.precision == "int8":
             calibration = encode_cases(work, calibration_cases(samples))
         details = _export(work / MODEL_FILE, snapshot, network, recipe)
-        if recipe.precision == "int8":
+        if recipe.precision in ROUNDED_PRECISIONS:
             log("asking the FP32 engine for more answers")
-            reference = with_int8_cases(work, reference, name, samples, contract.languages)
+            reference = with_rounding_cases(work, reference, name, samples, contract.languages)
         details |= rewrite(work / MODEL_FILE, snapshot.config, asdict(contract), recipe, calibration)
         if recipe.is_source:
             save_rows(calibration, work / CALIBRATION_FILE)
             if samples is not None:
                 write_samples(samples, work / SAMPLES_FILE)
-        describe(details.pop("identity_sha256", reference.weights_sha256), **details)
+        describe(recipe, details.pop("identity_sha256", reference.weights_sha256), **details)
         log("comparing the engine with the reference")
         return verify_folder(work, reference, recipe, name)
 

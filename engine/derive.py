@@ -22,8 +22,8 @@ from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.manifest import FILE_NAME as MANIFEST_FILE
 from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
 from engine.publish import publishing
-from engine.recipe import Recipe, choose_recipe
-from engine.samples import SAMPLES_FILE, TextSample, int8_samples, knows_builtin_texts, read_samples
+from engine.recipe import ROUNDED_PRECISIONS, Recipe, choose_recipe
+from engine.samples import SAMPLES_FILE, TextSample, knows_builtin_texts, read_samples, rounding_samples
 from engine.verification import compare
 from engine.verification.reference import (
     CALIBRATION_FILE,
@@ -44,6 +44,8 @@ DISK_FACTOR = 3
 """Disk space for a build, as a multiple of the source's graph: a copy, its rewrite, and a margin."""
 FUSED_ARCHITECTURES = ("structbert", "bert", "ernie", "roberta", "xlm-roberta")
 """Those whose attention ONNX Runtime's optimizer recognizes, which INT8 needs."""
+ARCHITECTURES_WITHOUT_BF16 = ("deberta-v2",)
+"""OpenVINO 2026.4 does not load a graph with tensors of unknown rank."""
 RAGGED_LIMITS = {
     "cpu": BatchLimits(MAX_BATCH_ROWS, MAX_BATCH_TOKENS),
     "cuda": BatchLimits(rows=256, tokens=16_384),
@@ -70,10 +72,12 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
             if (source / file).exists():
                 shutil.copyfile(source / file, work / file)
         reference = load_reference(work / REFERENCE_FILE)
-        if recipe.precision == "int8":
+        if recipe.precision in ROUNDED_PRECISIONS:
             log("asking the FP32 engine for more answers")
             samples = read_samples(source / SAMPLES_FILE) if (source / SAMPLES_FILE).exists() else None
-            reference = with_int8_cases(work, reference, source_manifest["name"], samples, contract["languages"])
+            reference = with_rounding_cases(
+                work, reference, source_manifest["name"], samples, contract["languages"]
+            )
         calibration = load_rows(source / CALIBRATION_FILE) if recipe.precision == "int8" else []
         log(f"building {recipe}")
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
@@ -91,21 +95,21 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         return verify_folder(work, reference, recipe, source_manifest["name"])
 
 
-def with_int8_cases(
+def with_rounding_cases(
     folder: Path,
     reference: Reference,
     name: str,
     samples: Sequence[TextSample] | None,
     languages: Collection[str],
 ) -> Reference:
-    """The reference of an INT8 engine: it also holds the answers of the FP32 engine in `folder` to more cases.
+    """The reference of an engine of `ROUNDED_PRECISIONS`, with more cases, answered by the FP32 one in `folder`.
 
     They are made of `samples`, by default of this package's for a model of these `languages`. Written to `folder`.
     `VerificationError` if the FP32 engine itself does not answer as the reference does.
     """
     verify_folder(folder, reference, choose_recipe(), name)
     foreign = not knows_builtin_texts(samples, languages)
-    cases = [Case(sample.text, sample.labels) for sample in int8_samples(samples, languages)]
+    cases = [Case(sample.text, sample.labels) for sample in rounding_samples(samples, languages)]
     extended = replace(
         reference,
         cases=[*(replace(case, foreign=foreign) for case in reference.cases), *cases],
@@ -140,11 +144,13 @@ def read_source(folder: Path) -> dict[str, Any]:
 
 
 def check_architecture(architecture: str, recipe: Recipe) -> None:
-    """`SnapshotError` for INT8 of an architecture without it."""
+    """`SnapshotError` for a precision that the architecture does not have."""
     if recipe.precision == "int8" and architecture not in FUSED_ARCHITECTURES:
         raise SnapshotError(
             f"there is no int8 for {architecture}, only for {', '.join(FUSED_ARCHITECTURES)}: build fp32"
         )
+    if recipe.precision == "bf16" and architecture in ARCHITECTURES_WITHOUT_BF16:
+        raise SnapshotError(f"there is no bf16 for {architecture}, which OpenVINO cannot load: build fp32")
 
 
 def rewrite(

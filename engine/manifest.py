@@ -28,7 +28,7 @@ CONTRACT_FIELDS = (
     "default_template",
     "languages",
 )
-PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tensorrt")
+PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "openvino", "tensorrt")
 """Packages whose versions the manifest records."""
 
 

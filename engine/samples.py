@@ -17,9 +17,9 @@ LONG_LABEL_SHARE = 0.6
 MAX_ADDED_TOKENS = 40
 TEMPLATES = ("", "{}", "", "这是关于{}的", "This text is about {}!")
 """Of the reference's cases, in turn; an empty one is the engine's default."""
-MAX_INT8_SAMPLES = 150
+MAX_ROUNDING_SAMPLES = 150
 SAMPLES_FILE = "samples.jsonl"
-"""In the folder of an fp32 engine that was built with samples: those of an INT8 engine built from it."""
+"""In the folder of an fp32 engine that was built with samples: for INT8 and bfloat16 engines built from it."""
 BUILTIN_LANGUAGE = "zh"
 BUILTIN_FILE = Path(__file__).parent / "samples.json"
 
@@ -47,18 +47,18 @@ def _samples(part: str) -> list[TextSample]:
     return [TextSample(item["text"], tuple(item["labels"])) for item in content[part]]
 
 
-def int8_samples(samples: Sequence[TextSample] | None, languages: Collection[str]) -> list[TextSample]:
-    """Texts of several labels on which the best labels that INT8 changes are counted, beside the reference.
+def rounding_samples(samples: Sequence[TextSample] | None, languages: Collection[str]) -> list[TextSample]:
+    """Texts of several labels on which the best labels that rounding changes are counted, beside the reference.
 
     Of `samples`, evenly; by default short texts of this package, many of them near two labels, for a model of
     Chinese or one whose `languages` nobody told. None for a model of other languages: what it answers to Chinese
     texts is noise.
     """
     if samples is None:
-        return _samples("int8") if knows_builtin_texts(samples, languages) else []
+        return _samples("rounding") if knows_builtin_texts(samples, languages) else []
     distinct = [TextSample(sample.text, tuple(dict.fromkeys(sample.labels))) for sample in samples]
     several = [sample for sample in distinct if len(sample.labels) > 1]
-    count = min(len(several), MAX_INT8_SAMPLES)
+    count = min(len(several), MAX_ROUNDING_SAMPLES)
     return [several[index * len(several) // count] for index in range(count)]
 
 

@@ -1,90 +1,76 @@
-"""Runs token rows through an ONNX engine on the CPU."""
+"""Runs the token rows of many requests through an engine on the CPU, in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from python_backend.batching import plan_batches
-from python_backend.errors import EngineError
-from python_backend.manifest import MODEL_FILE
+from python_backend.manifest import ONNXRUNTIME, Manifest, installed
+from python_backend.onnx_engine import OnnxEngine
 from python_backend.rows import Rows
 
-SHAPE = "_shape"
-"""Suffix of the additional inputs of an engine with ragged inputs, `[n, 1]` int32: the width of each row."""
 MAX_BATCH_ROWS = 32
 MAX_BATCH_TOKENS = 4_096
 """Tokens of a batch, padding included: they bound the memory of a run, and so that of the process."""
 
 
 class InferenceEngine(Protocol):
-    """Maps `rows` of `[n, s]` int64 to logits `[n, 3]` float32."""
+    """Maps `rows` of `[n, s]` int64 to logits `[n, 3]` float32.
+
+    The logits of a row do not depend on the other rows of its batch, in any precision that `wanneng engine build`
+    offers for CPUs.
+    """
+
+    def widths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """To how many tokens rows of these lengths `[n]` are padded; None if padding does not change logits."""
+        ...
 
     def run(self, rows: Rows) -> NDArray[np.float32]: ...
 
 
-class OnnxEngine:
-    """The `model.onnx` of an engine folder, with padded or ragged inputs.
+def load_engine(folder: Path, manifest: Manifest, *, threads: int = 0) -> InferenceEngine:
+    """The engine in `folder`, in what runs its precision; `EngineError` where that cannot be.
 
-    The logits of a row do not depend on the other rows of its batch, in any precision that `wanneng engine build`
-    offers for CPUs. `threads`: threads of one run, 0 for one per core.
+    `threads`: threads of one run, 0 for one per core.
     """
+    if manifest.runtime == ONNXRUNTIME:
+        return OnnxEngine(folder, threads=threads)
+    installed(manifest.runtime)
+    # Only these engines need it, so not every installation has it.
+    from python_backend.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 
-    def __init__(self, folder: Path, *, threads: int = 0) -> None:
-        path = folder / MODEL_FILE
-        if not path.exists():
-            raise EngineError(f"{path} is missing: the engine has no weights")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Spinning idle threads would take the cores from the other models' processes.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime has no common base class for its errors
-            raise EngineError(f"{path} cannot be loaded: {error}") from None
-        self._ragged = any(i.name.endswith(SHAPE) for i in self._session.get_inputs())
-
-    def run(self, rows: Rows) -> NDArray[np.float32]:
-        """Logits `[n, 3]` of `rows`, in one run of the session."""
-        logits = self._session.run(["logits"], flatten([rows]) if self._ragged else rows)[0]
-        return np.asarray(logits, dtype=np.float32)
-
-
-def flatten(requests: Sequence[Rows]) -> dict[str, NDArray[Any]]:
-    """Ragged inputs as Triton's onnxruntime backend passes them: all values of each input, and the row widths.
-
-    `[sum of widths]` int64 and, with the suffix `SHAPE`, `[n, 1]` int32.
-    """
-    flat: dict[str, NDArray[Any]] = {}
-    for name in requests[0]:
-        flat[name] = np.concatenate([rows[name].ravel() for rows in requests])
-        widths = [np.full((len(rows[name]), 1), rows[name].shape[1], dtype=np.int32) for rows in requests]
-        flat[name + SHAPE] = np.concatenate(widths)
-    return flat
+    return OpenVinoEngine(folder, max_tokens=manifest.max_tokens, threads=threads)
 
 
 def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:
     """Logits (`[n_i, 3]`, float32) of each request, from batches that mix the rows of all requests.
 
-    Rows lose the padding of their request and are padded again to the longest row of their batch.
+    Rows lose the padding of their request and are padded again, to the longest row of their batch or as the engine
+    needs it.
     """
     counts = [len(request["input_ids"]) for request in requests]
     ends = np.cumsum(counts)
     lengths = np.concatenate([request["attention_mask"].sum(axis=1) for request in requests])
-    rows = {name: np.zeros((ends[-1], lengths.max()), dtype=np.int64) for name in requests[0]}
+    fixed_widths = engine.widths(lengths)
+    widths = lengths if fixed_widths is None else fixed_widths
+    rows = {name: np.zeros((ends[-1], widths.max()), dtype=np.int64) for name in requests[0]}
     for request, end, count in zip(requests, ends, counts, strict=True):
         for name, values in request.items():
             kept = values[:, : lengths.max()]
             rows[name][end - count : end, : kept.shape[1]] = kept
     logits = np.empty((ends[-1], 3), dtype=np.float32)
-    for batch in plan_batches(lengths.tolist(), max_rows=MAX_BATCH_ROWS, max_padded_tokens=MAX_BATCH_TOKENS):
-        longest = lengths[batch].max()
-        logits[batch] = engine.run({name: values[batch, :longest] for name, values in rows.items()})
+    batches = plan_batches(
+        widths.tolist(),
+        max_rows=MAX_BATCH_ROWS,
+        max_padded_tokens=MAX_BATCH_TOKENS,
+        mixed=fixed_widths is None,
+    )
+    for batch in batches:
+        width = widths[batch].max()
+        logits[batch] = engine.run({name: values[batch, :width] for name, values in rows.items()})
     return np.split(logits, ends[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ MODEL_FILE = "model.onnx"
 LABEL_ORDER = ("entailment", "neutral", "contradiction")
 """The columns of every engine's logits. One that the model itself lacks is a constant of the graph."""
 MAX_DEFAULT_TEMPLATE_BYTES = 128
-VERSIONED_PRECISIONS = ("int8",)
+ONNXRUNTIME, OPENVINO = "onnxruntime", "openvino"
+RUNTIMES = {"bf16": OPENVINO}
+"""Packages that run an engine in the Python model, by precision: those that are not ONNX Runtime."""
+VERSIONED_PRECISIONS = ("int8", "bf16")
 """Precisions whose logits differ between versions of the runtime: by up to 0.1 for INT8 in ONNX Runtime."""
 
 
@@ -43,9 +47,19 @@ class Manifest:
     languages: tuple[str, ...]
     """Languages that the model is for, as its builder told; none where it did not."""
 
-    def served_id(self, runtime: str) -> str:
-        """The id under `runtime`, such as `onnxruntime-1.31.1`: part of it where it decides the numbers."""
-        return f"{self.engine_id}-{runtime}" if self.precision in VERSIONED_PRECISIONS else self.engine_id
+    @property
+    def runtime(self) -> str:
+        """The package that runs the engine in the Python model."""
+        return RUNTIMES.get(self.precision, ONNXRUNTIME)
+
+    def served_id(self, runtime: str | None = None) -> str:
+        """The id under `runtime`, such as `onnxruntime-1.31.1`, which is part of it where it decides the numbers.
+
+        By default that is the installed package; `EngineError` if there is none.
+        """
+        if self.precision not in VERSIONED_PRECISIONS:
+            return self.engine_id
+        return f"{self.engine_id}-{runtime or installed(self.runtime)}"
 
     def contract(self, engine_id: str) -> str:
         """What callers may know of the model, as JSON."""
@@ -61,6 +75,17 @@ class Manifest:
             "languages": self.languages,
         }
         return json.dumps(fields, ensure_ascii=False)
+
+
+def installed(package: str) -> str:
+    """`package` with its version, such as `onnxruntime-1.31.1`; `EngineError` if it is not installed."""
+    try:
+        return f"{package}-{importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        raise EngineError(
+            f"the engine needs the package {package}, which is not installed here: "
+            f"`pip install --no-deps --require-hashes -r requirements/{package}.txt` brings it"
+        ) from None
 
 
 def load_manifest(folder: Path) -> Manifest:

@@ -39,7 +39,8 @@ def build(
     output: Annotated[Path, typer.Option(help="New folder for the engine.")],
     target: Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")] = "cpu",
     precision: Annotated[
-        str | None, typer.Option(help="cpu: fp32, int8, w8; cuda and tensorrt: fp16, fp32. The first by default.")
+        str | None,
+        typer.Option(help="cpu: fp32, bf16, int8, w8; cuda and tensorrt: fp16, fp32. The first by default."),
     ] = None,
     ragged: Annotated[
         bool | None, typer.Option("--ragged/--padded", help="Flat rows, for Triton's own onnxruntime backend.")
@@ -50,7 +51,9 @@ def build(
     revision: Annotated[str | None, typer.Option(help="Revision of a ModelScope id.")] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(help="JSON lines of text and labels, like your traffic's, to calibrate and check int8."),
+        typer.Option(
+            help="JSON lines of text and labels, like your traffic's, to calibrate int8, and check it and bf16."
+        ),
     ] = None,
     tolerance: Annotated[float | None, TOLERANCE] = None,
     timing_cache: Annotated[Path | None, typer.Option(help="TensorRT's timing cache; created if missing.")] = None,

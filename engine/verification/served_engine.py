@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.errors import TargetError
 from engine.verification.reference import Answer, Case, TokenRow
-from python_backend.engine import OnnxEngine, run_requests
+from python_backend.engine import load_engine, run_requests
 from python_backend.errors import BackendError
 from python_backend.hypotheses import hypotheses
 from python_backend.manifest import Manifest, load_manifest
@@ -29,7 +29,7 @@ class ServedEngine:
         try:
             self._manifest = load_manifest(folder)
             self._encoder = encoder_of(folder, self._manifest)
-            self._engine = OnnxEngine(folder)
+            self._engine = load_engine(folder, self._manifest)
         except BackendError as error:
             raise TargetError(str(error)) from None
 

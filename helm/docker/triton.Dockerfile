@@ -17,7 +17,8 @@ RUN python3 -m venv /opt/venv \
     && python3 -m compileall -q /opt/venv \
     && chmod --recursive a+rX /opt/venv
 
-# The server from the `nvidia-pytriton` wheel, with ONNX Runtime in a Python model: for laptops, CI and CPU clusters.
+# The server from the `nvidia-pytriton` wheel, with ONNX Runtime and OpenVINO in a Python model: for laptops, CI and
+# CPU clusters.
 FROM ${CPU_BASE} AS cpu
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 libpython3.11 \
@@ -45,7 +46,7 @@ HEALTHCHECK --interval=15s --timeout=12s --start-period=120s CMD ["python3", "-m
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="wanneng triton (CPU)" \
-      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, ONNX Runtime on the CPU" \
+      org.opencontainers.image.description="NVIDIA Triton with a zero-shot classifier, ONNX Runtime and OpenVINO on the CPU" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

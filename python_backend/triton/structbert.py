@@ -1,4 +1,4 @@
-"""Triton model `structbert` on CPUs: runs the token rows of many requests through the ONNX engine."""
+"""Triton model `structbert` on CPUs: runs the token rows of many requests through the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from python_backend.engine import OnnxEngine, run_requests
+from python_backend.engine import load_engine, run_requests
 from python_backend.errors import EngineError, InvalidInput
 from python_backend.manifest import load_manifest
 from python_backend.rows import Rows, check_rows
@@ -44,7 +44,7 @@ class StructBertModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = load_settings()
         self._manifest = load_manifest(settings.engine_folder)
-        self._engine = OnnxEngine(settings.engine_folder, threads=settings.engine_threads)
+        self._engine = load_engine(settings.engine_folder, self._manifest, threads=settings.engine_threads)
         # No process may raise its priority again, therefore a thread has the lower one for good.
         self._long = ThreadPoolExecutor(1, "long", _lower_priority)
 
@@ -99,7 +99,7 @@ class StructBertModel:
 
 
 def _lower_priority() -> None:
-    """Of the calling thread alone, as Linux does it; ONNX Runtime's other threads keep theirs."""
+    """Of the calling thread alone, as Linux does it; the runtime's other threads keep theirs."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_NICENESS)
 
 

@@ -25,11 +25,13 @@ def test_a_table_compares_every_peer_with_the_product() -> None:
         results(
             transformers={"pairs_per_s": 30.0, "single_pairs_per_s": 6.0, "rounds": [{"batch": 4}]},
             wanneng_int8={"pairs_per_s": 60.0, "rounds": rounds},
+            wanneng_fp32={"pairs_per_s": 40.0, "rounds": rounds},
             infinity={"pairs_per_s": 15.0, "rounds": [served(3.0, loops=3)]},
         )
     ).splitlines()
     assert "| transformers pipeline, best batch | 30.0 | 2.00 |" in lines
     assert "| transformers pipeline, one text at a time | 6.0 | 10.00 |" in lines
+    assert "| wanneng FP32 | 40.0 | 1.50 |" in lines
     assert "| infinity /rerank | 15.0 | 4.00 |" in lines
     assert "| wanneng INT8 | 8 clients | 12.0 | 10.0 | 20.0 | 0.00% |" in lines
     assert "| wanneng INT8 | open, 80% of the best | 12.0 | 10.0 | 20.0 | 0.00% |" in lines

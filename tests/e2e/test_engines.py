@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
-import onnxruntime
 import pytest
 
+from tests.bfloat16 import HAS_BFLOAT16
 from tests.e2e.server import ROOT, serving
 
 BUILDER = ROOT / ".venv-engine/bin/python"
 KINDS = {
     "int8": ["--precision", "int8"],
     "ragged fp32": ["--ragged"],
+    **({"bf16": ["--precision", "bf16"]} if HAS_BFLOAT16 else {}),
 }
+RUNTIMES = {"int8": "onnxruntime", "bf16": "openvino"}
+"""Of precisions whose numbers differ between versions of what runs them."""
 
 
 def engine_command(python: str | Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -52,9 +56,8 @@ def test_a_built_engine_is_served_and_verified(kind: str, snapshot: Path, tmp_pa
             facts["precision"],
         )
     assert answer["labels"][0] == "投诉"
-    # INT8 differs between versions of ONNX Runtime, so the version belongs to its id.
-    runtime = f"-onnxruntime-{onnxruntime.__version__}" if facts["precision"] == "int8" else ""
-    assert answer["model_version"] == facts["engine_id"] + runtime
+    runtime = RUNTIMES.get(facts["precision"])
+    assert answer["model_version"] == facts["engine_id"] + (f"-{runtime}-{version(runtime)}" if runtime else "")
     assert verified.returncode == 0, verified.stderr
 
 

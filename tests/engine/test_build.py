@@ -168,6 +168,8 @@ def test_a_failed_write_leaves_nothing(limit: int, source: Path, tmp_path: Path)
         ({"target": "cpu", "precision": "fp16"}, "--precision fp16 does not exist for --target cpu"),
         ({"target": "cuda", "precision": "int8"}, "choose fp16, fp32"),
         ({"target": "tensorrt", "ragged": True}, "--ragged"),
+        ({"precision": "bf16", "ragged": True}, "--ragged does not exist for --precision bf16"),
+        ({"target": "cuda", "precision": "bf16"}, "choose fp16, fp32"),
     ],
 )
 def test_kinds_of_engines_that_do_not_exist_are_refused(options: dict[str, object], message: str) -> None:

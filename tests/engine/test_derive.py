@@ -17,11 +17,12 @@ from engine.derive import derive_engine
 from engine.errors import BuildError, SnapshotError, TargetError, VerificationError
 from engine.publish import await_published
 from engine.recipe import Recipe, choose_recipe
-from engine.samples import TextSample, int8_samples
+from engine.samples import TextSample, rounding_samples
 from engine.snapshot import write_snapshot
 from engine.verification.compare import Tolerance
 from engine.verification.reference import Case, load_rows
 from engine.verification.served_engine import encode_cases
+from tests.bfloat16 import HAS_BFLOAT16
 from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
 from tests.engine.zoo import SNAPSHOTS
 
@@ -50,6 +51,7 @@ def manifest(folder: Path) -> dict[str, object]:
         choose_recipe("cpu", "int8", ragged=True),
         choose_recipe("cpu", "fp32", ragged=True),
         choose_recipe("cuda", "fp16", ragged=False),
+        *([choose_recipe("cpu", "bf16")] if HAS_BFLOAT16 else []),
     ],
     ids=lambda recipe: f"{recipe.target}-{recipe.precision}-{recipe.front}",
 )
@@ -61,6 +63,8 @@ def test_a_derived_engine_equals_the_engine_built_from_the_snapshot(
     assert report.passed
     assert manifest(tmp_path / "derived") == manifest(tmp_path / "built")
     assert {p.name for p in (tmp_path / "derived").iterdir()} == {p.name for p in (tmp_path / "built").iterdir()}
+    references = [json.loads((tmp_path / name / "reference.json").read_text()) for name in ("built", "derived")]
+    assert references[0] == references[1]
     if not recipe.ragged:
         logits = [onnx_logits(tmp_path / name / "model.onnx", BATCH) for name in ("built", "derived")]
         np.testing.assert_array_equal(logits[0], logits[1])
@@ -86,21 +90,22 @@ def texts_of(engine: Path, *, foreign: bool) -> set[str]:
 
 
 @pytest.mark.parametrize("derived", [False, True])
-def test_changed_labels_of_int8_are_counted_on_the_samples_of_the_build(
-    derived: bool, sources: Path, tmp_path: Path
+@pytest.mark.parametrize("precision", ["int8", *(["bf16"] if HAS_BFLOAT16 else [])])
+def test_changed_labels_of_rounding_are_counted_on_the_samples_of_the_build(
+    precision: str, derived: bool, sources: Path, tmp_path: Path
 ) -> None:
     """Built of the snapshot, and derived from the FP32 engine of it."""
     build_engine(
         sources / "snapshot",
         tmp_path / "built",
-        choose_recipe(precision="fp32" if derived else "int8"),
+        choose_recipe(precision="fp32" if derived else precision),
         name="tiny",
         samples=SAMPLES,
     )
     if derived:
-        derive_engine(tmp_path / "built", tmp_path / "int8", choose_recipe(precision="int8"))
-    engine = tmp_path / ("int8" if derived else "built")
-    builtin = {sample.text for sample in int8_samples(None, ("zh",))}
+        derive_engine(tmp_path / "built", tmp_path / "derived", choose_recipe(precision=precision))
+    engine = tmp_path / ("derived" if derived else "built")
+    builtin = {sample.text for sample in rounding_samples(None, ("zh",))}
     own = {sample.text for sample in SAMPLES if len(sample.labels) > 1}
     assert own < texts_of(engine, foreign=False)
     assert not builtin & texts_of(engine, foreign=False)
@@ -124,14 +129,14 @@ def test_a_model_of_other_languages_is_not_asked_for_the_best_label_of_chinese_t
     ("samples", "languages", "texts"),
     [(None, (), 150), (None, ("en", "zh-Hant"), 150), (None, ("en",), 0), (SAMPLES, ("en",), 1), (SAMPLES, (), 1)],
 )
-def test_texts_for_int8_are_the_samples_or_chinese_for_a_model_that_may_know_it(
+def test_texts_for_counting_changed_labels_are_the_samples_or_chinese_for_a_model_that_may_know_it(
     samples: list[TextSample] | None, languages: tuple[str, ...], texts: int
 ) -> None:
-    assert len(int8_samples(samples, languages)) == texts
+    assert len(rounding_samples(samples, languages)) == texts
 
 
 def test_many_samples_count_evenly() -> None:
-    chosen = int8_samples([TextSample(str(i), ("甲", "乙", "甲")) for i in range(600)], ())
+    chosen = rounding_samples([TextSample(str(i), ("甲", "乙", "甲")) for i in range(600)], ())
     assert [sample.text for sample in chosen[:3]] == ["0", "4", "8"]
     assert len(chosen) == 150
     assert chosen[0].labels == ("甲", "乙")

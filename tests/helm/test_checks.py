@@ -36,8 +36,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "pools.a10.config: onnx-cuda supports fp16, fp32 but model.precision is int8",
     ),
     (
+        {**INT8, "model": {"source": "a", "precision": "bf16"}, "pools": {"cpu": {"config": "onnx-cpu"}}},
+        "pools.cpu.config: onnx-cpu supports fp32, int8 but model.precision is bf16",
+    ),
+    (
         {**INT8, "model": {"source": "a", "precision": "fp16"}},
-        "pools.cpu.config: local supports fp32, int8 but model.precision is fp16",
+        "pools.cpu.config: local supports fp32, bf16, int8 but model.precision is fp16",
     ),
     (
         {**INT8, "model": FP32, "pools": {"z": {"config": "tensorrt-a10", "computeCapability": "8.6"}}},

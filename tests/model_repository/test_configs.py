@@ -19,8 +19,8 @@ from gateway.settings import Settings
 from gateway.triton import client as gateway_client
 from gateway.triton import length_buckets
 from python_backend import hypotheses, manifest, tokenization
-from python_backend.engine import SHAPE, flatten
 from python_backend.errors import InvalidInput, InvalidTokenLimit, NothingToRead, PairTooLong, UnreadableLabel
+from python_backend.onnx_engine import SHAPE, flatten
 from python_backend.rows import Rows
 from stores.errors import InvalidRequest, ServiceError
 from stores.label_sets import PLACEHOLDER as LABEL_SET_PLACEHOLDER

@@ -34,5 +34,10 @@ def test_a_batch_holds_no_more_rows_than_its_bound() -> None:
     ]
 
 
+def test_rows_that_may_not_be_mixed_make_a_batch_for_each_length() -> None:
+    batches = plan_batches([8, 16, 8, 16, 24], max_rows=32, max_padded_tokens=4_096, mixed=False)
+    assert [batch.tolist() for batch in batches] == [[0, 2], [1, 3], [4]]
+
+
 def test_rows_of_the_same_length_make_one_batch() -> None:
     assert [len(batch) for batch in plan_batches([20] * 40, max_rows=64, max_padded_tokens=4_096)] == [40]

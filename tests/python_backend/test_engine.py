@@ -4,22 +4,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from python_backend.engine import OnnxEngine, run_requests
+from python_backend.engine import run_requests
 from python_backend.errors import EngineError
+from python_backend.onnx_engine import OnnxEngine
 from python_backend.rows import Rows
 
 ENGINE = Path(__file__).parents[1] / "golden/small"
 
 
 class EchoEngine:
-    """Returns the length, the first id and the sum of ids of each row as its logits; records the batch widths."""
+    """Returns the length, the first id and the sum of ids of each row as its logits; records the batch shapes."""
 
-    def __init__(self) -> None:
-        self.widths: list[int] = []
+    def __init__(self, step: int | None = None) -> None:
+        self._step = step
+        self.shapes: list[tuple[int, ...]] = []
+
+    def widths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        return None if self._step is None else -(-lengths // self._step) * self._step
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
         ids, mask = rows["input_ids"], rows["attention_mask"]
-        self.widths.append(ids.shape[1])
+        self.shapes.append(ids.shape)
         assert (ids[mask == 0] == 0).all()
         return np.stack([mask.sum(1), ids[:, 0], ids.sum(1)], axis=1).astype(np.float32)
 
@@ -44,7 +49,14 @@ def test_each_request_gets_the_logits_of_its_rows_in_order() -> None:
 def test_the_padding_of_a_request_is_dropped() -> None:
     engine = EchoEngine()
     run_requests(engine, [request([5, 5, 5, 5, 5], 1, 500)])
-    assert engine.widths == [5]
+    assert engine.shapes == [(5, 5)]
+
+
+def test_rows_are_padded_as_the_engine_needs_it_and_not_mixed_with_wider_ones() -> None:
+    engine = EchoEngine(step=8)
+    results = run_requests(engine, [request([9, 3], 100, 60), request([16, 8], 300, 20)])
+    assert engine.shapes == [(2, 8), (2, 16)]
+    assert [result[:, 0].tolist() for result in results] == [[9, 3], [16, 8]]
 
 
 def test_the_logits_of_a_row_do_not_depend_on_its_batch() -> None:

@@ -1,10 +1,11 @@
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from python_backend.errors import EngineError
-from python_backend.manifest import LABEL_ORDER, load_manifest
+from python_backend.manifest import LABEL_ORDER, installed, load_manifest
 from python_backend.settings import load_settings
 
 VALID = {
@@ -49,13 +50,23 @@ def test_an_invalid_manifest_is_named(tmp_path: Path, content: object) -> None:
         load_manifest(write(tmp_path, content))
 
 
-def test_the_runtime_belongs_to_the_id_of_an_int8_engine(tmp_path: Path) -> None:
-    """Its numbers differ between versions of ONNX Runtime; those of the other precisions do not."""
+def test_the_runtime_belongs_to_the_id_of_an_engine_whose_numbers_depend_on_it(tmp_path: Path) -> None:
+    """By default it is the installed version of what runs the engine in the Python model."""
     fp32 = load_manifest(write(tmp_path, VALID))
     int8 = load_manifest(write(tmp_path, VALID | {"precision": "int8", "engine_id": "i-int8"}))
     assert fp32.served_id("onnxruntime-1.31.1") == "i"
     assert int8.served_id("onnxruntime-1.31.1") == "i-int8-onnxruntime-1.31.1"
     assert int8.served_id("onnxruntime-1.24.3") == "i-int8-onnxruntime-1.24.3"
+    assert int8.served_id() == f"i-int8-onnxruntime-{version('onnxruntime')}"
+    bf16 = load_manifest(write(tmp_path, VALID | {"precision": "bf16", "engine_id": "i-bf16"}))
+    assert bf16.served_id() == f"i-bf16-openvino-{version('openvino')}"
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_way_to_get_it() -> None:
+    with pytest.raises(
+        EngineError, match=r"needs the package nowhere, .* -r requirements/nowhere\.txt` brings it"
+    ):
+        installed("nowhere")
 
 
 def test_a_folder_without_a_manifest_is_not_an_engine_folder(tmp_path: Path) -> None:

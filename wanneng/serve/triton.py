@@ -133,8 +133,9 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
     environment = _environment(server) | {
         f"{PREFIX}ENGINE": f"./{ENGINE_LINK}",
         f"{PREFIX}ENGINE_THREADS": str(threads),
-        f"{PREFIX}ENGINE_RUNTIME": _engine_runtime(config.backend, backends, server.release),
     }
+    if config.backend != PYTHON:
+        environment[f"{PREFIX}ENGINE_RUNTIME"] = _engine_runtime(config.backend, backends, server.release)
     return TritonServer(
         [
             str(server.binary),
@@ -207,9 +208,7 @@ def _check_network(settings: ServeSettings, release: str) -> None:
 
 
 def _engine_runtime(backend: str, backends: Path, release: str) -> str:
-    """What runs the engine, such as `onnxruntime-1.24.3`, which is part of the id of an INT8 engine."""
-    if backend == PYTHON:
-        return f"onnxruntime-{importlib.metadata.version('onnxruntime')}"
+    """What runs the engine in a backend of Triton's own, such as `onnxruntime-1.24.3`: a part of INT8 ids."""
     libraries = sorted((backends / backend).glob(f"lib{backend}.so.*"))
     version = libraries[-1].name.partition(".so.")[2] if libraries else release
     return f"{backend}-{version or 'unknown'}"

@@ -254,6 +254,15 @@ def test_a_new_model_is_built_verified_and_rolled_out_under_load(
     assert (old, is_new(new)) == (images.ENGINE_ID, True)
 
 
+def test_a_pod_runs_bfloat16_or_says_that_its_processor_has_none(release: Release, sources: Path) -> None:
+    """With the user, the seccomp profile and the read-only file system that it serves with."""
+    command = (
+        "python3 -m wanneng engine build /engines/sources/first --precision bf16 --output /tmp/bf16 2>&1; true"
+    )
+    output = release.kubectl("exec", "deployment/wanneng-triton-cpu", "-c", "triton", "--", "sh", "-c", command)
+    assert ("(bf16): " in output and ": passed" in output) or "no bfloat16 instructions" in output, output
+
+
 def test_engines_are_listed_with_the_jobs_that_built_them(release: Release, sources: Path) -> None:
     code, output = release.wanneng("engines", release.name, "-n", release.namespace)
     assert code == 0, output

@@ -16,7 +16,7 @@ from engine.graph.int8 import quantize
 from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.network import network_of, token_types_of
 from engine.snapshot import Snapshot, read_snapshot
-from python_backend.engine import flatten
+from python_backend.onnx_engine import flatten
 from tests.engine.snapshots import as_batch, random_rows, random_snapshot
 from tests.engine.zoo import BERT_TOKENS, MODERNBERT, NLI, SNAPSHOTS, byte_level_bpe, transformers_snapshot
 

@@ -139,12 +139,21 @@ def test_of_every_kind_with_int8_a_row_is_the_same_to_the_bit_in_any_batch(kind:
     np.testing.assert_array_equal(running.run(["logits"], as_batch(pool[::-1], 64))[0][::-1], alone)
 
 
-@pytest.mark.parametrize("kind", ["deberta-v2", "modernbert"])
-def test_a_kind_without_int8_is_refused_by_name_before_its_pipeline_is_asked(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "precision", "message"),
+    [
+        ("deberta-v2", "int8", "there is no int8 for deberta-v2, only for structbert, bert, ernie, rob"),
+        ("modernbert", "int8", "there is no int8 for modernbert, only for structbert, bert, ernie, rob"),
+        ("deberta-v2", "bf16", "there is no bf16 for deberta-v2, which OpenVINO cannot load: build fp32"),
+    ],
+)
+def test_a_kind_without_a_precision_is_refused_by_name_before_its_pipeline_is_asked(
+    kind: str, precision: str, message: str, tmp_path: Path
+) -> None:
     SNAPSHOTS[kind](tmp_path / "snapshot")
-    int8, lines = choose_recipe(precision="int8"), list[str]()
-    with pytest.raises(SnapshotError, match=f"there is no int8 for {kind}, only for structbert, bert, ernie, rob"):
-        build_engine(tmp_path / "snapshot", tmp_path / "engine", int8, name="x", log=lines.append)
+    recipe, lines = choose_recipe(precision=precision), list[str]()
+    with pytest.raises(SnapshotError, match=message):
+        build_engine(tmp_path / "snapshot", tmp_path / "engine", recipe, name="x", log=lines.append)
     assert lines == [f"reading {tmp_path / 'snapshot'}"]
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 

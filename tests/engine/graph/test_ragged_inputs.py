@@ -13,7 +13,8 @@ from engine.graph.export import export_onnx
 from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.network import network_of
 from python_backend.batching import plan_batches
-from python_backend.engine import OnnxEngine, flatten, run_requests
+from python_backend.engine import run_requests
+from python_backend.onnx_engine import OnnxEngine, flatten
 from python_backend.rows import Rows
 from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
 

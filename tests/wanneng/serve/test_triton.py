@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import onnxruntime
 import pytest
 
 from wanneng.errors import StartError
@@ -91,7 +90,6 @@ def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
     assert own == {
         "WANNENG_ENGINE": "./engine",
         "WANNENG_ENGINE_THREADS": "3",
-        "WANNENG_ENGINE_RUNTIME": f"onnxruntime-{onnxruntime.__version__}",
     }
 
 

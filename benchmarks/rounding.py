@@ -1,4 +1,4 @@
-"""Accuracy lost to INT8: the tiny model in FP32 and in INT8 on labelled texts. `make bench-int8`.
+"""Accuracy lost to INT8 and bfloat16: the tiny model in each precision on labelled texts. `make bench-rounding`.
 
 Texts come from the development sets, each with all labels of its task, and from our own examples; none is one that
 `wanneng engine build` uses. FP32 is the engine itself. `DATA` is the folder that `make train` reads.
@@ -19,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.build import build_engine, restore_snapshot
-from engine.recipe import choose_recipe
-from python_backend.engine import OnnxEngine, run_requests
+from engine.recipe import ROUNDED_PRECISIONS, choose_recipe
+from python_backend.engine import InferenceEngine, load_engine, run_requests
+from python_backend.manifest import load_manifest
 from python_backend.tokenization import PairEncoder, load_tokenizer
 from training.data.corpus import Corpus
 
 ROOT = Path(__file__).parents[1]
 OWN_EXAMPLES = ROOT / "tests/data/held_out_examples.json"
-RESULTS = ROOT / "benchmarks/results/int8_accuracy.json"
+RESULTS = ROOT / "benchmarks/results/rounding.json"
 TASKS = ("tnews", "nlpcc2017", "csl_category", "emotion")
 TEXTS_PER_TASK = 500
 TEXT_CHARACTERS = 200
@@ -47,10 +48,11 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         restore_snapshot(embedded, Path(folder) / "snapshot")
-        build_engine(
-            Path(folder) / "snapshot", Path(folder) / "int8", choose_recipe(precision="int8"), name="embedded"
-        )
-        engines = {"fp32": OnnxEngine(embedded), "int8": OnnxEngine(Path(folder) / "int8")}
+        engines = {"fp32": load_engine(embedded, load_manifest(embedded))}
+        for precision in ROUNDED_PRECISIONS:
+            built = Path(folder) / precision
+            build_engine(Path(folder) / "snapshot", built, choose_recipe(precision=precision), name="embedded")
+            engines[precision] = load_engine(built, load_manifest(built))
     results: dict[str, dict[str, float]] = {}
     for task, examples in (_sample(options.data) | {"our own examples": _own_examples()}).items():
         requests = [_request(encoder, text, labels) for text, labels, _ in examples]
@@ -61,17 +63,20 @@ def main() -> None:
             "texts": len(examples),
             "labels": max(len(labels) for _, labels, _ in examples),
             "fp32_accuracy": float((predicted["fp32"] == expected).mean()),
-            "int8_accuracy": float((predicted["int8"] == expected).mean()),
-            "changed": float((predicted["fp32"] != predicted["int8"]).mean()),
-            "max_logit_difference": max(
-                float(np.abs(fp32 - int8).max()) for fp32, int8 in zip(logits["fp32"], logits["int8"], strict=True)
-            ),
         }
+        for precision in ROUNDED_PRECISIONS:
+            pairs = zip(logits["fp32"], logits[precision], strict=True)
+            results[task] |= {
+                f"{precision}_accuracy": float((predicted[precision] == expected).mean()),
+                f"{precision}_changed": float((predicted["fp32"] != predicted[precision]).mean()),
+                f"{precision}_max_logit_difference": max(float(np.abs(a - b).max()) for a, b in pairs),
+            }
         print(task, results[task], file=sys.stderr)
     texts = sum(row["texts"] for row in results.values())
     results["all"] = {
         name: sum(row[name] * row["texts"] for row in results.values()) / texts
-        for name in ("fp32_accuracy", "int8_accuracy", "changed")
+        for name in next(iter(results.values()))
+        if name.endswith(("_accuracy", "_changed"))
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(results["all"])
@@ -97,7 +102,7 @@ def _request(encoder: PairEncoder, text: str, labels: Sequence[str]) -> dict[str
     return {name: getattr(rows, name) for name in ("input_ids", "attention_mask", "token_type_ids")}
 
 
-def _entailments(engine: OnnxEngine, requests: Sequence[dict[str, Any]]) -> list[NDArray[np.float32]]:
+def _entailments(engine: InferenceEngine, requests: Sequence[dict[str, Any]]) -> list[NDArray[np.float32]]:
     """`[labels]` of each text."""
     return [
         logits[:, ENTAILMENT]

@@ -1,0 +1,72 @@
+"""Runs token rows in OpenVINO on the CPU, with bfloat16 arithmetic.
+
+A processor with AVX512-BF16 or AMX multiplies bfloat16 at least twice as fast as FP32; ONNX Runtime has no such
+kernels for x86. Products are summed in FP32.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from python_backend.errors import EngineError
+from python_backend.manifest import MODEL_FILE
+from python_backend.rows import Rows
+
+DEVICE = "CPU"
+WIDTH_STEP = 8
+"""Rows are padded to a multiple of so many tokens. How OpenVINO sums over a row's tokens depends on its width:
+other padding changed a logit by up to 0.007 (base size, random weights)."""
+
+
+CACHED_KERNELS = 256
+"""A shape of a batch has about ten. By default OpenVINO keeps 5,000, which took 0.5 GB more after 1,188 shapes of
+the embedded model; a batch whose kernels were not kept takes 1 ms longer."""
+
+
+class OpenVinoEngine:
+    """The `model.onnx` of an engine folder with padded inputs.
+
+    `max_tokens`: of a row; `threads`: threads of one run, 0 for one per core.
+    """
+
+    def __init__(self, folder: Path, *, max_tokens: int, threads: int = 0) -> None:
+        path = folder / MODEL_FILE
+        if not path.exists():
+            raise EngineError(f"{path} is missing: the engine has no weights")
+        core = openvino.Core()
+        check_processor(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
+            # Several processes run the engine, and pinned threads of all of them would share the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            self._request = core.compile_model(path, DEVICE, options).create_infer_request()
+        except RuntimeError as error:
+            raise EngineError(f"{path} cannot be loaded: {error}") from None
+        self._max_tokens = max_tokens
+
+    def widths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A multiple of `WIDTH_STEP`, or the most tokens of a row."""
+        rounded = -(-lengths // WIDTH_STEP) * WIDTH_STEP
+        return np.minimum(rounded, self._max_tokens)
+
+    def run(self, rows: Rows) -> NDArray[np.float32]:
+        """Logits `[n, 3]` of `rows`, in one run."""
+        return np.array(self._request.infer(rows)[0], dtype=np.float32)
+
+
+def check_processor(capabilities: list[str]) -> None:
+    """`EngineError` where OpenVINO would compute in FP32 instead."""
+    if "BF16" not in capabilities:
+        raise EngineError(
+            "this processor has no bfloat16 instructions (AVX512-BF16 or AMX), which a bf16 engine needs: "
+            "build an fp32 or int8 engine"
+        )
