@@ -217,7 +217,7 @@ clients-env:
 aiperf-env:
 	@PIP_COMPILE=0 sh requirements/environment.sh .venv-aiperf requirements/aiperf.txt
 
-# OpenVINO has no wheels for some machines: it is left out there.
+# Where NNCF or what it needs has no wheels, the comparison goes on without OpenVINO.
 peers-env:
 	@PIP_COMPILE=0 sh requirements/environment.sh .venv-infinity requirements/infinity.txt
 	@PIP_COMPILE=0 sh requirements/environment.sh .venv-openvino requirements/nncf.txt \

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _measure(models: Path, rounds: int, seconds: float) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
-    """The rounds of each peer, and the peers that are not installed or do not start."""
+    """The rounds of each peer, and the peers that are not installed, or that do not run here."""
     measured: dict[str, list[dict[str, Any]]] = {}
     lacking: list[str] = []
     with ExitStack() as stack:

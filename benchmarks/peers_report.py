@@ -65,7 +65,7 @@ def table(results: dict[str, Any]) -> str:
             share = max(measured["error_share"] for measured in loops)
             lines.append(f"| {NAMES[peer]} | {load} | {' | '.join(values)} | {share:.2%} |")
     if results["lacking"]:
-        lines += ["", f"Not installed here: {', '.join(results['lacking'])}."]
+        lines += ["", f"Not measured here: {', '.join(results['lacking'])}."]
     return "\n".join(lines) + "\n"
 
 

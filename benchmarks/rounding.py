@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.build import build_engine, restore_snapshot
-from engine.recipe import ROUNDED_PRECISIONS, choose_recipe
+from engine.recipe import choose_recipe
+from engine.verification.compare import ROUNDED_PRECISIONS
 from python_backend.engine import InferenceEngine, load_engine, run_requests
 from python_backend.manifest import load_manifest
 from python_backend.tokenization import PairEncoder, load_tokenizer

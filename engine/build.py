@@ -13,7 +13,14 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.contract import Told, contract_of
-from engine.derive import MODEL_FILE, check_architecture, rewrite, verify_folder, with_rounding_cases
+from engine.derive import (
+    MODEL_FILE,
+    check_architecture,
+    check_runs_here,
+    rewrite,
+    verify_folder,
+    with_rounding_cases,
+)
 from engine.errors import SnapshotError
 from engine.graph.export import OPSET, export_onnx
 from engine.graph.first_token import read_first_token_alone
@@ -21,7 +28,7 @@ from engine.graph.w8 import quantize_dequantize, read_weights, store_weights_in_
 from engine.manifest import TOKENIZER_FILE, WeightsSource, digest_of, files_sha256, read_manifest, write_manifest
 from engine.network import arrays_of, network_of
 from engine.publish import publishing
-from engine.recipe import ROUNDED_PRECISIONS, Recipe, choose_recipe
+from engine.recipe import Recipe, choose_recipe
 from engine.reference import make_reference
 from engine.samples import (
     SAMPLES_FILE,
@@ -57,14 +64,15 @@ def build_engine(
     """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
 
     `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8 and show how
-    many labels it changes; `told` is what the snapshot does not say. Unless the engine answers as the model's own
-    pipeline does, within the tolerance of its precision, nothing is published and
+    many labels INT8 and bfloat16 change; `told` is what the snapshot does not say. Unless the engine answers as
+    the model's own pipeline does, within the tolerance of its precision, nothing is published and
     `VerificationError` is raised.
     """
     told = told or Told()
     log(f"reading {source}")
     snapshot = read_snapshot(source, told.logits)
     check_architecture(snapshot.architecture, recipe)
+    check_runs_here(recipe)
     network = network_of(snapshot)
     needed_bytes = DISK_FACTOR * sum(file.stat().st_size for file in snapshot.weight_files)
     with publishing(target, needed_bytes=needed_bytes) as work:
@@ -99,7 +107,7 @@ def build_engine(
         if recipe.is_source or recipe.precision == "int8":
             calibration = encode_cases(work, calibration_cases(samples))
         details = _export(work / MODEL_FILE, snapshot, network, recipe)
-        if recipe.precision in ROUNDED_PRECISIONS:
+        if recipe.precision in compare.ROUNDED_PRECISIONS:
             log("asking the FP32 engine for more answers")
             reference = with_rounding_cases(work, reference, name, samples, contract.languages)
         details |= rewrite(work / MODEL_FILE, snapshot.config, asdict(contract), recipe, calibration)

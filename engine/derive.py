@@ -15,14 +15,14 @@ from typing import Any
 import onnx
 from onnx import numpy_helper
 
-from engine.errors import SnapshotError
+from engine.errors import SnapshotError, TargetError
 from engine.graph.fusion import convert_to_fp16, fuse
 from engine.graph.int8 import quantize
 from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.manifest import FILE_NAME as MANIFEST_FILE
 from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
 from engine.publish import publishing
-from engine.recipe import ROUNDED_PRECISIONS, Recipe, choose_recipe
+from engine.recipe import Recipe, choose_recipe
 from engine.samples import SAMPLES_FILE, TextSample, knows_builtin_texts, read_samples, rounding_samples
 from engine.verification import compare
 from engine.verification.reference import (
@@ -36,7 +36,8 @@ from engine.verification.reference import (
 )
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
 from engine.verification.served_engine import ServedEngine
-from python_backend.engine import MAX_BATCH_ROWS, MAX_BATCH_TOKENS
+from python_backend.engine import MAX_BATCH_ROWS, MAX_BATCH_TOKENS, check_runtime
+from python_backend.errors import BackendError
 
 MODEL_FILE = "model.onnx"
 CONFIG_FILES = ("config.json", TOKENIZER_FILE)
@@ -67,12 +68,13 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
         raise SnapshotError(f"{source} is an engine; a w8 engine is built from a snapshot")
     contract = contract_in(source_manifest)
     check_architecture(contract["architecture"], recipe)
+    check_runs_here(recipe)
     with publishing(target, needed_bytes=DISK_FACTOR * (source / MODEL_FILE).stat().st_size) as work:
         for file in (MODEL_FILE, REFERENCE_FILE, MANIFEST_FILE, *CONFIG_FILES):
             if (source / file).exists():
                 shutil.copyfile(source / file, work / file)
         reference = load_reference(work / REFERENCE_FILE)
-        if recipe.precision in ROUNDED_PRECISIONS:
+        if recipe.precision in compare.ROUNDED_PRECISIONS:
             log("asking the FP32 engine for more answers")
             samples = read_samples(source / SAMPLES_FILE) if (source / SAMPLES_FILE).exists() else None
             reference = with_rounding_cases(
@@ -102,7 +104,7 @@ def with_rounding_cases(
     samples: Sequence[TextSample] | None,
     languages: Collection[str],
 ) -> Reference:
-    """The reference of an engine of `ROUNDED_PRECISIONS`, with more cases, answered by the FP32 one in `folder`.
+    """The reference of an engine of a rounded precision: with more cases, which the FP32 one in `folder` answers.
 
     They are made of `samples`, by default of this package's for a model of these `languages`. Written to `folder`.
     `VerificationError` if the FP32 engine itself does not answer as the reference does.
@@ -151,6 +153,14 @@ def check_architecture(architecture: str, recipe: Recipe) -> None:
         )
     if recipe.precision == "bf16" and architecture in ARCHITECTURES_WITHOUT_BF16:
         raise SnapshotError(f"there is no bf16 for {architecture}, which OpenVINO cannot load: build fp32")
+
+
+def check_runs_here(recipe: Recipe) -> None:
+    """`TargetError` where the engine could not be verified, for want of its runtime or of a processor for it."""
+    try:
+        check_runtime(recipe.precision)
+    except BackendError as error:
+        raise TargetError(str(error)) from None
 
 
 def rewrite(

@@ -19,8 +19,6 @@ which OpenVINO rounds when it loads them, and bfloat16 arithmetic.
 There is no fp16 for CPUs, where ONNX Runtime would convert every product to FP32, and no int8 for GPUs, where it
 has not been measured.
 """
-ROUNDED_PRECISIONS = ("bf16", "int8")
-"""Those whose changed labels are counted, on more texts than the reference of other engines has."""
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """Inputs of every engine, in this order: `[n, s]` int64, or flat if they are ragged."""
 OUTPUT = "logits"

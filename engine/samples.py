@@ -1,4 +1,4 @@
-"""Texts with labels, for references and for INT8 calibration."""
+"""Texts with labels: for references, for INT8 calibration, and for counting the labels that rounding changes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from python_backend.batching import plan_batches
-from python_backend.manifest import ONNXRUNTIME, Manifest, installed
+from python_backend.manifest import ONNXRUNTIME, OPENVINO, Manifest, installed, runtime_of
 from python_backend.onnx_engine import OnnxEngine
 from python_backend.rows import Rows
 
@@ -34,17 +34,26 @@ class InferenceEngine(Protocol):
 
 
 def load_engine(folder: Path, manifest: Manifest, *, threads: int = 0) -> InferenceEngine:
-    """The engine in `folder`, in what runs its precision; `EngineError` where that cannot be.
+    """Load the engine in `folder` with the runtime of its precision; `EngineError` if that is impossible.
 
     `threads`: threads of one run, 0 for one per core.
     """
-    if manifest.runtime == ONNXRUNTIME:
+    check_runtime(manifest.precision)
+    if runtime_of(manifest.precision) == ONNXRUNTIME:
         return OnnxEngine(folder, threads=threads)
-    installed(manifest.runtime)
-    # Only these engines need it, so not every installation has it.
-    from python_backend.openvino_engine import OpenVinoEngine  # noqa: PLC0415
+    from python_backend.openvino_engine import OpenVinoEngine  # noqa: PLC0415 - not everywhere installed
 
     return OpenVinoEngine(folder, max_tokens=manifest.max_tokens, threads=threads)
+
+
+def check_runtime(precision: str) -> None:
+    """`EngineError` if what runs engines of `precision` is not installed, or needs another processor."""
+    runtime = runtime_of(precision)
+    installed(runtime)
+    if runtime == OPENVINO:
+        from python_backend.openvino_engine import capabilities, check_processor  # noqa: PLC0415
+
+        check_processor(capabilities())
 
 
 def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:

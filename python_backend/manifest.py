@@ -47,11 +47,6 @@ class Manifest:
     languages: tuple[str, ...]
     """Languages that the model is for, as its builder told; none where it did not."""
 
-    @property
-    def runtime(self) -> str:
-        """The package that runs the engine in the Python model."""
-        return RUNTIMES.get(self.precision, ONNXRUNTIME)
-
     def served_id(self, runtime: str | None = None) -> str:
         """The id under `runtime`, such as `onnxruntime-1.31.1`, which is part of it where it decides the numbers.
 
@@ -59,7 +54,7 @@ class Manifest:
         """
         if self.precision not in VERSIONED_PRECISIONS:
             return self.engine_id
-        return f"{self.engine_id}-{runtime or installed(self.runtime)}"
+        return f"{self.engine_id}-{runtime or installed(runtime_of(self.precision))}"
 
     def contract(self, engine_id: str) -> str:
         """What callers may know of the model, as JSON."""
@@ -77,14 +72,19 @@ class Manifest:
         return json.dumps(fields, ensure_ascii=False)
 
 
+def runtime_of(precision: str) -> str:
+    """The package that runs engines of `precision` in the Python model."""
+    return RUNTIMES.get(precision, ONNXRUNTIME)
+
+
 def installed(package: str) -> str:
     """`package` with its version, such as `onnxruntime-1.31.1`; `EngineError` if it is not installed."""
     try:
         return f"{package}-{importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
         raise EngineError(
-            f"the engine needs the package {package}, which is not installed here: "
-            f"`pip install --no-deps --require-hashes -r requirements/{package}.txt` brings it"
+            f"the engine needs the package {package}, which is not installed here; in a checkout, "
+            f"`.venv/bin/pip install --no-deps --require-hashes -r requirements/{package}.txt` installs it"
         ) from None
 
 

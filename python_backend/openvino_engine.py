@@ -6,6 +6,7 @@ kernels for x86. Products are summed in FP32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,6 @@ DEVICE = "CPU"
 WIDTH_STEP = 8
 """Rows are padded to a multiple of so many tokens. How OpenVINO sums over a row's tokens depends on its width:
 other padding changed a logit by up to 0.007 (base size, random weights)."""
-
-
 CACHED_KERNELS = 256
 """A shape of a batch has about ten. By default OpenVINO keeps 5,000, which took 0.5 GB more after 1,188 shapes of
 the embedded model; a batch whose kernels were not kept takes 1 ms longer."""
@@ -37,8 +36,6 @@ class OpenVinoEngine:
         path = folder / MODEL_FILE
         if not path.exists():
             raise EngineError(f"{path} is missing: the engine has no weights")
-        core = openvino.Core()
-        check_processor(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
         options = {
             "INFERENCE_PRECISION_HINT": "bf16",
             "INFERENCE_NUM_THREADS": threads,
@@ -48,7 +45,7 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            self._request = core.compile_model(path, DEVICE, options).create_infer_request()
+            self._request = openvino.Core().compile_model(path, DEVICE, options).create_infer_request()
         except RuntimeError as error:
             raise EngineError(f"{path} cannot be loaded: {error}") from None
         self._max_tokens = max_tokens
@@ -63,8 +60,13 @@ class OpenVinoEngine:
         return np.array(self._request.infer(rows)[0], dtype=np.float32)
 
 
-def check_processor(capabilities: list[str]) -> None:
-    """`EngineError` where OpenVINO would compute in FP32 instead."""
+def capabilities() -> list[str]:
+    """What OpenVINO has instructions for on this processor, such as `BF16`."""
+    return list(openvino.Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+
+
+def check_processor(capabilities: Sequence[str]) -> None:
+    """`EngineError` where OpenVINO would emulate bfloat16 or compute in FP32."""
     if "BF16" not in capabilities:
         raise EngineError(
             "this processor has no bfloat16 instructions (AVX512-BF16 or AMX), which a bf16 engine needs: "

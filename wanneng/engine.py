@@ -52,7 +52,7 @@ def build(
     samples: Annotated[
         Path | None,
         typer.Option(
-            help="JSON lines of text and labels, like your traffic's, to calibrate int8, and check it and bf16."
+            help="JSON lines of text and labels, like your traffic's: to calibrate int8, to check int8 and bf16."
         ),
     ] = None,
     tolerance: Annotated[float | None, TOLERANCE] = None,

@@ -15,6 +15,8 @@ from engine.errors import VerificationError
 from engine.verification.reference import Answer, Case, Reference
 
 REPORT_FILE = "verification.json"
+ROUNDED_PRECISIONS = ("bf16", "int8")
+"""Those whose changed labels are counted, on more texts than the reference of other engines has."""
 LABELS_ADVICE = (
     ". Without --samples the texts are Chinese: for a model of other languages, build from its snapshot "
     "with --languages, or with --samples of texts like your own"
@@ -191,7 +193,7 @@ def require_agreement(folder: Path, report: Report) -> Report:
     """Write the report to `folder`, and raise `VerificationError` if the comparison failed."""
     report.save(folder / REPORT_FILE)
     if not report.passed:
-        advice = LABELS_ADVICE if report.precision == "int8" and report.changed_texts else ""
+        advice = LABELS_ADVICE if report.precision in ROUNDED_PRECISIONS and report.changed_texts else ""
         raise VerificationError(f"{report.sentence()}; nothing was published{advice}")
     return report
 

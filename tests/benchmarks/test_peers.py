@@ -35,4 +35,4 @@ def test_a_table_compares_every_peer_with_the_product() -> None:
     assert "| infinity /rerank | 15.0 | 4.00 |" in lines
     assert "| wanneng INT8 | 8 clients | 12.0 | 10.0 | 20.0 | 0.00% |" in lines
     assert "| wanneng INT8 | open, 80% of the best | 12.0 | 10.0 | 20.0 | 0.00% |" in lines
-    assert lines[-1] == "Not installed here: openvino-int8."
+    assert lines[-1] == "Not measured here: openvino-int8."

@@ -57,6 +57,19 @@ def test_a_built_engine_is_verified_with_another_reference(source: Path, tmp_pat
     assert json.loads(report_file.read_text(encoding="utf-8")) == report
 
 
+def test_bfloat16_is_refused_before_any_work_on_a_processor_without_it(source: Path, tmp_path: Path) -> None:
+    """In place of OpenVINO is a module that reports no bfloat16."""
+    (tmp_path / "modules").mkdir()
+    module = 'class Core:\n    def get_property(self, *_names):\n        return ["FP32"]\n'
+    (tmp_path / "modules/openvino.py").write_text(module, encoding="utf-8")
+    path = str(tmp_path / "modules")
+    refused = wanneng("build", source, "--precision", "bf16", "--output", tmp_path / "engine", PYTHONPATH=path)
+    assert refused.returncode == 1
+    assert "this processor has no bfloat16 instructions" in last_line(refused)
+    assert "asking" not in refused.stderr
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["modules", "snapshot"]
+
+
 def test_verify_fails_beyond_the_tolerance(source: Path, tmp_path: Path) -> None:
     """INT8 with the tolerance of fp32, on the engine's own reference."""
     wanneng("build", source, "--precision", "int8", "--output", tmp_path / "engine")

@@ -28,6 +28,7 @@ from tests.engine.zoo import SNAPSHOTS
 
 ROOT = Path(__file__).parents[2]
 BATCH = as_batch(random_rows(5, 6))
+ROUNDED = ["int8", *(["bf16"] if HAS_BFLOAT16 else [])]
 SAMPLES = [TextSample("甲乙丙丁", ("甲", "乙丙")), TextSample("戊己庚", ("丁",))]
 
 
@@ -90,7 +91,7 @@ def texts_of(engine: Path, *, foreign: bool) -> set[str]:
 
 
 @pytest.mark.parametrize("derived", [False, True])
-@pytest.mark.parametrize("precision", ["int8", *(["bf16"] if HAS_BFLOAT16 else [])])
+@pytest.mark.parametrize("precision", ROUNDED)
 def test_changed_labels_of_rounding_are_counted_on_the_samples_of_the_build(
     precision: str, derived: bool, sources: Path, tmp_path: Path
 ) -> None:
@@ -111,17 +112,20 @@ def test_changed_labels_of_rounding_are_counted_on_the_samples_of_the_build(
     assert not builtin & texts_of(engine, foreign=False)
 
 
-def test_a_model_of_other_languages_is_not_asked_for_the_best_label_of_chinese_texts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ROUNDED)
+def test_a_model_of_other_languages_is_not_asked_for_the_best_label_of_chinese_texts(
+    precision: str, tmp_path: Path
+) -> None:
     """Its answers to them are noise: with the built-in texts INT8 changes 11 of 138 and is refused."""
     SNAPSHOTS["erlangshen"](tmp_path / "snapshot")
-    int8 = choose_recipe(precision="int8")
+    rounded = choose_recipe(precision=precision)
     with pytest.raises(VerificationError, match=r"decided texts have another best label.*--languages.*--samples"):
-        build_engine(tmp_path / "snapshot", tmp_path / "unknown", int8, name="x")
+        build_engine(tmp_path / "snapshot", tmp_path / "unknown", rounded, name="x")
     told = Told(languages=("en",))
-    assert build_engine(tmp_path / "snapshot", tmp_path / "int8", int8, name="x", told=told).passed
-    assert not texts_of(tmp_path / "int8", foreign=False)
+    assert build_engine(tmp_path / "snapshot", tmp_path / "rounded", rounded, name="x", told=told).passed
+    assert not texts_of(tmp_path / "rounded", foreign=False)
     build_engine(tmp_path / "snapshot", tmp_path / "fp32", choose_recipe(), name="x", told=told)
-    assert derive_engine(tmp_path / "fp32", tmp_path / "derived", int8).passed
+    assert derive_engine(tmp_path / "fp32", tmp_path / "derived", rounded).passed
     assert not texts_of(tmp_path / "derived", foreign=False)
 
 

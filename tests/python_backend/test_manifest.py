@@ -63,9 +63,7 @@ def test_the_runtime_belongs_to_the_id_of_an_engine_whose_numbers_depend_on_it(t
 
 
 def test_a_package_that_is_not_installed_is_named_with_the_way_to_get_it() -> None:
-    with pytest.raises(
-        EngineError, match=r"needs the package nowhere, .* -r requirements/nowhere\.txt` brings it"
-    ):
+    with pytest.raises(EngineError, match=r"needs the package nowhere, .* -r requirements/nowhere\.txt` installs"):
         installed("nowhere")
 
 
