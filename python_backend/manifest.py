@@ -88,6 +88,14 @@ def installed(package: str) -> str:
         ) from None
 
 
+def model_file(folder: Path) -> Path:
+    """The graph in an engine folder; `EngineError` if there is none."""
+    path = folder / MODEL_FILE
+    if not path.exists():
+        raise EngineError(f"{path} is missing: the engine has no weights")
+    return path
+
+
 def load_manifest(folder: Path) -> Manifest:
     """Read and validate the manifest of an engine folder; an `EngineError` names the file and what is wrong."""
     path = folder / FILE_NAME

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from python_backend.errors import EngineError
-from python_backend.manifest import MODEL_FILE
+from python_backend.manifest import model_file
 from python_backend.rows import Rows
 
 SHAPE = "_shape"
@@ -25,9 +25,7 @@ class OnnxEngine:
     """
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
-        path = folder / MODEL_FILE
-        if not path.exists():
-            raise EngineError(f"{path} is missing: the engine has no weights")
+        path = model_file(folder)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

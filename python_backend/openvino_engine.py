@@ -14,7 +14,7 @@ import openvino
 from numpy.typing import NDArray
 
 from python_backend.errors import EngineError
-from python_backend.manifest import MODEL_FILE
+from python_backend.manifest import model_file
 from python_backend.rows import Rows
 
 DEVICE = "CPU"
@@ -33,9 +33,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, folder: Path, *, max_tokens: int, threads: int = 0) -> None:
-        path = folder / MODEL_FILE
-        if not path.exists():
-            raise EngineError(f"{path} is missing: the engine has no weights")
+        path = model_file(folder)
         options = {
             "INFERENCE_PRECISION_HINT": "bf16",
             "INFERENCE_NUM_THREADS": threads,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-import openvino
+from python_backend.openvino_engine import capabilities
 
-HAS_BFLOAT16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+HAS_BFLOAT16 = "BF16" in capabilities()
