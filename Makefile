@@ -88,7 +88,7 @@ bench: env ## measure the throughput of dynamic batching, against a running `wan
 bench-gateway: env ## measure throughput on cached pairs, against a running `wanneng serve --require-key` (needs wrk)
 	$(SERVE)/python -m benchmarks.cached
 
-bench-engines: engine-env ## measure ModelScope, ONNX FP32 and INT8 on a base-size model; writes docs/engines-measured.md
+bench-engines: engine-env ## measure ModelScope, FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines
 
 bench-ragged: engine-env ## measure rows of mixed lengths on every CPU config, beside `local`

@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from python_backend.engine import InferenceEngine, load_engine
+from python_backend.manifest import load_manifest
 
 ROOT = Path(__file__).parents[1]
 LENGTHS = (16, 32, 64, 128, 256, 512)
@@ -28,11 +30,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/cost_model.json")
     options = parser.parse_args()
-    engines = {name: _session(options.models / name / "model.onnx") for name in ("fp32", "int8")}
+    engines = {name: _engine(options.models / name) for name in ("fp32", "int8")}
     seconds: dict[str, list[list[float]]] = {name: [] for name in engines}
     for _ in range(options.rounds):
-        for name, session in engines.items():
-            seconds[name].append([_cpu_s_per_pair(session, length) for length in LENGTHS])
+        for name, engine in engines.items():
+            seconds[name].append([_cpu_s_per_pair(engine, length) for length in LENGTHS])
     results = {}
     for name, rounds in seconds.items():
         measured_ms = 1e3 * np.median(rounds, axis=0)
@@ -47,20 +49,17 @@ def main() -> None:
     options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _session(path: Path) -> ort.InferenceSession:
-    settings = ort.SessionOptions()
-    # A thread that spins is no work.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+def _engine(folder: Path) -> InferenceEngine:
+    return load_engine(folder, load_manifest(folder))
 
 
-def _cpu_s_per_pair(session: ort.InferenceSession, length: int) -> float:
+def _cpu_s_per_pair(engine: InferenceEngine, length: int) -> float:
     count = TOKENS_PER_RUN // length
     ids = np.random.default_rng(length).integers(FIRST_ID, LAST_ID, (count, length))
     rows = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    session.run(["logits"], rows)
+    engine.run(rows)
     started_s = time.process_time()
-    session.run(["logits"], rows)
+    engine.run(rows)
     return (time.process_time() - started_s) / count
 
 

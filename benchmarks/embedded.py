@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from engine.build import build_engine, restore_snapshot
 from engine.derive import MODEL_FILE
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, read_snapshot, write_snapshot
+from python_backend.engine import load_engine
+from python_backend.manifest import load_manifest
 
 ROOT = Path(__file__).parents[1]
 ROWS, TOKENS, ROUNDS = 64, 32, 40
@@ -54,9 +55,7 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
             engine = folder / f"{name}-{precision}"
             build_engine(folder / name, engine, choose_recipe("cpu", precision), name="bench")
             engines[count, precision] = engine / MODEL_FILE
-    sessions = {
-        key: ort.InferenceSession(path, providers=["CPUExecutionProvider"]) for key, path in engines.items()
-    }
+    loaded = {key: load_engine(path.parent, load_manifest(path.parent)) for key, path in engines.items()}
     rng = np.random.default_rng(1)
     ids = rng.integers(5, int(snapshot.config["vocab_size"]), (ROWS, TOKENS))
     feed = {
@@ -64,11 +63,11 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
         "attention_mask": np.ones_like(ids),
         "token_type_ids": (np.arange(TOKENS) >= TOKENS - 4).astype(np.int64)[np.newaxis].repeat(ROWS, axis=0),
     }
-    seconds: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
+    seconds: dict[tuple[int, str], list[float]] = {key: [] for key in loaded}
     for _ in range(ROUNDS):
-        for key, session in sessions.items():
+        for key, runner in loaded.items():
             started_at = time.perf_counter()
-            session.run(["logits"], feed)
+            runner.run(feed)
             seconds[key].append(time.perf_counter() - started_at)
     return [
         {
@@ -77,7 +76,7 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
             "pairs_per_s": ROWS / float(np.median(seconds[count, precision])),
             "mb": engines[count, precision].stat().st_size / 1e6,
         }
-        for count, precision in sessions
+        for count, precision in loaded
     ]
 
 

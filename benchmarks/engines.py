@@ -1,9 +1,9 @@
 """Latency, peak memory and file size of one base-size model in several runtimes: `make bench-engines`.
 
 The model is a StructBERT of base size (12 × 768) with random weights, on which speed does not depend. The runtimes
-are the ModelScope pipeline, ONNX FP32 and ONNX INT8 (from tokenization to scores, as Triton's models do it), and
-PyTorch FP16 where there is a GPU. Each runs in a process of its own, for its peak memory. They run in turn, since
-cores are shared and only ratios within one run are meaningful.
+are the ModelScope pipeline, FP32 in ONNX Runtime and INT8 in OpenVINO (from tokenization to scores, as Triton's
+models do it), and PyTorch FP16 where there is a GPU. Each runs in a process of its own, for its peak memory. They
+run in turn, since cores are shared and only ratios within one run are meaningful.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build/bench")
     parser.add_argument("--run", help="run this runtime once and print JSON")
     parser.add_argument(
-        "--rows-per-second", action="store_true", help="compare ONNX FP32 and INT8 on the same rows and print JSON"
+        "--rows-per-second", action="store_true", help="compare FP32 and INT8 on the same rows and print JSON"
     )
     options = parser.parse_args()
     if options.run:
@@ -74,7 +74,7 @@ def main() -> None:
 
 def _measure(work: Path) -> None:
     _build(work)
-    runtimes = ["modelscope", "onnx-fp32", "onnx-int8"]
+    runtimes = ["modelscope", "onnx-fp32", "openvino-int8"]
     if _has_gpu():
         runtimes.append("torch-fp16-cuda")
     runs: dict[str, list[Run]] = {runtime: [] for runtime in runtimes}
@@ -124,7 +124,7 @@ def _summarize(runtime: str, runs: Sequence[Run], work: Path) -> dict[str, Any]:
 
 
 def _weights_file(runtime: str, work: Path) -> Path:
-    engine_files = {"onnx-fp32": "fp32/model.onnx", "onnx-int8": "int8/model.onnx"}
+    engine_files = {"onnx-fp32": "fp32/model.onnx", "openvino-int8": "int8/model.onnx"}
     return work / engine_files.get(runtime, "snapshot/pytorch_model.bin")
 
 
@@ -155,8 +155,8 @@ def _timed(classify: Classify, labels: Sequence[str]) -> float:
 def _runtimes() -> dict[str, Callable[[Path], tuple[Classify, Callable[[], int]]]]:
     return {
         "modelscope": _modelscope,
-        "onnx-fp32": lambda work: (_onnx(work / "fp32"), lambda: 0),
-        "onnx-int8": lambda work: (_onnx(work / "int8"), lambda: 0),
+        "onnx-fp32": lambda work: (_engine(work / "fp32"), lambda: 0),
+        "openvino-int8": lambda work: (_engine(work / "int8"), lambda: 0),
         "torch-fp16-cuda": _torch_fp16,
     }
 
@@ -168,13 +168,13 @@ def _modelscope(work: Path) -> tuple[Classify, Callable[[], int]]:
     return lambda labels: classifier(TEXT, candidate_labels=list(labels)), lambda: 0
 
 
-def _onnx(engine: Path) -> Classify:
-    from python_backend.engine import run_requests  # noqa: PLC0415
-    from python_backend.onnx_engine import OnnxEngine  # noqa: PLC0415
+def _engine(engine: Path) -> Classify:
+    from python_backend.engine import load_engine, run_requests  # noqa: PLC0415
+    from python_backend.manifest import load_manifest  # noqa: PLC0415
     from python_backend.scoring import rank  # noqa: PLC0415
     from python_backend.tokenization import PairEncoder, load_tokenizer  # noqa: PLC0415
 
-    runner = OnnxEngine(engine)
+    runner = load_engine(engine, load_manifest(engine))
     # No cache of hypotheses, as in the pipeline.
     encoder = PairEncoder(load_tokenizer(engine), truncation="longest_first", token_types=2, cached_hypotheses=0)
 
@@ -212,8 +212,8 @@ def _torch_fp16(work: Path) -> tuple[Classify, Callable[[], int]]:
 
 def _rows_per_second(work: Path) -> dict[str, float]:
     """Median rates of FP32 and INT8, run in turn on the same rows of 10 to 60 tokens."""
-    from python_backend.engine import run_requests  # noqa: PLC0415
-    from python_backend.onnx_engine import OnnxEngine  # noqa: PLC0415
+    from python_backend.engine import load_engine, run_requests  # noqa: PLC0415
+    from python_backend.manifest import load_manifest  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     requests = []
@@ -222,7 +222,7 @@ def _rows_per_second(work: Path) -> dict[str, float]:
         requests.append(
             {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         )
-    engines = {name: OnnxEngine(work / name) for name in ("fp32", "int8")}
+    engines = {name: load_engine(work / name, load_manifest(work / name)) for name in ("fp32", "int8")}
     rates: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(ROUNDS + 2):
         for name, engine in engines.items():

@@ -11,6 +11,7 @@ NAMES = {
     "modelscope": "ModelScope pipeline, FP32",
     "onnx-fp32": "ONNX FP32",
     "onnx-int8": "ONNX INT8",
+    "openvino-int8": "OpenVINO INT8",
     "torch-fp16-cuda": "PyTorch FP16 on a GPU",
 }
 

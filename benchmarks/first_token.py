@@ -16,16 +16,18 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from engine.derive import MODEL_FILE
 from engine.graph.export import export_onnx
 from engine.graph.first_token import read_first_token_alone
-from engine.graph.fusion import fuse
 from engine.graph.int8 import quantize
 from engine.network import network_of
 from engine.snapshot import Snapshot
+from python_backend.engine import InferenceEngine
+from python_backend.onnx_engine import OnnxEngine
+from python_backend.openvino_engine import OpenVinoEngine
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1_024}
@@ -60,12 +62,9 @@ def main() -> None:
 def _measure(name: str, shape: dict[str, int], folder: Path, rounds: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(1)
     rows, results = _rows(rng, ROWS), []
-    for precision, graphs in _graphs(shape, folder, [_rows(rng, 2) for _ in range(4)]).items():
-        sessions = [
-            ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]) for graph in graphs
-        ]
-        logits = [session.run(["logits"], rows)[0] for session in sessions]
-        seconds = np.array([[_seconds(session, rows) for session in sessions] for _ in range(rounds)])
+    for precision, engines in _engines(shape, folder).items():
+        logits = [engine.run(rows) for engine in engines]
+        seconds = np.array([[_seconds(engine, rows) for engine in engines] for _ in range(rounds)])
         before, after = np.median(seconds, axis=0)
         results.append(
             {
@@ -80,22 +79,25 @@ def _measure(name: str, shape: dict[str, int], folder: Path, rounds: int) -> lis
     return results
 
 
-def _graphs(
-    shape: dict[str, int], folder: Path, samples: list[Rows]
-) -> dict[str, tuple[onnx.ModelProto, onnx.ModelProto]]:
-    """By precision: the graph that computes all tokens, and the one that does not."""
+def _engines(shape: dict[str, int], folder: Path) -> dict[str, list[InferenceEngine]]:
+    """By precision: the engine that computes all tokens, and the one that does not."""
     torch.manual_seed(1)
     config = shape | REST
 
     network = network_of(_random_snapshot(config))
-    paths = folder / "whole.onnx", folder / "first.onnx"
-    export_onnx(network, paths[0])
-    onnx.save(read_first_token_alone(onnx.load(paths[0])), paths[1])
-    whole, first = (onnx.load(path) for path in paths)
-    return {
-        "fp32": (whole, first),
-        "int8": (quantize(fuse(paths[0], config), samples).graph, quantize(fuse(paths[1], config), samples).graph),
-    }
+    export_onnx(network, folder / "exported.onnx")
+    whole = onnx.load(folder / "exported.onnx")
+    engines: dict[str, list[InferenceEngine]] = {"fp32": [], "int8": []}
+    for name, graph in (("whole", whole), ("first", read_first_token_alone(whole))):
+        for precision, kind in (("fp32", graph), ("int8", quantize(graph))):
+            engine = folder / f"{name}-{precision}"
+            engine.mkdir()
+            onnx.save(kind, engine / MODEL_FILE)
+            is_int8 = precision == "int8"
+            engines[precision].append(
+                OpenVinoEngine(engine, precision, max_tokens=TOKENS) if is_int8 else OnnxEngine(engine)
+            )
+    return engines
 
 
 def _random_snapshot(config: dict[str, int]) -> Snapshot:
@@ -111,9 +113,9 @@ def _rows(rng: np.random.Generator, count: int) -> Rows:
     return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
 
 
-def _seconds(session: ort.InferenceSession, rows: Rows) -> float:
+def _seconds(engine: InferenceEngine, rows: Rows) -> float:
     started_at = time.perf_counter()
-    session.run(["logits"], rows)
+    engine.run(rows)
     return time.perf_counter() - started_at
 
 

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
+from onnxruntime.quantization import quantize_dynamic
 from transformers import BertConfig, BertForSequenceClassification
 
 from benchmarks.first_token import SHAPES
@@ -22,22 +22,19 @@ from engine.build import build_engine
 from engine.contract import Told
 from engine.errors import TargetError
 from engine.graph.export import export_onnx
-from engine.graph.fusion import fuse
-from engine.graph.int8 import quantize
 from engine.network import network_of
 from engine.recipe import choose_recipe
-from engine.samples import calibration_cases
 from engine.snapshot import label_maps, read_snapshot
-from engine.verification.reference import Case, pad_rows
-from engine.verification.served_engine import encode_cases
+from engine.verification.served_engine import encoder_of
+from python_backend.manifest import load_manifest
 from wanneng.bench import LABELS, TEXTS
 
 ROOT = Path(__file__).parents[1]
 NLI = ("contradiction", "neutral", "entailment")
 TOLD = Told(languages=("en",))
 """What INT8 changes of their answers to Chinese texts is noise: random weights know no language."""
-BARE_TEXTS = 64
-"""Texts of the bare engines' rows, each with all labels."""
+BARE_TEXTS, MAX_TOKENS = 64, 64
+"""Texts of the bare engines' rows, each with all labels, and tokens of the rows at most, with padding."""
 
 
 def main() -> None:
@@ -79,13 +76,12 @@ def _write_snapshot(folder: Path, labels: tuple[str, ...], shape: dict[str, int]
 def _write_bare(folder: Path) -> None:
     snapshot = read_snapshot(folder / "nli", None)
     export_onnx(network_of(snapshot), folder / "bare-fp32.onnx", snapshot.logits)
-    texts = [pad_rows(rows) for rows in encode_cases(folder / "fp32", calibration_cases(None))]
-    quantized = quantize(fuse(folder / "bare-fp32.onnx", snapshot.config), texts)
-    onnx.save(quantized.graph, folder / "bare-int8.onnx")
-    labels = tuple(LABELS.split(","))
-    cases = [Case(f"{TEXTS[n % len(TEXTS)]}（单号{n:06}）", labels) for n in range(BARE_TEXTS)]
-    rows = [row for text in encode_cases(folder / "fp32", cases) for row in text]
-    np.savez(folder / "rows.npz", **pad_rows(rows))
+    quantize_dynamic(folder / "bare-fp32.onnx", folder / "bare-int8.onnx")
+    encoder, labels = encoder_of(folder / "fp32", load_manifest(folder / "fp32")), LABELS.split(",")
+    texts = [f"{TEXTS[n % len(TEXTS)]}（单号{n:06}）" for n in range(BARE_TEXTS)]
+    encoded = [encoder.encode(text, labels, MAX_TOKENS, pad_to=MAX_TOKENS) for text in texts]
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    np.savez(folder / "rows.npz", **{n: np.concatenate([getattr(rows, n) for rows in encoded]) for n in names})
 
 
 def _say(line: str) -> None:

@@ -33,7 +33,6 @@ from engine.reference import make_reference
 from engine.samples import (
     SAMPLES_FILE,
     TextSample,
-    calibration_cases,
     reference_cases,
     write_samples,
 )
@@ -41,9 +40,7 @@ from engine.snapshot import STRUCTBERT, Snapshot, read_snapshot, write_snapshot
 from engine.staging import staged
 from engine.tokenizer import added_tokens_of, count_tokens_of, load_pretrained, served_tokenizer
 from engine.verification import compare
-from engine.verification.reference import CALIBRATION_FILE, TokenRow, save_rows
 from engine.verification.reference import FILE_NAME as REFERENCE_FILE
-from engine.verification.served_engine import encode_cases
 
 DISK_FACTOR = 3
 """Disk space for a build, as a multiple of the snapshot's weights: the export, its rewrite, and a margin."""
@@ -63,8 +60,8 @@ def build_engine(
 ) -> compare.Report:
     """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
 
-    `name` is the model name in answers; `samples`, by default those of this package, calibrate INT8 and show how
-    many labels INT8 and bfloat16 change; `told` is what the snapshot does not say. Unless the engine answers as
+    `name` is the model name in answers; `samples`, by default those of this package, show how many labels INT8
+    and bfloat16 change; `told` is what the snapshot does not say. Unless the engine answers as
     the model's own pipeline does, within the tolerance of its precision, nothing is published and
     `VerificationError` is raised.
     """
@@ -100,21 +97,16 @@ def build_engine(
             )
 
         log(f"building {recipe}")
-        # Until the graph is rewritten, this is an FP32 engine: calibration encodes through it, and the effect of
-        # rounding is measured against its answers.
+        # Until the graph is rewritten, this is an FP32 engine, against whose answers the effect of rounding is
+        # measured.
         describe(choose_recipe(), reference.weights_sha256)
-        calibration: list[list[TokenRow]] = []
-        if recipe.is_source or recipe.precision == "int8":
-            calibration = encode_cases(work, calibration_cases(samples))
         details = _export(work / MODEL_FILE, snapshot, network, recipe)
         if recipe.precision in compare.ROUNDED_PRECISIONS:
             log("asking the FP32 engine for more answers")
             reference = with_rounding_cases(work, reference, name, samples, contract.languages)
-        details |= rewrite(work / MODEL_FILE, snapshot.config, asdict(contract), recipe, calibration)
-        if recipe.is_source:
-            save_rows(calibration, work / CALIBRATION_FILE)
-            if samples is not None:
-                write_samples(samples, work / SAMPLES_FILE)
+        details |= rewrite(work / MODEL_FILE, snapshot.config, asdict(contract), recipe)
+        if recipe.is_source and samples is not None:
+            write_samples(samples, work / SAMPLES_FILE)
         describe(recipe, details.pop("identity_sha256", reference.weights_sha256), **details)
         log("comparing the engine with the reference")
         return verify_folder(work, reference, recipe, name)

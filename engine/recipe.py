@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BuildError
-from engine.verification.compare import Tolerance, tolerance_of
+from engine.verification.compare import ROUNDED_PRECISIONS, Tolerance, tolerance_of
 
 PRECISIONS = {
     "cpu": ("fp32", "bf16", "int8", "w8"),
     "cuda": ("fp16", "fp32"),
     "tensorrt": ("fp16", "fp32"),
 }
-"""Precisions per target, the default first. `w8` has 8-bit weights and FP32 arithmetic; `bf16` has FP32 weights,
-which OpenVINO rounds when it loads them, and bfloat16 arithmetic.
+"""Precisions per target, the default first. `w8` has 8-bit weights and FP32 arithmetic; `int8` has both in 8 bits;
+`bf16` has FP32 weights, which OpenVINO rounds when it loads them, and bfloat16 arithmetic.
 
 There is no fp16 for CPUs, where ONNX Runtime would convert every product to FP32, and no int8 for GPUs, where it
 has not been measured.
@@ -40,8 +40,8 @@ class Recipe:
     """A kind of engine."""
 
     target: str
-    """`cpu`: ONNX Runtime on CPUs, or OpenVINO for `bf16`; `cuda`: ONNX Runtime on GPUs; `tensorrt`: a TensorRT
-    plan per length bucket."""
+    """`cpu`: ONNX Runtime on CPUs, or OpenVINO for `bf16` and `int8`; `cuda`: ONNX Runtime on GPUs; `tensorrt`: a
+    TensorRT plan per length bucket."""
     precision: str
     ragged: bool
     """Whether inputs are flat, for Triton's onnxruntime backend, or `[n, s]` with padding."""
@@ -83,8 +83,10 @@ def choose_recipe(
         )
     if ragged and target == "tensorrt":
         raise BuildError("--ragged does not exist for --target tensorrt, whose plans take padded inputs")
-    if ragged and precision == "bf16":
-        raise BuildError("--ragged does not exist for --precision bf16, which Triton's onnxruntime backend lacks")
+    if ragged and precision in ROUNDED_PRECISIONS:
+        raise BuildError(
+            f"--ragged does not exist for --precision {precision}, which Triton's onnxruntime backend lacks"
+        )
     tolerance = tolerance_of(precision, max_logit_difference)
     return Recipe(target, precision, target == "cuda" if ragged is None else ragged, tolerance)
 

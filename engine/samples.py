@@ -1,4 +1,4 @@
-"""Texts with labels: for references, for INT8 calibration, and for counting the labels that rounding changes."""
+"""Texts with labels: for references, and for counting the labels that rounding changes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class TextSample:
     labels: tuple[str, ...]
 
 
-def builtin_samples(part: str) -> list[TextSample]:
-    """The samples of this package for `calibration` or `reference`: short texts, and long ones made of them."""
-    short = _samples(part)
+def builtin_samples() -> list[TextSample]:
+    """The samples of this package for references: short texts, and long ones made of them."""
+    short = _samples("reference")
     texts = [sample.text for sample in short]
     return short + [
         TextSample("。".join(texts[start : start + count] * repeat), short[start].labels)
@@ -69,23 +69,6 @@ def knows_builtin_texts(samples: Sequence[TextSample] | None, languages: Collect
     return any(language.lower().partition("-")[0] == BUILTIN_LANGUAGE for language in languages)
 
 
-def calibration_cases(samples: Sequence[TextSample] | None) -> list[Case]:
-    """The cases that INT8 ranges are chosen on: `samples`, by default those of this package, and unusual texts.
-
-    Each is there with the engine's default template and with another: without templates and unusual texts, logits
-    of the embedded model differed by up to 2.0 on the reference, with them by 0.35.
-    """
-    content = json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))
-    samples = builtin_samples("calibration") if samples is None else samples
-    unusual = [
-        TextSample(text, samples[index % len(samples)].labels[:2]) for index, text in enumerate(content["hard"])
-    ]
-    every = [*samples, *unusual]
-    return [Case(sample.text, sample.labels) for sample in every] + [
-        Case(sample.text, sample.labels, TEMPLATES[index % len(TEMPLATES)]) for index, sample in enumerate(every)
-    ]
-
-
 def reference_cases(
     added_tokens: Collection[str], count_tokens: Callable[[str], int], max_tokens: int
 ) -> list[Case]:
@@ -96,7 +79,7 @@ def reference_cases(
     half a pair tell the ways of truncating apart.
     """
     content = json.loads(BUILTIN_FILE.read_text(encoding="utf-8"))
-    samples = builtin_samples("reference")
+    samples = builtin_samples()
     labels = [label for sample in samples for label in sample.labels]
     hard = [*content["hard"], "".join(content["hard"]) * 4, (samples[0].text * 2_000)[:LONG_TEXT_CHARACTERS]]
     hard += list(_with_tokens(added_tokens))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from python_backend.batching import plan_batches
-from python_backend.manifest import ONNXRUNTIME, OPENVINO, Manifest, installed, runtime_of
+from python_backend.manifest import ONNXRUNTIME, Manifest, installed, runtime_of
 from python_backend.onnx_engine import OnnxEngine
 from python_backend.rows import Rows
 
@@ -43,14 +43,13 @@ def load_engine(folder: Path, manifest: Manifest, *, threads: int = 0) -> Infere
         return OnnxEngine(folder, threads=threads)
     from python_backend.openvino_engine import OpenVinoEngine  # noqa: PLC0415 - not everywhere installed
 
-    return OpenVinoEngine(folder, max_tokens=manifest.max_tokens, threads=threads)
+    return OpenVinoEngine(folder, manifest.precision, max_tokens=manifest.max_tokens, threads=threads)
 
 
 def check_runtime(precision: str) -> None:
     """`EngineError` if what runs engines of `precision` is not installed, or needs another processor."""
-    runtime = runtime_of(precision)
-    installed(runtime)
-    if runtime == OPENVINO:
+    installed(runtime_of(precision))
+    if precision == "bf16":
         from python_backend.openvino_engine import capabilities, check_processor  # noqa: PLC0415
 
         check_processor(capabilities())

@@ -16,10 +16,11 @@ LABEL_ORDER = ("entailment", "neutral", "contradiction")
 """The columns of every engine's logits. One that the model itself lacks is a constant of the graph."""
 MAX_DEFAULT_TEMPLATE_BYTES = 128
 ONNXRUNTIME, OPENVINO = "onnxruntime", "openvino"
-RUNTIMES = {"bf16": OPENVINO}
-"""Packages that run an engine in the Python model, by precision: those that are not ONNX Runtime."""
-VERSIONED_PRECISIONS = ("int8", "bf16")
-"""Precisions whose logits differ between versions of the runtime: by up to 0.1 for INT8 in ONNX Runtime."""
+RUNTIMES = {"bf16": OPENVINO, "int8": OPENVINO}
+"""Packages that run an engine in the Python model, by precision: those that are not ONNX Runtime.
+
+Their version is part of the engine's id, since the rounded numbers may differ between versions.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,13 @@ class Manifest:
     languages: tuple[str, ...]
     """Languages that the model is for, as its builder told; none where it did not."""
 
-    def served_id(self, runtime: str | None = None) -> str:
-        """The id under `runtime`, such as `onnxruntime-1.31.1`, which is part of it where it decides the numbers.
+    def served_id(self) -> str:
+        """The id, with the version of what runs the engine where that decides the numbers.
 
-        By default that is the installed package; `EngineError` if there is none.
+        `EngineError` if it is not installed.
         """
-        if self.precision not in VERSIONED_PRECISIONS:
-            return self.engine_id
-        return f"{self.engine_id}-{runtime or installed(runtime_of(self.precision))}"
+        runtime = RUNTIMES.get(self.precision)
+        return self.engine_id if runtime is None else f"{self.engine_id}-{installed(runtime)}"
 
     def contract(self, engine_id: str) -> str:
         """What callers may know of the model, as JSON."""

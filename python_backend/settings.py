@@ -16,8 +16,6 @@ class Settings:
     """`WANNENG_ENGINE`: the engine folder, with weights, vocabulary and manifest."""
     engine_threads: int
     """`WANNENG_ENGINE_THREADS`: threads of one run of the engine; 0 for one per core."""
-    engine_runtime: str | None
-    """`WANNENG_ENGINE_RUNTIME`: what runs the engine, such as `onnxruntime-1.24.3`; None: the Python model."""
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -30,4 +28,4 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     threads = values.get("WANNENG_ENGINE_THREADS", "0")
     if not threads.isdigit():
         raise EngineError(f"WANNENG_ENGINE_THREADS is {threads!r}, it must be a whole number")
-    return Settings(folder, int(threads), values.get("WANNENG_ENGINE_RUNTIME") or None)
+    return Settings(folder, int(threads))

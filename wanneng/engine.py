@@ -52,7 +52,7 @@ def build(
     samples: Annotated[
         Path | None,
         typer.Option(
-            help="JSON lines of text and labels, like your traffic's: to calibrate int8, to check int8 and bf16."
+            help="JSON lines of text and labels, like your traffic's, to count labels that int8 and bf16 change."
         ),
     ] = None,
     tolerance: Annotated[float | None, TOLERANCE] = None,
@@ -86,8 +86,8 @@ def build(
         published = if_missing and _is_engine(str(output))
         if published:
             _check_same(Path(source), output, recipe)
-        calibration = read_samples(samples) if samples is not None and not published else None
-        if _is_engine(source) and calibration is not None and recipe.target != "tensorrt":
+        own_samples = read_samples(samples) if samples is not None and not published else None
+        if _is_engine(source) and own_samples is not None and recipe.target != "tensorrt":
             raise CommandError(f"{source} brings its own samples; give --samples when building from a snapshot")
         if keep is not None:
             from engine.publish import prune  # noqa: PLC0415
@@ -111,7 +111,7 @@ def build(
         from engine.build import build_engine  # noqa: PLC0415
 
         report = build_engine(
-            folder, output, recipe, name=model_name, samples=calibration, told=_told(*told), log=_say
+            folder, output, recipe, name=model_name, samples=own_samples, told=_told(*told), log=_say
         )
         _say(report.sentence())
         _say(f"published {output}; `wanneng serve --engine {output}` serves it")

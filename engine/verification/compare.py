@@ -45,7 +45,7 @@ TOLERANCES = {
     "int8": Tolerance(0.5, 0.99),
 }
 """Tolerance by precision. Measured on the embedded model and on a base-size model with random weights: fp32 1e-5,
-fp16 0.003, bf16 0.01 to 0.26, int8 0.07 to 0.2 with 0.3 to 0.7% of the best labels changed on 1,200 texts."""
+fp16 0.003, bf16 0.01 to 0.26, int8 0.1 to 0.2 with 0.6% of the best labels changed on 2,106 texts."""
 
 
 @dataclass(frozen=True, slots=True)

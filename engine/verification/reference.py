@@ -1,13 +1,11 @@
-"""Cases with the answers of the model's own pipeline, in a JSON file; and token rows for calibration."""
+"""Cases with the answers of the model's own pipeline, in a JSON file."""
 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +13,6 @@ from numpy.typing import NDArray
 from engine.errors import TargetError
 
 FILE_NAME = "reference.json"
-CALIBRATION_FILE = "calibration.npz"
-"""Rows in the folder of an fp32 engine for the calibration of an INT8 engine built from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,54 +99,3 @@ def load_reference(path: Path) -> Reference:
         raise TargetError(f"{path} is missing: `wanneng engine reference` writes it") from None
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise TargetError(f"{path} is not a file of `wanneng engine reference`: {error}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """The tokens of a pair, without padding."""
-
-    ids: NDArray[np.int64]
-    """`[s]` int64."""
-    types: NDArray[np.int64]
-    """`[s]` int64, token types."""
-
-
-def save_rows(texts: Sequence[Sequence[TokenRow]], path: Path) -> None:
-    """Write rows for INT8 calibration, those of each text together, to an `.npz` file."""
-    rows = [row for text in texts for row in text]
-    with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            ids=np.concatenate([row.ids for row in rows]),
-            types=np.concatenate([row.types for row in rows]),
-            lengths=np.array([len(row.ids) for row in rows], dtype=np.int64),
-            labels=np.array([len(text) for text in texts], dtype=np.int64),
-        )
-
-
-def load_rows(path: Path) -> list[list[TokenRow]]:
-    """Read a file of `save_rows`; `TargetError` if it is missing or of another kind."""
-    command = "`wanneng engine build --precision fp32`"
-    try:
-        # Opened here, because numpy does not close a file that is not an archive of its own.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            ends = np.cumsum(arrays["lengths"])[:-1]
-            ids, types = np.split(arrays["ids"], ends), np.split(arrays["types"], ends)
-            rows = [TokenRow(*pair) for pair in zip(ids, types, strict=True)]
-            last_rows = np.cumsum(arrays["labels"]).tolist()
-        return [rows[start:end] for start, end in zip([0, *last_rows], last_rows, strict=False)]
-    except FileNotFoundError:
-        raise TargetError(f"{path} is missing: {command} writes it") from None
-    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise TargetError(f"{path} is not a file of {command}: {error}") from None
-
-
-def pad_rows(rows: Sequence[TokenRow]) -> dict[str, NDArray[Any]]:
-    """An engine's padded inputs, `[n, s]` int64, for `rows`."""
-    shape = (len(rows), max(len(row.ids) for row in rows))
-    arrays = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
-    for index, row in enumerate(rows):
-        arrays["input_ids"][index, : len(row.ids)] = row.ids
-        arrays["attention_mask"][index, : len(row.ids)] = 1
-        arrays["token_type_ids"][index, : len(row.types)] = row.types
-    return arrays

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import TargetError
-from engine.verification.reference import Answer, Case, TokenRow
+from engine.verification.reference import Answer, Case
 from python_backend.engine import load_engine, run_requests
 from python_backend.errors import BackendError
 from python_backend.hypotheses import hypotheses
@@ -73,24 +73,6 @@ def encoder_of(folder: Path, manifest: Manifest) -> PairEncoder:
         token_types=manifest.token_types,
         cached_hypotheses=0,
     )
-
-
-def encode_cases(folder: Path, cases: Sequence[Case]) -> list[list[TokenRow]]:
-    """The rows of each case, as the engine in `folder` is given them."""
-    manifest = load_manifest(folder)
-    encoder = encoder_of(folder, manifest)
-    texts = []
-    for case in cases:
-        pairs = hypotheses(case.labels, case.template or manifest.default_template)
-        encoded = encoder.encode(case.text, pairs, manifest.max_tokens)
-        lengths = encoded.tokens[:, 0]
-        texts.append(
-            [
-                TokenRow(ids[:length], types[:length])
-                for ids, types, length in zip(encoded.input_ids, encoded.token_type_ids, lengths, strict=True)
-            ]
-        )
-    return texts
 
 
 def answer_of(case: Case, rows: Rows, logits: NDArray[np.float32]) -> Answer:

@@ -47,7 +47,7 @@ class ExpandModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = load_settings()
         self._manifest = load_manifest(settings.engine_folder)
-        self._engine_id = self._manifest.served_id(settings.engine_runtime)
+        self._engine_id = self._manifest.served_id()
         self._encoder = PairEncoder(
             load_tokenizer(settings.engine_folder),
             truncation=self._manifest.truncation,

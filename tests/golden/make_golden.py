@@ -19,7 +19,6 @@ from transformers import BertConfig, BertForSequenceClassification
 from engine.build import build_engine
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, write_snapshot
-from engine.verification.reference import CALIBRATION_FILE
 from tests.golden.cases import LABELS, TEMPLATES, cases
 
 HERE = Path(__file__).parent
@@ -84,7 +83,6 @@ def _answers(name: str, options: dict[str, Any], engine: Path) -> list[dict[str,
             answers.append({"labels": answer["labels"], "scores": answer["scores"]})
         shutil.rmtree(engine, ignore_errors=True)
         build_engine(snapshot, engine, choose_recipe(), name=f"golden-{name}")
-        (engine / CALIBRATION_FILE).unlink()
     return answers
 
 

@@ -37,7 +37,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {**INT8, "model": {"source": "a", "precision": "bf16"}, "pools": {"cpu": {"config": "onnx-cpu"}}},
-        "pools.cpu.config: onnx-cpu supports fp32, int8 but model.precision is bf16",
+        "pools.cpu.config: onnx-cpu supports fp32 but model.precision is bf16",
     ),
     (
         {**INT8, "model": {"source": "a", "precision": "fp16"}},
@@ -56,7 +56,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "engines.volume: required, because model.source and engine of a pool are paths on this volume",
     ),
     (
-        {**INT8, "engines": {**INT8["engines"], "keep": 3}, "pools": {"z": {"config": "onnx-cpu"}}},
+        {**INT8, "model": FP32, "engines": {**INT8["engines"], "keep": 3}, "pools": {"z": {"config": "onnx-cpu"}}},
         "engines.keep: 3 is less than 4; the release builds 2 engines",
     ),
     (

@@ -14,6 +14,7 @@ INT8: dict[str, Any] = {
     "model": {"source": "sources/a", "precision": "int8"},
     "engines": {"volume": {"persistentVolumeClaim": {"claimName": "engines"}}},
 }
+FP32 = INT8 | {"model": {"source": "sources/a", "precision": "fp32"}}
 
 
 def test_each_pool_has_its_own_nodes_gpus_and_rollout_strategy() -> None:
@@ -94,9 +95,9 @@ def test_an_engines_directory_depends_on_everything_that_determines_the_engine_a
     assert engine_of(INT8 | {"pools": {"cpu": {"replicas": 7, "weight": 2}}}) == first
     others = [
         INT8 | {"model": {"source": "sources/b", "precision": "int8"}},
-        INT8 | {"model": {"source": "sources/a", "precision": "fp32"}},
+        FP32,
         INT8 | {"images": {"tritonCpu": {"tag": "0.2.0"}}},
-        INT8 | {"pools": {"cpu": {"config": "onnx-cpu"}}},
+        FP32 | {"pools": {"cpu": {"config": "onnx-cpu"}}},
     ]
     assert len({first, *(engine_of(values) for values in others)}) == 5
     tensorrt = {"model": {"source": "a", "precision": "fp16"}, "engines": INT8["engines"]}
@@ -207,7 +208,7 @@ def test_builds_have_a_priority_class_of_their_own_by_which_they_may_borrow_a_gp
 @pytest.mark.parametrize(
     ("precision", "config", "pool", "expected"),
     [
-        ("int8", "onnx-cpu", {}, None),
+        ("fp32", "onnx-cpu", {}, None),
         ("fp16", "onnx-cuda", {}, None),
         ("fp16", "tensorrt-a10", {"computeCapability": "8.6"}, "engine-builds"),
     ],
@@ -245,8 +246,8 @@ def test_old_engines_are_removed_before_a_build() -> None:
 
 def test_a_build_removes_no_engine_that_the_release_names() -> None:
     pools = {"second": {"config": "onnx-cpu"}, "named": {"engine": "built/older"}}
-    objects = render(INT8 | {"pools": pools})
-    folders = {engine_of(INT8 | {"pools": pools}, pool) for pool in ("cpu", "second", "named")}
+    objects = render(FP32 | {"pools": pools})
+    folders = {engine_of(FP32 | {"pools": pools}, pool) for pool in ("cpu", "second", "named")}
     jobs = [containers(o)[0]["args"] for o in objects if o["kind"] == "Job"]
     assert len(folders) == 3
     assert len(jobs) == 2
@@ -256,7 +257,7 @@ def test_a_build_removes_no_engine_that_the_release_names() -> None:
         assert also == folders - {output}
 
 
-TRIAL: dict[str, Any] = INT8 | {
+TRIAL: dict[str, Any] = FP32 | {
     "pools": {"cpu": {"config": "onnx-cpu"}, "canary": {"config": "onnx-cpu", "model": {"source": "sources/b"}}}
 }
 
@@ -299,7 +300,7 @@ def test_one_value_aborts_and_promotes_and_replaces_no_pod_of_triton() -> None:
 
 def test_a_promoted_model_becomes_the_releases_without_a_new_engine() -> None:
     on_trial = find(render(trial(1)), "Deployment", "w-triton-canary")
-    values = INT8 | {"model": INT8["model"] | {"source": "sources/b"}, "pools": {"cpu": {"config": "onnx-cpu"}}}
+    values = FP32 | {"model": FP32["model"] | {"source": "sources/b"}, "pools": {"cpu": {"config": "onnx-cpu"}}}
     later = find(render(values), "Deployment", "w-triton-cpu")
     folders = {environment(pod_of(each)["containers"][0])["WANNENG_ENGINE"] for each in (on_trial, later)}
     assert len(folders) == 1

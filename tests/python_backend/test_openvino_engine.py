@@ -23,7 +23,7 @@ Check = Callable[[OpenVinoEngine], None]
 def with_engine(check: Check) -> None:
     """Run `check` on an engine, where the processor can compute it."""
     if HAS_BFLOAT16:
-        check(OpenVinoEngine(ENGINE, max_tokens=MAX_TOKENS, threads=2))
+        check(OpenVinoEngine(ENGINE, "bf16", max_tokens=MAX_TOKENS, threads=2))
     else:
         with pytest.raises(EngineError, match="no bfloat16 instructions"):
             check_runtime("bf16")
@@ -72,10 +72,10 @@ def test_no_row_is_padded_beyond_what_the_model_takes() -> None:
 
 def test_a_missing_or_invalid_model_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"model\.onnx is missing"):
-        OpenVinoEngine(tmp_path, max_tokens=8)
+        OpenVinoEngine(tmp_path, "bf16", max_tokens=8)
     (tmp_path / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(EngineError, match=r"model\.onnx cannot be loaded"):
-        OpenVinoEngine(tmp_path, max_tokens=8)
+        OpenVinoEngine(tmp_path, "bf16", max_tokens=8)
 
 
 def test_a_processor_that_would_compute_in_fp32_is_refused() -> None:

@@ -20,7 +20,6 @@ from web.settings import SettingsError, load_settings
 from web.variables import KNOWN, unknown_variables
 
 load_of_gateway = partial(load_settings, GatewaySettings)
-OF_TRITON = {"ENGINE_RUNTIME"}
 OF_COMMANDS = {"URL", "KEY", "PEER_KEY"}
 OF_COMPOSE = {"IMAGES", "VERSION", "ENGINES", "ADDRESS"}
 OF_TESTS = {"NO_SKIPS", "SCREENSHOTS", "CASES"}
@@ -30,7 +29,7 @@ def test_the_settings_of_every_process_are_known() -> None:
     servers = (GatewaySettings, ControlPlaneSettings, WorkerSettings)
     names = {field.name.upper() for kind in servers for field in fields(kind)}
     names |= {field.name.upper() for field in dataclasses.fields(ServeSettings)}
-    assert names | OF_TRITON | OF_COMMANDS | OF_COMPOSE | OF_TESTS | {"WORKERS"} == KNOWN
+    assert names | OF_COMMANDS | OF_COMPOSE | OF_TESTS | {"WORKERS"} == KNOWN
 
 
 @pytest.mark.parametrize("load", [load_of_gateway, load_control_plane_settings, load_worker_settings])

@@ -134,8 +134,6 @@ def prepare_triton(settings: ServeSettings, exit_timeout_s: int = EXIT_TIMEOUT_S
         f"{PREFIX}ENGINE": f"./{ENGINE_LINK}",
         f"{PREFIX}ENGINE_THREADS": str(threads),
     }
-    if config.backend != PYTHON:
-        environment[f"{PREFIX}ENGINE_RUNTIME"] = _engine_runtime(config.backend, backends, server.release)
     return TritonServer(
         [
             str(server.binary),
@@ -205,13 +203,6 @@ def _check_network(settings: ServeSettings, release: str) -> None:
             f"would listen on {settings.triton_host}: use a loopback address, release 25.07 or, where nobody but "
             "gateways can connect, --trusted-network (WANNENG_TRUSTED_NETWORK=true)"
         )
-
-
-def _engine_runtime(backend: str, backends: Path, release: str) -> str:
-    """What runs the engine in a backend of Triton's own, such as `onnxruntime-1.24.3`: a part of INT8 ids."""
-    libraries = sorted((backends / backend).glob(f"lib{backend}.so.*"))
-    version = libraries[-1].name.partition(".so.")[2] if libraries else release
-    return f"{backend}-{version or 'unknown'}"
 
 
 def _environment(server: _Installation) -> dict[str, str]:

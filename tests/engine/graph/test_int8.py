@@ -14,30 +14,33 @@ from onnx import numpy_helper
 from engine.build import build_engine
 from engine.errors import SnapshotError
 from engine.graph.export import export_onnx
-from engine.graph.fusion import fuse
-from engine.graph.int8 import quantize
-from engine.graph.rounding import Range
-from engine.graph.sensitivity import MAX_FP32_WORK, Replacement, Trials, expected_changes, texts_tried
+from engine.graph.first_token import read_first_token_alone
+from engine.graph.int8 import GROUP, INT8, MIN_SIZE, SCALE, quantize
+from engine.graph.w8 import WEIGHT_LEVELS
 from engine.network import network_of, token_types_of
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, read_snapshot
+from python_backend.engine import run_requests
+from python_backend.openvino_engine import OpenVinoEngine
+from python_backend.rows import Rows
 from tests.engine.snapshots import as_batch, random_rows, random_snapshot
 from tests.engine.zoo import SNAPSHOTS
 
 WIDER = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 3}
-SAMPLES = [as_batch(random_rows(seed, 8)) for seed in range(6)]
 
 
-def graphs(tmp_path: Path, snapshot: Snapshot) -> tuple[onnx.ModelProto, onnx.ModelProto, tuple[str, ...]]:
-    """The fused FP32 graph, the INT8 graph, and the products that stayed in FP32."""
-    export_onnx(network_of(snapshot), tmp_path / "fp32.onnx")
-    fp32 = fuse(tmp_path / "fp32.onnx", snapshot.config)
-    quantized = quantize(fp32, SAMPLES)
-    return fp32, quantized.graph, quantized.fp32_products
+def graphs(tmp_path: Path, snapshot: Snapshot) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The FP32 graph and the INT8 graph, which is `model.onnx` in `tmp_path` too."""
+    export_onnx(network_of(snapshot), tmp_path / "fp32.onnx", snapshot.logits)
+    fp32 = onnx.load(tmp_path / "fp32.onnx")
+    int8 = quantize(fp32)
+    onnx.save(int8, tmp_path / "model.onnx")
+    return fp32, int8
 
 
-def session(graph: onnx.ModelProto) -> ort.InferenceSession:
-    return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+def logits(folder: Path, rows: list[Rows]) -> np.ndarray:
+    """Of the INT8 graph in `folder`, in one execution."""
+    return np.concatenate(run_requests(OpenVinoEngine(folder, "int8", max_tokens=64, threads=2), rows))
 
 
 def relative_error(logits: np.ndarray, exact: np.ndarray) -> float:
@@ -45,105 +48,77 @@ def relative_error(logits: np.ndarray, exact: np.ndarray) -> float:
     return float(np.sqrt(np.square(logits - exact).mean()) / exact.std())
 
 
-@pytest.fixture(scope="module")
-def int8(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
-    _, graph, _ = graphs(tmp_path_factory.mktemp("int8"), random_snapshot(3, **WIDER))
-    return session(graph)
+def fp32_logits(graph: onnx.ModelProto, batch: Rows) -> np.ndarray:
+    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["logits"], batch)[0])
 
 
-def test_products_are_quantized_but_for_the_named_ones_of_at_most_half_the_work(tmp_path: Path) -> None:
-    fp32, int8, fp32_products = graphs(tmp_path, random_snapshot(3, **WIDER))
-    sizes = {i.name: np.prod(i.dims) for i in fp32.graph.initializer}
-    work = {n.output[0]: sizes[n.input[1]] for n in fp32.graph.node if n.op_type in ("Attention", "MatMul")}
-    assert len(work) == 12
-    after = [node.op_type for node in int8.graph.node]
-    assert after.count("QAttention") + after.count("MatMulIntegerToFloat") == 12 - len(fp32_products)
-    assert after.count("Attention") + after.count("MatMul") == len(fp32_products)
-    assert sum(work[name] for name in fp32_products) <= MAX_FP32_WORK * sum(work.values())
+def test_all_weights_of_products_are_in_8_bits_and_embeddings_in_half(tmp_path: Path) -> None:
+    fp32, int8 = graphs(tmp_path, random_snapshot(3, **WIDER))
+    sizes = {i.name: min(i.dims) for i in fp32.graph.initializer}
+    products = [
+        n.input[1] for n in fp32.graph.node if n.op_type == "MatMul" and sizes.get(n.input[1], 0) >= MIN_SIZE
+    ]
+    assert len(products) == 18
+    stored = {i.name: numpy_helper.to_array(i) for i in int8.graph.initializer}
+    assert {name.removesuffix(INT8) for name in stored if name.endswith(INT8)} == set(products)
+    assert sum(value.dtype == np.float16 for value in stored.values()) == 3
+    assert len(int8.SerializeToString()) < 0.5 * len(fp32.SerializeToString())
 
 
-def test_the_products_that_change_most_labels_for_their_work_stay_in_fp32(tmp_path: Path) -> None:
-    """But none of more than half the work."""
-    export_onnx(network_of(snapshot := random_snapshot(3, **WIDER)), tmp_path / "fp32.onnx")
-    trials = Trials(fuse(tmp_path / "fp32.onnx", snapshot.config), SAMPLES)
-
-    def kept(**products: tuple[float, float]) -> set[str]:
-        return trials.products_to_keep({n: (v, Replacement((), (), work)) for n, (v, work) in products.items()})
-
-    assert kept(small=(100.0, 1.0), exact=(1e-12, 1.0)) == {"small"}
-    assert kept(exact=(1e-12, 1.0), other=(1e-12, 1.0)) == set()
-    assert "large" not in kept(large=(100.0, 10.0), small=(1.0, 1.0))
+def test_products_of_the_first_token_alone_stay_in_fp32(tmp_path: Path) -> None:
+    """Query, attention output and feed-forward part of the last layer."""
+    fp32, int8 = graphs(tmp_path, random_snapshot(3, **WIDER))
+    first = quantize(read_first_token_alone(fp32))
+    counts = [sum(i.name.endswith(INT8) for i in graph.graph.initializer) for graph in (int8, first)]
+    assert counts == [18, 14]
 
 
-def test_products_too_large_for_one_graph_are_tried_in_several(tmp_path: Path) -> None:
-    """With the same result as in one graph, which would hold more than ONNX does."""
-    export_onnx(network_of(snapshot := random_snapshot(3, **WIDER)), tmp_path / "fp32.onnx")
-    fp32 = fuse(tmp_path / "fp32.onnx", snapshot.config)
-    matrices = {i.name: numpy_helper.to_array(i) for i in fp32.graph.initializer}
-    replacements = {}
-    for node in (node for node in fp32.graph.node if node.op_type == "MatMul"):
-        rounded = numpy_helper.from_array(np.rint(matrices[node.input[1]] * 8) / 8, f"{node.output[0]}.coarse")
-        product = onnx.helper.make_node("MatMul", [node.input[0], rounded.name], [node.output[0]])
-        replacements[node.output[0]] = Replacement([product], [rounded], 1.0)
-    together = Trials(fp32, SAMPLES).variances(replacements)
-    assert len(together) == 9
-    assert min(together.values()) > 0
-    assert Trials(fp32, SAMPLES, max_graph_bytes=0).variances(replacements) == pytest.approx(together)
+def test_a_large_weight_widens_the_steps_of_its_group_alone(tmp_path: Path) -> None:
+    """Every weight is within half a step of its group."""
+    snapshot = random_snapshot(3, **WIDER)
+    name = "bert.encoder.layer.0.output.dense.weight"
+    weights = snapshot.weights[name].clone()
+    weights[5, 2] = 40 * weights[5].abs().max()
+    outlier = Snapshot(
+        snapshot.config, snapshot.weights | {name: weights}, snapshot.vocabulary, snapshot.lower_case
+    )
+    _, int8 = graphs(tmp_path, outlier)
+    stored = {i.name: numpy_helper.to_array(i) for i in int8.graph.initializer}
+    shape = (64, 128 // GROUP, GROUP)
+    scales = [stored[n] for n in stored if n.endswith(SCALE) and stored[n].shape == (*shape[:2], 1)]
+    (scale,) = (each for each in scales if each.max() == float(weights.abs().max()) / WEIGHT_LEVELS)
+    (key,) = (n for n in stored if n.endswith(SCALE) and stored[n] is scale)
+    restored = stored[key.removesuffix(SCALE) + INT8] * scale
+    assert (np.abs(restored - weights.numpy().reshape(shape)) <= 0.5001 * scale).all()
+    assert scale[5, 0, 0] > 10 * scale[5, 1, 0]
 
 
-def test_a_large_model_is_tried_on_fewer_texts() -> None:
-    """The embedded model has 17 products, one of base size 50 with 85 million weights, a large one 98."""
-    sizes = [70] * 60
-    assert texts_tried(sizes, 17 * 3_000_000) == 24
-    assert texts_tried(sizes, 50 * 85_000_000) == 10
-    assert texts_tried(sizes, 98 * 302_000_000) == 4
-    assert texts_tried([], 17) == 4
-
-
-def test_the_expected_share_of_changed_labels_follows_from_their_leads() -> None:
-    """An error as large as the lead changes the label of 16 texts in 100, twice as large 31."""
-    leads = np.array([1.0, 100.0])
-    assert expected_changes(leads, 1.0) == pytest.approx(0.1587 / 2, abs=1e-4)
-    assert expected_changes(leads, 4.0) == pytest.approx(0.3085 / 2, abs=1e-4)
-    assert expected_changes(leads, 0.0) == expected_changes(np.array([]), 1.0) == 0
-
-
-def test_a_row_has_the_same_logits_alone_and_in_100_random_batches(
-    int8: ort.InferenceSession,
-) -> None:
-    pool = random_rows(11, 64)
-    alone = np.concatenate([int8.run(["logits"], row)[0] for row in pool])
-    assert alone.std() > 0.3, "rows must differ, or the test could not fail"
-    rng = np.random.default_rng(12)
-    for _ in range(100):
-        chosen = rng.choice(len(pool), size=int(rng.integers(2, 33)), replace=False)
-        batch = as_batch([pool[i] for i in chosen], tokens=int(rng.integers(60, 65)))
-        np.testing.assert_allclose(int8.run(["logits"], batch)[0], alone[chosen], atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["erlangshen", "ernie", "xlm-r", "one-logit reranker"])
+@pytest.mark.parametrize("kind", ["erlangshen", "ernie", "xlm-r", "one-logit reranker", "megatron-bert", "wider"])
 def test_of_every_kind_with_int8_a_row_is_the_same_to_the_bit_in_any_batch(kind: str, tmp_path: Path) -> None:
-    SNAPSHOTS[kind](tmp_path / "snapshot")
-    snapshot = read_snapshot(tmp_path / "snapshot")
-    export_onnx(network_of(snapshot), tmp_path / "fp32.onnx", snapshot.logits)
+    if kind == "wider":
+        snapshot = random_snapshot(3, **WIDER)
+    else:
+        SNAPSHOTS[kind](tmp_path / "snapshot")
+        snapshot = read_snapshot(tmp_path / "snapshot")
+    graphs(tmp_path, snapshot)
     has_types = token_types_of(snapshot) == 2
-
-    def rows_of(seed: int, count: int) -> list[dict[str, np.ndarray]]:
-        return [row | {"token_type_ids": row["token_type_ids"] * has_types} for row in random_rows(seed, count)]
-
-    samples = [as_batch(rows_of(seed, 8)) for seed in range(6)]
-    running = session(quantize(fuse(tmp_path / "fp32.onnx", snapshot.config), samples).graph)
-    pool = rows_of(11, 24)
-    alone = np.concatenate([running.run(["logits"], row)[0] for row in pool])
+    pool = [row | {"token_type_ids": row["token_type_ids"] * has_types} for row in random_rows(11, 64)]
+    engine = OpenVinoEngine(tmp_path, "int8", max_tokens=64, threads=2)
+    alone = np.concatenate([run_requests(engine, [row])[0] for row in pool])
     assert alone[:, 0].std() > 0.001, "rows must differ, or the test could not fail"
-    np.testing.assert_array_equal(running.run(["logits"], as_batch(pool[::-1], 64))[0][::-1], alone)
+    rng = np.random.default_rng(12)
+    for _ in range(30):
+        chosen = rng.choice(len(pool), size=int(rng.integers(2, 65)), replace=False)
+        together = np.concatenate(run_requests(engine, [pool[i] for i in chosen]))
+        np.testing.assert_array_equal(together, alone[chosen])
 
 
 @pytest.mark.parametrize(
     ("kind", "precision", "message"),
     [
-        ("deberta-v2", "int8", "there is no int8 for deberta-v2, only for structbert, bert, ernie, rob"),
-        ("modernbert", "int8", "there is no int8 for modernbert, only for structbert, bert, ernie, rob"),
+        ("deberta-v2", "int8", "there is no int8 for deberta-v2, which OpenVINO cannot load: build fp32"),
+        ("modernbert", "int8", "there is no int8 for modernbert, whose logits would depend on the batch of a row"),
         ("deberta-v2", "bf16", "there is no bf16 for deberta-v2, which OpenVINO cannot load: build fp32"),
     ],
 )
@@ -158,11 +133,11 @@ def test_a_kind_without_a_precision_is_refused_by_name_before_its_pipeline_is_as
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
-def test_dynamic_quantization_does_not_have_this_property(tmp_path: Path) -> None:
-    """The reason for static scales: with dynamic ones, the logits of a row depend on its batch."""
+def test_dynamic_quantization_in_onnx_runtime_does_not_have_this_property(tmp_path: Path) -> None:
+    """The reason for OpenVINO: with one scale for all activations of a batch, its rows change each other."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    export_onnx(network_of(random_snapshot(3, **WIDER)), tmp_path / "fp32.onnx")
+    graphs(tmp_path, random_snapshot(3, **WIDER))
     extra = {"DefaultTensorType": onnx.TensorProto.FLOAT}
     quantize_dynamic(
         tmp_path / "fp32.onnx",
@@ -171,17 +146,16 @@ def test_dynamic_quantization_does_not_have_this_property(tmp_path: Path) -> Non
         weight_type=QuantType.QInt8,
         extra_options=extra,
     )
-    dynamic = session(onnx.load(tmp_path / "dynamic.onnx"))
+    dynamic = onnx.load(tmp_path / "dynamic.onnx")
     pool = random_rows(11, 16)
-    alone = np.concatenate([dynamic.run(["logits"], row)[0] for row in pool])
-    assert np.abs(dynamic.run(["logits"], as_batch(pool))[0] - alone).max() > 1e-3
+    alone = np.concatenate([fp32_logits(dynamic, row) for row in pool])
+    assert np.abs(fp32_logits(dynamic, as_batch(pool)) - alone).max() > 1e-3
 
 
 def test_logits_stay_near_fp32(tmp_path: Path) -> None:
-    fp32, int8, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
+    fp32, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
     batch = as_batch(random_rows(21, 40))
-    exact, logits = (session(graph).run(["logits"], batch)[0] for graph in (fp32, int8))
-    assert relative_error(logits, exact) < 0.1
+    assert 0 < relative_error(logits(tmp_path, [batch]), fp32_logits(fp32, batch)) < 0.1
 
 
 def with_outliers(size: float) -> Snapshot:
@@ -199,16 +173,6 @@ def with_outliers(size: float) -> Snapshot:
 
 
 def test_outlier_channels_cost_little_precision(tmp_path: Path) -> None:
-    fp32, int8, _ = graphs(tmp_path, with_outliers(60.0))
+    fp32, _ = graphs(tmp_path, with_outliers(60.0))
     batch = as_batch(random_rows(21, 40))
-    exact, logits = (session(graph).run(["logits"], batch)[0] for graph in (fp32, int8))
-    assert relative_error(logits, exact) < 0.1
-    assert len(int8.SerializeToString()) < 0.7 * len(fp32.SerializeToString())
-
-
-@pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 5.0), (-4.0, 0.0), (0.0, 0.0)])
-def test_a_range_represents_zero_exactly_and_others_within_half_a_step(low: float, high: float) -> None:
-    value_range = Range(low, high)
-    values = np.linspace(low, high, 1_001, dtype=np.float32)
-    assert value_range.quantize_dequantize(np.zeros(1, np.float32))[0] == 0
-    assert np.abs(value_range.quantize_dequantize(values) - values).max() <= value_range.scale * 1.01
+    assert relative_error(logits(tmp_path, [batch]), fp32_logits(fp32, batch)) < 0.1

@@ -13,11 +13,7 @@ from engine.verification.reference import (
     Answer,
     Case,
     Reference,
-    TokenRow,
     load_reference,
-    load_rows,
-    pad_rows,
-    save_rows,
 )
 from engine.verification.served_engine import answer_of
 
@@ -164,21 +160,3 @@ def test_an_invalid_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(TargetError, match=r"r\.json is not a file of"):
         load_reference(tmp_path / "r.json")
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04broken"])
-def test_invalid_calibration_rows_are_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "c.npz").write_bytes(content)
-    with pytest.raises(TargetError, match=r"c\.npz is not a file of"):
-        load_rows(tmp_path / "c.npz")
-
-
-def test_calibration_rows_are_loaded_unchanged_and_padding_is_masked(tmp_path: Path) -> None:
-    rows = [TokenRow(np.arange(1, length + 1), np.zeros(length, dtype=np.int64)) for length in (3, 5, 2, 4)]
-    save_rows([rows[:1], rows[1:]], tmp_path / "c.npz")
-    loaded = load_rows(tmp_path / "c.npz")
-    assert [len(text) for text in loaded] == [1, 3]
-    arrays = pad_rows([row for text in loaded for row in text])
-    assert arrays["attention_mask"].sum(axis=1).tolist() == [3, 5, 2, 4]
-    assert arrays["input_ids"].shape == (4, 5)
-    assert not arrays["input_ids"][arrays["attention_mask"] == 0].any()

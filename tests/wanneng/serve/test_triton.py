@@ -10,7 +10,7 @@ import pytest
 
 from wanneng.errors import StartError
 from wanneng.serve import triton
-from wanneng.serve.triton import _check_network, _engine_runtime, prepare_triton
+from wanneng.serve.triton import _check_network, prepare_triton
 from wanneng.settings import CHECKOUT, ServeSettings
 
 ENGINE = CHECKOUT / "tests/golden/small"
@@ -91,16 +91,6 @@ def test_of_our_own_variables_triton_is_given_only_those_that_its_models_read(
         "WANNENG_ENGINE": "./engine",
         "WANNENG_ENGINE_THREADS": "3",
     }
-
-
-@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
-def test_what_runs_an_engine_is_known_by_the_library_of_its_backend_or_else_by_the_release(
-    backend: str, tmp_path: Path
-) -> None:
-    assert _engine_runtime(backend, tmp_path, "26.04") == f"{backend}-26.04"
-    (tmp_path / backend).mkdir()
-    (tmp_path / backend / f"lib{backend}.so.1.2.3").touch()
-    assert _engine_runtime(backend, tmp_path, "26.04") == f"{backend}-1.2.3"
 
 
 def engine_of(folder: Path, target: str, front: str) -> Path:
