@@ -61,9 +61,8 @@ def build_engine(
     """Build an engine from the snapshot `source`, verify it, and publish it as the new folder `target`.
 
     `name` is the model name in answers; `samples`, by default those of this package, show how many labels INT8
-    and bfloat16 change; `told` is what the snapshot does not say. Unless the engine answers as
-    the model's own pipeline does, within the tolerance of its precision, nothing is published and
-    `VerificationError` is raised.
+    and bfloat16 change; `told` is what the snapshot does not say. Unless the engine answers as the model's own
+    pipeline does, within the tolerance of its precision, nothing is published and `VerificationError` is raised.
     """
     told = told or Told()
     log(f"reading {source}")

@@ -13,8 +13,8 @@ PRECISIONS = {
     "cuda": ("fp16", "fp32"),
     "tensorrt": ("fp16", "fp32"),
 }
-"""Precisions per target, the default first. `w8` has 8-bit weights and FP32 arithmetic; `int8` has both in 8 bits;
-`bf16` has FP32 weights, which OpenVINO rounds when it loads them, and bfloat16 arithmetic.
+"""Precisions per target, the default first. `w8` has 8-bit weights and FP32 arithmetic; `int8` multiplies
+in 8 bits; `bf16` has FP32 weights, which OpenVINO rounds when it loads them, and bfloat16 arithmetic.
 
 There is no fp16 for CPUs, where ONNX Runtime would convert every product to FP32, and no int8 for GPUs, where it
 has not been measured.

@@ -1,7 +1,7 @@
 """Runs token rows in OpenVINO on the CPU, with bfloat16 or 8-bit products.
 
 A processor with AVX512-BF16 or AMX multiplies bfloat16 at least twice as fast as FP32, and one with VNNI 8-bit
-numbers; ONNX Runtime has no kernels for the former on x86, and rounds a whole batch by one scale for the latter.
+numbers. ONNX Runtime has no bfloat16 kernels for x86, and its dynamic INT8 rounds a whole batch by one scale.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ other padding changed a logit by up to 0.007 (base size, random weights)."""
 ACTIVATION_GROUP = 64
 """Values of a token that are rounded to 8 bits by a scale of their own, as the weights are (`engine.graph.int8`).
 
-Of 2,106 labels of the tiny embedded model, with all products in 8 bits, groups of 64 changed 11 and of 128 22, at
-1.1 times the speed (base size)."""
+Of 2,106 labels of the tiny embedded model, with every product in 8 bits and one scale for each output of the
+weights, groups of 64 changed 11 and of 128 22, at 1.1 times the speed (base size)."""
 CACHED_KERNELS = 256
 """A shape of a batch has about ten. By default OpenVINO keeps 5,000, which took 0.5 GB more after 1,188 shapes of
 the embedded model; a batch whose kernels were not kept takes 1 ms longer."""

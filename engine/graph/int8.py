@@ -7,6 +7,7 @@ them. So there is nothing to calibrate, and a row's logits do not depend on othe
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.graph.w8 import WEIGHT_LEVELS
+from engine.graph.w8 import quantize_symmetric
 from engine.recipe import INPUTS
 
 GROUP = 64
@@ -38,7 +39,7 @@ def quantize(graph: onnx.ModelProto) -> onnx.ModelProto:
     """
     constants = {i.name: numpy_helper.to_array(i) for i in graph.graph.initializer}
     nodes: list[onnx.NodeProto] = []
-    stored: dict[str, NDArray[np.generic]] = {}
+    stored: dict[str, NDArray[Any]] = {}
     for name in _embeddings(graph):
         nodes.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
         stored[name + HALF] = constants.pop(name).astype(np.float16)
@@ -63,7 +64,7 @@ def _embeddings(graph: onnx.ModelProto) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in tables]
 
 
-def _weights(graph: onnx.ModelProto, constants: dict[str, NDArray[np.generic]]) -> list[str]:
+def _weights(graph: onnx.ModelProto, constants: dict[str, NDArray[Any]]) -> list[str]:
     """Names of the constants `[k, n]` that the activations of every token are multiplied by."""
     products = [
         node
@@ -92,16 +93,16 @@ def _activations_of_every_token(graph: onnx.ModelProto, names: list[str]) -> set
     return {name for name, shape in zip(names, shapes, strict=True) if prod(shape[:-1]) == tokens.size}
 
 
-def _quantized(name: str, weights: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+def _quantized(name: str, weights: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Integers `[n, groups, k / groups]` from -127 to 127, scales `[n, groups, 1]`, and the shape `[n, k]`."""
     inputs, outputs = weights.shape
+    # All inputs share a scale where they are no whole number of groups.
     group = GROUP if inputs % GROUP == 0 else inputs
-    groups = weights.T.reshape(outputs, inputs // group, group)
-    scale = np.abs(groups).max(axis=2, keepdims=True) / WEIGHT_LEVELS
-    scale = np.where(scale == 0, 1, scale).astype(np.float32)
+    integers, scale = quantize_symmetric(weights.T.reshape(-1, group), axis=0)
+    shape = (outputs, inputs // group, -1)
     return {
-        name + INT8: np.rint(groups / scale).clip(-WEIGHT_LEVELS, WEIGHT_LEVELS).astype(np.int8),
-        name + SCALE: scale,
+        name + INT8: integers.reshape(shape),
+        name + SCALE: scale.reshape(shape),
         name + SHAPE: np.array([outputs, inputs], dtype=np.int64),
     }
 

@@ -169,6 +169,7 @@ def test_a_failed_write_leaves_nothing(limit: int, source: Path, tmp_path: Path)
         ({"target": "cuda", "precision": "int8"}, "choose fp16, fp32"),
         ({"target": "tensorrt", "ragged": True}, "--ragged"),
         ({"precision": "bf16", "ragged": True}, "--ragged does not exist for --precision bf16"),
+        ({"precision": "int8", "ragged": True}, "--ragged does not exist for --precision int8"),
         ({"target": "cuda", "precision": "bf16"}, "choose fp16, fp32"),
     ],
 )

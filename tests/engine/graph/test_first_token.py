@@ -12,7 +12,6 @@ import pytest
 from engine.graph.export import export_onnx
 from engine.graph.first_token import read_first_token_alone
 from engine.graph.fusion import convert_to_fp16, fuse
-from engine.graph.int8 import quantize
 from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.network import network_of, token_types_of
 from engine.snapshot import Snapshot, read_snapshot
@@ -41,7 +40,7 @@ def batch(snapshot: Snapshot) -> dict[str, np.ndarray]:
 
 def multiplications(graph: onnx.ModelProto, inputs: dict[str, np.ndarray], size: int) -> list[tuple[int, ...]]:
     """Shapes of the outputs of all products whose last dimension is `size`, in the graph's order."""
-    names = [n.output[0] for n in graph.graph.node if n.op_type in ("MatMul", "MatMulIntegerToFloat")]
+    names = [n.output[0] for n in graph.graph.node if n.op_type == "MatMul"]
     instrumented = onnx.ModelProto()
     instrumented.CopyFrom(graph)
     instrumented.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
@@ -83,12 +82,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Snapshot, Path]:
     snapshot = random_snapshot(3, **WIDER)
     onnx.save(read_first_token_alone(exported(snapshot, folder)), folder / "first.onnx")
     return snapshot, folder / "first.onnx"
-
-
-def test_int8_computes_the_first_token_alone(first: tuple[Snapshot, Path]) -> None:
-    inputs = as_batch(random_rows(11, 24), 64)
-    shapes = multiplications(quantize(onnx.load(first[1])), inputs, WIDER["intermediate_size"])
-    assert [shape[1] for shape in shapes] == [64, 64, 1]
 
 
 def test_graphs_of_half_precision_or_with_ragged_inputs_compute_the_first_token_alone(

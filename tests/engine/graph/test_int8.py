@@ -48,7 +48,7 @@ def relative_error(logits: np.ndarray, exact: np.ndarray) -> float:
     return float(np.sqrt(np.square(logits - exact).mean()) / exact.std())
 
 
-def fp32_logits(graph: onnx.ModelProto, batch: Rows) -> np.ndarray:
+def onnxruntime_logits(graph: onnx.ModelProto, batch: Rows) -> np.ndarray:
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(["logits"], batch)[0])
 
@@ -148,14 +148,14 @@ def test_dynamic_quantization_in_onnx_runtime_does_not_have_this_property(tmp_pa
     )
     dynamic = onnx.load(tmp_path / "dynamic.onnx")
     pool = random_rows(11, 16)
-    alone = np.concatenate([fp32_logits(dynamic, row) for row in pool])
-    assert np.abs(fp32_logits(dynamic, as_batch(pool)) - alone).max() > 1e-3
+    alone = np.concatenate([onnxruntime_logits(dynamic, row) for row in pool])
+    assert np.abs(onnxruntime_logits(dynamic, as_batch(pool)) - alone).max() > 1e-3
 
 
 def test_logits_stay_near_fp32(tmp_path: Path) -> None:
     fp32, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
     batch = as_batch(random_rows(21, 40))
-    assert 0 < relative_error(logits(tmp_path, [batch]), fp32_logits(fp32, batch)) < 0.1
+    assert 0 < relative_error(logits(tmp_path, [batch]), onnxruntime_logits(fp32, batch)) < 0.1
 
 
 def with_outliers(size: float) -> Snapshot:
@@ -175,4 +175,4 @@ def with_outliers(size: float) -> Snapshot:
 def test_outlier_channels_cost_little_precision(tmp_path: Path) -> None:
     fp32, _ = graphs(tmp_path, with_outliers(60.0))
     batch = as_batch(random_rows(21, 40))
-    assert relative_error(logits(tmp_path, [batch]), fp32_logits(fp32, batch)) < 0.1
+    assert relative_error(logits(tmp_path, [batch]), onnxruntime_logits(fp32, batch)) < 0.1
