@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,15 @@ def test_dynamic_quantization_in_onnx_runtime_does_not_have_this_property(tmp_pa
     pool = random_rows(11, 16)
     alone = np.concatenate([onnxruntime_logits(dynamic, row) for row in pool])
     assert np.abs(onnxruntime_logits(dynamic, as_batch(pool)) - alone).max() > 1e-3
+
+
+def test_activations_are_rounded_where_the_processor_multiplies_8_bit_numbers(tmp_path: Path) -> None:
+    """With smaller groups of weights than of activations, OpenVINO would compute in FP32 without saying so."""
+    _, int8 = graphs(tmp_path, random_snapshot(3, **WIDER))
+    batch = as_batch(random_rows(21, 40))
+    difference = np.abs(logits(tmp_path, [batch]) - onnxruntime_logits(int8, batch)).max()
+    has_vnni = re.search("avx512_vnni|avx_vnni", Path("/proc/cpuinfo").read_text(encoding="utf-8")) is not None
+    assert (difference > 1e-3) == has_vnni
 
 
 def test_logits_stay_near_fp32(tmp_path: Path) -> None:
