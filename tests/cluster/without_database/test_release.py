@@ -247,7 +247,7 @@ def test_a_new_model_is_built_verified_and_rolled_out_under_load(
 
     def is_new(version: str) -> bool:
         # What runs an INT8 engine belongs to the identity that answers name.
-        return version.startswith(f"{engine_id}-onnxruntime-")
+        return version.startswith(f"{engine_id}-openvino-")
 
     eventually("only the new engine answers", lambda: is_new(release.classify(release.key)["model_version"]))
     old, new = sorted(load.versions, key=is_new)
