@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/cost_model.json")
     options = parser.parse_args()
-    engines = {name: _engine(options.models / name) for name in ("fp32", "int8")}
+    folders = {name: options.models / name for name in ("fp32", "int8")}
+    engines = {name: load_engine(folder, load_manifest(folder)) for name, folder in folders.items()}
     seconds: dict[str, list[list[float]]] = {name: [] for name in engines}
     for _ in range(options.rounds):
         for name, engine in engines.items():
@@ -47,10 +48,6 @@ def main() -> None:
         print(name, json.dumps(results[name]))
     content = {"rounds": options.rounds, "load_at_the_end": round(os.getloadavg()[0], 1), "precisions": results}
     options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _engine(folder: Path) -> InferenceEngine:
-    return load_engine(folder, load_manifest(folder))
 
 
 def _cpu_s_per_pair(engine: InferenceEngine, length: int) -> float:

@@ -54,8 +54,8 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
         for precision in PRECISIONS:
             engine = folder / f"{name}-{precision}"
             build_engine(folder / name, engine, choose_recipe("cpu", precision), name="bench")
-            engines[count, precision] = engine / MODEL_FILE
-    loaded = {key: load_engine(path.parent, load_manifest(path.parent)) for key, path in engines.items()}
+            engines[count, precision] = engine
+    loaded = {key: load_engine(built, load_manifest(built)) for key, built in engines.items()}
     rng = np.random.default_rng(1)
     ids = rng.integers(5, int(snapshot.config["vocab_size"]), (ROWS, TOKENS))
     feed = {
@@ -74,7 +74,7 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
             "layers": count,
             "precision": precision,
             "pairs_per_s": ROWS / float(np.median(seconds[count, precision])),
-            "mb": engines[count, precision].stat().st_size / 1e6,
+            "mb": (engines[count, precision] / MODEL_FILE).stat().st_size / 1e6,
         }
         for count, precision in loaded
     ]

@@ -23,7 +23,7 @@ from engine.contract import Told
 from engine.errors import TargetError
 from engine.graph.export import export_onnx
 from engine.network import network_of
-from engine.recipe import choose_recipe
+from engine.recipe import INPUTS, choose_recipe
 from engine.snapshot import label_maps, read_snapshot
 from engine.verification.served_engine import encoder_of
 from python_backend.manifest import load_manifest
@@ -81,8 +81,7 @@ def _write_bare(folder: Path) -> None:
     encoder, labels = encoder_of(folder / "fp32", load_manifest(folder / "fp32")), LABELS.split(",")
     texts = [f"{TEXTS[n % len(TEXTS)]}（单号{n:06}）" for n in range(BARE_TEXTS)]
     encoded = [encoder.encode(text, labels, MAX_TOKENS, pad_to=MAX_TOKENS) for text in texts]
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    np.savez(folder / "rows.npz", **{n: np.concatenate([getattr(rows, n) for rows in encoded]) for n in names})
+    np.savez(folder / "rows.npz", **{n: np.concatenate([getattr(rows, n) for rows in encoded]) for n in INPUTS})
 
 
 def _say(line: str) -> None:

@@ -57,7 +57,7 @@ class _Needs:
     """What of each tensor is needed, found from the output upwards."""
 
     def __init__(self, graph: onnx.ModelProto) -> None:
-        self.dimensions = _dimensions(graph)
+        self.dimensions = dimensions_of(graph)
         self._constants = _constants(graph.graph)
         self.ids = graph.graph.input[0].name
         """The input whose shape is rows and tokens."""
@@ -213,8 +213,11 @@ class _Rewritten:
         return name
 
 
-def _dimensions(graph: onnx.ModelProto) -> dict[str, Dimensions]:
-    """Of all tensors, from runs of the graph; ONNX's rules of inference know few of DeBERTa's and ModernBERT's."""
+def dimensions_of(graph: onnx.ModelProto) -> dict[str, Dimensions]:
+    """Of all tensors, each in every run of `SIZES`: the graph is run.
+
+    ONNX's rules of inference know few of DeBERTa's and ModernBERT's.
+    """
     instrumented = onnx.ModelProto()
     instrumented.CopyFrom(graph)
     names = [name for node in graph.graph.node for name in node.output if name]

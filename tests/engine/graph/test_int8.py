@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from onnx import numpy_helper
@@ -16,15 +15,15 @@ from engine.build import build_engine
 from engine.errors import SnapshotError
 from engine.graph.export import export_onnx
 from engine.graph.first_token import read_first_token_alone
-from engine.graph.int8 import GROUP, INT8, MIN_SIZE, SCALE, quantize
-from engine.graph.w8 import WEIGHT_LEVELS
+from engine.graph.int8 import GROUP, MIN_SIZE, quantize
+from engine.graph.w8 import INT8, SCALE, WEIGHT_LEVELS
 from engine.network import network_of, token_types_of
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, read_snapshot
 from python_backend.engine import run_requests
 from python_backend.openvino_engine import OpenVinoEngine
 from python_backend.rows import Rows
-from tests.engine.snapshots import as_batch, random_rows, random_snapshot
+from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
 from tests.engine.zoo import SNAPSHOTS
 
 WIDER = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 3}
@@ -47,11 +46,6 @@ def logits(folder: Path, rows: list[Rows]) -> np.ndarray:
 def relative_error(logits: np.ndarray, exact: np.ndarray) -> float:
     """Root mean square of the differences, relative to the standard deviation of the exact logits."""
     return float(np.sqrt(np.square(logits - exact).mean()) / exact.std())
-
-
-def onnxruntime_logits(graph: onnx.ModelProto, batch: Rows) -> np.ndarray:
-    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logits"], batch)[0])
 
 
 def test_all_weights_of_products_are_in_8_bits_and_embeddings_in_half(tmp_path: Path) -> None:
@@ -147,25 +141,24 @@ def test_dynamic_quantization_in_onnx_runtime_does_not_have_this_property(tmp_pa
         weight_type=QuantType.QInt8,
         extra_options=extra,
     )
-    dynamic = onnx.load(tmp_path / "dynamic.onnx")
     pool = random_rows(11, 16)
-    alone = np.concatenate([onnxruntime_logits(dynamic, row) for row in pool])
-    assert np.abs(onnxruntime_logits(dynamic, as_batch(pool)) - alone).max() > 1e-3
+    alone = np.concatenate([onnx_logits(tmp_path / "dynamic.onnx", row) for row in pool])
+    assert np.abs(onnx_logits(tmp_path / "dynamic.onnx", as_batch(pool)) - alone).max() > 1e-3
 
 
 def test_activations_are_rounded_where_the_processor_multiplies_8_bit_numbers(tmp_path: Path) -> None:
     """With smaller groups of weights than of activations, OpenVINO would compute in FP32 without saying so."""
-    _, int8 = graphs(tmp_path, random_snapshot(3, **WIDER))
+    graphs(tmp_path, random_snapshot(3, **WIDER))
     batch = as_batch(random_rows(21, 40))
-    difference = np.abs(logits(tmp_path, [batch]) - onnxruntime_logits(int8, batch)).max()
+    difference = np.abs(logits(tmp_path, [batch]) - onnx_logits(tmp_path / "model.onnx", batch)).max()
     has_vnni = re.search("avx512_vnni|avx_vnni", Path("/proc/cpuinfo").read_text(encoding="utf-8")) is not None
     assert (difference > 1e-3) == has_vnni
 
 
 def test_logits_stay_near_fp32(tmp_path: Path) -> None:
-    fp32, _ = graphs(tmp_path, random_snapshot(3, **WIDER))
+    graphs(tmp_path, random_snapshot(3, **WIDER))
     batch = as_batch(random_rows(21, 40))
-    assert 0 < relative_error(logits(tmp_path, [batch]), onnxruntime_logits(fp32, batch)) < 0.1
+    assert 0 < relative_error(logits(tmp_path, [batch]), onnx_logits(tmp_path / "fp32.onnx", batch)) < 0.1
 
 
 def with_outliers(size: float) -> Snapshot:
@@ -183,6 +176,6 @@ def with_outliers(size: float) -> Snapshot:
 
 
 def test_outlier_channels_cost_little_precision(tmp_path: Path) -> None:
-    fp32, _ = graphs(tmp_path, with_outliers(60.0))
+    graphs(tmp_path, with_outliers(60.0))
     batch = as_batch(random_rows(21, 40))
-    assert relative_error(logits(tmp_path, [batch]), onnxruntime_logits(fp32, batch)) < 0.1
+    assert relative_error(logits(tmp_path, [batch]), onnx_logits(tmp_path / "fp32.onnx", batch)) < 0.1
