@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,11 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
     for name, count in (("all", layers), ("first", FIRST_LAYERS)):
         for precision in PRECISIONS:
             engine = folder / f"{name}-{precision}"
-            build_engine(folder / name, engine, choose_recipe("cpu", precision), name="bench")
+            recipe = choose_recipe("cpu", precision)
+            if count < layers:
+                # A model without its last layer answers noise, of which rounding may change any label.
+                recipe = replace(recipe, tolerance=replace(recipe.tolerance, decided_agreement=0.0))
+            build_engine(folder / name, engine, recipe, name="bench")
             engines[count, precision] = engine
     loaded = {key: load_engine(built, load_manifest(built)) for key, built in engines.items()}
     rng = np.random.default_rng(1)
