@@ -18,6 +18,9 @@ from pathlib import Path
 
 import psutil
 
+from gateway.classification.tokens import MIN_PAIR_TOKENS
+from gateway.scheduling.fair_queue import WINDOWS
+from gateway.settings import Settings
 from loadtest.budget import Promise, percentile
 from tests.e2e.paced import CAPACITY, LABELS, Paced, paced
 from tests.e2e.pressure import Arrival, Stream, arrive
@@ -26,6 +29,13 @@ BASE_S, FLOOD_S, RECOVERY_S = 40.0, 60.0, 5.0
 FAIR_S = 60.0
 STEADY, FLOOD = 0.8, 10.0
 """Request rates, as a multiple of the capacity."""
+ADMITTED_S = max(
+    Settings().max_queue_delay_s,
+    WINDOWS * Settings().tokens_per_replica / (CAPACITY * len(LABELS) * MIN_PAIR_TOKENS),
+)
+"""How long the engine takes for what may be ahead of a request that is admitted."""
+MAX_FAIR_RATIO = 1.3
+"""The p99 of tenants within their share, beside one with ten times its share, over that without it."""
 
 
 def main() -> None:
@@ -69,10 +79,10 @@ async def _flood(server: Paced) -> list[Promise]:
     return [
         Promise("p99 at 80% of capacity", "measured", f"{base_p99_s * 1000:.0f} ms", kept=True),
         Promise(
-            "p99 of admitted requests at 10 × capacity, over p99 at 80%",
-            "≤ 2",
-            f"{admitted_p99_s / base_p99_s:.2f} ({admitted_p99_s * 1000:.0f} ms)",
-            admitted_p99_s <= 2 * base_p99_s,
+            "p99 of admitted requests at 10 × capacity",
+            f"≤ {(base_p99_s + ADMITTED_S) * 1000:.0f} ms",
+            f"{admitted_p99_s * 1000:.0f} ms, {admitted_p99_s / base_p99_s:.1f} times that at 80%",
+            admitted_p99_s <= base_p99_s + ADMITTED_S,
         ),
         Promise(
             "p99 of refusals", "< 50 ms", f"{refusal_p99_s * 1000:.0f} ms of {len(refused)}", refusal_p99_s < 0.05
@@ -100,11 +110,7 @@ async def _flood(server: Paced) -> list[Promise]:
 
 
 async def _fairness(server: Paced) -> list[Promise]:
-    """Three tenants at 80% of the capacity together; then one of them sends ten times as much.
-
-    The ratio cannot be 1: while Triton runs one batch it has already formed the next, so a request waits for both
-    where it waited for one.
-    """
+    """Three tenants at 80% of the capacity together; then one of them sends ten times as much."""
     rate = STEADY * CAPACITY / 3
     keys = {name: server.new_key(name) for name in ("first", "second", "third")}
     p99s = []
@@ -120,9 +126,9 @@ async def _fairness(server: Paced) -> list[Promise]:
     return [
         Promise(
             "p99 of the others when one tenant sends ten times its share, over before",
-            "≤ 1.5",
+            f"≤ {MAX_FAIR_RATIO}",
             f"{ratio:.2f} ({p99s[0] * 1000:.0f} and {p99s[1] * 1000:.0f} ms)",
-            ratio <= 1.5,
+            ratio <= MAX_FAIR_RATIO,
         ),
         Promise(
             "requests of the others refused meanwhile",

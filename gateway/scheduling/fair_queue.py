@@ -1,9 +1,9 @@
 """The fair queue in front of Triton: bounded in all, and fair between tenants, counted in tokens.
 
-Triton's own queue is first come, first served, so a tenant that sends ten times its share would be served ten
-times. Therefore few tokens are at Triton at a time; the others wait here, and are granted by start-time fair
-queuing (Goyal, Vin and Cheng, 1996): a call starts at the virtual time at which its tenant's calls before it would
-be done if the tenant had an equal share.
+Triton's own queue is first come, first served, so ten times its share would be served to whoever sends that much.
+Therefore few tokens are at Triton at a time; the rest wait here for start-time fair queuing (Goyal, Vin and Cheng,
+1996): a call starts at the virtual time at which its tenant's calls before it would be done with an equal share. A
+tenant may claim later what is left of its share: who asks for less goes before who asks for more.
 
 A request that would wait too long is refused at once instead: a queue that admits more than it can serve makes
 everybody wait for its whole length, and serves no more.
@@ -13,10 +13,10 @@ are at Triton, which serves in order of arrival. Counts of tokens have one too, 
 beside all others.
 
 Calls that are granted together are merged into one. So that there is something to merge, few of these are at
-Triton at a time, however small they are; one that finds fewer there does not wait for company. A merged call holds
-at most a full batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there.
-Where tenants share such an engine, each has at most half of the calls there, as small as they can be. Those of two
-are executed side by side: a small request does not wait for another's long text, but shares the cores with it.
+Triton at a time, however small; one that finds fewer there waits for no company. A merged call has at most a full
+batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there. Where tenants
+share such an engine, each has at most half of the calls there, as small as they can be. Those of two are executed
+side by side: a small request does not wait for another's long text, but shares the cores with it.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class FairQueue:
         Calls of one `group` can be merged: those that are granted together get the same grant. None: never.
         """
         began = self._now()
-        start = lane.schedule(tenant_id, load.tokens)
+        start = lane.schedule(tenant_id, load.tokens, self._throughput.tokens_per_s)
         granted: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         waiting = Waiting(start, next(self._order), tenant_id, load, group, granted)
         heapq.heappush(lane.waiting.setdefault(group, []), waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import Counter
 from collections.abc import Container, Coroutine, Hashable
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +13,8 @@ from web.background import start_shared
 
 MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
+CREDIT_S = 2.0
+"""A tenant may claim later what it has left of its share in so long."""
 
 
 class Load(NamedTuple):
@@ -85,9 +88,14 @@ class Lane:
         self.tenants_at_triton: Counter[str] = Counter()
         """The same, by tenant."""
 
-    def schedule(self, tenant_id: str, tokens: int) -> float:
-        """The virtual time at which the tenant's next call starts."""
-        start = max(self.virtual_time, self.finish_times.pop(tenant_id, 0.0))
+    def schedule(self, tenant_id: str, tokens: int, tokens_per_s: float) -> float:
+        """The virtual time at which the tenant's next call starts: in the past if it has left some of its share.
+
+        `tokens_per_s`: what all tenants get together; while it is unknown, and infinite, nothing is left.
+        """
+        finish = self.finish_times.pop(tenant_id, 0.0)
+        credit = 0.0 if math.isinf(tokens_per_s) else CREDIT_S * tokens_per_s / (len(self.finish_times) + 1)
+        start = max(self.virtual_time - credit, finish)
         self.finish_times[tenant_id] = start + tokens
         if len(self.finish_times) > MAX_TENANTS:
             del self.finish_times[next(iter(self.finish_times))]

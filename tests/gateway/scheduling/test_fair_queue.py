@@ -168,20 +168,6 @@ def test_never_more_than_the_bound_and_a_newcomer_finds_room(wanted: list[tuple[
     queue.admit(queue.normal, "e", load(100))
 
 
-async def test_a_tenant_that_was_away_has_no_credit_for_that_time() -> None:
-    bench = Bench(window=10)
-    for _ in range(60):
-        bench.call("first", 10)
-    while len(bench.order) < 30:
-        await asyncio.sleep(0)
-    for _ in range(30):
-        bench.call("second", 10)
-    before = len(bench.order)
-    await bench.end()
-    next_twenty = [tenant for tenant, _ in bench.order[before : before + 20]]
-    assert 9 <= next_twenty.count("second") <= 11
-
-
 async def test_what_is_known_of_tenants_has_a_bound_though_it_is_never_quiet() -> None:
     queue = FairQueue(1_000_000, lambda: 10)
     async with queue.turn(queue.normal, "busy", load(1)):
@@ -212,6 +198,29 @@ class Slow:
             except Overloaded as refusal:
                 return taken, refusal
             taken += pairs
+
+
+async def test_a_tenant_that_was_away_claims_what_it_left_of_its_share_in_two_seconds_and_no_more() -> None:
+    """With ten calls a second for two tenants: five a second for each."""
+    slow = Slow(per_s=100)
+    order: list[str] = []
+
+    async def run(tenant: str) -> None:
+        async with slow.queue.turn(slow.queue.normal, tenant, load(10)):
+            order.append(tenant)
+            await asyncio.sleep(0)
+            slow.at += 10 / slow.per_s
+
+    calls = [asyncio.create_task(run("first")) for _ in range(80)]
+    while len(order) < 50:
+        await asyncio.sleep(0)
+    calls += [asyncio.create_task(run("second")) for _ in range(30)]
+    # One is at Triton.
+    before = len(order) + 1
+    await asyncio.gather(*calls)
+    claimed, then = order[before : before + 10], order[before + 10 : before + 30]
+    assert claimed == ["second"] * 10
+    assert 9 <= then.count("second") <= 11
 
 
 async def test_nobody_may_wait_longer_than_the_bound() -> None:
