@@ -34,6 +34,8 @@ CLOSE = (b"connection", b"close")
 BACKLOG = 2_048
 PRIVATE_UMASK = 0o077
 """Whatever a process writes, the database included, only its owner reads."""
+UNSENT_BYTES = 16_384
+"""Of an answer, what the kernel takes before it can send it: up to 4 MB else, for a client that does not read."""
 RESERVED_FILES = 256
 """For the database, Triton, the control plane and the log."""
 STOP_S = 2
@@ -136,6 +138,9 @@ def _serve(app: ASGIApp, sockets: Sequence[socket.socket], draining: Draining, s
         ws="none",
         http=bounded_protocol(_limits(settings), settings.keep_alive_s),
     )
+    for each in sockets:
+        # Accepted connections inherit it.
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     DrainingServer(config, draining, settings.drain_s).run(list(sockets))
     if draining.failure:
         log.critical(draining.failure)

@@ -18,8 +18,9 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tests.web.worker_server import DRAIN_S, WORKERS
+from tests.web.worker_server import DRAIN_S, LARGE_BYTES, WORKERS
 from web.background import running
+from web.server import UNSENT_BYTES
 from web.worker_metrics import WorkerMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,15 @@ class Server:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S)
         connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         return connection
+
+    def in_kernel(self, client: socket.socket) -> int:
+        """Bytes of answers to the client that the kernel has taken, and the client has not."""
+        ports = f":{self.port:04X}", f":{client.getsockname()[1]:04X}"
+        for line in Path("/proc/net/tcp").read_text().splitlines():
+            _, local, remote, _, queues, *_ = line.split()
+            if (local[-5:], remote[-5:]) == ports:
+                return int(queues.partition(":")[0], 16)
+        raise AssertionError("the connection is gone")
 
     def start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.web.worker_server", str(self.port)]
@@ -79,6 +89,24 @@ def server() -> Iterator[Server]:
     yield server
     server.process.kill()
     server.process.communicate()
+
+
+def test_the_kernel_takes_little_of_an_answer_that_nobody_reads(server: Server) -> None:
+    """Seen failing: it took 2.8 MB."""
+    server.pids()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        taken = [0]
+        while len(taken) < 10 or taken[-10] != taken[-1] or not taken[-1]:
+            taken.append(server.in_kernel(client))
+            time.sleep(0.02)
+        assert max(taken) < 8 * UNSENT_BYTES
+        client.settimeout(DEADLINE_S)
+        received = 0
+        while received < LARGE_BYTES:
+            received += len(client.recv(1_000_000))
 
 
 def test_all_workers_answer_and_end_with_their_parent(server: Server) -> None:

@@ -20,6 +20,7 @@ from web.settings import ServerSettings
 
 WORKERS = 2
 DRAIN_S = 1.5
+LARGE_BYTES = 8_000_000
 
 
 def create_app(draining: Draining, folder: Path, worker: int) -> ASGIApp:
@@ -34,13 +35,17 @@ def create_app(draining: Draining, folder: Path, worker: int) -> ASGIApp:
         await asyncio.sleep(1.0)
         return PlainTextResponse("late")
 
+    async def large(request: Request) -> Response:
+        return Response(bytes(LARGE_BYTES))
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         sys.stdout.write("the application has ended in order\n")
         sys.stdout.flush()
 
-    return Starlette(routes=[Route("/", tell_pid), Route("/fail", fail), Route("/slow", slow)], lifespan=lifespan)
+    routes = [Route("/", tell_pid), Route("/fail", fail), Route("/slow", slow), Route("/large", large)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 if __name__ == "__main__":
