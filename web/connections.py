@@ -31,6 +31,30 @@ class Connection(Protocol):
         ...
 
 
+class HeldBytes:
+    """What connections hold in memory. Beyond `max_bytes`, those that have held theirs for longest are cut off."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._of: dict[Connection, int] = {}
+        self.total = 0
+
+    def hold(self, connection: Connection, size: int) -> None:
+        """So many bytes in place of those before."""
+        self.total += size - self._of.get(connection, 0)
+        self._of[connection] = size
+        while self.total > self._max_bytes:
+            longest = next(iter(self._of))
+            self.release(longest)
+            longest.abort()
+
+    def release(self, connection: Connection) -> int:
+        """How many they were."""
+        size = self._of.pop(connection, 0)
+        self.total -= size
+        return size
+
+
 class Connections:
     """The connections of a server, by what they are about."""
 
@@ -42,10 +66,10 @@ class Connections:
         self.idle: dict[Connection, float] = {}
         """Those without a request under way, and since when, the longest idle first: they make room for others."""
         self._is_watching = False
-        self.unsent_bytes = 0
-        self._heads: dict[Connection, int] = {}
-        """Bytes of the heads that have not come whole, the oldest first."""
-        self.head_bytes = 0
+        self.heads = HeldBytes(limits.max_unfinished_bytes)
+        """Of those that have not come whole."""
+        self.unsent = HeldBytes(limits.max_unsent_bytes)
+        """Of answers that clients have not read."""
 
     def make_room(self, address: str) -> bool:
         """Whether one more connection may be taken; an idle one is closed for it where that is needed."""
@@ -65,18 +89,6 @@ class Connections:
         self.idle[connection] = loop.time() + wait_s
         if not self._is_watching:
             self._close_idle(loop)
-
-    def count_head(self, connection: Connection, size: int) -> None:
-        """`size` bytes of a head have come, and not all. Beyond the bound the oldest ones are cut off."""
-        self.head_bytes += size - self._heads.get(connection, 0)
-        self._heads[connection] = size
-        while self.head_bytes > self.limits.max_unfinished_bytes:
-            oldest = next(iter(self._heads))
-            self.uncount_head(oldest)
-            oldest.abort()
-
-    def uncount_head(self, connection: Connection) -> None:
-        self.head_bytes -= self._heads.pop(connection, 0)
 
     def _close_idle(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close what has been idle for too long: one timer for all connections, and none for each request."""

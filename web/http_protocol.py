@@ -45,7 +45,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._discarded_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._unsent_bytes = 0
         self._accepted = False
         self._running: Exchange | None = None
         """Whose answer is being written; those in `pipeline` wait for it."""
@@ -74,7 +73,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._cancel_header_timer()
         self._stop_watching_writes()
         self.shared.idle.pop(self, None)
-        self.shared.uncount_head(self)
+        self.shared.heads.release(self)
         if self._accepted:
             self._accepted = False
             self.shared.count -= 1
@@ -129,7 +128,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
         elif self._in_head and self._head_bytes:
-            self.shared.count_head(self, self._head_bytes)
+            self.shared.heads.hold(self, self._head_bytes)
 
     # Parser callbacks.
     def on_headers_complete(self) -> None:
@@ -152,7 +151,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = self._silent_bytes = self._discarded_bytes = 0
         self._cancel_header_timer()
         self.shared.idle.pop(self, None)
-        self.shared.uncount_head(self)
+        self.shared.heads.release(self)
         exchange = Exchange(
             self,
             scope,
@@ -207,11 +206,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Writing.
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent_bytes = self.transport.get_write_buffer_size()
-        self.shared.unsent_bytes += self._unsent_bytes
-        if self.shared.unsent_bytes > self._limits.max_unsent_bytes:
-            self.transport.abort()
-        elif self._write_timer is None:
+        self.shared.unsent.hold(self, self.transport.get_write_buffer_size())
+        if self._write_timer is None:
             self._write_timer = self.loop.call_later(CHECK_WRITE_S, self._check_write)
 
     def resume_writing(self) -> None:
@@ -221,16 +217,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _check_write(self) -> None:
         self._write_timer = None
         unsent = self.transport.get_write_buffer_size()
-        if self._unsent_bytes - unsent < CHECK_WRITE_S * MIN_WRITE_BYTES_PER_S:
+        if self.shared.unsent.release(self) - unsent < CHECK_WRITE_S * MIN_WRITE_BYTES_PER_S:
             self.transport.abort()
             return
-        self.shared.unsent_bytes += unsent - self._unsent_bytes
-        self._unsent_bytes = unsent
+        # Whoever reads is not among those that are cut off first.
+        self.shared.unsent.hold(self, unsent)
         self._write_timer = self.loop.call_later(CHECK_WRITE_S, self._check_write)
 
     def _stop_watching_writes(self) -> None:
-        self.shared.unsent_bytes -= self._unsent_bytes
-        self._unsent_bytes = 0
+        self.shared.unsent.release(self)
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None

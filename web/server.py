@@ -35,7 +35,7 @@ BACKLOG = 2_048
 PRIVATE_UMASK = 0o077
 """Whatever a process writes, the database included, only its owner reads."""
 UNSENT_BYTES = 16_384
-"""Of an answer, what the kernel takes before it can send it: up to 4 MB else, for a client that does not read."""
+"""Unsent bytes that the kernel buffers for a connection, about; its own bound is 4 MB."""
 RESERVED_FILES = 256
 """For the database, Triton, the control plane and the log."""
 STOP_S = 2

@@ -83,7 +83,8 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     max_connections_per_address: CountOrNone = 1_000
     """Open connections from one address; 0: unlimited, for a gateway behind a proxy."""
     max_unsent_bytes: Count = 64_000_000
-    """Answers that clients have not read yet, of all connections; whoever adds to more is cut off."""
+    """Answers that clients have not read yet, of all connections; beyond it, who has read nothing for longest is
+    cut off."""
     max_unfinished_bytes: Count = 64_000_000
     """Incomplete headers of all connections, and as much again of request bodies until they are decoded, counted
     at their decompressed size; beyond it the oldest connection is cut off. A tenant with several bodies may have

@@ -1,9 +1,9 @@
 """The fair queue in front of Triton: bounded in all, and fair between tenants, counted in tokens.
 
-Triton's own queue is first come, first served, so ten times its share would be served to whoever sends that much.
-Therefore few tokens are at Triton at a time; the rest wait here for start-time fair queuing (Goyal, Vin and Cheng,
-1996): a call starts at the virtual time at which its tenant's calls before it would be done with an equal share. A
-tenant may claim later what is left of its share: who asks for less goes before who asks for more.
+Triton's own queue is first come, first served, so a tenant that sends ten times its share would be served ten
+times. Therefore few tokens are at Triton at a time; the others wait here, and are granted by start-time fair
+queuing (Goyal, Vin and Cheng, 1996): a call starts at the virtual time at which its tenant's calls before it would
+be done if the tenant had an equal share; those that have used less than theirs go first (`Lane.schedule`).
 
 A request that would wait too long is refused at once instead: a queue that admits more than it can serve makes
 everybody wait for its whole length, and serves no more.
@@ -13,10 +13,10 @@ are at Triton, which serves in order of arrival. Counts of tokens have one too, 
 beside all others.
 
 Calls that are granted together are merged into one. So that there is something to merge, few of these are at
-Triton at a time, however small; one that finds fewer there waits for no company. A merged call has at most a full
-batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there. Where tenants
-share such an engine, each has at most half of the calls there, as small as they can be. Those of two are executed
-side by side: a small request does not wait for another's long text, but shares the cores with it.
+Triton at a time, however small they are; one that finds fewer there does not wait for company. A merged call holds
+at most a full batch of the engine, and on a slow engine what takes it `MAX_CALL_S`, for nobody overtakes it there.
+Where tenants share such an engine, each has at most half of the calls there, as small as they can be. Those of two
+are executed side by side: a small request does not wait for another's long text, but shares the cores with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 from gateway.errors import Overloaded, QuotaExceeded
-from gateway.scheduling.lane import NO_LOAD, Grant, Lane, Load, Waiting
+from gateway.scheduling.lane import CREDIT_S, NO_LOAD, Grant, Lane, Load, Waiting
 from gateway.scheduling.throughput import Throughput
 from web.metrics import Durations
 
@@ -78,7 +78,7 @@ class FairQueue:
         self._throughput = Throughput(now)
         self.wait_seconds = Durations()
         """How long calls have waited for their turn."""
-        self.normal, self.low, self.counts = Lane(), Lane(), Lane()
+        self.normal, self.low, self.counts = Lane(CREDIT_S), Lane(), Lane()
         """Of requests, of batch lines, and of counts of tokens, in which the engine has no part."""
         self._order = count()
         self._requested_at = self._shared_until = -math.inf

@@ -14,7 +14,7 @@ from web.background import start_shared
 MAX_TENANTS = 1_000
 """Tenants whose virtual time is remembered; the one that asked longest ago starts anew."""
 CREDIT_S = 2.0
-"""A tenant may claim later what it has left of its share in so long."""
+"""Unused share that a tenant may catch up on, in seconds of its share."""
 
 
 class Load(NamedTuple):
@@ -73,7 +73,8 @@ class Waiting(NamedTuple):
 class Lane:
     """Calls of one priority."""
 
-    def __init__(self) -> None:
+    def __init__(self, credit_s: float = 0.0) -> None:
+        self._credit_s = credit_s
         self.in_flight = NO_LOAD
         self.at_triton = NO_LOAD
         self.of_tenant: dict[str, Load] = {}
@@ -89,13 +90,14 @@ class Lane:
         """The same, by tenant."""
 
     def schedule(self, tenant_id: str, tokens: int, tokens_per_s: float) -> float:
-        """The virtual time at which the tenant's next call starts: in the past if it has left some of its share.
+        """The virtual time at which the tenant's next call starts: in the past if it has used less than its share.
 
-        `tokens_per_s`: what all tenants get together; while it is unknown, and infinite, nothing is left.
+        `tokens_per_s`: what all tenants get, those in flight in equal shares; infinite while it is unknown, when
+        nobody has credit. Who is not remembered has none either: a new name gains nothing.
         """
-        finish = self.finish_times.pop(tenant_id, 0.0)
-        credit = 0.0 if math.isinf(tokens_per_s) else CREDIT_S * tokens_per_s / (len(self.finish_times) + 1)
-        start = max(self.virtual_time - credit, finish)
+        has_credit = self._credit_s and math.isfinite(tokens_per_s)
+        credit = self._credit_s * tokens_per_s / max(1, len(self.of_tenant)) if has_credit else 0.0
+        start = max(self.virtual_time - credit, self.finish_times.pop(tenant_id, self.virtual_time))
         self.finish_times[tenant_id] = start + tokens
         if len(self.finish_times) > MAX_TENANTS:
             del self.finish_times[next(iter(self.finish_times))]

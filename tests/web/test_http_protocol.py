@@ -264,23 +264,23 @@ async def test_an_answer_that_nobody_reads_is_cut_off(monkeypatch: pytest.Monkey
         reader, writer = await connect()
         writer.write(REQUEST.replace(b"GET /", b"GET /30000000"))
         async with asyncio.timeout(10):
-            while protocol.shared.count or protocol.shared.unsent_bytes:
+            while protocol.shared.count or protocol.shared.unsent.total:
                 await asyncio.sleep(0.05)
         assert reader.at_eof() is False
 
 
 async def test_answers_that_nobody_reads_have_a_bound_in_all() -> None:
+    """Who has read nothing for longest is cut off, and not whoever gets a large answer then."""
     async with serving(App(), replace(LIMITS, max_unsent_bytes=20_000_000)) as (connect, protocol):
-        largest = 0
+        largest, connections = 0, []
         for _ in range(8):
-            _, writer = await connect()
-            writer.write(REQUEST.replace(b"GET /", b"GET /9000000"))
+            connections.append(await connect())
+            connections[-1][1].write(REQUEST.replace(b"GET /", b"GET /9000000"))
             await asyncio.sleep(0.1)
-            largest = max(largest, protocol.shared.unsent_bytes)
+            largest = max(largest, protocol.shared.unsent.total)
         assert 0 < largest <= 20_000_000
-        reader, writer = await connect()
-        writer.write(REQUEST)
-        assert await status(reader) == 200
+        await ends(connections[0][0])
+        assert await status(connections[-1][0]) == 200, "with its whole body"
 
 
 async def test_heads_that_are_not_whole_have_a_bound_in_all() -> None:
@@ -310,7 +310,7 @@ async def test_heads_that_are_not_whole_have_a_bound_in_all() -> None:
         async with asyncio.timeout(10):
             while protocol.shared.count > 1:
                 await asyncio.sleep(0.01)
-        assert protocol.shared.head_bytes == 0
+        assert protocol.shared.heads.total == 0
 
 
 async def test_a_body_that_goes_on_after_the_answer_is_cut_off() -> None:
@@ -486,7 +486,7 @@ async def test_every_byte_of_an_answer_that_nobody_reads_counts() -> None:
             server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
             client.sendall(REQUEST.replace(b"GET /", b"GET /40000"))
             async with asyncio.timeout(10):
-                while not 0 < protocol.shared.unsent_bytes < 40_000:
+                while not 0 < protocol.shared.unsent.total < 40_000:
                     await asyncio.sleep(0.01)
 
 

@@ -200,27 +200,44 @@ class Slow:
             taken += pairs
 
 
-async def test_a_tenant_that_was_away_claims_what_it_left_of_its_share_in_two_seconds_and_no_more() -> None:
-    """With ten calls a second for two tenants: five a second for each."""
-    slow = Slow(per_s=100)
+async def served_after_a_return(returning: list[str], *, low_priority: bool = False) -> list[str]:
+    """Whose calls were served after some tenants came back, beside the backlog of one; "known" has asked before.
+
+    Ten calls are served a second.
+    """
+    slow = Slow(per_s=100, max_delay_s=math.inf)
+    lane = slow.queue.low if low_priority else slow.queue.normal
     order: list[str] = []
 
     async def run(tenant: str) -> None:
-        async with slow.queue.turn(slow.queue.normal, tenant, load(10)):
+        async with slow.queue.admitted_turn(lane, tenant, load(10)):
             order.append(tenant)
             await asyncio.sleep(0)
             slow.at += 10 / slow.per_s
 
-    calls = [asyncio.create_task(run("first")) for _ in range(80)]
-    while len(order) < 50:
+    calls = [asyncio.create_task(run(tenant)) for tenant in ["busy"] * 30 + ["known"] + ["busy"] * 70]
+    while len(order) < 60:
         await asyncio.sleep(0)
-    calls += [asyncio.create_task(run("second")) for _ in range(30)]
-    # One is at Triton.
-    before = len(order) + 1
+    calls += [asyncio.create_task(run(tenant)) for tenant in returning]
+    # Two have their turn already.
+    before = len(order) + 2
     await asyncio.gather(*calls)
-    claimed, then = order[before : before + 10], order[before + 10 : before + 30]
-    assert claimed == ["second"] * 10
-    assert 9 <= then.count("second") <= 11
+    return order[before:]
+
+
+async def test_a_tenant_below_its_share_catches_up_on_two_seconds_of_it_and_no_more() -> None:
+    """A share is half of ten calls a second."""
+    order = await served_after_a_return(["known"] * 30)
+    assert order[:10] == ["known"] * 10
+    assert 9 <= order[10:30].count("known") <= 11
+
+
+@pytest.mark.parametrize(("tenant", "low_priority"), [("unknown", False), ("known", True)])
+async def test_a_new_name_has_nothing_to_catch_up_on_and_nor_have_batch_lines(
+    tenant: str, low_priority: bool
+) -> None:
+    order = await served_after_a_return([tenant] * 30, low_priority=low_priority)
+    assert 9 <= order[:20].count(tenant) <= 11
 
 
 async def test_nobody_may_wait_longer_than_the_bound() -> None:
