@@ -8,6 +8,9 @@ all of them a fixed amount of memory.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -25,9 +28,9 @@ MAX_PIPELINED = 32
 """Requests of one connection that wait for the answer to the one before."""
 MAX_DISCARDED_BYTES = 16 << 20
 """Of a body whose request was answered already. A client that is cut off while it sends may lose its answer."""
-CHECK_WRITE_S = 5.0
+CHECK_WRITE_S = 15.0
 MIN_WRITE_BYTES_PER_S = 1_024
-"""A client that reads its answer more slowly is cut off."""
+"""A client that reads its answer more slowly for so long is cut off; on loopback, 64 KiB count at a time."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -45,6 +48,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._discarded_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
         self._accepted = False
         self._running: Exchange | None = None
         """Whose answer is being written; those in `pipeline` wait for it."""
@@ -206,9 +210,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Writing.
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.shared.unsent.hold(self, self.transport.get_write_buffer_size())
         if self._write_timer is None:
+            self._unread_bytes = self._count_unread()
             self._write_timer = self.loop.call_later(CHECK_WRITE_S, self._check_write)
+        self.shared.unsent.hold(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -216,13 +221,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _check_write(self) -> None:
         self._write_timer = None
-        unsent = self.transport.get_write_buffer_size()
-        if self.shared.unsent.release(self) - unsent < CHECK_WRITE_S * MIN_WRITE_BYTES_PER_S:
+        unread = self._count_unread()
+        if self._unread_bytes - unread < CHECK_WRITE_S * MIN_WRITE_BYTES_PER_S:
             self.transport.abort()
             return
+        self._unread_bytes = unread
         # Whoever reads is not among those that are cut off first.
-        self.shared.unsent.hold(self, unsent)
+        self.shared.unsent.release(self)
+        self.shared.unsent.hold(self, self.transport.get_write_buffer_size())
         self._write_timer = self.loop.call_later(CHECK_WRITE_S, self._check_write)
+
+    def _count_unread(self) -> int:
+        """Bytes here and in the kernel, which takes more only once it is rid of some."""
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        in_kernel = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        return self.transport.get_write_buffer_size() + int.from_bytes(in_kernel, sys.byteorder)
 
     def _stop_watching_writes(self) -> None:
         self.shared.unsent.release(self)

@@ -269,6 +269,24 @@ async def test_an_answer_that_nobody_reads_is_cut_off(monkeypatch: pytest.Monkey
         assert reader.at_eof() is False
 
 
+async def test_a_slow_reader_gets_its_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing: the kernel holds 2.8 MB, and took nothing more of the answer for a second."""
+    monkeypatch.setattr("web.http_protocol.CHECK_WRITE_S", 0.5)
+    loop, received = asyncio.get_running_loop(), 0
+    async with serving(App(), LIMITS) as (connect, _):
+        _, writer = await connect()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            client.setblocking(False)
+            await loop.sock_connect(client, writer.transport.get_extra_info("peername"))
+            await loop.sock_sendall(client, REQUEST.replace(b"GET /", b"GET /4000000"))
+            while received < 4_000_000:
+                piece = await loop.sock_recv(client, 50_000)
+                assert piece
+                received += len(piece)
+                await asyncio.sleep(0.05)
+
+
 async def test_answers_that_nobody_reads_have_a_bound_in_all() -> None:
     """Who has read nothing for longest is cut off, and not whoever gets a large answer then."""
     async with serving(App(), replace(LIMITS, max_unsent_bytes=20_000_000)) as (connect, protocol):
