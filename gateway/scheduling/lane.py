@@ -95,8 +95,8 @@ class Lane:
         `tokens_per_s`: what all tenants get, those in flight in equal shares; infinite while it is unknown, when
         nobody has credit. Who is not remembered has none either: a new name gains nothing.
         """
-        has_credit = self._credit_s and math.isfinite(tokens_per_s)
-        credit = self._credit_s * tokens_per_s / max(1, len(self.of_tenant)) if has_credit else 0.0
+        share_per_s = tokens_per_s / max(1, len(self.of_tenant)) if math.isfinite(tokens_per_s) else 0.0
+        credit = self._credit_s * share_per_s
         start = max(self.virtual_time - credit, self.finish_times.pop(tenant_id, self.virtual_time))
         self.finish_times[tenant_id] = start + tokens
         if len(self.finish_times) > MAX_TENANTS:

@@ -200,8 +200,8 @@ class Slow:
             taken += pairs
 
 
-async def served_after_a_return(returning: list[str], *, low_priority: bool = False) -> list[str]:
-    """Whose calls were served after some tenants came back, beside the backlog of one; "known" has asked before.
+async def served_after_a_return(tenant: str, *, low_priority: bool = False) -> list[str]:
+    """Whose calls were served once `tenant` had 30 beside the backlog of another; "known" has asked before.
 
     Ten calls are served a second.
     """
@@ -215,19 +215,19 @@ async def served_after_a_return(returning: list[str], *, low_priority: bool = Fa
             await asyncio.sleep(0)
             slow.at += 10 / slow.per_s
 
-    calls = [asyncio.create_task(run(tenant)) for tenant in ["busy"] * 30 + ["known"] + ["busy"] * 70]
+    calls = [asyncio.create_task(run(before)) for before in ["busy"] * 30 + ["known"] + ["busy"] * 70]
     while len(order) < 60:
         await asyncio.sleep(0)
-    calls += [asyncio.create_task(run(tenant)) for tenant in returning]
+    calls += [asyncio.create_task(run(tenant)) for _ in range(30)]
     # Two have their turn already.
-    before = len(order) + 2
+    first = len(order) + 2
     await asyncio.gather(*calls)
-    return order[before:]
+    return order[first:]
 
 
 async def test_a_tenant_below_its_share_catches_up_on_two_seconds_of_it_and_no_more() -> None:
     """A share is half of ten calls a second."""
-    order = await served_after_a_return(["known"] * 30)
+    order = await served_after_a_return("known")
     assert order[:10] == ["known"] * 10
     assert 9 <= order[10:30].count("known") <= 11
 
@@ -236,7 +236,7 @@ async def test_a_tenant_below_its_share_catches_up_on_two_seconds_of_it_and_no_m
 async def test_a_new_name_has_nothing_to_catch_up_on_and_nor_have_batch_lines(
     tenant: str, low_priority: bool
 ) -> None:
-    order = await served_after_a_return([tenant] * 30, low_priority=low_priority)
+    order = await served_after_a_return(tenant, low_priority=low_priority)
     assert 9 <= order[:20].count(tenant) <= 11
 
 
