@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Set for another Python, they would break those of the environments below.
 unexport PYTHONHOME PYTHONPATH
-.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-engines bench-rounding calibration calibration-unseen bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
+.PHONY: help openapi clients test-unit test-engine test-parts docs docs-promises docs-reference serve test cluster-test loadtest check format lint bench bench-gateway bench-overhead bench-engines bench-rounding calibration calibration-unseen bench-ragged bench-embedded bench-first-token bench-peers bench-cost faults planes attack fuzz overload soak structure surroundings screenshots golden snapshot engine pretrained train evaluate images images-gpu publish chart-readme aiperf engine-env programs clients-env aiperf-env peers-env env serve-env lock
 
 SERVE = .venv/bin
 ENGINE = .venv-engine/bin/python
@@ -87,6 +87,9 @@ bench: env ## measure the throughput of dynamic batching, against a running `wan
 
 bench-gateway: env ## measure throughput on cached pairs, against a running `wanneng serve --require-key` (needs wrk)
 	$(SERVE)/python -m benchmarks.cached
+
+bench-overhead: env ## measure what everything around the engine costs; about four minutes (needs wrk)
+	$(SERVE)/python -m benchmarks.overhead
 
 bench-engines: engine-env ## measure ModelScope, FP32 and INT8 on a base-size model; writes docs/engines-measured.md
 	$(ENGINE) -m benchmarks.engines

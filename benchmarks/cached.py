@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import httpx
 import psutil
+
+from benchmarks.wrk import run_wrk
 
 BODY = {"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}
 ECHO_PORT = 8099
@@ -123,25 +122,8 @@ def _wrk(url: str, key: str, seconds: int, delay_ms: int, bodies: int = 1) -> tu
             end
         """
     script += f"function delay() return {delay_ms} end" if delay_ms else ""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as file:
-        file.write(script)
-        file.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", file.name]
-        completed = subprocess.run(
-            [*command, f"{url}/v1/classify"],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=seconds + 30,
-            env={"PATH": os.defpath, "WANNENG_KEY": key},
-        )
-    if "Non-2xx" in completed.stdout:
-        sys.exit(f"the gateway refused requests; wrk printed:\n{completed.stdout}")
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", completed.stdout)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", completed.stdout)
-    assert rate, completed.stdout
-    assert p99, completed.stdout
-    return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+    loaded = run_wrk(f"{url}/v1/classify", script, seconds=seconds, connections=CONNECTIONS, key=key)
+    return loaded.requests_per_s, loaded.p99_ms
 
 
 if __name__ == "__main__":

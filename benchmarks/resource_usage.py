@@ -67,7 +67,7 @@ def take_sample(root: psutil.Process) -> UsageSample:
                 usage = ProcessUsage(
                     process.pid, process.memory_info().rss, process.num_fds(), process.num_threads()
                 )
-                processes[_name(process.cmdline())] = usage
+                processes[name_of(process)] = usage
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     shared_bytes = sum(path.stat().st_size for path in SHARED_MEMORY.glob(f"wanneng_{root.pid}_*"))
@@ -110,6 +110,7 @@ def _promise(what: str, before: float, after: float, allowance: Allowance, unit:
     )
 
 
-def _name(command: Sequence[str]) -> str:
-    words = {word for part in command for word in part.split("/")}
+def name_of(process: psutil.Process) -> str:
+    """Of `PROCESSES`, or `other`."""
+    words = {word for part in process.cmdline() for word in part.split("/")}
     return next((name for name, needed in PROCESSES.items() if needed <= words), "other")
