@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import tritonclient.grpc as grpc
 
 from benchmarks.busy_cores import busy_cores
@@ -16,6 +20,9 @@ from tests.e2e.server import Server, command_line, descendants, serving
 ROUNDS = 400
 LONG_NICENESS = 10
 """As in `python_backend/triton/structbert.py`, which is imported where Triton runs alone."""
+RUNNING_S = 0.1
+"""Of CPU, after which an instance executes something."""
+WAIT_S = 30.0
 IDLE_S = 0.3
 """Time in the queue beyond all computation. Triton's batcher looks at its queue every half second by itself."""
 
@@ -33,19 +40,44 @@ def test_a_request_that_arrives_while_the_engine_runs_is_next(tmp_path: Path) ->
 def test_a_short_request_is_answered_before_a_long_one_that_came_with_it(tmp_path: Path) -> None:
     """Both wait while all instances run, and are executed together; the long one at a lower priority."""
     answers: queue.Queue[tuple[str, object]] = queue.Queue()
-    asked = [("full", 64, 128), ("full", 64, 128), ("long", 8, 512), ("short", 1, 64)]
     with serving(tmp_path) as server, grpc.InferenceServerClient(server.triton_grpc) as client:
-        for name, rows, tokens in asked:
-            client.async_infer(
-                "structbert",
-                _rows(rows, tokens),
-                lambda result, error, name=name: answers.put((name, error)),
-            )
-        answered = [answers.get(timeout=60) for _ in asked]
+
+        def ask(name: str, rows: int, tokens: int) -> None:
+            client.async_infer("structbert", _rows(rows, tokens), lambda result, error: answers.put((name, error)))
+
+        # Requests on one connection may overtake each other, so each is sent once Triton has the one before.
+        idle_s = [_cpu_s(pid) for pid in _engines(server)]
+        for _ in idle_s:
+            ask("full", 64, 256)
+        _wait(lambda: all(_cpu_s(pid) > s + RUNNING_S for pid, s in zip(_engines(server), idle_s, strict=True)))
+        for number, (name, rows, tokens) in enumerate([("long", 8, 512), ("short", 1, 64)], 1):
+            ask(name, rows, tokens)
+            _wait(lambda number=number: _waiting(server) == number)  # type: ignore[misc]
+        assert answers.empty(), "the instances were to run until both waited"
+        answered = [answers.get(timeout=60) for _ in range(4)]
         niceness = [niceness_of_threads(pid) for pid in _engines(server)]
     assert not any(error for _, error in answered)
     assert answered.index(("short", None)) < answered.index(("long", None))
     assert all(of_threads.count(LONG_NICENESS) == 1 and 0 in of_threads for of_threads in niceness), niceness
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def _waiting(server: Server) -> int:
+    """Requests that no instance of the engine has taken yet."""
+    metrics = httpx.get(server.triton_metrics, trust_env=False, verify=False).text
+    (waiting,) = re.findall(r'nv_inference_pending_request_count\{model="structbert".*\} (\d+)', metrics)
+    return int(waiting)
 
 
 def _engines(server: Server) -> list[int]:
