@@ -41,7 +41,7 @@ CLIENTS, LONE_CLIENTS = 32, 1
 WARM_S, SECONDS = 3, 10
 PAIRS = len(LABELS.split(","))
 BARE_TEXTS = 12
-"""Of a batch of the bare engine: 60 pairs, about as many as the gateway puts into a call."""
+"""Of a batch of the bare engine: 60 pairs, nearly a full call of the gateway, which gives a slow engine fewer."""
 BARE_BATCHES = 20
 """That are prepared and come again and again."""
 TIMES = re.compile(r'nv_inference_(queue|compute_\w+)_duration_us\{model="(\w+)".*\} (\d+)')
