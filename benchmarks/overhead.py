@@ -27,6 +27,7 @@ import psutil
 
 from benchmarks.resource_usage import name_of
 from benchmarks.wrk import Loaded, run_wrk
+from engine.recipe import INPUTS
 from engine.verification.served_engine import encoder_of
 from python_backend.engine import load_engine, run_requests
 from python_backend.hypotheses import hypotheses
@@ -143,7 +144,7 @@ def _served_and_bare(server: Server, rounds: int) -> list[tuple[float, float]]:
 
     def rows(number: int) -> Rows:
         encoded = encoder.encode(texts.text(number), labels, manifest.max_tokens)
-        return {name: getattr(encoded, name) for name in ("input_ids", "attention_mask", "token_type_ids")}
+        return {name: getattr(encoded, name) for name in INPUTS}
 
     batches = [
         [rows(number) for number in range(start, start + BARE_TEXTS)]
