@@ -9,6 +9,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
+TIMEOUT_S = 10
+"""Of a request: the 2 s of wrk are less than a slow engine may take for many at once."""
 GRACE_S = 30
 """For what is answered late, after which wrk is ended."""
 MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -33,7 +35,10 @@ def run_wrk(url: str, script: str, *, seconds: int, connections: int, key: str =
         file.write(script)
         file.flush()
         completed = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", file.name, url],
+            [
+                *("wrk", "-t1", f"-c{connections}", f"-d{seconds}", f"--timeout={TIMEOUT_S}s"),
+                *("--latency", "-s", file.name, url),
+            ],
             check=True,
             capture_output=True,
             text=True,

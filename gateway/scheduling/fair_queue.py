@@ -45,7 +45,7 @@ MAX_CALL = Load(64, 2_048)
 """64 pairs of 32 tokens."""
 MAX_CALL_S = 0.05
 """Longest execution of a call that has more than `MIN_CALL_TOKENS`."""
-MIN_CALL_TOKENS, MIN_SHARED_CALL_TOKENS = 512, 192
+MIN_CALL_TOKENS, MIN_SHARED_CALL_TOKENS = 1_024, 192
 """What a call may hold on any engine, for a tenant alone and beside others: smaller ones are mostly overhead."""
 SHARED_S = 10.0
 """Tenants share the engine for so long after requests of two of them came one after the other."""
