@@ -12,10 +12,17 @@ from stores.errors import ClientDisconnected
 
 WATCH_AFTER_S = 0.02
 """Most requests have ended by then, and watching costs more than a disconnected caller saves."""
+LATE = "no answer in time; send less at a time or try again"
 PAST = 0.0
 """The deadline of a request whose caller has left."""
 
 _Result = TypeVar("_Result")
+
+
+def check_deadline(deadline: float) -> None:
+    """`DeadlineExceeded` if it has passed, so that no work begins for which nobody waits."""
+    if asyncio.get_running_loop().time() >= deadline:
+        raise DeadlineExceeded(LATE)
 
 
 async def gather(fills: Sequence[Coroutine[Any, Any, _Result]]) -> list[_Result]:
@@ -57,7 +64,7 @@ async def until(deadline: float, disconnected: Callable[[], Awaitable[None]] | N
     except TimeoutError:
         if timeout.when() == PAST:
             raise ClientDisconnected from None
-        raise DeadlineExceeded("no answer in time; send less at a time or try again") from None
+        raise DeadlineExceeded(LATE) from None
     finally:
         if timer is not None:
             timer.cancel()

@@ -19,7 +19,7 @@ from gateway.cache.pair_cache import PairCache, pack
 from gateway.cache.single_flight import SingleFlight
 from gateway.classification.call_merger import CallMerger
 from gateway.classification.comparison import ModelComparison
-from gateway.classification.gather import gather, until
+from gateway.classification.gather import check_deadline, gather, until
 from gateway.classification.pairs import (
     Computed,
     PairAt,
@@ -153,9 +153,9 @@ class ClassificationService:
             asyncio.Semaphore(self._settings.max_calls_per_request),
             label_set,
         )
-        if not pairs.truncate:
-            await self._token_counter.refuse_truncation(work)
         try:
+            if not pairs.truncate:
+                await self._token_counter.refuse_truncation(work)
             return await self._values_from_one_engine(work)
         except BaseException:
             if charge.computed:
@@ -178,6 +178,7 @@ class ClassificationService:
             if engine is not None and None not in work.values:
                 charge.settle(0, 0)
             else:
+                check_deadline(work.deadline)
                 fills = self._plan(work, work.missing())
                 try:
                     engine = await self._fill_missing(work, fills)

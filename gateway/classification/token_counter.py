@@ -20,7 +20,7 @@ from web.authentication import Caller
 
 
 class TokenCounter:
-    """Calls take their turn in the queue like any other; they hold no pairs, for no engine runs."""
+    """Counts wait in a lane of their own, one at a time; they hold no pairs, for no engine runs."""
 
     def __init__(self, load_balancer: LoadBalancer, queue: FairQueue, max_pairs_per_call: int) -> None:
         self._load_balancer = load_balancer
@@ -60,7 +60,8 @@ class TokenCounter:
         if not long:
             return
         count = sum(len(labels) for _, labels in long)
-        await charge.lease(count, count * MIN_PAIR_TOKENS)
+        if charge.needs_lease:
+            await charge.lease(count, count * MIN_PAIR_TOKENS)
         charge.settle(count, count * MIN_PAIR_TOKENS)
         calls = [(row, start) for row, labels in long for start in range(0, len(labels), self._max_pairs_per_call)]
         try:

@@ -92,8 +92,8 @@ class Lane:
     def schedule(self, tenant_id: str, tokens: int, tokens_per_s: float) -> float:
         """The virtual time at which the tenant's next call starts: in the past if it has used less than its share.
 
-        `tokens_per_s`: what all tenants get, those in flight in equal shares; infinite while it is unknown, when
-        nobody has credit. Who is not remembered has none either: a new name gains nothing.
+        `tokens_per_s`: the throughput that all tenants in flight share equally; infinite while it is unknown, when
+        nobody has credit. A tenant that is not remembered has none either, so a new name gains nothing.
         """
         share_per_s = tokens_per_s / max(1, len(self.of_tenant)) if math.isfinite(tokens_per_s) else 0.0
         credit = self._credit_s * share_per_s

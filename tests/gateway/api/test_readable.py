@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stores.budgets import Budget
 from tests.fakes.backend import INVISIBLE, FakeBackend
 from tests.fakes.gateway import COMPLAINT, add_key, add_tenant, gateway
 from tests.fakes.stores import Memory
@@ -94,6 +95,17 @@ async def test_who_cannot_pay_for_long_pairs_is_refused_before_their_tokens_are_
         calls = len(backend.timeouts_s)
         assert_problem(await client.post("/v1/classify", json=long, headers=key), 429, "quota_exceeded")
         assert len(backend.timeouts_s) == calls
+
+
+async def test_who_cannot_pay_for_long_pairs_keeps_the_budget() -> None:
+    """Seen failing: each refusal took the pairs from the month's budget, and none gave them back."""
+    memory = Memory()
+    key = add_key(memory, add_tenant(memory, pairs_per_minute=1, budget=Budget(2)))
+    long = {"text": "x" * 600, "labels": ["a", "b"], "truncate": False}
+    async with gateway(memory=memory, require_key=True) as client:
+        for _ in range(2):
+            assert_problem(await client.post("/v1/classify", json=long, headers=key), 429, "quota_exceeded")
+        assert (await client.post("/v1/classify", json={"text": "a", "labels": ["a"]}, headers=key)).is_success
 
 
 async def test_a_request_that_fits_is_answered_as_ever() -> None:

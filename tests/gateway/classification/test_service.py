@@ -98,6 +98,15 @@ async def test_a_call_whose_request_is_late_keeps_its_place_at_triton() -> None:
     assert world.backend.under_way == 0
 
 
+async def test_nothing_is_computed_for_a_request_that_was_late_before_its_turn() -> None:
+    """Seen failing: calls of whoever had waited too long for Redis were charged, and computed for nobody."""
+    world = FakeService(max_pairs_per_call=1)
+    with pytest.raises(DeadlineExceeded, match="no answer in time"):
+        await world.classify(LABELS, quota=QUOTA, options=CallOptions(timeout_s=1e-9))
+    await asyncio.sleep(0)
+    assert (world.backend.calls, remaining(world)) == ([], QUOTA.pairs_per_minute)
+
+
 async def test_a_batch_line_may_wait_longer() -> None:
     world = FakeService(FakeBackend(delay_s=0.2), deadline_s=0.05)
     with pytest.raises(DeadlineExceeded):
