@@ -52,12 +52,14 @@ class Exchange:
         self.response_complete = False
         self._connection = connection
         self._default_headers = default_headers
-        self._expects_continue = expects_continue
+        self._is_old = scope["http_version"] == "1.0"
+        """HTTP/1.0 knows neither interim answers nor chunks: the end of the connection ends an answer."""
+        self._expects_continue = expects_continue and not self._is_old
         self._started = False
         self._held = b""
         """Of the answer, not written yet."""
         self._remaining: int | None = None
-        """Bytes of the body that are still to come; None: it is chunked."""
+        """Bytes of the body that are still to come; None: it is chunked, or lasts as long as the connection."""
 
     async def run_asgi(self, app: ASGIApp) -> None:
         try:
@@ -121,10 +123,10 @@ class Exchange:
             headers.append((b"connection", b"close"))
         if self.scope["method"] == "HEAD" or status in BODILESS:
             self._remaining = 0
-        elif length is None:
-            headers.append((b"transfer-encoding", b"chunked"))
-        else:
+        elif length is not None:
             self._remaining = int(length)
+        elif not self._is_old:
+            headers.append((b"transfer-encoding", b"chunked"))
         lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
         head = b"".join(lines)
         if not head.count(b"\r") == head.count(b"\n") == len(lines) or b"\0" in head:
@@ -132,7 +134,9 @@ class Exchange:
         return head + b"\r\n"
 
     def _write_body(self, body: bytes, *, more: bool) -> None:
-        if self._remaining is None:
+        if self._remaining is None and self._is_old:
+            self._held += body
+        elif self._remaining is None:
             self._held += (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
         elif self.scope["method"] != "HEAD":
             self._remaining -= len(body)

@@ -387,8 +387,9 @@ class Transport:
         pass
 
 
-def exchange_on(transport: Transport, method: str = "GET") -> Exchange:
-    return Exchange(transport, {"method": method}, [], keep_alive=True, expects_continue=False)
+def exchange_on(transport: Transport, method: str = "GET", version: str = "1.1", **options: bool) -> Exchange:
+    scope = {"method": method, "http_version": version}
+    return Exchange(transport, scope, [], **{"keep_alive": True, "expects_continue": False} | options)
 
 
 def start(*headers: tuple[bytes, bytes]) -> Message:
@@ -407,6 +408,20 @@ async def test_head_and_body_of_an_answer_are_one_write() -> None:
     await exchange.send({"type": "http.response.body", "body": b"body"})
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     assert transport.written[1:] == [head, b"4\r\nbody\r\n0\r\n\r\n"]
+
+
+async def test_http_1_0_gets_neither_chunks_nor_an_interim_answer() -> None:
+    """Seen failing: the sizes of chunks were in the file that such a client saved."""
+    transport = Transport()
+    exchange = exchange_on(transport, version="1.0", keep_alive=False, expects_continue=True)
+    exchange.message_event.set()
+    await exchange.receive()
+    await exchange.send(start())
+    for part, more in ((b"one ", True), (b"body", False)):
+        await exchange.send({"type": "http.response.body", "body": part, "more_body": more})
+    assert b"".join(transport.written) == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none body"
+    assert exchange.response_complete
+    assert transport.is_closing()
 
 
 async def test_an_answer_to_head_has_no_body() -> None:
