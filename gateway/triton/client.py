@@ -71,7 +71,7 @@ class TritonClient:
             tokens, unknown = _arrays(outputs, len(call.pairs), tokens=3, unknown=2)
             limit, text = int(outputs["token_limit"][0]), int(outputs["text_tokens"][0])
             return TokenCounts(limit, text, tokens, unknown, _refused(outputs))
-        except (KeyError, IndexError, ValueError):
+        except (LookupError, ValueError):
             raise TritonFailed("Triton's answer cannot be read") from None
 
     async def engine(self, timeout_s: float) -> Engine:
@@ -81,7 +81,7 @@ class TritonClient:
             limits = EngineLimits(*np.asarray(outputs[LIMITS_OUTPUT]).tolist())
             told = outputs.get(CONTRACT_OUTPUT)
             contract = {} if told is None else msgspec.json.decode(str(told[0]), type=dict[str, object])
-        except (KeyError, TypeError, msgspec.MsgspecError):
+        except (LookupError, TypeError, msgspec.MsgspecError):
             raise TritonFailed("Triton's answer names no limits") from None
         return replace(_engine(outputs), limits=limits, contract=contract)
 
@@ -172,7 +172,7 @@ def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
     try:
         logits, tokens, unknown = _arrays(outputs, pairs, logits=3, tokens=3, unknown=2)
         answer = PairLogits(logits, tokens, unknown, _engine(outputs), _refused(outputs))
-    except (KeyError, ValueError):
+    except (LookupError, ValueError):
         raise TritonFailed("Triton's answer cannot be read") from None
     finite = np.isfinite(logits).all(axis=1)
     not_finite = [index for index in np.flatnonzero(~finite).tolist() if index not in answer.refused]
@@ -184,7 +184,7 @@ def _pair_logits(outputs: Mapping[str, Values], pairs: int) -> PairLogits:
 
 
 def _arrays(outputs: Mapping[str, Values], pairs: int, **columns: int) -> list[NDArray[Any]]:
-    """Outputs of so many columns for each pair; `KeyError` or `ValueError` where one cannot be read."""
+    """Outputs of so many columns for each pair; `LookupError` or `ValueError` where one cannot be read."""
     arrays = [np.asarray(outputs[name]) for name in columns]
     if [array.shape for array in arrays] != [(pairs, number) for number in columns.values()]:
         raise TritonFailed("Triton's answer has the wrong shape")
@@ -192,7 +192,7 @@ def _arrays(outputs: Mapping[str, Values], pairs: int, **columns: int) -> list[N
 
 
 def _refused(outputs: Mapping[str, Values]) -> dict[int, ServiceError]:
-    """The errors of pairs by index; `KeyError` or `ValueError` where they cannot be read."""
+    """The errors of pairs by index; `LookupError` or `ValueError` where they cannot be read."""
     document = str(outputs["refused"][0])
     if not document:
         return {}

@@ -67,7 +67,7 @@ class AddressList:
         if not entry.url.startswith(DNS):
             return [entry]
         parts = urlsplit(entry.url.removeprefix(DNS))
-        name, port = parts.hostname or "", parts.port or 80
+        name, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         try:
             hosts: Sequence[str] | None = await asyncio.wait_for(self._lookup(name, port), RESOLVE_TIMEOUT_S)
             self._failures.pop(entry, None)

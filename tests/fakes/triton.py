@@ -31,18 +31,20 @@ def logits_response(
     tokens: NDArray[np.int32] = TOKENS,
     unknown: NDArray[np.float32] = UNKNOWN,
     refused: str = "",
+    *,
+    strings: int = 1,
 ) -> httpx.Response:
-    """Of `zero_shot_logits`, by an engine whose id and name are `e`."""
-    name = struct.pack("<I", 1) + b"e"
-    reasons = refused.encode()
+    """Of `zero_shot_logits`, by an engine whose id and name are `e`; `strings`: how many a tensor of them has."""
+    name = strings * (struct.pack("<I", 1) + b"e")
+    reasons = strings * (struct.pack("<I", len(refused.encode())) + refused.encode())
     length, body = response(
         [
             ("logits", "FP32", list(logits.shape), logits.tobytes()),
             ("tokens", "INT32", list(tokens.shape), tokens.tobytes()),
-            ("engine_id", "BYTES", [1], name),
-            ("engine_name", "BYTES", [1], name),
+            ("engine_id", "BYTES", [strings], name),
+            ("engine_name", "BYTES", [strings], name),
             ("unknown", "FP32", list(unknown.shape), unknown.tobytes()),
-            ("refused", "BYTES", [1], struct.pack("<I", len(reasons)) + reasons),
+            ("refused", "BYTES", [strings], reasons),
         ]
     )
     return httpx.Response(200, content=body, headers={HEADER_LENGTH: str(length)})

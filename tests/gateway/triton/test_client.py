@@ -24,7 +24,7 @@ from gateway.triton.client import CONNECT_TIMEOUT_S, PairTooLong, TritonClient
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import InvalidRequest, ServiceError
 from tests.fakes.backend import inference_call
-from tests.fakes.triton import LOGITS, TOKENS, UNKNOWN, logits_response
+from tests.fakes.triton import LOGITS, TOKENS, UNKNOWN, logits_response, response
 from web.kserve import HEADER_LENGTH
 
 BUCKETS = (32, 64, 128)
@@ -67,6 +67,7 @@ async def test_a_good_answer_is_taken() -> None:
         (logits_response(LOGITS[:1]), TritonFailed),
         (logits_response(unknown=np.zeros((1, 2), np.float32)), TritonFailed),
         (logits_response(LOGITS * np.float32(np.nan)), TritonFailed),
+        (logits_response(strings=0), TritonFailed),
     ],
 )
 async def test_every_failure_has_its_error(reply: httpx.Response | Exception, error: type[ServiceError]) -> None:
@@ -160,6 +161,18 @@ async def test_no_words_act(words: str) -> None:
         with pytest.raises(error) as failure:
             await ask(httpx.Response(status, json={"error": words}))
         assert type(failure.value) is error
+
+
+async def test_counts_and_limits_that_are_empty_are_unreadable() -> None:
+    """Seen failing: an `IndexError`, which ended the health check of that replica."""
+    triton = TritonClient(httpx.MockTransport(lambda _: logits_response(strings=0)), "http://triton")
+    with pytest.raises(TritonFailed):
+        await triton.count_tokens(call())
+    length, body = response([("limits", "INT32", [4], bytes(16)), ("contract", "BYTES", [0], b"")])
+    answer = httpx.Response(200, content=body, headers={HEADER_LENGTH: str(length)})
+    triton = TritonClient(httpx.MockTransport(lambda _: answer), "http://triton")
+    with pytest.raises(TritonFailed, match="names no limits"):
+        await triton.engine(1.0)
 
 
 async def test_a_call_waits_for_its_answer_until_its_deadline() -> None:

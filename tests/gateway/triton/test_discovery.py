@@ -34,6 +34,12 @@ async def test_a_name_is_every_address_that_it_has() -> None:
     ]
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+async def test_a_name_without_a_port_has_that_of_its_scheme(scheme: str, port: int) -> None:
+    discovery = AddressList([Address(f"dns+{scheme}://triton")], Resolver(["10.0.0.1"]))
+    assert [address.url for address in await discovery.all()] == [f"{scheme}://10.0.0.1:{port}"]
+
+
 async def test_the_last_answer_stands_while_the_resolver_fails() -> None:
     answers: list[Sequence[str] | OSError] = [["10.0.0.1"], OSError("no answer"), ["10.0.0.2"]]
 
