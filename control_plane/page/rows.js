@@ -33,16 +33,16 @@ export function sortBy(by) {
   drawTable();
 }
 
-// The same table with the answers beside. Cells of a spreadsheet stay as they are; a line must not become a formula.
+// The same table with the answers beside. A CSV's own cells stay as they are; nothing else must become a formula.
 export function downloadCsv() {
   const rows = shownRows(), labels = [...new Set(rows.flatMap((row) => row.labels ?? []))].sort();
-  const columns = state.table ? columnNames(state.table) : ["text"];
+  const columns = state.table ? columnNames(state.table) : ["text"], own = state.table?.kind === "csv" ? (cell) => cell : inert;
   const records = rows.map((row) => {
-    const cells = columns.map((_, column) => row.cells[column] ?? "").map(state.table?.kind === "csv" ? (cell) => cell : inert);
+    const cells = columns.map((_, column) => own(row.cells[column] ?? ""));
     const scores = labels.map((label) => row.scores?.[row.labels.indexOf(label)]);
-    return [...cells, row.error ? "" : row.label, row.error ? "" : row.score, ...scores, row.error];
+    return [...cells, row.error ? "" : inert(row.label), row.error ? "" : row.score, ...scores, inert(row.error ?? "")];
   });
-  download("wanneng.csv", "text/csv", write([[...columns, "label", "score", ...labels, "error"], ...records]));
+  download("wanneng.csv", "text/csv", write([[...columns.map(own), "label", "score", ...labels.map(inert), "error"], ...records]));
 }
 
 export function downloadJsonl() {

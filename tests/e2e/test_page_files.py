@@ -96,6 +96,16 @@ def test_lines_of_json_and_of_text_end_at_line_feeds(page: Page) -> None:
     run(page, rows=2)
 
 
+def test_nothing_of_a_file_becomes_a_formula_of_a_spreadsheet(page: Page) -> None:
+    """Seen failing: keys of a file and labels of a label set did."""
+    open_file(page, "t.jsonl", json.dumps({"=1+1": "手机质量太差", "@a": "-1"}, ensure_ascii=False).encode())
+    run(page, "=投诉,-差评,", rows=1)
+    header, record = csv.reader(io.StringIO(downloaded(page, "CSV"), newline=""))
+    assert header == ["'=1+1", "'@a", "label", "score", "'-差评", "'=投诉", "error"]
+    assert record[:2] == ["手机质量太差", "'-1"]
+    assert record[2] in {"'=投诉", "'-差评"}
+
+
 def test_a_row_with_bad_bytes_is_its_own_error(page: Page) -> None:
     content = delimited([["text"], *([f"第{number}个手机质量太差"] for number in range(20))])
     open_file(page, "t.csv", content.encode("gbk").replace("第4个".encode("gbk"), b"\xff\xff"))
