@@ -59,11 +59,11 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Port that serves the control plane's `/metrics`, and nothing but health checks beside it; 0: `/metrics` is
     on the main port."""
     admin_key: Secret = ""
-    """The operator's key, at least 32 characters; empty: tenants cannot be managed over HTTP. Set by `wanneng
+    """The operator's key, at least 32 characters; unset: tenants cannot be managed over HTTP. Set by `wanneng
     serve`."""
     gateway_metrics_url: str = ""
     """Where gateways serve `/metrics`, for `/v1/admin/status`: one URL, several separated by commas, or
-    `dns+http://name:8090` for every address of a name; empty: it answers 501. Set by `wanneng serve`."""
+    `dns+http://name:8090` for every address of a name; unset: it answers 501. Set by `wanneng serve`."""
     same_user: bool = False
     """Connect to gateways on loopback only where the same user or root listens. Set by `wanneng serve`."""
     max_file_bytes: Count = 64_000_000
@@ -85,11 +85,11 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """Currency of the price, an ISO 4217 code."""
     oidc_issuer: str = ""
     """Issuer of the OpenID Connect provider with which people sign in to the console, such as
-    `https://login.example.com`; empty: they need a key."""
+    `https://login.example.com`; unset: they need a key."""
     oidc_client_id: str = ""
     """Client id of the console at the provider."""
     oidc_client_secret: str = ""
-    """Secret of this client; empty for a public client, which is protected by PKCE alone."""
+    """Secret of this client; unset for a public client, which is protected by PKCE alone."""
     oidc_redirect_urls: tuple[str, ...] = ()
     """Addresses of the console that the provider may send people back to, separated by commas, such as
     `https://classifier.example.com/console`. Register the same at the provider."""
@@ -141,7 +141,7 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     audit_retention_days: SecondsOrNone = 400.0
     """How long administrative acts are kept; 0: for ever. A day's acts are removed together."""
     budget_webhook_url: str = ""
-    """URL to which the worker posts an alert when 80% and when all of a hard or soft budget is used; empty:
+    """URL to which the worker posts an alert when 80% and when all of a hard or soft budget is used; unset:
     none."""
     budget_webhook_secret: Secret = ""
     """Secret that signs the alerts, at least 32 characters."""

@@ -34,7 +34,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     """Processes that serve this address. Each has a cache, a queue, connections and, without Redis, quotas of its
     own; `/metrics` returns the series of all, with the label `worker`. The chart sets it by the CPU request."""
     root_path: RootPath = ""
-    """Path under which a proxy serves the gateway, such as `/nlp`, whether or not the proxy removes it; empty:
+    """Path under which a proxy serves the gateway, such as `/nlp`, whether or not the proxy removes it; unset:
     `/`."""
     internal_port: PortOrNone = 0
     """Port for `/metrics`, `/v1/tenants` and `/v1/admin`, which then no other serves; 0: one port for all."""
@@ -46,7 +46,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     """YAML file of tenants and label sets in place of the database; read only, and read again when it changes."""
     control_plane_url: str = ""
     """Address to which requests for tenants, keys, label sets, usage, files, batches and the page are forwarded;
-    empty: they are answered with 501. Set by `wanneng serve`."""
+    unset: they are answered with 501. Set by `wanneng serve`."""
     same_user: bool = False
     """Connect to Triton and the control plane on loopback only where the same user or root listens. Set by
     `wanneng serve`."""
@@ -94,7 +94,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     """While a pool has a share of the requests: share of the requests whose first text the other model answers
     too, at low priority and one at a time, to compare the best labels."""
     length_buckets: tuple[Count, ...] = ()
-    """Length buckets that Triton serves, in tokens, as `32,64,128`; empty: one model takes every length.
+    """Length buckets that Triton serves, in tokens, as `32,64,128`; unset: one model takes every length.
     Set by `wanneng serve`."""
     cache_bytes: CountOrNone = 64_000_000
     """Memory of the pair cache of this process, of which each tenant has a share; whole answers take at most an
@@ -102,7 +102,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     cache_ttl_s: Seconds = 3_600.0
     """How long a pair stays in the cache."""
     redis_url: str = ""
-    """Redis or Valkey through which several gateways share cached pairs and quotas; empty: each has its own.
+    """Redis or Valkey through which several gateways share cached pairs and quotas; unset: each has its own.
     They need the same `WANNENG_INTERNAL_KEY`, which signs the pairs."""
     redis_timeout_s: Seconds = 0.05
     """Longest wait for Redis; then the gateway goes on without it."""

@@ -61,7 +61,7 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """Ask for a key on loopback too; on every other address one is always needed."""
     internal_key: Secret = ""
     """Secret by which gateways, the control plane and the worker recognize each other, at least 32 characters;
-    empty: a gateway accepts no worker, and forwards no request without a key. Set by `wanneng serve`."""
+    unset: a gateway accepts no worker, and forwards no request without a key. Set by `wanneng serve`."""
     key_cache_ttl_s: Seconds = 5.0
     """How long a key or label set that was read is trusted: a change acts everywhere within this time."""
     drain_s: SecondsOrNone = 0.0
@@ -94,7 +94,7 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     """Format of the log, for the worker too: `json`, `text` for people, or `auto`: text on a terminal, JSON
     everywhere else."""
     otlp_endpoint: str = ""
-    """OpenTelemetry collector for traces, such as `http://collector:4318`; empty: no tracing."""
+    """OpenTelemetry collector for traces, such as `http://collector:4318`; unset: no tracing."""
 
     def __repr__(self) -> str:
         return without_secrets(self)

@@ -234,7 +234,7 @@ class TestLabelSets:
             assert kept is not None
             assert list(kept.biases) == correction["biases"]
             console.get_by_label("标签 1", exact=True).fill("不满")
-            expect(console.get_by_text("新版本不再带有校正")).to_be_visible()
+            expect(console.get_by_text("新版本不再带有修正")).to_be_visible()
             console.get_by_role("button", name="保存为新版本").click()
             expect(console.get_by_role("status")).to_have_text("已保存为 corrected@3")
             assert client.label_sets.get("corrected").correction is None

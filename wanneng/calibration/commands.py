@@ -54,7 +54,7 @@ def calibrate(
         from wanneng.calibration.label_logits import ask, is_one_by_one  # noqa: PLC0415
         from wanneng.calibration.numbers import evaluation_of  # noqa: PLC0415
     except ModuleNotFoundError:
-        raise CommandError("NumPy is missing: pip install 'wanneng[calibration]'") from None
+        raise CommandError("NumPy is missing: run pip install '.[calibration]' in a checkout") from None
     if examples is None and (texts is None or only_threshold):
         raise CommandError("give --examples FILE, or --texts FILE for a correction without labels")
     labelled: Sequence[Example] = ()

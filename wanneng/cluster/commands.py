@@ -186,7 +186,8 @@ def _cluster(release: str, namespace: str | None, context: str | None) -> Kubern
     try:
         from wanneng.cluster.kube import KubernetesCluster  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise CommandError(f"the package {error.name} is missing here: pip install 'wanneng[cluster]'") from None
+        missing = f"the package {error.name} is missing: run pip install '.[cluster]' in a checkout"
+        raise CommandError(missing) from None
     return KubernetesCluster(release, namespace, context)
 
 

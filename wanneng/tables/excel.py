@@ -94,5 +94,7 @@ def _openpyxl() -> Any:
     try:
         import openpyxl  # noqa: PLC0415 - an extra, which the other formats do without
     except ModuleNotFoundError:
-        raise CommandError("Excel files need openpyxl: pip install 'wanneng[tables]', or save as .csv") from None
+        raise CommandError(
+            "Excel needs openpyxl: run pip install '.[tables]' in a checkout, or save as .csv"
+        ) from None
     return openpyxl
