@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -149,8 +150,17 @@ class HttpIdentityProvider:
         log.error("the identity provider answers %d to a code: %s", status, said)
         raise ProviderUnavailable(f"the identity provider answers {status} to a code: {said}")
 
+    @asynccontextmanager
+    async def _lookup(self) -> AsyncIterator[None]:
+        """One at a time; `ProviderUnavailable` after `DEADLINE_S`, of which waiting for another's is part."""
+        try:
+            async with asyncio.timeout(DEADLINE_S), self._looking_up:
+                yield
+        except TimeoutError as error:
+            raise _no_answer(error) from None
+
     async def _configuration(self) -> Metadata:
-        async with self._looking_up:
+        async with self._lookup():
             if self._metadata is None or self._age_s(self._metadata[0]) > KNOWN_S:
                 read = await self._get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration", Metadata)
                 if read.issuer != self._issuer:
@@ -163,7 +173,7 @@ class HttpIdentityProvider:
     async def _key_of(self, header: Mapping[str, Any]) -> Any:
         """The public key of a token's header; those of the provider are read anew where it is none of them."""
         metadata = await self._configuration()
-        async with self._looking_up:
+        async with self._lookup():
             found = self._find(header) if self._keys and self._age_s(self._keys[0]) <= KNOWN_S else None
             if found is None and (self._keys is None or self._age_s(self._keys[0]) >= MIN_KNOWN_S):
                 read: _Keys = await self._get(metadata.jwks_uri, _Keys)
@@ -209,15 +219,19 @@ class HttpIdentityProvider:
                         )
                 return answer.status_code, bytes(body)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            cause = connection_cause(error)
-            log.error("the identity provider does not answer: %s", cause)
-            raise ProviderUnavailable(f"the identity provider does not answer: {cause}") from None
+            raise _no_answer(error) from None
 
     def _age_s(self, read_at_s: float) -> float:
         return self._now_s() - read_at_s
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _no_answer(error: Exception) -> ProviderUnavailable:
+    cause = connection_cause(error)
+    log.error("the identity provider does not answer: %s", cause)
+    return ProviderUnavailable(f"the identity provider does not answer: {cause}")
 
 
 def _decoded(body: bytes, kind: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from control_plane import identity_provider
 from control_plane.identity_provider import KNOWN_S, MAX_BYTES, MIN_KNOWN_S, HttpIdentityProvider
 from control_plane.settings import Role, Settings
 from stores.errors import ProviderUnavailable, SignInFailed
@@ -284,6 +286,27 @@ async def test_a_provider_that_does_not_answer_is_named_and_asked_again_next_tim
         await world.provider.authorization_url(CONSOLE, "s", NONCE, "c")
     fails = False
     assert await world.provider.authorization_url(CONSOLE, "s", NONCE, "c")
+
+
+async def test_while_a_provider_hangs_nobody_waits_for_the_lookups_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each caller's deadline begins with the call, so that they do not take it one after another."""
+    world, callers = World(), 6
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        world.server(request)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(identity_provider, "DEADLINE_S", 0.1)
+    world.provider._http = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+    calls = (world.provider.authorization_url(CONSOLE, "s", NONCE, "c") for _ in range(callers))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert {(type(outcome), str(outcome)) for outcome in outcomes} == {
+        (ProviderUnavailable, "the identity provider does not answer: no answer in time")
+    }
+    assert len(world.server.asked) < callers, "who has waited until the deadline does not ask anew"
 
 
 async def test_nothing_secret_is_logged_or_told(caplog: pytest.LogCaptureFixture) -> None:
