@@ -28,8 +28,10 @@ out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 RELEASE = typer.Argument(help="The release's name.")
-NAMESPACE = typer.Option("--namespace", "-n", help="Its namespace; the kubeconfig's by default.")
-CONTEXT = typer.Option(help="A context of the kubeconfig.")
+NAMESPACE = typer.Option(
+    "--namespace", "-n", help="Its namespace; by default the kubeconfig's or, inside a pod, the pod's."
+)
+CONTEXT = typer.Option(help="A context of the kubeconfig, inside a pod too.")
 _Release = Annotated[str, RELEASE]
 _Namespace = Annotated[str | None, NAMESPACE]
 _Context = Annotated[str | None, CONTEXT]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import urllib3
@@ -17,6 +18,8 @@ TIMEOUT_S = 10
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 COMPONENT, POOL = "app.kubernetes.io/component", "wanneng.io/pool"
 GATEWAY_METRICS_PORT, CONTROL_PLANE_METRICS_PORT = 8090, 8082
+DEFAULT_NAMESPACE = "default"
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 MAX_EVENTS = 5_000
 """Of a namespace; the API server forgets them after an hour."""
 MAX_LOG_BYTES = 8_000_000
@@ -143,18 +146,30 @@ class KubernetesCluster:
 
 
 def _load(context: str | None) -> str:
-    """Read the kubeconfig, or what every pod is given; the namespace that it names."""
+    """Read the kubeconfig, or the service account of this pod; the namespace to use."""
     try:
         config.load_kube_config(context=context)
         known, active = config.list_kube_config_contexts()
         chosen = active if context is None else next(entry for entry in known if entry["name"] == context)
-        return str(chosen["context"].get("namespace", "default"))
-    except config.ConfigException as outside:
-        try:
-            config.load_incluster_config()
-        except config.ConfigException:
-            raise CommandError(f"no cluster is known here: {outside}; set KUBECONFIG, or run in a pod") from None
-        return "default"
+        return str(chosen["context"].get("namespace", DEFAULT_NAMESPACE))
+    except config.ConfigException as error:
+        cause = str(error).rstrip(".")
+    if context is not None:
+        # Not this pod's own cluster, which may be another one.
+        raise CommandError(f"context {context!r} cannot be used: {cause}; choose one of the kubeconfig's")
+    try:
+        config.load_incluster_config()
+    except config.ConfigException:
+        raise CommandError(f"no cluster is known here: {cause}; set KUBECONFIG, or run in a pod") from None
+    return _pod_namespace()
+
+
+def _pod_namespace() -> str:
+    """As client-go has it, where the pod's own volume may lack the file."""
+    try:
+        return NAMESPACE_FILE.read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
+    except OSError:
+        return DEFAULT_NAMESPACE
 
 
 def _items(call: Callable[..., Any], what: str, *arguments: object, **options: object) -> list[Object]:

@@ -652,6 +652,39 @@ def test_the_namespace_is_the_contexts_own(
     assert KubernetesCluster("wanneng", given, context).namespace == namespace
 
 
+def become_a_pod(namespace: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a service account, and without a kubeconfig."""
+    for name, content in (("token", "t"), ("ca.crt", "c"), ("namespace", namespace)):
+        if content is not None:
+            (folder / name).write_text(content, encoding="utf-8")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(folder / "token"))
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(folder / "ca.crt"))
+    monkeypatch.setattr("wanneng.cluster.kube.NAMESPACE_FILE", folder / "namespace")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(folder / "config"))
+    monkeypatch.setattr("kubernetes.client.Configuration._default", None)
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "namespace"),
+    [("trials\n", None, "trials"), ("trials", "mine", "mine"), (None, None, "default")],
+)
+def test_inside_a_pod_the_namespace_is_the_pods(
+    own: str | None, given: str | None, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_a_pod(own, tmp_path, monkeypatch)
+    assert KubernetesCluster("wanneng", given, None).namespace == namespace
+
+
+def test_inside_a_pod_a_context_is_never_the_pods_own_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_a_pod("trials", tmp_path, monkeypatch)
+    with pytest.raises(CommandError, match=r"context 'prod' cannot be used: .*; choose one of the kubeconfig's"):
+        KubernetesCluster("wanneng", None, "prod")
+
+
 def test_an_unknown_context_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config").write_text(
         '{"clusters": [], "users": [], "contexts": [], "current-context": ""}', encoding="utf-8"
