@@ -19,6 +19,7 @@ from gevent.pool import Pool
 from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.rpc.protocol import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.batch import run_batch
@@ -46,6 +47,8 @@ class Results:
         self.samples: list[Sample] = []
         self.due = 0
         self.finished_users = 0
+        self.error = ""
+        """Of the user that failed first; empty: none did."""
 
 
 results = Results()
@@ -59,7 +62,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--workload", default="mixed", help=f"what is sent: {workloads}")
     parser.add_argument("--duration-s", type=float, default=60.0, help="how long requests arrive")
     parser.add_argument("--rate", type=float, default=0.0, help="maximum requests a second; 0: that of the load")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same requests")
+    parser.add_argument("--seed", type=int, default=1, help="one user sends the same requests for the same seed")
     parser.add_argument(
         "--triton-grpc", default="127.0.0.1:8001", help="host:port, for workloads past the gateway"
     )
@@ -77,7 +80,29 @@ class Arrivals(FastHttpUser):
     concurrency = MAX_IN_FLIGHT
     network_timeout = connection_timeout = 15.0
 
-    def on_start(self) -> None:
+    @task
+    def run_all(self) -> None:
+        """The whole run of this user; it stops afterwards. An error ends the run of all users."""
+        error = ""
+        # Locust ends no run for an error: after one of `on_start` it waits, after one of a task it runs it again.
+        try:
+            self._prepare()
+            self._send_all()
+            if self._tenants is not None:
+                self._tenants.remove()
+        except LoadTestError as failed:
+            error = str(failed)
+        except Exception as unexpected:
+            log.exception("an unexpected error")
+            error = repr(unexpected)
+        if isinstance(self.environment.runner, WorkerRunner):
+            self.environment.runner.send_message(USER_FINISHED, error)
+        else:
+            _finish_user(self.environment, error)
+        # Otherwise Locust would run the task again.
+        raise StopUser
+
+    def _prepare(self) -> None:
         options = self.environment.parsed_options
         number = len(self.environment.runner.user_greenlets) if self.environment.runner else 0
         seed = options.seed * 1_000_003 + os.getpid() % 65_536 * (options.num_users > 1) + number
@@ -94,9 +119,8 @@ class Arrivals(FastHttpUser):
         else:
             self._tenants = Tenants(self.host or "", admin_key(options.admin_key_file), self._workload.tenants)
 
-    @task
-    def run_all(self) -> None:
-        """The whole run of this user; it stops afterwards."""
+    def _send_all(self) -> None:
+        """Send what is due when it is due, and wait for the last responses."""
         options = self.environment.parsed_options
         max_rate = (options.rate or self._budget.rate) / max(1, options.num_users or 1)
         in_flight = Pool(MAX_IN_FLIGHT)
@@ -112,14 +136,6 @@ class Arrivals(FastHttpUser):
             in_flight.spawn(self._send, request, started_at + arrival_s)
         in_flight.join(DRAIN_S)
         in_flight.kill()
-        if self._tenants is not None:
-            self._tenants.remove()
-        if isinstance(self.environment.runner, WorkerRunner):
-            self.environment.runner.send_message(USER_FINISHED)
-        else:
-            _on_user_finished(self.environment)
-        # Otherwise Locust would run the task again.
-        raise StopUser
 
     def _send(self, request: Request, due_at: float) -> None:
         if request.kind == "triton":
@@ -172,10 +188,11 @@ class Arrivals(FastHttpUser):
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _on_user_finished(environment: Environment, **_: Any) -> None:
-    """Quit after the last user of this process or, at the master, of all processes."""
+def _finish_user(environment: Environment, error: str) -> None:
+    """Quit after the last user of this process or, at the master, of all processes; after an error at once."""
     results.finished_users += 1
-    if results.finished_users == environment.parsed_options.num_users:
+    results.error = results.error or error
+    if error or results.finished_users == environment.parsed_options.num_users:
         gevent.spawn(environment.runner.quit)
 
 
@@ -183,6 +200,10 @@ def _on_user_finished(environment: Environment, **_: Any) -> None:
 def _register_message(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message(USER_FINISHED, _on_user_finished)
+
+
+def _on_user_finished(environment: Environment, msg: Message, **_: Any) -> None:
+    _finish_user(environment, msg.data)
 
 
 @events.report_to_master.add_listener
@@ -200,14 +221,19 @@ def _add_results(client_id: str, data: dict[str, Any]) -> None:
 
 @events.quitting.add_listener
 def _judge(environment: Environment, **_: Any) -> None:
-    """Log each promise; exit code 0 if all were kept, 1 otherwise."""
+    """Log each promise, and the error if there was one; exit code 0 if all were kept without one, 1 otherwise."""
     options = environment.parsed_options
     if options is None or getattr(options, "worker", False):
         return
-    budget: Budget = find_budget(options.load)
-    promises = judge(budget, results.samples, results.due)
-    for promise in promises:
-        log.info("%s", promise)
-    if options.verdict:
-        write_report(Path(options.verdict), budget, promises, results.samples)
-    environment.process_exit_code = 0 if all(promise.kept for promise in promises) else 1
+    kept = not results.error
+    if kept or results.samples:
+        budget: Budget = find_budget(options.load)
+        promises = judge(budget, results.samples, results.due)
+        for promise in promises:
+            log.info("%s", promise)
+        if options.verdict:
+            write_report(Path(options.verdict), budget, promises, results.samples)
+        kept = kept and all(promise.kept for promise in promises)
+    if results.error:
+        log.error("the load test failed: %s", results.error)
+    environment.process_exit_code = 0 if kept else 1
