@@ -151,11 +151,16 @@ class Authenticator:
                     await self.learn_ends()
 
     async def store_last_used(self) -> None:
-        """Write when keys were last used; all at once, for one at a time would be a write for each request."""
-        last_used, self._last_used = self._last_used, {}
-        for key_id, used_at in last_used.items():
+        """Write when keys were last used; all at once, for one at a time would be a write for each request.
+
+        `StoreUnavailable`: those not written yet are written the next time.
+        """
+        for key_id, used_at in list(self._last_used.items()):
             with suppress(NotFound):
                 await self._api_keys.mark_used(key_id, used_at)
+            # The key may have been used again while it was written.
+            if self._last_used[key_id] == used_at:
+                del self._last_used[key_id]
 
     async def keep_last_used(self) -> None:
         """Store it every `LAST_USED_INTERVAL_S`, until cancelled; a loss of power loses the last interval."""

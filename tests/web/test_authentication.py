@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -258,6 +258,36 @@ async def test_the_last_use_is_stored_and_a_key_that_is_gone_does_no_harm() -> N
     del world.memory.keys[gone]
     await world.authenticator.store_last_used()
     assert world.memory.keys[kept].last_used_at == world.clock.now()
+
+
+async def test_last_uses_that_a_failing_database_does_not_take_are_stored_the_next_time() -> None:
+    """Also of a key that is used again while its last use is being written."""
+    world = World()
+    headers_by_id = dict(world.add(tenant) for tenant in ("acme", "other", "third"))
+    for header in headers_by_id.values():
+        await world.authenticator.caller(header)
+    first, *others = headers_by_id
+    used_at = world.clock.now()
+
+    class FailingApiKeys(FakeApiKeys):
+        """Writes the first, which is used again meanwhile, and nothing after it."""
+
+        async def mark_used(self, key_id: str, used_at: datetime) -> None:
+            if key_id in others:
+                raise StoreUnavailable("the database does not answer")
+            await super().mark_used(key_id, used_at)
+            world.clock.advance(1)
+            await world.authenticator.caller(headers_by_id[first])
+
+    world.authenticator._api_keys = FailingApiKeys(world.memory)
+    with pytest.raises(StoreUnavailable):
+        await world.authenticator.store_last_used()
+    world.authenticator._api_keys = FakeApiKeys(world.memory)
+    await world.authenticator.store_last_used()
+    assert {key_id: world.memory.keys[key_id].last_used_at for key_id in headers_by_id} == {
+        first: world.clock.now(),
+        **dict.fromkeys(others, used_at),
+    }
 
 
 async def test_only_the_admin_key_is_the_operators() -> None:
