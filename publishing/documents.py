@@ -70,10 +70,10 @@ def provenance(
     }
 
 
-def image_materials(subject: tuple[str, str], python: bytes | None, dpkg: bytes | None) -> Document:
+def image_materials(subject: tuple[str, str], python: bytes, dpkg: bytes) -> Document:
     """The packages of an image: what cyclonedx-py found in it, and those in dpkg's status file."""
-    document = json.loads(python) if python else {}
-    components = [*document.get("components", ()), *(_package(entry) for entry in _stanzas(dpkg or b""))]
+    document = json.loads(python)
+    components = [*document.get("components", ()), *(_package(entry) for entry in _stanzas(dpkg))]
     return _bill(subject, "container", components) | {"dependencies": document.get("dependencies", [])}
 
 

@@ -98,8 +98,8 @@ class ContainerTool:
         digests = [name.partition("@")[2] for name in found.get("RepoDigests") or ()]
         return digests[0] if digests else None
 
-    def read(self, image: Image, *paths: str) -> list[bytes | None]:
-        """Contents of files of an image; None for one that it lacks."""
+    def read(self, image: Image, *paths: str) -> list[bytes]:
+        """Contents of files of an image; `Refused` for one that it lacks, or that cannot be read."""
         container = run(self.program, "create", image.reference, "unused").split()[-1]
         try:
             return [self._copy(container, path) for path in paths]
@@ -128,14 +128,13 @@ class ContainerTool:
         found: dict[str, Any] = json.loads(run(self.program, "image", "inspect", reference))[0]
         return found
 
-    def _copy(self, container: str, path: str) -> bytes | None:
-        try:
-            archive = run_bytes(self.program, "cp", f"{container}:{path}", "-")
-        except Refused:
-            return None
+    def _copy(self, container: str, path: str) -> bytes:
+        archive = run_bytes(self.program, "cp", f"{container}:{path}", "-")
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             file = files.extractfile(files.getmembers()[0])
-            return file.read() if file is not None else None
+            if file is None:
+                raise Refused(f"{path} of the image is no file")
+            return file.read()
 
 
 def _digest(image_id: str) -> str:

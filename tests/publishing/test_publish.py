@@ -46,7 +46,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OciRegistry]:
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made = Checkout.copy(tmp_path / "checkout")
     made.build("gateway", files=FILES)
-    made.build("triton", files={"model": "embedded"})
+    made.build("triton", files=FILES | {"model": "embedded"})
     yield made
     made.remove_images()
 
@@ -170,7 +170,7 @@ def test_a_version_is_published_once(checkout: Checkout, registry: OciRegistry, 
     assert there.referrers("wanneng-gateway") == [CYCLONEDX, IN_TOTO]
 
     # With an image more, the chart would be another one.
-    checkout.build("triton-gpu", files={"model": "none"})
+    checkout.build("triton-gpu", files=FILES | {"model": "none"})
     done = checkout.publish(f"{registry.address}/once", environment=registry.credentials())
     assert done.returncode == 1
     assert "is published without some of these images" in done.stderr
