@@ -106,7 +106,7 @@ class LineChecker:
         return None
 
 
-def request_id_of(batch_id: str, number: int | str) -> str:
+def request_id_of(batch_id: str, number: int) -> str:
     return f"{batch_id}_{number}"
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from datetime import datetime, timedelta
 
 from control_plane.worker.gateway_client import (
@@ -61,7 +60,7 @@ class Turn:
         gateway: Gateway,
         clock: Clock,
         share: LineShare,
-        unfinished: Counter[str],
+        unfinished: MutableMapping[str, int],
         *,
         sleep: Sleep,
         warn: Callable[[str], None],
@@ -142,8 +141,8 @@ class Turn:
                 if isinstance(error, NoAnswer):
                     self._warn(str(error))
                 if isinstance(error, (DeadlineExceeded, ConnectionBroke)):
-                    self._unfinished[request_id] += 1
-                    if self._unfinished[request_id] >= UNFINISHED_ATTEMPTS:
+                    self._unfinished[request_id] = attempts = self._unfinished.get(request_id, 0) + 1
+                    if attempts >= UNFINISHED_ATTEMPTS:
                         return self._given_up(number, line, error)
                 await self._wait(_wait_s(error.retry_after_s))
             except GatewayFailed as error:

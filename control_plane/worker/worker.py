@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
+
 from control_plane.files import content_of, expiry_of, new_file
 from control_plane.worker.gateway_client import Gateway
 from control_plane.worker.health import WorkerMetrics
-from control_plane.worker.lines import LineChecker, request_id_of, split_lines
+from control_plane.worker.lines import LineChecker, split_lines
 from control_plane.worker.recorder import Recorder
 from control_plane.worker.slots import LineShare, LineSlots
 from control_plane.worker.turn import Sleep, Turn
@@ -25,7 +26,6 @@ from stores.batches import (
     FAILED,
     FINALIZING,
     IN_PROGRESS,
-    UNFINISHED,
     VALIDATING,
     Batch,
     BatchQueue,
@@ -47,6 +47,8 @@ UNEXPECTED_WAIT_S = 60.0
 GROUP_LINES, GROUP_BYTES = 64, 4_000_000
 """Lines that are asked for together: as many are asked for again after a crash, at most."""
 WARN_INTERVAL_S = 60.0
+MAX_UNFINISHED = 10_000
+"""Lines whose attempts are counted: nobody says that a batch was deleted, or finished by another worker."""
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Worker:
         """Whose batches have a turn: each tenant has one at a time, so that it leaves others theirs."""
         self._resume_at: dict[str, datetime] = {}
         """Batches that are not claimed again before then."""
-        self._unfinished: Counter[str] = Counter()
+        self._unfinished: LRUCache[str, int] = LRUCache(MAX_UNFINISHED)
         self._warned_at: dict[str, datetime] = {}
 
     async def keep_serving(self) -> None:
@@ -139,8 +141,6 @@ class Worker:
                     batch = await self._serve(batch, turn)
                     heartbeat.cancel()
             await self._queue.release(batch, self._name)
-            if batch.status not in UNFINISHED:
-                self._forget_attempts(batch)
             if turn.resume_at is not None:
                 self._resume_at[batch.id] = turn.resume_at
         except* LeaseLost:
@@ -233,11 +233,6 @@ class Worker:
                 turn.abandon()
             elif state.status == CANCELLING or (state.others_wait and len(self._tenants) == self._slots.turns):
                 turn.stop()
-
-    def _forget_attempts(self, batch: Batch) -> None:
-        prefix = request_id_of(batch.id, "")
-        for request_id in [request_id for request_id in self._unfinished if request_id.startswith(prefix)]:
-            del self._unfinished[request_id]
 
     def _new_turn(self, batch: Batch, share: LineShare) -> Turn:
         return Turn(batch, self._gateway, self._clock, share, self._unfinished, sleep=self._sleep, warn=self._warn)

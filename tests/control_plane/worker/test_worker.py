@@ -14,7 +14,7 @@ import pytest
 
 from control_plane.batches import ENDPOINT, WINDOW, Batches
 from control_plane.files import Files
-from control_plane.worker import turn
+from control_plane.worker import turn, worker
 from control_plane.worker.gateway_client import (
     AnswerTooLarge,
     ConnectionBroke,
@@ -870,6 +870,18 @@ async def test_a_line_that_the_gateway_never_finishes_is_an_error_in_the_end(
     assert code in (error["error"] or error["response"]["body"])["code"]
     attempts = sum(request_id == f"{batch.id}_1" for _, request_id, _ in shop.gateway.calls)
     assert attempts == (1 if code == "answer_too_large" else UNFINISHED_ATTEMPTS)
+
+
+async def test_attempts_of_batches_that_are_gone_are_not_counted_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is deleted, or finished elsewhere, never comes back to the worker that counted."""
+    monkeypatch.setattr(worker, "MAX_UNFINISHED", 6)
+    shop = Shop(FakeGateway(ConnectionBroke("http://g does not answer")), time_passes=True)
+    counting = shop.worker()
+    for _ in range(3):
+        batch = await shop.add_batch([line(number) for number in range(LINES_AT_ONCE)])
+        assert await counting.serve_one()
+        del shop.memory.batches[batch.id]
+    assert 0 < len(counting._unfinished) <= 6
 
 
 async def test_no_more_results_are_in_memory_than_a_group_may_have() -> None:
