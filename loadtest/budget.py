@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def judge(budget: Budget, samples: Sequence[Sample], due: int) -> list[Promise]:
 
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The nearest rank of ascending values; infinite if there are none."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("inf")
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else float("inf")
 
 
 def write_report(path: Path, budget: Budget, promises: Sequence[Promise], samples: Sequence[Sample]) -> None:

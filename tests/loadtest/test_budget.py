@@ -13,6 +13,7 @@ from loadtest.budget import Budget, Sample, find_budget, judge, percentile, writ
 from loadtest.endpoints import check_response
 from loadtest.errors import LoadTestError
 from loadtest.workload import Request
+from wanneng.load import PERCENTILES, Measured
 
 BUDGET = Budget("test", 10.0, 0.1, 0.2, 0.3, fault_rate=0.01, max_p99_ratio=2.0)
 
@@ -70,8 +71,15 @@ def test_batches_are_not_timed_and_a_noisy_tenant_is_not_compared() -> None:
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
-    assert [percentile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 3.0, 4.0]
+    assert [percentile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 2.0, 4.0]
     assert percentile([], 0.5) == float("inf")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 99, 100, 101])
+@pytest.mark.parametrize("share", PERCENTILES)
+def test_a_percentile_is_that_of_wanneng_bench(count: int, share: float) -> None:
+    seconds = [float(number) for number in range(count)]
+    assert percentile(seconds, share) == Measured("", is_open=True, seconds=seconds).percentile_s(share)
 
 
 def test_the_report_says_what_was_wrong_and_with_whom(tmp_path: Path) -> None:
