@@ -238,6 +238,4 @@ def _decoded(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError:
-        raise ProviderUnavailable(
-            "the identity provider answers with something else than OpenID Connect"
-        ) from None
+        raise ProviderUnavailable("the identity provider's answer is not OpenID Connect") from None

@@ -7,7 +7,7 @@ GatewayError
 │       └── ConnectionBroke    it broke or timed out: again as often as a line may end so
 ├── GatewayFailed          any other 5xx: some attempts more, then it is the line's error
 ├── AnswerTooLarge         the line's error
-└── NotServed              401, 403, or something else than a gateway answers: nothing is wrong with the line
+└── NotServed              401, 403, or an answer that is not a gateway's: nothing is wrong with the line
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _answer(response: httpx.Response, content: bytes) -> GatewayAnswer:
     if status == DEADLINE_EXCEEDED:
         with suppress(NotServed):  # A proxy's 504 says nothing of the line.
             raise DeadlineExceeded(GatewayAnswer(status, _problem(response, content)), retry_after_s)
-        raise TryLater(f"something else than a gateway answers {status}", retry_after_s)
+        raise TryLater(f"{status} from a server that is not a gateway", retry_after_s)
     if status in TRY_LATER:
         raise TryLater(f"the gateway answers {status}", retry_after_s)
     if status in NOT_SERVED:
@@ -172,7 +172,7 @@ def _json(response: httpx.Response, content: bytes) -> dict[str, Any]:
 
 
 def _not_a_gateway(response: httpx.Response) -> NotServed:
-    return NotServed(f"something else than a gateway answers {response.status_code} at {response.url}")
+    return NotServed(f"{response.url} is not a gateway: it answered {response.status_code}")
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:

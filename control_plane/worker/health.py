@@ -50,7 +50,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def served(port: int, metrics: WorkerMetrics) -> AsyncIterator[None]:
-    """Serve during the block, on the event loop that the lines are answered on: one that hangs is seen to.
+    """Serve during the block, on the event loop that answers lines, so that a hung loop fails the probe.
 
     `SettingsError` when nobody can listen on `port`.
     """

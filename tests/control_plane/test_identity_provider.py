@@ -242,7 +242,7 @@ async def test_a_key_for_something_else_signs_nothing(key: dict[str, Any]) -> No
         ((200, {"access_token": "a"}), ProviderUnavailable, "200 to a code: no ID token"),
         ((302, {}), ProviderUnavailable, "302 to a code"),
         ((500, {}), ProviderUnavailable, "500 to a code"),
-        ((200, {"id_token": 1}), ProviderUnavailable, "something else than OpenID Connect"),
+        ((200, {"id_token": 1}), ProviderUnavailable, "answer is not OpenID Connect"),
         ((200, {"id_token": "x" * MAX_BYTES}), ProviderUnavailable, f"more than {MAX_BYTES} bytes"),
     ],
 )
