@@ -15,11 +15,11 @@ from web import settings as server_settings
 from web.settings import (
     DATABASE_URL,
     LOG_FORMAT,
+    AmountOrNone,
     Count,
     Port,
     PortOrNone,
     Seconds,
-    SecondsOrNone,
     Secret,
     ServerSettings,
     SettingsError,
@@ -138,7 +138,7 @@ class WorkerSettings(_SharedSettings, frozen=True, kw_only=True):
     """Lines that a worker has under way."""
     batch_retention_days: Seconds = 30.0
     """How long files and batches are kept."""
-    audit_retention_days: SecondsOrNone = 400.0
+    audit_retention_days: AmountOrNone = 400.0
     """How long administrative acts are kept; 0: for ever. A day's acts are removed together."""
     budget_webhook_url: str = ""
     """URL to which the worker posts an alert when 80% and when all of a hard or soft budget is used; unset:

@@ -7,12 +7,12 @@ from typing import Annotated
 from msgspec import Meta, structs
 
 from web.settings import (
+    AmountOrNone,
     Count,
     CountOrNone,
     Port,
     PortOrNone,
     Seconds,
-    SecondsOrNone,
     ServerSettings,
     SettingsError,
     Text,
@@ -55,7 +55,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     address without a key; others are refused at once."""
     forward_timeout_s: Seconds = 310.0
     """Longest time for a forwarded request, an upload included."""
-    max_auth_failures_per_s: SecondsOrNone = 10.0
+    max_auth_failures_per_s: AmountOrNone = 10.0
     """Failed authentications of one address a second, and five times as many at once; 0: unlimited, for a gateway
     behind a proxy."""
     requests_per_minute: CountOrNone = 0
@@ -66,7 +66,7 @@ class Settings(ServerSettings, frozen=True, kw_only=True, cache_hash=True):
     """Default quota of tokens of computed pairs; 0: unlimited."""
     tenant_pairs_in_flight: CountOrNone = 0
     """Default bound on a tenant's pairs in flight; 0: its fair share of all."""
-    cached_pair_cost: SecondsOrNone = 0.0
+    cached_pair_cost: AmountOrNone = 0.0
     """What a cached pair takes from the quota of pairs; a computed one takes 1."""
     deadline_s: Seconds = 10.0
     """Longest time from a request's body to its answer; a Triton that is silent for 30% of it counts as lost."""

@@ -147,7 +147,7 @@ class RecordCache(Generic[_Key, _Record]):
         return record
 
     def _finish_load(self, key: _Key, task: asyncio.Task[object] | None) -> bool:
-        """Whether this read still counts: `clear` may have been called since it began."""
+        """Whether this read still counts: its key may have been forgotten since it began."""
         load = self._loads.get(key)
         if load is None or load.task is not task:
             return False

@@ -37,7 +37,7 @@ async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def start_shared(work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
-    """A task for several waiters, or none: with nobody left, asyncio warns of no exception not retrieved."""
+    """A task that several may await, or nobody: its exception counts as retrieved, so asyncio logs no warning."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
     return task

@@ -52,9 +52,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._accepted = False
         self._running: Exchange | None = None
         """Whose answer is being written; those in `pipeline` wait for it."""
-        self._refusal = (400, "Invalid HTTP request.")
-        self._rejection: tuple[int, str] | None = None
-        """The answer to a request that is no good, once those before it are answered."""
+        self._parse_failure = (400, "Invalid HTTP request.")
+        self._pending_rejection: tuple[int, str] | None = None
+        """Status and reason for a bad request, sent once those before it are answered."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -100,7 +100,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), FEED_BYTES):
-            if self._rejection is not None or self.transport.is_closing():
+            if self._pending_rejection is not None or self.transport.is_closing():
                 return
             self._feed(data[start : start + FEED_BYTES])
         if self._in_head and self._head_bytes and self._header_timer is None:
@@ -118,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # To another protocol, of which there is none here.
         except httptools.HttpParserError:
-            self._reject(*self._refusal)
+            self._reject(*self._parse_failure)
             return
         if not self.transport.is_closing():
             self._check_fed()
@@ -138,12 +138,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
         if len(self.headers) > self._limits.max_headers:
-            self._refuse(431, "There are too many headers.")
+            self._fail_parsing(431, "There are too many headers.")
         hosts = [name for name, _ in self.headers].count(b"host")
         if hosts > 1 or (hosts == 0 and version != "1.0"):
-            self._refuse(400, "Exactly one Host header is needed.")
+            self._fail_parsing(400, "Exactly one Host header is needed.")
         if len(self.pipeline) >= MAX_PIPELINED:
-            self._refuse(429, "Too many pipelined requests.")
+            self._fail_parsing(429, "Too many pipelined requests.")
         raw_path, query = _path_and_query(self.url)
         path = raw_path.decode("ascii")
         scope: Any = self.scope
@@ -202,8 +202,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start(self.pipeline.pop()[0])  # type: ignore[arg-type]
-        elif self._rejection is not None:
-            self._reject(*self._rejection)
+        elif self._pending_rejection is not None:
+            self._reject(*self._pending_rejection)
         else:
             self.shared.become_idle(self, self.loop)
 
@@ -244,13 +244,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._write_timer = None
 
     # Refusals.
-    def _refuse(self, status: int, reason: str) -> None:
+    def _fail_parsing(self, status: int, reason: str) -> None:
         """Within a callback of the parser, which ends with it."""
-        self._refusal = status, reason
+        self._parse_failure = status, reason
         raise ValueError(reason)
 
     def _reject(self, status: int, reason: str) -> None:
-        """Answer what is no good and close, after the answers to the requests before it."""
+        """Refuse a bad request and close, after the answers to the requests before it."""
         if self.transport.is_closing():
             return
         if not self._in_head and self.pipeline and self.pipeline[0][0] is self.cycle:
@@ -260,7 +260,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self._cancel_header_timer()
-        self._rejection = status, reason
+        self._pending_rejection = status, reason
         if self._running is None:
             body = reason.encode()
             head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"

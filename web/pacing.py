@@ -21,7 +21,7 @@ BURST_S = 1.0
 """A caller that has cost nothing for so long may use the share of that time at once."""
 MAX_DELAY_S = 5.0
 MAX_WAITING_OF_CALLER, MAX_WAITING = 64, 1_024
-"""Whoever has more requests that wait, or comes while so many of all wait, is cut off: they take memory too."""
+"""Requests that may wait, of one caller and of all; one more is cut off, because waiting takes memory."""
 MAX_CALLERS = 10_000
 """Remembered; the one longest unused is dropped."""
 BODY_BYTE_S = 1e-8

@@ -36,7 +36,8 @@ Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)]
 """0 stands for "no limit" or "off", as the field says."""
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
-SecondsOrNone = Annotated[float, Meta(ge=0, le=1e9)]
+AmountOrNone = Annotated[float, Meta(ge=0, le=1e9)]
+"""0 stands for "none" or "no limit", as the field says."""
 Text = Annotated[str, Meta(min_length=1)]
 Secret = Annotated[str, Meta(min_length=32)]
 """Shared by processes, chosen at random; empty by default, which switches off what it opens."""
@@ -64,7 +65,7 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
     unset: a gateway accepts no worker, and forwards no request without a key. Set by `wanneng serve`."""
     key_cache_ttl_s: Seconds = 5.0
     """How long a key or label set that was read is trusted: a change acts everywhere within this time."""
-    drain_s: SecondsOrNone = 0.0
+    drain_s: AmountOrNone = 0.0
     """How long after SIGTERM requests are still answered, each with `Connection: close`."""
     body_timeout_s: Seconds = 10.0
     """Longest time for a request body to arrive."""

@@ -82,13 +82,13 @@ class KnownAnswers:
         """
         values = outcome.values
         is_small = len(values.values) <= MAX_PAIRS and max(len(body), len(answer[0])) <= MAX_BYTES
-        if is_small and self._comes_again(body) and not values.computed and values.pairs.truncate:
+        if is_small and self._seen_before(body) and not values.computed and values.pairs.truncate:
             keys = keys_of(values.pairs, caller.tenant_id, values.engine)
             known = KnownAnswer(outcome, label_set, caller.special_tokens, keys, *answer)
             await self._answers.put(caller.tenant_id, {body: known})
 
-    def _comes_again(self, body: bytes) -> bool:
-        """A body that comes but once is not worth its place, nor the time to keep it."""
+    def _seen_before(self, body: bytes) -> bool:
+        """Whether this body came before; one that comes only once is not worth keeping."""
         digest = hash(body)
         if digest in self._seen:
             return True

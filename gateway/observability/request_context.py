@@ -11,7 +11,7 @@ from web.request_context import RequestContext
 
 
 class GatewayContext(RequestContext):
-    """Filled in by `api/classifications.py` from the service's outcome."""
+    """Filled in by `api/classifications.py`; `key_ignored` by authentication."""
 
     texts: int = 0
     labels: int = 0
