@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from stores.clock import Clock
 from stores.errors import BodyTooLarge, InvalidRequest, NotFound
-from stores.files import BATCH_PURPOSE, File, FileStore, UploadBounds, never
+from stores.files import BATCH_PURPOSE, File, FileListing, FileStore, UploadBounds, never
 from stores.paging import Page, PageRequest
 
 MAX_FILES, MAX_UPLOADS = 1_000, 16
@@ -63,8 +63,8 @@ class Files:
             raise NotFound("no such file")
         return file
 
-    async def page(self, tenant_id: str, request: PageRequest) -> Page[File]:
-        return await self._store.page(tenant_id, request, self._clock.now())
+    async def page(self, tenant_id: str, request: PageRequest, listing: FileListing) -> Page[File]:
+        return await self._store.page(tenant_id, request, self._clock.now(), listing)
 
     def content(self, file: File) -> AsyncIterator[bytes]:
         return content_of(self._store, file.id)

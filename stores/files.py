@@ -50,6 +50,19 @@ class UploadBounds:
     """When an upload that is not done counts as given up."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileListing:
+    """Which files a list has, and in which order."""
+
+    purpose: str | None = None
+    """None: any."""
+    oldest_first: bool = False
+
+
+ALL_FILES = FileListing()
+"""Newest first."""
+
+
 class FileStore(Protocol):
     """Files that are complete, expired ones included; what an upload has written so far is nobody's."""
 
@@ -65,8 +78,10 @@ class FileStore(Protocol):
 
     async def get(self, tenant_id: str, file_id: str) -> File | None: ...
 
-    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
-        """Newest first; after a file's id. Without those that have expired by `now`, if it is given."""
+    async def page(
+        self, tenant_id: str, request: PageRequest, now: datetime | None = None, listing: FileListing = ALL_FILES
+    ) -> Page[File]:
+        """After a file's id. Without those that have expired by `now`, if it is given."""
         ...
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

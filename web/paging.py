@@ -13,16 +13,25 @@ from web.openapi import query
 
 LIMIT, MAX_LIMIT, MAX_DIGITS = 20, 100, 9
 MAX_AFTER_CHARACTERS = 200
-PARAMETERS = (
-    query("limit", f"How many at most; {LIMIT} by default.", type="integer", minimum=1, maximum=MAX_LIMIT),
-    query(
-        "after",
-        "Where the page begins: `last_id` of the page before.",
-        minLength=1,
-        maxLength=MAX_AFTER_CHARACTERS,
-    ),
-)
-"""Of every list, for its operation."""
+
+
+def parameters(highest_limit: int = MAX_LIMIT) -> tuple[dict[str, Any], ...]:
+    """Of every list, for its operation; `highest_limit` as in `page_request`."""
+    limit = f"How many at most; {LIMIT} by default."
+    if highest_limit > MAX_LIMIT:
+        limit += f" A page has at most {MAX_LIMIT}."
+    return (
+        query("limit", limit, type="integer", minimum=1, maximum=highest_limit),
+        query(
+            "after",
+            "Where the page begins: `last_id` of the page before.",
+            minLength=1,
+            maxLength=MAX_AFTER_CHARACTERS,
+        ),
+    )
+
+
+PARAMETERS = parameters()
 
 
 _Item = TypeVar("_Item")
@@ -41,16 +50,19 @@ class ListAnswer(Struct, Generic[_Item], frozen=True):
 _List = TypeVar("_List", bound=ListAnswer[Any])
 
 
-def page_request(request: Request) -> PageRequest:
-    """`InvalidRequest` for a `limit` or an `after` that no page has."""
+def page_request(request: Request, highest_limit: int = MAX_LIMIT) -> PageRequest:
+    """`InvalidRequest` for a `limit` or an `after` that no page has.
+
+    A `limit` up to `highest_limit` is accepted; a page has at most `MAX_LIMIT` items all the same.
+    """
     limit = request.query_params.get("limit", str(LIMIT))
     is_number = limit.isascii() and limit.isdigit() and len(limit) <= MAX_DIGITS
-    if not is_number or not 1 <= int(limit) <= MAX_LIMIT:
-        raise InvalidRequest(f"must be 1 to {MAX_LIMIT}", field="limit")
+    if not is_number or not 1 <= int(limit) <= highest_limit:
+        raise InvalidRequest(f"must be 1 to {highest_limit}", field="limit")
     after = request.query_params.get("after")
     if after is not None and not (after.isprintable() and 1 <= len(after) <= MAX_AFTER_CHARACTERS):
         raise InvalidRequest(f"must have 1 to {MAX_AFTER_CHARACTERS} printable characters", field="after")
-    return PageRequest(int(limit), after)
+    return PageRequest(min(int(limit), MAX_LIMIT), after)
 
 
 def list_answer(kind: type[_List], items: list[Any], *, has_more: bool) -> _List:

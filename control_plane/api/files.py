@@ -14,11 +14,12 @@ from control_plane.api.upload_form import MAX_FORM_BYTES, UploadForm
 from control_plane.files import EXPIRY_ANCHOR, MAX_EXPIRY_S, MIN_EXPIRY_S, Files, check_expiry
 from control_plane.settings import Settings
 from stores.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
-from stores.files import BATCH_PURPOSE, File
+from stores.files import BATCH_PURPOSE, OUTPUT_PURPOSE, File, FileListing
 from stores.tenants import READ_BATCHES, WRITE_BATCHES
 from web.error_shapes import OPENAI
+from web.openapi import query
 from web.operations import Call, Operation, with_errors
-from web.paging import PARAMETERS, list_answer, page_request
+from web.paging import list_answer, page_request, parameters
 from web.responses import json_response
 
 FILES, FILE = "/v1/files", "/v1/files/{file_id}"
@@ -26,6 +27,24 @@ EXPIRY = "expires_after"
 ANCHOR, SECONDS = f"{EXPIRY}[anchor]", f"{EXPIRY}[seconds]"
 """Fields of a form, as OpenAI's clients flatten an object."""
 MAX_DIGITS = 9
+MAX_LIST_LIMIT = 10_000
+"""OpenAI's, for lists of files."""
+ASCENDING, DESCENDING = "asc", "desc"
+MAX_PURPOSE_CHARACTERS = 64
+LIST_PARAMETERS = (
+    query(
+        "purpose",
+        f"Only files with this purpose: `{BATCH_PURPOSE}` for uploads, `{OUTPUT_PURPOSE}` for results.",
+        minLength=1,
+        maxLength=MAX_PURPOSE_CHARACTERS,
+    ),
+    query(
+        "order",
+        f"By creation: `{DESCENDING}`, the newest first, is the default.",
+        enum=[ASCENDING, DESCENDING],
+    ),
+    *parameters(MAX_LIST_LIMIT),
+)
 FORM: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -63,7 +82,7 @@ class FileEndpoints:
                 "List files",
                 READ_BATCHES,
                 answers=(FileList,),
-                parameters=PARAMETERS,
+                parameters=LIST_PARAMETERS,
                 id="listFiles",
             ),
             Operation("GET", FILE, self.get, "Get a file", READ_BATCHES, answers=(FileAnswer,), id="getFile"),
@@ -110,7 +129,8 @@ class FileEndpoints:
         return max(int(declared) - MAX_FORM_BYTES, 0) if declared.isdigit() else 0
 
     async def page(self, call: Call) -> Response:
-        page = await self._files.page(call.tenant_id, page_request(call.request))
+        request = page_request(call.request, MAX_LIST_LIMIT)
+        page = await self._files.page(call.tenant_id, request, _listing(call.request))
         return json_response(list_answer(FileList, [_answer(file) for file in page.items], has_more=page.has_more))
 
     async def get(self, call: Call) -> Response:
@@ -130,6 +150,16 @@ class FileEndpoints:
 def _answer(file: File) -> FileAnswer:
     expires_at = None if file.expires_at is None else int(file.expires_at.timestamp())
     return FileAnswer(file.id, file.bytes, int(file.created_at.timestamp()), file.name, file.purpose, expires_at)
+
+
+def _listing(request: Request) -> FileListing:
+    """`InvalidRequest` for a `purpose` or an `order` that cannot be."""
+    purpose, order = request.query_params.get("purpose"), request.query_params.get("order", DESCENDING)
+    if purpose is not None and not (purpose.isprintable() and 1 <= len(purpose) <= MAX_PURPOSE_CHARACTERS):
+        raise InvalidRequest(f"must have 1 to {MAX_PURPOSE_CHARACTERS} printable characters", field="purpose")
+    if order not in (ASCENDING, DESCENDING):
+        raise InvalidRequest(f"must be {ASCENDING!r} or {DESCENDING!r}", field="order")
+    return FileListing(purpose, oldest_first=order == ASCENDING)
 
 
 async def _content(form: UploadForm) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from stores.audit import Act
 from stores.database import Database
 from stores.errors import Conflict, NotFound, StoreUnavailable
-from stores.files import BATCH_PURPOSE, Expiry, File, UploadBounds, never, rechunk
+from stores.files import ALL_FILES, BATCH_PURPOSE, Expiry, File, FileListing, UploadBounds, never, rechunk
 from stores.paging import Page, PageRequest
 from stores.sql.acts import record
 from stores.sql.pages import read_page
@@ -77,13 +77,18 @@ class SqlFiles:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else File(**row)
 
-    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
+    async def page(
+        self, tenant_id: str, request: PageRequest, now: datetime | None = None, listing: FileListing = ALL_FILES
+    ) -> Page[File]:
         query = select(*RECORD).where(files.c.tenant_id == tenant_id, COMPLETE)
         if now is not None:
             query = query.where(or_(files.c.expires_at.is_(None), files.c.expires_at > now))
+        if listing.purpose is not None:
+            query = query.where(files.c.purpose == listing.purpose)
         order = (files.c.created_at, files.c.id)
+        descending = not listing.oldest_first
         async with self._database.transaction() as connection:
-            rows = await read_page(connection, query, files.c.id, order, request, descending=True)
+            rows = await read_page(connection, query, files.c.id, order, request, descending=descending)
         return Page([File(**row) for row in rows.items], rows.has_more)
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

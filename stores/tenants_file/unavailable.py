@@ -11,7 +11,7 @@ from stores.audit import AuditFilter, AuditRecord
 from stores.batches import Backlog, Batch, BatchBounds
 from stores.budgets import Limit, Used
 from stores.errors import NotAvailable
-from stores.files import Expiry, File, UploadBounds, never
+from stores.files import ALL_FILES, Expiry, File, FileListing, UploadBounds, never
 from stores.paging import Page, PageRequest
 from stores.usage import DailyUsage, KeyUsage, LabelSetUsage
 
@@ -29,7 +29,9 @@ class NoFiles:
     async def get(self, tenant_id: str, file_id: str) -> File | None:
         refuse()
 
-    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
+    async def page(
+        self, tenant_id: str, request: PageRequest, now: datetime | None = None, listing: FileListing = ALL_FILES
+    ) -> Page[File]:
         refuse()
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

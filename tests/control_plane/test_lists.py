@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from stores.files import BATCH_PURPOSE, OUTPUT_PURPOSE, File
 from stores.paging import MAX_PAGE_BYTES
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane_app import OPERATOR, bearer, control_plane, new_key, new_tenant
+from tests.fakes.stores import Memory
 from tests.problems import assert_problem
 
 COUNT = 5
@@ -47,6 +50,8 @@ async def make_batch(client: httpx.AsyncClient, key: dict[str, str], tenant: str
     assert (await client.post("/v1/batches", json=body, headers=key)).status_code == 200
 
 
+HIGHEST_LIMIT, MAX_PAGE_ITEMS = {"/v1/files": 10_000}, 100
+"""The `limit` that lists of OpenAI's API accept beyond what a page has."""
 LISTS: list[tuple[str, Make, str, str]] = [
     ("/v1/tenants", make_tenant, "tenants", "id"),
     ("/v1/tenants/{tenant}/keys", make_key, "keys", "id"),
@@ -90,7 +95,7 @@ async def test_page_after_page_is_the_whole_list(path: str, make: Make, items: s
 
 
 @pytest.mark.parametrize("path", [path for path, *_ in LISTS])
-@pytest.mark.parametrize("bad", [{"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"after": ""}, {"after": "\0"}])
+@pytest.mark.parametrize("bad", [{"limit": "0"}, {"limit": "x"}, {"after": ""}, {"after": "\0"}])
 async def test_a_page_that_cannot_be_is_refused_by_its_parameter(path: str, bad: dict[str, str]) -> None:
     async with control_plane() as client:
         tenant = await new_tenant(client)
@@ -99,6 +104,73 @@ async def test_a_page_that_cannot_be_is_refused_by_its_parameter(path: str, bad:
         headers = OPERATOR if path.startswith("/v1/tenants") else key
         refused = await client.get(path.format(tenant=tenant), params=bad, headers=headers)
         assert assert_problem(refused, 422, "invalid_request")["field"] == next(iter(bad))
+
+
+@pytest.mark.parametrize("path", [path for path, *_ in LISTS])
+async def test_a_limit_is_accepted_up_to_what_the_list_says(path: str) -> None:
+    highest = HIGHEST_LIMIT.get(path, MAX_PAGE_ITEMS)
+    async with control_plane() as client:
+        tenant = await new_tenant(client)
+        key = bearer((await new_key(client, tenant))["key"])
+        await make_version(client, key, tenant, 0)
+        address, headers = path.format(tenant=tenant), OPERATOR if path.startswith("/v1/tenants") else key
+        accepted = await client.get(address, params={"limit": highest}, headers=headers)
+        assert accepted.status_code == 200, accepted.text
+        refused = await client.get(address, params={"limit": highest + 1}, headers=headers)
+        assert assert_problem(refused, 422, "invalid_request")["field"] == "limit"
+        documented = (await client.get("/openapi.json")).json()["paths"]
+    for parameter in documented.get(path, {}).get("get", {}).get("parameters", []):
+        assert parameter["name"] != "limit" or parameter["schema"]["maximum"] == highest
+
+
+async def test_files_are_listed_by_their_purpose_and_in_either_order() -> None:
+    """The filter comes before the page, so that what is deleted page by page is of that purpose alone."""
+    memory = Memory()
+    async with control_plane(memory) as client:
+        tenant = await new_tenant(client)
+        key = bearer((await new_key(client, tenant))["key"])
+        for number in range(6):
+            purpose = OUTPUT_PURPOSE if number % 3 == 0 else BATCH_PURPOSE
+            created_at = datetime(2030, 1, 1, number, tzinfo=UTC)
+            file = File(f"file-{number}", tenant, "a", purpose, 0, created_at)
+            memory.files[file.id] = (file, [])
+
+        async def listed(**parameters: str) -> list[str]:
+            found: list[str] = []
+            while True:
+                page = (await client.get("/v1/files", params=parameters | {"limit": "1"}, headers=key)).json()
+                found += [file["id"] for file in page["data"]]
+                if not page["has_more"]:
+                    return found
+                parameters["after"] = page["last_id"]
+
+        assert await listed(purpose=OUTPUT_PURPOSE) == ["file-3", "file-0"]
+        assert await listed(purpose=BATCH_PURPOSE, order="asc") == ["file-1", "file-2", "file-4", "file-5"]
+        assert await listed(order="asc") == [f"file-{number}" for number in range(6)]
+        assert await listed(order="desc") == await listed() == [f"file-{number}" for number in reversed(range(6))]
+        assert await listed(purpose="fine-tune") == []
+
+
+async def test_more_files_than_a_page_has_are_announced() -> None:
+    memory = Memory()
+    async with control_plane(memory) as client:
+        tenant = await new_tenant(client)
+        key = bearer((await new_key(client, tenant))["key"])
+        for number in range(MAX_PAGE_ITEMS + 1):
+            file = File(f"file-{number}", tenant, "a", BATCH_PURPOSE, 0, datetime(2030, 1, 1, tzinfo=UTC))
+            memory.files[file.id] = (file, [])
+        page = (await client.get("/v1/files", params={"limit": "10000"}, headers=key)).json()
+    assert (len(page["data"]), page["has_more"]) == (MAX_PAGE_ITEMS, True)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"purpose": ""}, {"purpose": "a\0"}, {"purpose": "x" * 65}, {"order": ""}, {"order": "newest"}]
+)
+async def test_a_list_of_files_that_cannot_be_is_refused_by_its_parameter(bad: dict[str, str]) -> None:
+    async with control_plane() as client:
+        key = bearer((await new_key(client, await new_tenant(client)))["key"])
+        refused = await client.get("/v1/files", params=bad, headers=key)
+    assert assert_problem(refused, 422, "invalid_request")["field"] == next(iter(bad))
 
 
 async def test_every_list_says_so_in_the_document() -> None:

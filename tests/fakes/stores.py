@@ -29,7 +29,7 @@ from stores.batches import (
 from stores.budgets import Budget, Limit, Used
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, StoreUnavailable
 from stores.factory import Stores
-from stores.files import CHUNK_BYTES, Expiry, File, UploadBounds, never, rechunk
+from stores.files import ALL_FILES, CHUNK_BYTES, Expiry, File, FileListing, UploadBounds, never, rechunk
 from stores.label_sets import VERSION, LabelSet, LabelSetBounds
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant, TenantChanges
@@ -328,11 +328,14 @@ class FakeFiles:
         file, _ = self.memory.files.get(file_id, (None, ()))
         return file if file is not None and file.tenant_id == tenant_id else None
 
-    async def page(self, tenant_id: str, request: PageRequest, now: datetime | None = None) -> Page[File]:
+    async def page(
+        self, tenant_id: str, request: PageRequest, now: datetime | None = None, listing: FileListing = ALL_FILES
+    ) -> Page[File]:
         self.memory.check()
         files = [file for file, _ in self.memory.files.values() if file.tenant_id == tenant_id]
         files = [file for file in files if now is None or not file.has_expired(now)]
-        files.sort(key=lambda file: (file.created_at, file.id), reverse=True)
+        files = [file for file in files if listing.purpose in (None, file.purpose)]
+        files.sort(key=lambda file: (file.created_at, file.id), reverse=not listing.oldest_first)
         return page_of(files, request, lambda file: file.id)
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:

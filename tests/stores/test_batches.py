@@ -28,7 +28,7 @@ from stores.batches import (
 )
 from stores.errors import BodyTooLarge, Conflict, InvalidRequest, NotFound
 from stores.factory import Stores
-from stores.files import BATCH_PURPOSE, CHUNK_BYTES, OUTPUT_PURPOSE, File, UploadBounds
+from stores.files import ALL_FILES, BATCH_PURPOSE, CHUNK_BYTES, OUTPUT_PURPOSE, File, FileListing, UploadBounds
 from stores.paging import Page, PageRequest
 from stores.tenants import SUSPENDED, Tenant
 from tests.fakes.chunks import chunks_of
@@ -276,6 +276,32 @@ async def test_a_worker_hears_of_its_batch_and_of_who_waits_as_it_renews_its_lea
     await stores.tenants.remove("t_1")
     with pytest.raises(LeaseLost):
         await queue.renew("batch_1", "w", NOW, SOON, own)
+
+
+async def test_files_are_paged_by_purpose_in_either_order(stores: Stores) -> None:
+    """Files of one moment are ordered by their ids."""
+    for number, purpose in enumerate(
+        (BATCH_PURPOSE, OUTPUT_PURPOSE, BATCH_PURPOSE, OUTPUT_PURPOSE, BATCH_PURPOSE)
+    ):
+        file = replace(FILE, id=f"file-{number}", purpose=purpose, created_at=NOW + timedelta(seconds=number // 2))
+        await stores.files.add(file, chunks_of(b"x", 1), BOUNDS)
+
+    async def listed(listing: FileListing) -> list[str]:
+        ids, after = list[str](), None
+        while True:
+            page = await stores.files.page("t_1", PageRequest(2, after), NOW, listing)
+            ids += [file.id for file in page.items]
+            if not page.has_more:
+                return ids
+            after = ids[-1]
+
+    assert await listed(FileListing(OUTPUT_PURPOSE)) == ["file-3", "file-1"]
+    assert await listed(FileListing(BATCH_PURPOSE, oldest_first=True)) == ["file-0", "file-2", "file-4"]
+    assert await listed(FileListing(oldest_first=True)) == [f"file-{number}" for number in range(5)]
+    assert await listed(ALL_FILES) == [f"file-{number}" for number in reversed(range(5))]
+    assert await listed(FileListing("fine-tune")) == []
+    with pytest.raises(InvalidRequest):
+        await stores.files.page("t_1", PageRequest(2, "file-0"), NOW, FileListing(OUTPUT_PURPOSE))
 
 
 async def test_uploads_at_once_never_have_more_bytes_than_allowed(stores: Stores) -> None:

@@ -25,8 +25,9 @@ def items(count: int) -> list[Item]:
     return [Item(f"i{number}") for number in range(count)]
 
 
-def asked(**query: str) -> PageRequest:
-    return page_request(Request({"type": "http", "query_string": urlencode(query).encode(), "headers": []}))
+def asked(highest_limit: int = MAX_LIMIT, **query: str) -> PageRequest:
+    scope = {"type": "http", "query_string": urlencode(query).encode(), "headers": []}
+    return page_request(Request(scope), highest_limit)
 
 
 def test_without_parameters_it_is_the_first_page() -> None:
@@ -46,6 +47,13 @@ def test_a_limit_out_of_bounds_is_refused(limit: str) -> None:
 @pytest.mark.parametrize("limit", ["1", "100", "007"])
 def test_a_limit_within_bounds_is_taken(limit: str) -> None:
     assert asked(limit=limit).limit == int(limit)
+
+
+def test_a_limit_above_the_largest_page_is_that_page_where_the_list_accepts_it() -> None:
+    assert asked(10_000, limit="10000").limit == MAX_LIMIT
+    assert asked(10_000, limit="7").limit == 7
+    with pytest.raises(InvalidRequest):
+        asked(10_000, limit="10001")
 
 
 @pytest.mark.parametrize("after", ["", "a\0", "\n", "x" * 201])
