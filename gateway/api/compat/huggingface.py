@@ -31,7 +31,7 @@ class ZeroShotParameters(Struct):
     candidate_labels: str | list[str]
     hypothesis_template: str | None = None
     multi_label: bool | None = None
-    truncate: bool = True
+    truncate: bool | None = True
     """`false`: refuse texts beyond the token limit; an extension of Hugging Face's API."""
 
 
@@ -114,7 +114,7 @@ class HuggingFaceEndpoints:
             parameters.candidate_labels,
             texts=body.texts,
             multi_label=bool(parameters.multi_label),
-            truncate=parameters.truncate,
+            truncate=parameters.truncate is not False,
         )
         if parameters.hypothesis_template is not None:
             classify.hypothesis_template = parameters.hypothesis_template

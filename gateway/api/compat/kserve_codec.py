@@ -43,8 +43,8 @@ class _RequestedOutput(msgspec.Struct):
 
 
 class _InferParameters(msgspec.Struct):
-    binary_data_output: bool = False
-    truncate: bool = True
+    binary_data_output: bool | None = False
+    truncate: bool | None = True
 
 
 class _Infer(msgspec.Struct):
@@ -99,12 +99,12 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
                 raise ProtocolError(f"input {tensor.name[:100]!r} has another size than its shape says")
     except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
         raise ProtocolError(f"the request cannot be read: {str(error)[:MAX_REASON_CHARACTERS]}") from None
-    binary = request.parameters.binary_data_output
+    binary = bool(request.parameters.binary_data_output)
     outputs = {}
     for output in request.outputs:
         choice = output.parameters.binary_data
         outputs[output.name] = binary if choice is None else choice
-    return InferRequest(inputs, outputs, binary, request.id, request.parameters.truncate)
+    return InferRequest(inputs, outputs, binary, request.id, request.parameters.truncate is not False)
 
 
 def _check_counts(header: bytes) -> None:

@@ -66,7 +66,7 @@ class ModerationBody(Struct):
     """Names a label set, as `tickets` or `tickets@3`, unless there are `labels`."""
     labels: str | list[str] | None = None
     """Categories without a label set; an extension of OpenAI's API."""
-    truncate: bool = True
+    truncate: bool | None = True
     """`false`: refuse inputs beyond the token limit; an extension of OpenAI's API."""
 
 
@@ -145,9 +145,8 @@ class OpenAIEndpoints:
 
     async def moderate(self, call: Call) -> Response:
         body: ModerationBody = call.body
-        classify = classify_body(
-            body.model, body.labels, _texts(body.input), entailment=True, truncate=body.truncate
-        )
+        truncate = body.truncate is not False
+        classify = classify_body(body.model, body.labels, _texts(body.input), truncate=truncate, entailment=True)
         outcome = await self._classifications.classify(call, classify)
         label_set = outcome.request.label_set
         threshold = (label_set and label_set.content.threshold) or DEFAULT_THRESHOLD

@@ -1,4 +1,7 @@
-"""Inputs and options of other APIs; what a text classifier cannot honour is refused by name, not ignored."""
+"""Inputs and options of other APIs; what a text classifier cannot honour is refused by name, not ignored.
+
+Clients send null for what their callers leave out, so every option accepts it as its default.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,15 @@ NOT_TEXT = frozenset({"image", "image_url", "video", "video_url", "audio", "cont
 NEUTRAL = {"max_chunks_per_doc": 1, "rank_fields": ["text"]}
 """Values that change nothing: a text is one chunk, and only the text is read."""
 TOKEN_LIMITS = frozenset({"truncate_prompt_tokens", "max_tokens_per_doc", "max_tokens_per_query"})
+TruncationDirection = Literal["right", "Right"] | None
+"""Text Embeddings Inference's; the token limit cuts the end of a text."""
 OF_VLLM = (*sorted(TOKEN_LIMITS), "instruction", "chat_template")
 
 
 class VllmOptions(Struct):
     """The options of vLLM's APIs; those that only concern scheduling are ignored."""
 
-    truncate: bool = True
+    truncate: bool | None = True
     """`false`: refuse what is beyond the token limit; an extension of vLLM's API."""
     truncate_prompt_tokens: int | None = None
     max_tokens_per_doc: int | None = None
@@ -72,11 +77,11 @@ def text_of(document: Document, field: str) -> str:
 
 
 def classify_body(
-    model: str | None, labels: str | list[str] | None, texts: str | list[str], **options: Any
+    model: str | None, labels: str | list[str] | None, texts: str | list[str], *, truncate: bool, **options: Any
 ) -> ClassifyBody:
     """For APIs with a model but no labels: `model` names a label set, unless `labels` are given."""
     if labels is None and not model:
         raise InvalidRequest("name a label set as the model, or give labels", field="model")
     texts = [texts] if isinstance(texts, str) else texts
     label_set = model if labels is None and model else UNSET
-    return ClassifyBody(UNSET if labels is None else labels, label_set, texts=texts, **options)
+    return ClassifyBody(UNSET if labels is None else labels, label_set, texts=texts, truncate=truncate, **options)

@@ -7,14 +7,14 @@ version (https://docs.cohere.com/reference/rerank). `/rerank` is Text Embeddings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
-from gateway.api.compat.options import OF_VLLM, Document, VllmOptions, check_options, text_of
+from gateway.api.compat.options import OF_VLLM, Document, TruncationDirection, VllmOptions, check_options, text_of
 from gateway.api.compat.told import headers_of
 from gateway.classification.pairs import Source
 from gateway.classification.schema import Usage
@@ -38,6 +38,7 @@ class RerankOptions(VllmOptions, kw_only=True):
     """Any name is accepted; there is one model."""
     top_n: TopN = None
     return_documents: bool | None = True
+    """null: the documents are left out, as by Xinference."""
     max_chunks_per_doc: int | None = None
     rank_fields: list[str] | None = None
 
@@ -51,11 +52,11 @@ class RerankBody(RerankOptions, kw_only=True):
 class TeiRerankBody(RerankOptions, kw_only=True):
     """The body of `/rerank`: `texts` as Text Embeddings Inference has them, or `documents` as in `/v1/rerank`."""
 
-    documents: list[Document] | UnsetType = UNSET
-    texts: list[str] | UnsetType = UNSET
-    raw_scores: bool = False
-    return_text: bool = False
-    truncation_direction: Literal["right", "Right"] = "right"
+    documents: list[Document] | None = None
+    texts: list[str] | None = None
+    raw_scores: bool | None = False
+    return_text: bool | None = False
+    truncation_direction: TruncationDirection = "right"
 
 
 class CohereRerankBody(Struct):
@@ -67,7 +68,7 @@ class CohereRerankBody(Struct):
     top_n: TopN = None
     max_tokens_per_doc: int | None = None
     relevant_spans: Any = None
-    truncate: bool = True
+    truncate: bool | None = True
     """`false`: refuse documents beyond the token limit; an extension of Cohere's API."""
 
 
@@ -164,7 +165,7 @@ class RerankEndpoints:
         if not isinstance(body.texts, list):
             raise InvalidRequest("give texts or documents", field="texts")
         outcome = await self._outcome(call, body.query, body.texts, "texts", truncate=body.truncate)
-        ranked = _ranked(outcome, raw=body.raw_scores, top_n=None)
+        ranked = _ranked(outcome, raw=bool(body.raw_scores), top_n=None)
         texts = body.texts if body.return_text else [UNSET] * len(ranked)
         answer = [RankedText(index, score, texts[index]) for index, score in ranked]
         return json_response(answer, headers=headers_of(outcome))
@@ -186,12 +187,12 @@ class RerankEndpoints:
         return json_response(_answer(call, outcome, ranked, "2"), headers=headers_of(outcome))
 
     async def _outcome(
-        self, call: Call, query: Document, documents: Sequence[Document], name: str, *, truncate: bool
+        self, call: Call, query: Document, documents: Sequence[Document], name: str, *, truncate: bool | None
     ) -> PairOutcome:
         hypothesis = text_of(query, "query")
         pairs = [(text_of(document, f"{name}[{n}]"), hypothesis) for n, document in enumerate(documents)]
         source = Source(name, hypothesis="query")
-        return await self._classifications.pair_logits(call, pairs, source, truncate=truncate)
+        return await self._classifications.pair_logits(call, pairs, source, truncate=truncate is not False)
 
 
 def _operation(

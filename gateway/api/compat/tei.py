@@ -13,6 +13,7 @@ from starlette.responses import Response
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
 from gateway.api.compat.huggingface import LabelScore
+from gateway.api.compat.options import TruncationDirection
 from gateway.api.compat.told import headers_of
 from gateway.classification.pairs import Source
 from gateway.classification.scoring import Logits, relations
@@ -30,10 +31,11 @@ class PredictBody(Struct):
     """One pair, or a list of pairs."""
 
     inputs: list[str | list[str]]
-    raw_scores: bool = False
+    raw_scores: bool | None = False
     """Logits instead of probabilities."""
-    truncate: bool = True
+    truncate: bool | None = True
     """`false`: refuse pairs beyond the token limit."""
+    truncation_direction: TruncationDirection = "right"
 
 
 class TeiEndpoints:
@@ -60,9 +62,10 @@ class TeiEndpoints:
     async def predict(self, call: Call) -> Response:
         body: PredictBody = call.body
         pairs, single = _pairs(body.inputs)
-        outcome = await self._classifications.pair_logits(call, pairs, Source("inputs"), truncate=body.truncate)
+        truncate = body.truncate is not False
+        outcome = await self._classifications.pair_logits(call, pairs, Source("inputs"), truncate=truncate)
         told = _relations_of(outcome.values.engine)
-        answers = [_label_scores(result.logits, told, raw=body.raw_scores) for result in outcome.results]
+        answers = [_label_scores(result.logits, told, raw=bool(body.raw_scores)) for result in outcome.results]
         return json_response(answers[0] if single else answers, headers=headers_of(outcome))
 
 

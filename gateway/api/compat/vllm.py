@@ -36,16 +36,16 @@ class ScoreBody(VllmOptions, kw_only=True):
 
     model: str | None = None
     """Any name is accepted; there is one model."""
-    text_1: Documents | UnsetType = UNSET
+    text_1: Documents | None = None
     """Texts."""
-    text_2: Documents | UnsetType = UNSET
+    text_2: Documents | None = None
     """Hypotheses."""
-    data_1: Documents | UnsetType = UNSET
-    data_2: Documents | UnsetType = UNSET
+    data_1: Documents | None = None
+    data_2: Documents | None = None
     """The same under another name."""
-    queries: Documents | UnsetType = UNSET
-    documents: Documents | UnsetType = UNSET
-    items: Documents | UnsetType = UNSET
+    queries: Documents | None = None
+    documents: Documents | None = None
+    items: Documents | None = None
     """`documents` under another name."""
 
 
@@ -134,7 +134,8 @@ class VllmEndpoints:
         body: ScoreBody = call.body
         check_options(body, *OF_VLLM)
         pairs, name = _pairs(body)
-        outcome = await self._classifications.pair_logits(call, pairs, Source(name), truncate=body.truncate)
+        truncate = body.truncate is not False
+        outcome = await self._classifications.pair_logits(call, pairs, Source(name), truncate=truncate)
         data = [
             Score(
                 index,
@@ -154,7 +155,7 @@ class VllmEndpoints:
             raise InvalidRequest(
                 "`/classify` always returns probabilities; leave it out or set it to true", field="use_activation"
             )
-        classify = classify_body(body.model, body.labels, body.input, truncate=body.truncate)
+        classify = classify_body(body.model, body.labels, body.input, truncate=body.truncate is not False)
         outcome = await self._classifications.classify(call, classify)
         names = outcome.request.names
         data = [_classified(index, names, result) for index, result in enumerate(outcome.results)]
@@ -165,7 +166,7 @@ class VllmEndpoints:
 
 def _pairs(body: ScoreBody) -> tuple[list[tuple[str, str]], str]:
     """Texts with their hypotheses, and the name of the longer list."""
-    given = [names for names in INPUTS if all(getattr(body, name) is not UNSET for name in names)]
+    given = [names for names in INPUTS if all(getattr(body, name) is not None for name in names)]
     if len(given) != 1:
         raise InvalidRequest("give text_1 and text_2, or queries and documents", field="text_1")
     text_name, hypothesis_name = given[0]

@@ -28,14 +28,14 @@ Texts = str | list[str]
 class InferBody(Struct):
     """`args` are the texts and the labels, unless they are passed by name."""
 
-    model: str = ""
+    model: str | None = None
     """A label set, if no labels are given."""
-    args: list[Texts] = []
+    args: list[Texts] | None = None
     sequences: Texts | None = None
     candidate_labels: Texts | None = None
     hypothesis_template: str | None = None
-    multi_label: bool = False
-    truncate: bool = True
+    multi_label: bool | None = False
+    truncate: bool | None = True
     """`false`: refuse texts beyond the token limit."""
 
 
@@ -83,8 +83,8 @@ class XinferenceEndpoints:
             labels,
             given,
             hypothesis_template=body.hypothesis_template,
-            multi_label=body.multi_label,
-            truncate=body.truncate,
+            multi_label=bool(body.multi_label),
+            truncate=body.truncate is not False,
         )
         outcome = await self._classifications.classify(call, classify)
         answers = [
@@ -96,9 +96,10 @@ class XinferenceEndpoints:
 
 def _arguments(body: InferBody) -> tuple[Texts, Texts | None]:
     """The texts, and the labels where there are any."""
-    if len(body.args) > MAX_ARGUMENTS:
+    args = body.args or []
+    if len(args) > MAX_ARGUMENTS:
         raise InvalidRequest("takes at most two: the texts and the labels", field="args")
-    sequences, labels = [*body.args, None, None][:MAX_ARGUMENTS]
+    sequences, labels = [*args, None, None][:MAX_ARGUMENTS]
     texts = body.sequences if sequences is None else sequences
     if texts is None:
         raise InvalidRequest("give the texts", field="args")
