@@ -26,6 +26,7 @@ from web.error_shapes import COHERE, RERANK, TEI, ErrorShape
 from web.operations import Call, Handler, Operation
 from web.responses import json_response
 
+OF_RERANK = (*OF_VLLM, "max_chunks_per_doc", "rank_fields")
 TopN = Annotated[int, Meta(ge=0)] | None
 """The number of results; 0 or null means all."""
 
@@ -164,16 +165,17 @@ class RerankEndpoints:
             return await self.rerank(call)
         if not isinstance(body.texts, list):
             raise InvalidRequest("give texts or documents", field="texts")
+        check_options(body, *OF_RERANK)
         outcome = await self._outcome(call, body.query, body.texts, "texts", truncate=body.truncate)
-        ranked = _ranked(outcome, raw=bool(body.raw_scores), top_n=None)
-        texts = body.texts if body.return_text else [UNSET] * len(ranked)
+        ranked = _ranked(outcome, raw=bool(body.raw_scores) or body.raw, top_n=body.top_n)
+        texts = body.texts if body.return_text else [UNSET] * len(body.texts)
         answer = [RankedText(index, score, texts[index]) for index, score in ranked]
         return json_response(answer, headers=headers_of(outcome))
 
     async def rerank(self, call: Call) -> Response:
         body: RerankBody | TeiRerankBody = call.body
         assert isinstance(body.documents, list)
-        check_options(body, *OF_VLLM, "max_chunks_per_doc", "rank_fields")
+        check_options(body, *OF_RERANK)
         outcome = await self._outcome(call, body.query, body.documents, "documents", truncate=body.truncate)
         ranked = _ranked(outcome, raw=body.raw, top_n=body.top_n)
         documents = body.documents if body.return_documents else None

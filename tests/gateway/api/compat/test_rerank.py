@@ -27,6 +27,37 @@ async def test_rerank_sorts_texts_by_what_they_entail() -> None:
         assert plain[0] == {"index": 2, "score": 2.0}
 
 
+async def test_options_of_rerank_hold_for_texts_as_for_documents() -> None:
+    body = {"query": "投诉", "texts": DOCUMENTS}
+    async with gateway() as client:
+        best = (await client.post("/rerank", json=body | {"top_n": 1, "return_text": True})).json()
+        assert [(one["index"], one["text"]) for one in best] == [(2, "我要投诉")]
+        bare = (await client.post("/rerank", json=body | {"top_n": 2})).json()
+        assert [one["index"] for one in bare] == [2, 1]
+        everything = (await client.post("/rerank", json=body | {"top_n": 0})).json()
+        assert len(everything) == len(DOCUMENTS)
+        for name in ("use_activation", "activation"):
+            raw = (await client.post("/rerank", json=body | {name: False})).json()
+            assert [one["score"] for one in raw] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_chunks_per_doc", 10),
+        ("rank_fields", ["title"]),
+        ("truncate_prompt_tokens", 100),
+        ("max_tokens_per_doc", 511),
+        ("instruction", "be strict"),
+        ("chat_template", "x"),
+    ],
+)
+async def test_what_would_change_the_ranks_of_texts_is_refused_by_name(name: str, value: object) -> None:
+    async with gateway() as client:
+        answer = await client.post("/rerank", json={"query": "投诉", "texts": DOCUMENTS, name: value})
+    assert assert_problem(answer, 422, "invalid_request")["field"] == name
+
+
 @pytest.mark.parametrize(("path", "version"), [("/rerank", "1"), ("/v1/rerank", "1"), ("/v2/rerank", "2")])
 async def test_documents_are_ranked_as_jina_and_cohere_have_it(path: str, version: str) -> None:
     async with gateway() as client:
