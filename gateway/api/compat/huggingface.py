@@ -113,11 +113,10 @@ class HuggingFaceEndpoints:
         classify = ClassifyBody(
             parameters.candidate_labels,
             texts=body.texts,
+            hypothesis_template=parameters.hypothesis_template,
             multi_label=bool(parameters.multi_label),
             truncate=parameters.truncate is not False,
         )
-        if parameters.hypothesis_template is not None:
-            classify.hypothesis_template = parameters.hypothesis_template
         return await self._classifications.classify(call, classify)
 
 
