@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
@@ -84,12 +85,32 @@ class ModelMetadata(Struct, frozen=True):
     outputs: list[TensorMetadata]
 
 
+class OutputParameters(Struct, frozen=True):
+    binary_data_size: int
+    """Bytes."""
+
+
 class OutputTensor(Struct, frozen=True):
     name: str
     datatype: str
     shape: list[int]
     data: list[str | float] | UnsetType = UNSET
     """Absent if the data follows the JSON in binary."""
+    parameters: OutputParameters | UnsetType = UNSET
+    """Only if the data follows the JSON in binary."""
+
+
+class InferParameters(Struct, frozen=True):
+    """Triton's clients expose these, but not headers."""
+
+    engine_name: str
+    engine_id: str
+    total_tokens: int
+    """Of all pairs."""
+    truncated: bool
+    """Whether the token limit cut the text or a label."""
+    unknown: bool
+    """Whether the model does not know all tokens of the text or of a label."""
 
 
 class InferAnswer(Struct, frozen=True):
@@ -97,6 +118,8 @@ class InferAnswer(Struct, frozen=True):
 
     model_name: str
     model_version: str
+    parameters: InferParameters
+    """The engine, `total_tokens`, and whether anything was truncated or unknown."""
     outputs: list[OutputTensor]
     id: str | UnsetType = UNSET
     """The request's."""
@@ -204,7 +227,7 @@ class KserveEndpoints:
         scores = np.array(result.scores, dtype=np.float32)
         outputs: dict[str, Values] = {RANKED_LABELS: result.labels, SCORES: scores}
         try:
-            header_length, encoded = encode_answer(MODEL, VERSION, request, outputs, _parameters(outcome))
+            header_length, encoded = encode_answer(MODEL, VERSION, request, outputs, asdict(_parameters(outcome)))
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="outputs") from None
         headers = headers_of(outcome)
@@ -214,17 +237,11 @@ class KserveEndpoints:
         return Response(encoded, headers=headers, media_type="application/octet-stream")
 
 
-def _parameters(outcome: Outcome) -> dict[str, str | int | bool]:
-    """Triton's clients expose these, but not headers."""
+def _parameters(outcome: Outcome) -> InferParameters:
     (result,) = outcome.results
     engine = outcome.values.engine
-    return {
-        "engine_name": engine.name,
-        "engine_id": engine.id,
-        "total_tokens": outcome.usage.total_tokens,
-        "truncated": result.truncated,
-        "unknown": result.has_unknown,
-    }
+    tokens = outcome.usage.total_tokens
+    return InferParameters(engine.name, engine.id, tokens, result.truncated, result.has_unknown)
 
 
 def _check_model(call: Call) -> None:

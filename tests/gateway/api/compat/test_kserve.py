@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.gateway import COMPLAINT, gateway
 from tests.problems import assert_problem
+from web.kserve import HEADER_LENGTH
 
 INFER: dict[str, Any] = {
     "inputs": [
@@ -29,6 +30,19 @@ async def test_kserve_answers_json_with_json() -> None:
         assert scores["data"] == pytest.approx(ours["scores"])
         one = INFER | {"outputs": [{"name": "scores"}]}
         assert [out["name"] for out in (await client.post(PATH, json=one)).json()["outputs"]] == ["scores"]
+
+
+async def test_the_document_has_every_member_of_an_answer() -> None:
+    async with gateway() as client:
+        schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+        answer = (await client.post(PATH, json=INFER | {"id": "i-1"})).json()
+        asked = INFER | {"parameters": {"binary_data_output": True}}
+        binary = await client.post(PATH, json=asked)
+    length = int(binary.headers[HEADER_LENGTH])
+    tensors = answer["outputs"] + json.loads(binary.content[:length])["outputs"]
+    assert answer.keys() == schemas["InferAnswer"]["properties"].keys()
+    assert answer["parameters"].keys() == schemas["InferParameters"]["properties"].keys()
+    assert {name for tensor in tensors for name in tensor} == schemas["OutputTensor"]["properties"].keys()
 
 
 async def test_kserve_describes_its_model() -> None:
