@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
-from gateway.api.compat.told import headers_of
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.work import Outcome
 from stores.tenants import CLASSIFY
@@ -121,4 +121,4 @@ class HuggingFaceEndpoints:
 
 
 def _one_or_all(body: ZeroShotBody, answers: list[Any], outcome: Outcome) -> Response:
-    return json_response(answers[0] if isinstance(body.inputs, str) else answers, headers=headers_of(outcome))
+    return json_response(answers[0] if isinstance(body.inputs, str) else answers, headers=answer_headers(outcome))

@@ -15,8 +15,8 @@ from msgspec.structs import asdict
 from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.api.compat.kserve_codec import decode_infer, encode_answer
-from gateway.api.compat.told import headers_of
 from gateway.classification.schema import ClassifyBody
 from gateway.classification.work import Outcome
 from gateway.triton.load_balancer import LoadBalancer
@@ -230,7 +230,7 @@ class KserveEndpoints:
             header_length, encoded = encode_answer(MODEL, VERSION, request, outputs, asdict(_parameters(outcome)))
         except ProtocolError as error:
             raise InvalidRequest(str(error), field="outputs") from None
-        headers = headers_of(outcome)
+        headers = answer_headers(outcome)
         if header_length is None:
             return Response(encoded, headers=headers, media_type="application/json")
         headers[HEADER_LENGTH] = str(header_length)

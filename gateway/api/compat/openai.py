@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.api.compat.options import classify_body
-from gateway.api.compat.told import headers_of
 from gateway.classification.schema import TextResult, Usage
 from gateway.errors import TritonUnavailable
 from gateway.tenancy.label_sets import LabelSetCache
@@ -152,7 +152,7 @@ class OpenAIEndpoints:
         threshold = (label_set and label_set.content.threshold) or DEFAULT_THRESHOLD
         results = [_moderation(result, outcome.request.names, threshold) for result in outcome.results]
         answer = ModerationAnswer(f"modr-{call.context.request_id}", outcome.model, results, outcome.usage)
-        return json_response(answer, headers=headers_of(outcome))
+        return json_response(answer, headers=answer_headers(outcome))
 
 
 def _texts(given: str | Sequence[str | TextPart]) -> list[str]:

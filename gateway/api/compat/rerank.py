@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.api.compat.options import OF_VLLM, Document, TruncationDirection, VllmOptions, check_options, text_of
-from gateway.api.compat.told import headers_of
 from gateway.classification.pairs import Source
 from gateway.classification.schema import Usage
 from gateway.classification.scoring import entailment
@@ -170,7 +170,7 @@ class RerankEndpoints:
         ranked = _ranked(outcome, raw=bool(body.raw_scores) or body.raw, top_n=body.top_n)
         texts = body.texts if body.return_text else [UNSET] * len(body.texts)
         answer = [RankedText(index, score, texts[index]) for index, score in ranked]
-        return json_response(answer, headers=headers_of(outcome))
+        return json_response(answer, headers=answer_headers(outcome))
 
     async def rerank(self, call: Call) -> Response:
         body: RerankBody | TeiRerankBody = call.body
@@ -179,14 +179,14 @@ class RerankEndpoints:
         outcome = await self._outcome(call, body.query, body.documents, "documents", truncate=body.truncate)
         ranked = _ranked(outcome, raw=body.raw, top_n=body.top_n)
         documents = body.documents if body.return_documents else None
-        return json_response(_answer(call, outcome, ranked, "1", documents), headers=headers_of(outcome))
+        return json_response(_answer(call, outcome, ranked, "1", documents), headers=answer_headers(outcome))
 
     async def cohere(self, call: Call) -> Response:
         body: CohereRerankBody = call.body
         check_options(body, "max_tokens_per_doc", "relevant_spans")
         outcome = await self._outcome(call, body.query, body.documents, "documents", truncate=body.truncate)
         ranked = _ranked(outcome, raw=False, top_n=body.top_n)
-        return json_response(_answer(call, outcome, ranked, "2"), headers=headers_of(outcome))
+        return json_response(_answer(call, outcome, ranked, "2"), headers=answer_headers(outcome))
 
     async def _outcome(
         self, call: Call, query: Document, documents: Sequence[Document], name: str, *, truncate: bool | None

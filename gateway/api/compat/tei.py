@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.api.compat.huggingface import LabelScore
 from gateway.api.compat.options import TruncationDirection
-from gateway.api.compat.told import headers_of
 from gateway.classification.pairs import Source
 from gateway.classification.scoring import Logits, relations
 from gateway.triton.backend import Engine
@@ -66,7 +66,7 @@ class TeiEndpoints:
         outcome = await self._classifications.pair_logits(call, pairs, Source("inputs"), truncate=truncate)
         told = _relations_of(outcome.values.engine)
         answers = [_label_scores(result.logits, told, raw=bool(body.raw_scores)) for result in outcome.results]
-        return json_response(answers[0] if single else answers, headers=headers_of(outcome))
+        return json_response(answers[0] if single else answers, headers=answer_headers(outcome))
 
 
 def _pairs(inputs: list[str | list[str]]) -> tuple[list[tuple[str, str]], bool]:

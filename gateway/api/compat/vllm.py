@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.api.compat.options import OF_VLLM, Document, VllmOptions, check_options, classify_body, text_of
-from gateway.api.compat.told import headers_of
 from gateway.classification.pairs import Source
 from gateway.classification.schema import TextResult, Usage
 from gateway.classification.scoring import entailment
@@ -146,7 +146,7 @@ class VllmEndpoints:
         ]
         model = outcome.values.engine.name
         answer = ScoreAnswer(f"score-{call.context.request_id}", int(time.time()), model, data, outcome.usage)
-        return json_response(answer, headers=headers_of(outcome))
+        return json_response(answer, headers=answer_headers(outcome))
 
     async def classify(self, call: Call) -> Response:
         body: VllmClassifyBody = call.body
@@ -161,7 +161,7 @@ class VllmEndpoints:
         data = [_classified(index, names, result) for index, result in enumerate(outcome.results)]
         answer_id = f"classify-{call.context.request_id}"
         answer = VllmClassifyAnswer(answer_id, int(time.time()), outcome.model, data, outcome.usage)
-        return json_response(answer, headers=headers_of(outcome))
+        return json_response(answer, headers=answer_headers(outcome))
 
 
 def _pairs(body: ScoreBody) -> tuple[list[tuple[str, str]], str]:

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from gateway.api.classifications import ERRORS, Classifications
 from gateway.api.classify import TEXT
+from gateway.api.compat.answer_headers import answer_headers
 from gateway.api.compat.huggingface import PipelineAnswer
 from gateway.api.compat.options import classify_body
-from gateway.api.compat.told import headers_of
 from stores.errors import InvalidRequest
 from stores.tenants import CLASSIFY
 from web.error_shapes import OPENAI
@@ -91,7 +91,7 @@ class XinferenceEndpoints:
             PipelineAnswer(text, result.labels, result.scores)
             for text, result in zip([given] if isinstance(given, str) else given, outcome.results, strict=True)
         ]
-        return json_response(answers[0] if isinstance(given, str) else answers, headers=headers_of(outcome))
+        return json_response(answers[0] if isinstance(given, str) else answers, headers=answer_headers(outcome))
 
 
 def _arguments(body: InferBody) -> tuple[Texts, Texts | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from gateway.api.compat.told import MODEL, TOKENS, TRUNCATED, UNKNOWN
+from gateway.api.compat.answer_headers import MODEL, TOKENS, TRUNCATED, UNKNOWN
 from web.kserve import HEADER_LENGTH, encode_request
 
 Body = Callable[[Sequence[str], bool], tuple[bytes, dict[str, str]]]

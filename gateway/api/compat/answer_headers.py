@@ -1,4 +1,4 @@
-"""Headers for what the format of a compatible API has no member for."""
+"""Response headers for what a compatible API's own format cannot say."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN = "X-Wanneng-Unknown"
 PLAIN = "/:@._-+"
 
 
-def headers_of(outcome: Outcome | PairOutcome) -> dict[str, str]:
+def answer_headers(outcome: Outcome | PairOutcome) -> dict[str, str]:
     engine = outcome.values.engine
     headers = {MODEL: quote(f"{engine.name}@{engine.id}", PLAIN), TOKENS: str(outcome.usage.total_tokens)}
     if any(result.truncated for result in outcome.results):
