@@ -41,6 +41,7 @@ class InferBody(Struct):
 
 class ClusterAuthentication(Struct, frozen=True):
     auth: bool
+    """Always true: Xinference's client sends its key only then. Where no key is needed, none has to be sent."""
 
 
 class XinferenceEndpoints:
@@ -53,7 +54,7 @@ class XinferenceEndpoints:
                 "GET",
                 "/v1/cluster/auth",
                 self.authentication,
-                "Xinference: whether clients must send a key",
+                "Xinference: whether clients send their key",
                 answers=(ClusterAuthentication,),
                 id="getClusterAuthentication",
             ),
