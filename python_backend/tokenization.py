@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from python_backend.errors import EngineError, InvalidInput, NothingToRead, PairTooLong, UnreadableLabel
+from python_backend.special_tokens import without_special_tokens
 from python_backend.truncation import TRUNCATIONS
 
 FILE_NAME = "tokenizer.json"
@@ -134,6 +135,8 @@ class PairEncoder:
         self._special_ids = [
             np.array(ids, dtype=np.int64) for ids in (layout.before, layout.between, layout.after)
         ]
+        of_pairs = {*layout.before, *layout.between, *layout.after}
+        self._without_special_tokens = without_special_tokens(tokenizer, of_pairs)
         self._has_types = token_types > 1
 
     def encode(
@@ -144,10 +147,11 @@ class PairEncoder:
         *,
         labels: Sequence[str] | None = None,
         pad_to: int | None = None,
+        as_text: bool = False,
     ) -> TokenRows:
         """Rows of `text` with each hypothesis; raises what `encode_pairs` refuses."""
         pairs = [Pair(0, index, max_tokens) for index in range(len(hypotheses))]
-        rows = self.encode_pairs([text], hypotheses, pairs, labels=labels, pad_to=pad_to)
+        rows = self.encode_pairs([text], hypotheses, pairs, labels=labels, pad_to=pad_to, as_text=as_text)
         unreadable = [str(index) for index, error in rows.refused.items() if isinstance(error, UnreadableLabel)]
         if unreadable:
             raise NothingToRead(f"labels {','.join(unreadable)}")
@@ -164,18 +168,22 @@ class PairEncoder:
         labels: Sequence[str] | None = None,
         pad_to: int | None = None,
         refused: Mapping[int, InvalidInput] | None = None,
+        as_text: bool = False,
     ) -> TokenRows:
         """Rows of `pairs`, each truncated to its limit as the model's pipeline truncates.
 
-        `labels` are what the hypotheses are about, where a template has more words than they.
+        `labels` are what the hypotheses are about, where a template has more words than they. `as_text`: special
+        tokens that are written in texts and hypotheses are text.
 
         Rows are padded to the longest, or to `pad_to` tokens. Refused is, besides what already is, a pair of more
         tokens (`PairTooLong`), and one whose text or label has none, since its answer would be about nothing
         (`NothingToRead`).
         """
-        of_texts = [self._encode(text) for text in texts]
-        of_hypotheses = [self._encoded_hypothesis(hypothesis) for hypothesis in hypotheses]
-        of_labels = of_hypotheses if labels is None else [self._encoded_hypothesis(label) for label in labels]
+        of_texts = [self._encode(text, as_text) for text in texts]
+        of_hypotheses = [self._encoded_hypothesis(hypothesis, as_text) for hypothesis in hypotheses]
+        of_labels = (
+            of_hypotheses if labels is None else [self._encoded_hypothesis(each, as_text) for each in labels]
+        )
         refused = dict(refused or {})
         layout, (before, between, after) = self._layout, self._special_ids
         special_tokens = layout.special_tokens
@@ -220,7 +228,8 @@ class PairEncoder:
         of_text = np.array([len(text.ids) for text in of_texts], dtype=np.int32)
         return TokenRows(input_ids, is_token.astype(np.int64), types, tokens, unknown, of_text, refused)
 
-    def _encode(self, text: str) -> Encoded:
-        ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
+    def _encode(self, text: str, as_text: bool) -> Encoded:
+        tokenizer = self._without_special_tokens if as_text else self._tokenizer
+        ids = np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
         unknown = 0 if self._unknown is None else np.count_nonzero(ids == self._unknown)
         return Encoded(ids, unknown / len(ids) if len(ids) else 0.0)

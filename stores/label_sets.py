@@ -15,7 +15,7 @@ from stores.correction import Correction, validate_correction
 from stores.errors import InvalidRequest
 from stores.evaluation import Evaluation
 from stores.paging import Page, PageRequest
-from stores.special_tokens import TEXT, SpecialTokens, as_text
+from stores.special_tokens import SpecialTokens
 
 PLACEHOLDER = "{}"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -189,25 +189,12 @@ def check_max_tokens(max_tokens: int | None, limits: LabelLimits) -> None:
         )
 
 
-def as_bounded_text(values: Sequence[str], max_characters: int, field: str) -> tuple[str, ...]:
-    """Without special tokens; `InvalidRequest` where the blanks that this takes make one too long."""
-    values = tuple(map(as_text, values))
-    if max(map(len, values)) > max_characters:
-        raise InvalidRequest(
-            f"more than {max_characters} characters; where special_tokens is text, each [ counts twice",
-            field=field,
-        )
-    return values
-
-
 def validate_content(content: LabelSetContent, limits: LabelLimits) -> None:
     """`InvalidRequest` for what an inline request would be refused for, and for two equal hypotheses."""
     check_label_count(len(content.labels), limits.max_labels)
     check_template(content.hypothesis_template, limits)
     for kind, values in (("label", content.names), ("hypothesis", content.hypotheses)):
         check_labels(values, limits, kind)
-        for position, value in enumerate(values if content.special_tokens == TEXT else ()):
-            as_bounded_text((value,), limits.max_label_characters, f"labels[{position}]")
     check_max_tokens(content.max_tokens, limits)
     if content.threshold is not None and not 0 < content.threshold < 1:
         raise InvalidRequest("the threshold must be a probability between 0 and 1", field="threshold")

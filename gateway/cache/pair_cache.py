@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.special_tokens import MODEL, SpecialTokens
+
 VALUE = np.dtype([("logits", "<f4", 3), ("tokens", "<i4", 3), ("unknown", "<f4", 2)])
 """32 bytes a pair: its logits; its tokens, tokens truncated from the text, tokens truncated from the hypothesis;
 the shares of unknown tokens in the text and in the label.
@@ -39,10 +41,17 @@ class PairCache(Protocol):
 
 
 def pair_keys(
-    tenant_id: str, engine_id: str, template: str, max_tokens: int | None, text: str, labels: Sequence[str]
+    tenant_id: str,
+    engine_id: str,
+    template: str,
+    max_tokens: int | None,
+    text: str,
+    labels: Sequence[str],
+    *,
+    special_tokens: SpecialTokens = MODEL,
 ) -> list[bytes]:
     """Two digests: of the tenant and all that decides the logits of a text's pairs, and of the label."""
-    of_text = _digest_before_text(tenant_id, engine_id, template, max_tokens).copy()
+    of_text = _digest_before_text(tenant_id, engine_id, template, max_tokens, special_tokens).copy()
     of_text.update(_encoded(text))
     text_digest = of_text.digest()[:DIGEST_BYTES]
     return [text_digest + label_digest for label_digest in _label_digests(tuple(labels))]
@@ -63,9 +72,13 @@ def unpack(values: Sequence[bytes]) -> tuple[list[PairLogitValues], list[PairTok
 
 
 @lru_cache(MAX_DIGESTS)
-def _digest_before_text(tenant_id: str, engine_id: str, template: str, max_tokens: int | None) -> hashlib._Hash:
+def _digest_before_text(
+    tenant_id: str, engine_id: str, template: str, max_tokens: int | None, special_tokens: SpecialTokens
+) -> hashlib._Hash:
     """Every field is preceded by its length, so that no two lists of fields have one encoding."""
-    fields = map(_encoded, (tenant_id, engine_id, template, str(max_tokens or 0)))
+    # With the limit, so that keys in Redis of special tokens that are the model's stay what they were.
+    tokens = str(max_tokens or 0) + ("" if special_tokens == MODEL else special_tokens)
+    fields = map(_encoded, (tenant_id, engine_id, template, tokens))
     return hashlib.sha256(b"".join(len(field).to_bytes(8, "little") + field for field in fields))
 
 

@@ -49,8 +49,8 @@ class ModelComparison:
 
     async def _compare(self, work: Work, planned: PlannedCall, engine: Engine, other: Engine) -> None:
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
-        call = planned.inference_call(self._settings.length_buckets, work.options.upstream.request_id)
-        low, group = self._queue.low, (other.id, call.bucket)
+        call = planned.inference_call(work.pairs, self._settings.length_buckets, work.options.upstream.request_id)
+        low, group = self._queue.low, call.group(other.id)
         turn = self._queue.admitted_turn(low, work.caller.tenant_id, planned.load, group)
         try:
             async with asyncio.timeout_at(deadline), turn as grant:

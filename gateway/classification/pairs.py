@@ -18,6 +18,7 @@ from gateway.scheduling.lane import Load
 from gateway.triton.backend import Engine, InferenceCall, Pair
 from gateway.triton.length_buckets import bucket_of
 from stores.errors import ServiceError
+from stores.special_tokens import MODEL, SpecialTokens
 
 
 class Row(NamedTuple):
@@ -64,6 +65,8 @@ class PairList(Struct, frozen=True):
     source: Source = Source()
     truncate: bool = True
     """Whether pairs beyond the limit are truncated; False: the request is refused."""
+    special_tokens: SpecialTokens = MODEL
+    """What they are in texts, labels and the template."""
 
     def __len__(self) -> int:
         return sum([len(row.labels) for row in self.rows])
@@ -105,9 +108,15 @@ class PlannedCall:
         """By how many tokens the pairs, of which the engine counted so many, exceed the estimate."""
         return int(np.maximum(counted, MIN_PAIR_TOKENS).sum()) + self.encoding - self.load.tokens
 
-    def inference_call(self, length_buckets: Sequence[int], request_id: str) -> InferenceCall:
+    def inference_call(self, request: PairList, length_buckets: Sequence[int], request_id: str) -> InferenceCall:
+        """`request`: of which these pairs are."""
         pairs = [pair.asked for pair in self.pairs]
-        return InferenceCall(pairs, bucket=bucket_of(length_buckets, pairs), request_ids=(request_id,))
+        return InferenceCall(
+            pairs,
+            bucket=bucket_of(length_buckets, pairs),
+            special_tokens=request.special_tokens,
+            request_ids=(request_id,),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,9 @@ def keys_of(pairs: PairList, tenant_id: str, engine: Engine) -> list[bytes]:
     return [
         key
         for text, labels in pairs.rows
-        for key in pair_keys(tenant_id, engine.id, template, pairs.max_tokens, text, labels)
+        for key in pair_keys(
+            tenant_id, engine.id, template, pairs.max_tokens, text, labels, special_tokens=pairs.special_tokens
+        )
     ]
 
 

@@ -15,7 +15,6 @@ from stores.errors import InvalidRequest
 from stores.label_sets import (
     PLACEHOLDER,
     LabelSet,
-    as_bounded_text,
     check_label_count,
     check_labels,
     check_length,
@@ -23,7 +22,7 @@ from stores.label_sets import (
     check_template,
     check_text,
 )
-from stores.special_tokens import MODEL, TEXT, SpecialTokens
+from stores.special_tokens import MODEL, SpecialTokens
 
 OTHER_SEPARATORS = frozenset("、;；|\n\t")
 """What people put between labels by mistake."""
@@ -88,13 +87,9 @@ def validate(
             "allowed in one request",
             field="texts",
         )
-    if (body.special_tokens or special_tokens) == TEXT:
-        texts = as_bounded_text(texts, settings.max_text_characters, source.texts)
-        labels = as_bounded_text(labels, settings.max_label_characters, source.labels)
-        (template,) = as_bounded_text((template,), settings.max_template_characters, "hypothesis_template")
     rows = tuple(Row(text, labels) for text in texts)
     return ClassificationRequest(
-        PairList(rows, template, max_tokens, source, body.truncate),
+        PairList(rows, template, max_tokens, source, body.truncate, body.special_tokens or special_tokens),
         names,
         multi_label,
         body.text is not UNSET,
@@ -110,22 +105,14 @@ def validate_pairs(
     special_tokens: SpecialTokens = MODEL,
     *,
     truncate: bool = True,
-) -> tuple[Sequence[tuple[str, str]], PairList]:
-    """Unrelated pairs of a text and a hypothesis, from the fields of `source`; equal texts share a row.
-
-    Also the pairs in their order, as they are in these rows: the tenant's `special_tokens` may be text.
-    """
+) -> PairList:
+    """Unrelated pairs of a text and a hypothesis, from the fields of `source`; equal texts share a row."""
     field = source.texts
     if not 1 <= len(pairs) <= settings.max_texts:
         raise InvalidRequest(f"{len(pairs)} pairs; 1 to {settings.max_texts} are allowed", field=field)
     for position, (text, hypothesis) in enumerate(pairs):
         check_text(text, settings.max_text_characters, f"{field}[{position}]")
         check_text(hypothesis, settings.max_label_characters, source.hypothesis or f"{field}[{position}]")
-    if special_tokens == TEXT:
-        texts, hypotheses = zip(*pairs, strict=True)
-        texts = as_bounded_text(texts, settings.max_text_characters, field)
-        hypotheses = as_bounded_text(hypotheses, settings.max_label_characters, source.hypothesis or field)
-        pairs = list(zip(texts, hypotheses, strict=True))
     hypotheses_of: dict[str, dict[str, None]] = {}
     positions: dict[str, int] = {}
     for position, (text, hypothesis) in enumerate(pairs):
@@ -133,7 +120,7 @@ def validate_pairs(
         positions.setdefault(text, position)
     rows = tuple(Row(text, tuple(hypotheses)) for text, hypotheses in hypotheses_of.items())
     source = structs.replace(source, positions=tuple(positions.values()))
-    return pairs, PairList(rows, PLACEHOLDER, None, source, truncate)
+    return PairList(rows, PLACEHOLDER, None, source, truncate, special_tokens)
 
 
 def is_text_alone(body: TokenizeBody) -> bool:

@@ -114,10 +114,10 @@ class ClassificationService:
         truncate: bool = True,
     ) -> PairOutcome:
         """The logits of unrelated pairs, which came from `source`, in order; equal pairs are computed once."""
-        asked, pair_list = validate_pairs(pairs, self._settings, source, caller.special_tokens, truncate=truncate)
+        pair_list = validate_pairs(pairs, self._settings, source, caller.special_tokens, truncate=truncate)
         values = await self._values_by_deadline(pair_list, caller, options)
         results_of = values.pair_results()
-        results = [results_of[pair] for pair in asked]
+        results = [results_of[pair] for pair in pairs]
         return PairOutcome(results, values, values.usage(sum(result.tokens for result in results)))
 
     async def count_tokens(self, body: TokenizeBody, caller: Caller) -> TokenizeAnswer:
@@ -243,9 +243,9 @@ class ClassificationService:
 
     async def _ask_triton(self, work: Work, planned: PlannedCall) -> Computed:
         pairs, tenant_id, upstream = work.pairs, work.caller.tenant_id, work.options.upstream
-        call = planned.inference_call(self._settings.length_buckets, upstream.request_id)
+        call = planned.inference_call(pairs, self._settings.length_buckets, upstream.request_id)
         engine_id = work.engine.id if work.engine else None
-        turn = self._queue.turn(work.lane, tenant_id, planned.load, (engine_id, call.bucket))
+        turn = self._queue.turn(work.lane, tenant_id, planned.load, call.group(engine_id))
         async with work.call_slots, AsyncExitStack() as stack:
             began = time.monotonic()
             try:

@@ -82,7 +82,10 @@ class TokenCounter:
         text, all_labels = pairs.rows[row]
         labels = all_labels[start : start + self._max_pairs_per_call]
         load = Load(0, max(MIN_PAIR_TOKENS, encoding_cost(estimate_tokens(text))))
-        call = InferenceCall([Pair(text, label, pairs.template, pairs.max_tokens) for label in labels])
+        call = InferenceCall(
+            [Pair(text, label, pairs.template, pairs.max_tokens) for label in labels],
+            special_tokens=pairs.special_tokens,
+        )
         async with until(deadline), self._queue.admitted_turn(self._queue.counts, caller.tenant_id, load) as grant:
             counts = await asyncio.shield(grant.send(self._load_balancer.count_tokens(call)))
         for index, error in counts.refused.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import TritonUnavailable
 from stores.errors import ServiceError
+from stores.special_tokens import MODEL, SpecialTokens
 
 CALL_TIMEOUT_S = 60.0
 """Requests end sooner, at their own deadlines; a call that did would make room while Triton still computes it."""
@@ -34,10 +35,16 @@ class InferenceCall(Struct, frozen=True):
     """From when it is sent."""
     bucket: int = 0
     """Where lengths are served in buckets: the shortest that may hold all pairs."""
+    special_tokens: SpecialTokens = MODEL
+    """What they are in all pairs."""
     trace: Mapping[str, str] = {}
     """Headers of the trace that it belongs to."""
     request_ids: tuple[str, ...] = ()
     """Of the requests that its pairs are of; Triton's log names them."""
+
+    def group(self, engine_id: str | None) -> Hashable:
+        """Calls of one group can be merged."""
+        return engine_id, self.bucket, self.special_tokens
 
 
 class EngineLimits(NamedTuple):

@@ -25,6 +25,7 @@ from gateway.errors import (
 from gateway.triton.backend import Engine, EngineLimits, InferenceCall, Pair, PairLogits, TokenCounts
 from gateway.triton.length_buckets import buckets_for
 from stores.errors import InvalidRequest, ServiceError
+from stores.special_tokens import TEXT
 from web.connection_causes import connection_cause
 from web.kserve import HEADER_LENGTH, ProtocolError, Values, decode_response, encode_request
 
@@ -140,7 +141,10 @@ def _probe_call(timeout_s: float) -> InferenceCall:
 
 
 def _inputs(call: InferenceCall) -> dict[str, Values]:
-    """Each text, label and template once, and the pairs by their indices."""
+    """Each text, label and template once, and the pairs by their indices.
+
+    `special_tokens` only where they are not the model's: in a roll-out, an older Triton lacks this input.
+    """
     texts: dict[str, int] = {}
     labels: dict[str, int] = {}
     templates: dict[str, int] = {}
@@ -153,11 +157,13 @@ def _inputs(call: InferenceCall) -> dict[str, Values]:
         )
         for text, label, template, max_tokens in call.pairs
     ]
+    special_tokens = {"special_tokens": [TEXT]} if call.special_tokens == TEXT else {}
     return {
         "text": list(texts),
         "labels": list(labels),
         "hypothesis_template": list(templates),
         "pairs": np.array(pairs, dtype=np.int32),
+        **special_tokens,
     }
 
 

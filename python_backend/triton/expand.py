@@ -64,7 +64,7 @@ class ExpandModel:
             raise InvalidInput(f"pad_to: {pad_to}, it must be {MIN_TOKENS} to {MAX_PAD_TO}")
         index = tensors.optional_array(request, tensors.PAIRS)
         encode = self._encode_labels if index is None else partial(self._encode_pairs, index=index)
-        rows, limits = encode(request, pad_to=pad_to or None)
+        rows, limits = encode(request, pad_to=pad_to or None, as_text=_as_text(request))
         # Probes and counts of tokens have no id. Whatever runs the engine, this says where a request has been.
         if of_requests := named([request]):
             log.info("%d pairs of %d tokens", len(rows.tokens), rows.tokens[:, 0].sum(), extra=of_requests)
@@ -82,7 +82,9 @@ class ExpandModel:
             tensors.string_output(tensors.CONTRACT, [self._manifest.contract(self._engine_id)]),
         ]
 
-    def _encode_labels(self, request: Any, *, pad_to: int | None) -> tuple[TokenRows, NDArray[np.int32]]:
+    def _encode_labels(
+        self, request: Any, *, pad_to: int | None, as_text: bool
+    ) -> tuple[TokenRows, NDArray[np.int32]]:
         """One text with each label; invalid as a whole. Also the token limit, `[1]` int32."""
         text = tensors.string(request, tensors.TEXT)
         check_text(text)
@@ -96,11 +98,12 @@ class ExpandModel:
             max_tokens,
             labels=None if template == PLACEHOLDER else labels,
             pad_to=pad_to,
+            as_text=as_text,
         )
         return rows, np.array([max_tokens], dtype=np.int32)
 
     def _encode_pairs(
-        self, request: Any, *, index: NDArray[Any], pad_to: int | None
+        self, request: Any, *, index: NDArray[Any], pad_to: int | None, as_text: bool
     ) -> tuple[TokenRows, NDArray[np.int32]]:
         """Any pairs, of which an invalid one is refused alone. Also the token limit of each, `[n]` int32."""
         texts = tensors.strings(request, tensors.TEXT) or []
@@ -132,6 +135,7 @@ class ExpandModel:
             labels=[labels[label] for _, label in hypothesis_of],
             pad_to=pad_to,
             refused=refused,
+            as_text=as_text,
         )
         return rows, np.array([pair.max_tokens for pair in pairs], dtype=np.int32)
 
@@ -157,6 +161,14 @@ def refusal(check: Callable[[_Value], object], value: _Value) -> InvalidInput | 
     except InvalidInput as error:
         return error
     return None
+
+
+def _as_text(request: Any) -> bool:
+    """Whether special tokens in texts, labels and templates are text."""
+    value = tensors.string(request, tensors.SPECIAL_TOKENS, tensors.MODEL)
+    if value not in (tensors.MODEL, tensors.AS_TEXT):
+        raise InvalidInput(f"special_tokens: expected {tensors.MODEL} or {tensors.AS_TEXT}")
+    return value == tensors.AS_TEXT
 
 
 def _check_index(index: NDArray[Any], sizes: tuple[int, int, int]) -> None:

@@ -60,7 +60,7 @@ def test_more_labels_than_one_engine_batch_are_scored_together(server: Server) -
 def test_a_special_token_in_a_text_moves_its_score_unless_it_is_text(
     config: str, request: pytest.FixtureRequest
 ) -> None:
-    """By the gateway alone: Triton is asked for `[ MASK]`, whose tokens are those of ordinary text."""
+    """Its tokens are then those of `[ MASK]`, for BERT's tokenizer splits at punctuation and drops blanks."""
     server: Server = request.getfixturevalue("server" if config == "local" else "padded_server")
     labels = ["体育", "财经", "娱乐"]
 

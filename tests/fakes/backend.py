@@ -43,6 +43,8 @@ class FakeBackend:
     contract: Mapping[str, object] = field(default_factory=lambda: {"max_tokens": 512})
     calls: list[InferenceCall] = field(default_factory=list)
     """For logits; neither probes nor counts of tokens are among them."""
+    counted: list[InferenceCall] = field(default_factory=list)
+    """Those that counted tokens."""
     timeouts_s: list[float] = field(default_factory=list)
     """Of each call."""
     probes: int = 0
@@ -81,6 +83,7 @@ class FakeBackend:
 
     async def count_tokens(self, call: InferenceCall) -> TokenCounts:
         """Here three tokens of a pair are special."""
+        self.counted.append(call)
         self.timeouts_s.append(call.timeout_s)
         if self.failure is not None:
             raise self.failure

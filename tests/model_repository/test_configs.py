@@ -81,7 +81,8 @@ def test_the_gateway_requests_existing_tensors() -> None:
     assert names(LOGITS_ONLY.output) == {"logits", "tokens", "unknown", "refused", "engine_id", "engine_name"}
     assert EXPAND.name == gateway_client.EXPAND
     assert set(gateway_client.COUNT_OUTPUTS) <= names(EXPAND.output)
-    assert {"text", "labels", "hypothesis_template", "pairs", "max_tokens"} == names(LOGITS_ONLY.input)
+    inputs = {"text", "labels", "hypothesis_template", "pairs", "max_tokens", "special_tokens"}
+    assert inputs == names(LOGITS_ONLY.input)
 
 
 @pytest.mark.parametrize(

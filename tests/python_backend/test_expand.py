@@ -212,3 +212,28 @@ def test_an_index_that_names_nothing_fails_the_request(model: Any, pairs: Any) -
 def test_a_text_that_no_pair_names_is_not_encoded(model: Any) -> None:
     (response,) = model.execute([pairs_request(["手机", "长" * 100_000], ["投诉"], ["{}"], [(0, 0, 0, 0)])])
     assert response.error.message.startswith("pairs: a text belongs to no pair")
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_special_tokens_are_the_models_unless_a_call_says_that_they_are_text(model: Any, merged: bool) -> None:
+    text, label = "手[SEP]机", "投[SEP]诉"
+
+    def separators(**inputs: str) -> tuple[int, int]:
+        """In the row, and how long the text is."""
+        asked = pairs_request([text], [label], ["{}"], [(0, 0, 0, 0)]) if merged else request(text, [label])
+        asked |= {name: np.array([value.encode()], dtype=np.object_) for name, value in inputs.items()}
+        (response,) = model.execute([asked])
+        assert response.error is None
+        return response.outputs["input_ids"].tolist()[0].count(3), int(response.outputs["text_tokens"][0])
+
+    as_model, as_text = separators(), separators(special_tokens="text")
+    assert as_model == separators(special_tokens="model") == (4, 3)
+    assert (as_text[0], as_text[1] > as_model[1]) == (2, True)
+
+
+def test_other_kinds_of_special_tokens_are_refused(model: Any) -> None:
+    asked = request("手机", ["投诉"])
+    asked["special_tokens"] = np.array([b"none"], dtype=np.object_)
+    (response,) = model.execute([asked])
+    assert "special_tokens: expected model or text" in response.error.message
+    assert response.error.code == FakeError.INVALID_ARG

@@ -26,6 +26,13 @@ def test_two_pairs_share_a_key_only_if_everything_is_equal(
     assert (first == second) == (one == other)
 
 
+def test_a_pair_whose_special_tokens_are_text_has_a_key_of_its_own() -> None:
+    as_text = pair_keys("t", "e", "{}", 16, "text", ["a"], special_tokens="text")
+    fields = [("t", "e", "{}", 16, "text"), ("t", "e", "{}", None, "text"), ("t", "e", "{}text", 16, "text")]
+    assert as_text not in [pair_keys(*each, ["a"]) for each in fields]
+    assert pair_keys(*fields[0], ["a"], special_tokens="model") == pair_keys(*fields[0], ["a"])
+
+
 def test_moving_a_character_from_field_to_field_changes_the_key() -> None:
     keys = {
         *pair_keys("ab", "c", "{}", None, "t", ["l"]),

@@ -98,41 +98,16 @@ def test_a_good_body_becomes_a_request() -> None:
 
 
 def test_pairs_with_equal_texts_share_a_row_and_equal_pairs_are_one() -> None:
-    _, pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS, Source("inputs"))
+    pairs = validate_pairs([("a", "x"), ("b", "x"), ("a", "y")], LIMITS, Source("inputs"))
     assert (pairs.rows, pairs.template, pairs.max_tokens) == ((Row("a", ("x", "y")), Row("b", ("x",))), "{}", None)
-    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS, Source("inputs"))[1]) == 1
+    assert len(validate_pairs([("a", "x"), ("a", "x")], LIMITS, Source("inputs"))) == 1
 
 
-def test_pairs_come_back_as_they_are_asked() -> None:
-    given = [("[", "x"), ("b", "[x"), ("[", "x")]
-    assert validate_pairs(given, LIMITS, Source("inputs"))[0] == given
-    asked, pairs = validate_pairs(given, LIMITS, Source("inputs"), "text")
-    assert asked == [("[ ", "x"), ("b", "[ x"), ("[ ", "x")]
-    assert pairs.rows == (Row("[ ", ("x",)), Row("b", ("[ x",)))
-
-
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"text": "[" * 26}, "text"),
-        ({"labels": ["[" * 6]}, "labels"),
-        ({"hypothesis_template": "{}" + "[" * 10}, "hypothesis_template"),
-    ],
-)
-def test_where_special_tokens_are_text_a_bracket_counts_twice(fields: dict[str, Any], field: str) -> None:
-    """Triton would refuse what is longer than its limits."""
-    validate(body(**fields), LIMITS)
-    with pytest.raises(InvalidRequest, match=r"each \[ counts twice") as refusal:
-        validate(body(**fields), LIMITS, special_tokens="text")
-    assert refusal.value.field == field
-
-
-@pytest.mark.parametrize("pair", [("[" * 26, "x"), ("a", "[" * 6)])
-def test_so_it_does_in_pairs(pair: tuple[str, str]) -> None:
-    validate_pairs([pair], LIMITS, Source("inputs"))
-    with pytest.raises(InvalidRequest, match=r"each \[ counts twice") as refusal:
-        validate_pairs([pair], LIMITS, Source("inputs"), "text")
-    assert refusal.value.field == "inputs"
+def test_what_special_tokens_are_changes_no_text() -> None:
+    pairs = validate_pairs([("[SEP]", "[x")], LIMITS, Source("inputs"), "text")
+    assert (pairs.rows, pairs.special_tokens) == ((Row("[SEP]", ("[x",)),), "text")
+    pairs = validate(body(text="[" * 50), LIMITS, special_tokens="text").pairs
+    assert (pairs.rows[0].text, pairs.special_tokens) == ("[" * 50, "text")
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ async def test_each_text_label_and_template_is_sent_once() -> None:
         )
 
     pairs = [Pair("a", "x", "{}", None), Pair("b", "x", "{}", 20), Pair("a", "y", "{}", None)]
-    await TritonClient(httpx.MockTransport(handle), "http://triton").logits(InferenceCall(pairs, 1.0))
+    client = TritonClient(httpx.MockTransport(handle), "http://triton")
+    await client.logits(InferenceCall(pairs, 1.0))
     by_name = {tensor["name"]: tensor for tensor in sent}
     assert {name: tensor["shape"] for name, tensor in by_name.items()} == {
         "text": [2],
@@ -144,6 +145,10 @@ async def test_each_text_label_and_template_is_sent_once() -> None:
     }
     index = np.frombuffer(by_name["pairs"]["blob"], np.int32).reshape(3, 4)
     assert index.tolist() == [[0, 0, 0, 0], [1, 0, 0, 20], [0, 1, 0, 0]]
+    sent.clear()
+    await client.logits(InferenceCall(pairs, 1.0, special_tokens="text"))
+    by_name = {tensor["name"]: tensor for tensor in sent}
+    assert (by_name["special_tokens"]["shape"], by_name["special_tokens"]["blob"][4:]) == ([1], b"text")
 
 
 @pytest.mark.parametrize(
