@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -140,7 +141,7 @@ def load_settings(kind: type[_Settings], environment: Mapping[str, str] | None =
         except msgspec.ValidationError as error:
             shown = "" if field.name in SECRETS else f" is {text!r}"
             raise SettingsError(f"{variable}{shown}: {error}") from None
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise SettingsError(f"{variable} is not JSON: {error}") from None
     return kind(**values)
 
@@ -152,10 +153,20 @@ def _convert(text: str, kind: Any) -> Any:
     if get_origin(kind) is tuple or get_origin(plain) is tuple:
         return msgspec.convert([part.strip() for part in text.split(",") if part.strip()], kind, strict=False)
     if plain is dict:
-        return msgspec.json.decode(text, type=kind)
+        return msgspec.convert(json.loads(text, object_pairs_hook=_with_unique_names), kind)
     if plain is bool:
         text = {"yes": "true", "no": "false"}.get(text.lower(), text)
     return msgspec.convert(text, kind, strict=False)
+
+
+def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; `ValidationError` for a name that it has twice, of which parsers take the last."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise msgspec.ValidationError(f"the name {name!r} is used twice")
+        values[name] = value
+    return values
 
 
 def _is_http_url(text: str) -> bool:

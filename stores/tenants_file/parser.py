@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 from msgspec import Struct, structs
@@ -16,6 +16,7 @@ from stores.evaluation import Evaluation, validate_evaluation
 from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
 from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, DEFAULT_SCOPES, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
+from stores.tenants_file.yaml_loader import load_yaml
 
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 CREATED_AT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,9 +80,9 @@ class TenantsFileContent:
 
     def __init__(self, content: bytes, limits: LabelLimits) -> None:
         try:
-            file = msgspec.yaml.decode(content, type=_File)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise TenantsFileError(" ".join(str(error).split())) from None
+            file = msgspec.convert(load_yaml(content), _File, builtin_types=(date, datetime))
+        except (msgspec.ValidationError, ValueError) as error:
+            raise TenantsFileError(str(error)) from None
         self.tenants: dict[str, Tenant] = {}
         self.keys: dict[str, ApiKey] = {}
         self.label_sets: dict[tuple[str, str, int], LabelSet] = {}

@@ -94,6 +94,9 @@ def test_people_may_sign_in_with_what_is_needed_for_it() -> None:
         ("OIDC_ISSUER", "login.example"),
         ("OIDC_SCOPES", "profile"),
         ("OIDC_ROLES", '{"a": {}}'),
+        ("OIDC_ROLES", '{"a": {"operator": true}'),
+        ("OIDC_ROLES", '{"a": {"operator": true}, "a": {"tenant": "t"}}'),
+        ("OIDC_ROLES", '{"a": {"tenant": "t", "tenant": "u"}}'),
         ("OIDC_ROLES", '{"a": {"tenant": "t", "scopes": ["everything"]}}'),
     ],
 )

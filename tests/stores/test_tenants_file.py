@@ -207,6 +207,64 @@ def test_a_mistake_is_named_by_its_position(content: bytes, position: str) -> No
     assert position in str(refusal.value)
 
 
+KEY = f"tenants: [{{id: a, keys: [{{id: '{NEW.id}', sha256: '{NEW.digest}',\n expires_at: %s}}]}}]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2027-02-29T00:00:00Z",
+        "2030-02-30",
+        "2030-01-01T25:00:00Z",
+        "2030-01-01T00:00:00+99:00",
+        "!!int x",
+        "!!float x",
+        "!!bool x",
+        "!!timestamp x",
+        "9" * 5_000,
+    ],
+)
+def test_a_value_that_does_not_exist_is_refused_by_its_line(value: str) -> None:
+    with pytest.raises(TenantsFileError, match=r"^'.{1,40}' is not a valid \w+ in .*, line 2, column 14$"):
+        TenantsFileContent((KEY % value).encode(), LabelLimits())
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("tenants: []\ntenants: []", "'tenants' is used twice in .*, line 2, column 1$"),
+        ("tenants:\n- id: a\n  status: suspended\n  'status': active", "'status' .*, line 4, column 3$"),
+        ("tenants:\n- {id: a, label_sets: [{name: a, labels: [{label: x, label: y}]}]}", "'label' .*, line 2"),
+        ("tenants: [&a {id: a, <<: {<<: *a, name: b, name: c}}]", "'name'"),
+    ],
+)
+def test_a_key_that_a_mapping_has_twice_is_refused_by_its_name(content: str, key: str) -> None:
+    with pytest.raises(TenantsFileError, match=key):
+        TenantsFileContent(content.encode(), LabelLimits())
+
+
+def test_merged_keys_may_be_overridden() -> None:
+    content = """
+tenants:
+  - {id: a, quota: &small {pairs_per_minute: 4, requests_per_minute: 1}}
+  - {id: b, quota: &large {<<: *small, pairs_per_minute: 9}}
+  - {id: c, quota: {<<: *large, requests_per_minute: 2}}
+"""
+    tenants = TenantsFileContent(content.encode(), LabelLimits()).tenants
+    assert [tenants[name].quota for name in "abc"] == [Quota(1, 4), Quota(1, 9), Quota(2, 9)]
+
+
+def test_a_date_that_does_not_exist_leaves_the_previous_content_in_force(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = TenantsFile(path, LabelLimits())
+    before = file.current
+    path.write_text(KEY % "2027-02-29T00:00:00Z", encoding="utf-8")
+    assert not file.reload()
+    assert (file.valid, file.current) == (False, before)
+    assert "'2027-02-29T00:00:00Z' is not a valid timestamp" in caplog.text
+
+
 def test_a_file_that_cannot_be_used_at_the_start_is_named(tmp_path: Path) -> None:
     path = tmp_path / "tenants.yaml"
     path.write_text("tenants: [{id: A}]", encoding="utf-8")
