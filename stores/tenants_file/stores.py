@@ -33,6 +33,8 @@ class TenantsFile:
         self._path = path
         self._limits = limits
         self._bytes: bytes | None = None
+        self._refused: bytes | None = None
+        """What was read last while `valid` is false; None: it could not be read."""
         self._current: TenantsFileContent | None = None
         self.valid = True
 
@@ -45,19 +47,20 @@ class TenantsFile:
 
     def reload(self) -> bool:
         """Take a changed file if it can be used; whether there was one."""
+        content: bytes | None = None
         try:
             content = self._path.read_bytes()
-            if content == self._bytes and self.valid:
+            if content == (self._bytes if self.valid else self._refused):
                 return False
             self._current, self._bytes = TenantsFileContent(content, self._limits), content
-            log.info("%s has changed and is in force", self._path)
-            self.valid = True
-            return True
         except (TenantsFileError, OSError) as error:
-            if self.valid:
+            if self.valid or content != self._refused:
                 log.error("%s cannot be used, its last good content stays in force: %s", self._path, error)
-            self.valid = False
+            self.valid, self._refused = False, content
             return False
+        log.info("%s is in force", self._path)
+        self.valid = True
+        return True
 
     async def watch(self, forget: Iterable[Callable[[], None]]) -> None:
         """Reload every `RELOAD_S`, until cancelled, and `forget` what others have read of the content before."""
@@ -69,12 +72,14 @@ class TenantsFile:
 
     def _read(self) -> TenantsFileContent:
         try:
-            self._bytes = self._path.read_bytes()
-            return TenantsFileContent(self._bytes, self._limits)
+            content = self._path.read_bytes()
+            current = TenantsFileContent(content, self._limits)
         except OSError as error:
             raise TenantsFileError(f"{self._path} cannot be read: {error.strerror}") from None
         except TenantsFileError as error:
             raise TenantsFileError(f"{self._path}: {error}") from None
+        self._bytes = content
+        return current
 
 
 class FileTenants:

@@ -103,7 +103,46 @@ def test_an_unchanged_file_is_not_parsed_again(path: Path, caplog: pytest.LogCap
     before = file.current
     file.reload()
     assert file.current is before
-    assert "has changed" not in caplog.text
+    assert "is in force" not in caplog.text
+
+
+def test_a_refused_content_is_not_parsed_again_and_the_good_one_may_come_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def parse(content: bytes, limits: LabelLimits) -> TenantsFileContent:
+        parsed.append(content)
+        return TenantsFileContent(content, limits)
+
+    monkeypatch.setattr("stores.tenants_file.stores.TenantsFileContent", parse)
+    file = TenantsFile(path, LabelLimits())
+    for text, results in (
+        (GOOD, [True, False]),
+        ("tenants: {", [False, False]),
+        ("tenants: [", [False, False]),
+        (GOOD, [True, False]),
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert [file.reload() for _ in results] == results
+        assert file.valid is results[0]
+    assert len(parsed) == 4
+
+
+def test_what_is_refused_at_the_first_use_is_still_reported(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text("tenants: {", encoding="utf-8")
+    file = TenantsFile(path, LabelLimits())
+    with pytest.raises(TenantsFileError):
+        _ = file.current
+    file.reload()
+    assert not file.valid
+    assert "cannot be used" in caplog.text
+
+
+def test_the_first_content_has_not_changed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert TenantsFile(path, LabelLimits()).reload()
+    assert [record.message for record in caplog.records] == [f"{path} is in force"]
 
 
 async def test_every_change_is_refused_with_the_way_out(declared: Stores) -> None:
@@ -158,14 +197,16 @@ async def test_a_changed_file_takes_effect_and_an_invalid_one_does_not(
     path.write_text(GOOD.replace("[a, b, c]", "[a, b]").replace("4}", "9}"), encoding="utf-8")
     file.reload()
     assert (await labels(), file.valid) == (2, True)
-    for broken in ("tenants: {", "tenants:\n  - id: acme\n    colour: red", None):
+    for broken in ("tenants: {", "tenants:\n  - id: acme\n    colour: red", None, "tenants: {"):
         if broken is None:
             path.unlink()
         else:
             path.write_text(broken, encoding="utf-8")
-        file.reload()
-        assert (await labels(), file.valid) == (2, False)
-    assert sum("cannot be used" in record.message for record in caplog.records) == 1, "logged once"
+        caplog.clear()
+        for _ in range(3):
+            assert not file.reload()
+            assert (await labels(), file.valid) == (2, False)
+        assert [record.levelname for record in caplog.records] == ["ERROR"], "each mistake is logged once"
     path.write_text(GOOD, encoding="utf-8")
     file.reload()
     assert (await labels(), file.valid) == (3, True)
