@@ -19,9 +19,10 @@ from stores.special_tokens import SpecialTokens
 
 PLACEHOLDER = "{}"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-REFERENCE = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})(?:@([1-9][0-9]{0,8}))?")
+MAX_VERSION = 999_999_999
+VERSION = re.compile(rf"[1-9][0-9]{{0,{len(str(MAX_VERSION)) - 1}}}")
+REFERENCE = re.compile(rf"({NAME.pattern})(?:@({VERSION.pattern}))?")
 """`tickets`, the newest version, or `tickets@3`."""
-VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """Of each full-width letter, digit and sign (Unicode, Halfwidth and Fullwidth Forms)."""

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from control_plane.api.schema import LabelSetAnswer, LabelSetBody, LabelSetList, RollbackBody, SetLabelBody
 from control_plane.label_sets import LabelSets
 from stores.errors import InvalidRequest
-from stores.label_sets import LabelSet, LabelSetContent, SetLabel, check_label_count
+from stores.label_sets import VERSION, LabelSet, LabelSetContent, SetLabel, check_label_count
 from stores.tenants import READ_LABEL_SETS, WRITE_LABEL_SETS
 from web.openapi import header
 from web.operations import Call, Operation
@@ -20,7 +20,7 @@ from web.paging import PARAMETERS, page_request
 from web.responses import json_response
 
 SETS, SET = "/v1/label-sets", "/v1/label-sets/{name}"
-ETAG = re.compile(r'(?:W/)?"([1-9][0-9]{0,8})(?:[-;]{1,2}(?:gzip|br|deflate|zstd))?"')
+ETAG = re.compile(rf'(?:W/)?"({VERSION.pattern})(?:[-;]{{1,2}}(?:gzip|br|deflate|zstd))?"')
 """A proxy that compresses answers makes an ETag weak, or names the encoding in it."""
 IF_MATCH = header("If-Match", "ETag of the version that the writer has read; without it, the set must not exist.")
 ETAG_HEADER = {"ETag": {"description": "Of this version, for `If-Match`.", "schema": {"type": "string"}}}

@@ -13,7 +13,7 @@ from stores.budgets import NO_BUDGET, Budget
 from stores.correction import Correction
 from stores.errors import InvalidRequest
 from stores.evaluation import Evaluation, validate_evaluation
-from stores.label_sets import NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
+from stores.label_sets import MAX_VERSION, NAME, LabelLimits, LabelSet, LabelSetContent, SetLabel, validate_content
 from stores.special_tokens import MODEL, SpecialTokens
 from stores.tenants import ACTIVE, DEFAULT_SCOPES, SCOPES, SUSPENDED, ApiKey, Quota, Tenant
 from stores.tenants_file.yaml_loader import load_yaml
@@ -122,7 +122,8 @@ class TenantsFileContent:
 
     def _add_label_set(self, tenant_id: str, declared: _LabelSet, path: str, limits: LabelLimits) -> None:
         _check(bool(NAME.fullmatch(declared.name)), f"{path}.name", "only a-z, 0-9, _ and - are allowed")
-        _check(declared.version > 0, f"{path}.version", "must be more than 0")
+        in_range = 1 <= declared.version <= MAX_VERSION
+        _check(in_range, f"{path}.version", f"must be between 1 and {MAX_VERSION}")
         version = (tenant_id, declared.name, declared.version)
         _check(version not in self.label_sets, f"{path}.version", "used twice")
         labels = (

@@ -17,7 +17,7 @@ from control_plane.settings import Settings as ControlPlaneSettings
 from control_plane.settings import WorkerSettings
 from gateway.settings import Settings as GatewaySettings
 from stores.api_keys import KEY_ID
-from stores.label_sets import NAME
+from stores.label_sets import MAX_VERSION, NAME
 from stores.tenants import SCOPES
 from stores.tenants_file import parser
 from tests.helm.tools import CHART, ROOT, helm, refusal, variables
@@ -103,6 +103,7 @@ def test_the_schema_of_tenants_is_that_of_the_tenants_file() -> None:
     assert tenant["id"]["pattern"] == f"^{parser.TENANT_ID.pattern}$"
     assert key["id"]["pattern"] == f"^{KEY_ID.pattern}$"
     assert label_set["name"]["pattern"] == f"^{NAME.pattern}$"
+    assert (label_set["version"]["minimum"], label_set["version"]["maximum"]) == (1, MAX_VERSION)
 
 
 def test_latency_objectives_are_bounds_of_the_histogram() -> None:

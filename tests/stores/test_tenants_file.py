@@ -15,7 +15,15 @@ from stores.errors import NotAvailable
 from stores.evaluation import Evaluation
 from stores.factory import Stores, file_stores
 from stores.files import BATCH_PURPOSE, File, UploadBounds
-from stores.label_sets import LabelLimits, LabelSet, LabelSetBounds, LabelSetContent, SetLabel, find_label_set
+from stores.label_sets import (
+    MAX_VERSION,
+    LabelLimits,
+    LabelSet,
+    LabelSetBounds,
+    LabelSetContent,
+    SetLabel,
+    find_label_set,
+)
 from stores.paging import PageRequest
 from stores.tenants import ACTIVE, CLASSIFY, READ_USAGE, SCOPES, ApiKey, Quota, Tenant
 from stores.tenants_file.parser import TenantsFileContent, TenantsFileError
@@ -95,6 +103,15 @@ async def test_label_sets_of_the_file_have_versions(declared: Stores) -> None:
         ("tickets", 2),
     ]
     assert [version.version for version in (await sets.page("acme", ALL, "tickets")).items] == [2, 1]
+
+
+async def test_the_highest_version_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.yaml"
+    path.write_text(f"tenants: [{{id: a, label_sets: [{{name: n, version: {MAX_VERSION}, labels: [x]}}]}}]")
+    label_sets = file_stores(path, LabelLimits()).label_sets
+    newest = await find_label_set(label_sets, "a", "n")
+    assert newest is not None
+    assert await find_label_set(label_sets, "a", newest.reference) == newest
 
 
 def test_an_unchanged_file_is_not_parsed_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,6 +252,14 @@ async def test_a_changed_file_takes_effect_and_an_invalid_one_does_not(
         ),
         (b"tenants: [{id: a, label_sets: [{name: N, labels: [x]}]}]", "tenants[0].label_sets[0].name"),
         (b"tenants: [{id: a, label_sets: [{name: n, labels: [x, x]}]}]", "tenants[0].label_sets[0].labels[1]"),
+        (
+            b"tenants: [{id: a, label_sets: [{name: n, version: 0, labels: [x]}]}]",
+            "version: must be between 1 and",
+        ),
+        (
+            b"tenants: [{id: a, label_sets: [{name: n, version: 1000000000, labels: [x]}]}]",
+            "label_sets[0].version",
+        ),
         (b"tenants: [{id: a, label_sets: [{name: n, labels: []}]}]", "tenants[0].label_sets[0].labels"),
         (
             b"tenants: [{id: a, label_sets: [{name: n, labels: [x]}, {name: n, labels: [y]}]}]",
