@@ -104,6 +104,13 @@ def render(values: Mapping[str, Any] | None = None, *files: Path, chart: Path = 
     return [document for document in yaml.load_all(done.stdout, _StrictLoader) if document]
 
 
+def manifests(values: Mapping[str, Any]) -> str:
+    """What `render` parses."""
+    done = _template(values, (), CHART)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def refusal(values: Mapping[str, Any]) -> str:
     """The error that Helm reports instead of rendering."""
     done = _template(values, (), CHART)

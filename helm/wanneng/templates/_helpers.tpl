@@ -56,17 +56,17 @@ enableServiceLinks: false
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with .options.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .options.schedulerName }}
-schedulerName: {{ . }}
+schedulerName: {{ . | quote }}
 {{- end }}
 {{- with .priorityClassName | default .options.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -141,8 +141,8 @@ names an engine (`prebuilt`) has its path in place of the ID.
 
 {{/* Reference to a Secret: the existing one (`given`) if it has a name, otherwise the chart's (`name`, `key`). */}}
 {{- define "wanneng.secretKeyRef" -}}
-name: {{ .given.name | default .name }}
-key: {{ ternary .given.key .key (not (empty .given.name)) }}
+name: {{ .given.name | default .name | quote }}
+key: {{ ternary .given.key .key (not (empty .given.name)) | quote }}
 {{- end -}}
 
 {{/*
