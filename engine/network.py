@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from engine.errors import SnapshotError
+from engine.model_config import CONFIG_FILE
 from engine.recipe import MAX_TOKENS
 from engine.snapshot import Snapshot
 from engine.split_bert import register_split_bert
@@ -25,40 +26,29 @@ ATTENTION = "eager"
 """The implementation of which ONNX Runtime recognizes the operators."""
 MAX_FAULTS = 5
 """Of the weights that are missing or of another shape, how many are named."""
+PROBE_TOKENS = 16
+"""Of the row that every network must answer."""
 
 
 def network_of(snapshot: Snapshot) -> PreTrainedModel:
-    """The network with the snapshot's weights, in evaluation mode.
+    """The network with the snapshot's weights, in evaluation mode, which answers a row.
 
-    `SnapshotError` names the weights that are missing or have another shape.
+    `SnapshotError` names the weights that are missing or have another shape, or says why there is no network.
     """
-    if snapshot.is_structbert:
-        return _bert_network(snapshot)
-    options = {key: value for key, value in snapshot.config.items() if key not in ("model_type", "torch_dtype")}
-    register_split_bert()
-    config = AutoConfig.for_model(snapshot.architecture, **options)
     try:
         with warnings.catch_warnings():
             # Some networks are compiled with what torch has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
-            network, loading = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
-                None,
-                config=config,
-                state_dict=dict(snapshot.weights),
-                attn_implementation=ATTENTION,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise SnapshotError(f"transformers cannot load the weights: {error}") from None
-    faults = [f"{key} is missing" for key in loading["missing_keys"]]
-    faults += [
-        f"{key} has shape {list(stored)}, expected {list(expected)}"
-        for key, stored, expected in loading["mismatched_keys"]
-    ]
-    _refuse(faults)
-    result: PreTrainedModel = network.float().eval()
-    return result
+            network, faults = _bert_network(snapshot) if snapshot.is_structbert else _auto_network(snapshot)
+            if not faults:
+                _check_answer(network)
+    except Exception as error:  # noqa: BLE001 - the networks raise many kinds of errors for invalid entries
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SnapshotError(f"{CONFIG_FILE}: transformers cannot make the network: {reason}") from None
+    if faults:
+        more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+        raise SnapshotError("; ".join(faults[:MAX_FAULTS]) + more)
+    return network
 
 
 def arrays_of(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -93,8 +83,30 @@ def _ignores_types(snapshot: Snapshot) -> bool:
     return snapshot.architecture in ("roberta", "xlm-roberta", "deberta-v2", "modernbert")
 
 
-def _bert_network(snapshot: Snapshot) -> BertForSequenceClassification:
-    ignored = ("model_type", "id2label", "label2id", "torch_dtype")
+def _auto_network(snapshot: Snapshot) -> tuple[PreTrainedModel, list[str]]:
+    """The network of the snapshot's architecture, and what is wrong with the weights."""
+    options = {key: value for key, value in snapshot.config.items() if key != "model_type"}
+    register_split_bert()
+    config = AutoConfig.for_model(snapshot.architecture, **options)
+    network, loading = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
+        None,
+        config=config,
+        state_dict=dict(snapshot.weights),
+        attn_implementation=ATTENTION,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    faults = [f"{key} is missing" for key in loading["missing_keys"]]
+    faults += [
+        f"{key} has shape {list(stored)}, expected {list(expected)}"
+        for key, stored, expected in loading["mismatched_keys"]
+    ]
+    return network.float().eval(), faults
+
+
+def _bert_network(snapshot: Snapshot) -> tuple[PreTrainedModel, list[str]]:
+    """As `_auto_network`, for StructBERT, which transformers does not know by name."""
+    ignored = ("model_type", "id2label", "label2id")
     options: dict[str, Any] = {k: v for k, v in snapshot.config.items() if k not in ignored}
     options["num_labels"] = len(snapshot.logits)
     network = BertForSequenceClassification(BertConfig(**options, attn_implementation=ATTENTION))
@@ -105,12 +117,13 @@ def _bert_network(snapshot: Snapshot) -> BertForSequenceClassification:
         for key, value in expected.items()
         if key in snapshot.weights and snapshot.weights[key].shape != value.shape
     ]
-    _refuse(faults)
-    network.load_state_dict({key: snapshot.weights[key] for key in expected})
-    return network.eval()
+    if not faults:
+        network.load_state_dict({key: snapshot.weights[key] for key in expected})
+    return network.eval(), faults
 
 
-def _refuse(faults: list[str]) -> None:
-    if faults:
-        more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
-        raise SnapshotError("; ".join(faults[:MAX_FAULTS]) + more)
+def _check_answer(network: PreTrainedModel) -> None:
+    """Some entries fail only when a network runs."""
+    ids = torch.ones((1, PROBE_TOKENS), dtype=torch.int64)
+    with torch.inference_mode():
+        network(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.numpy()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import SnapshotError
+from engine.model_config import CONFIG_FILE, read_config, read_json
 from engine.recipe import LABEL_ORDER
 from engine.weights import read_weights
 
@@ -88,9 +89,8 @@ def read_snapshot(folder: Path, logits: Sequence[str] | None = None) -> Snapshot
 
     `logits`: what each row of the classifier stands for, where `id2label` does not say it.
     """
-    config = _config(folder)
+    config = read_config(folder)
     architecture = _architecture(folder, config)
-    _check_limits(folder, config)
     weights = read_weights(folder)
     tensors = weights.tensors
     if architecture == STRUCTBERT:
@@ -99,10 +99,11 @@ def read_snapshot(folder: Path, logits: Sequence[str] | None = None) -> Snapshot
         if logits is not None and tuple(logits) != LABEL_ORDER:
             raise SnapshotError(f"a StructBERT's logits are {', '.join(LABEL_ORDER)}, in ModelScope's pipeline")
         _expect(weights.files[0], "labels (rows of classifier.weight)", rows, len(LABEL_ORDER))
-        order = _structbert_order(folder / "config.json", config)
+        order = _structbert_order(folder / CONFIG_FILE, config)
     else:
-        order = tuple(logits) if logits is not None else _named_order(folder / "config.json", config)
-        _check_order(folder / "config.json", order, len(_id2label(config)))
+        path = folder / CONFIG_FILE
+        order = tuple(logits) if logits is not None else _named_order(path, config)
+        _check_order(path, order, len(_id2label(path, config)))
     return Snapshot(
         config=config,
         weights=tensors,
@@ -129,7 +130,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, prefix: str = "bert.") -
         "pipeline": {"type": TASK},
     }
     files: dict[str, object] = {
-        "config.json": config,
+        CONFIG_FILE: config,
         "configuration.json": configuration,
         "tokenizer_config.json": {"do_lower_case": snapshot.lower_case},
     }
@@ -158,26 +159,22 @@ def label_maps(order: Sequence[str]) -> dict[str, Any]:
 def lower_case(folder: Path) -> bool:
     """Whether the BERT tokenizer of a snapshot lower-cases, which is its default."""
     path = folder / "tokenizer_config.json"
-    return bool(_read_json(path).get("do_lower_case", True)) if path.exists() else True
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    return _read_json(folder / "config.json")
+    return bool(read_json(path).get("do_lower_case", True)) if path.exists() else True
 
 
 def _architecture(folder: Path, config: dict[str, Any]) -> str:
     path = folder / "configuration.json"
-    configuration = _read_json(path) if path.exists() else {}
+    configuration = read_json(path) if path.exists() else {}
     section = configuration.get("model")
     declared = section.get("type") if isinstance(section, dict) else None
     if STRUCTBERT not in (declared, config.get("model_type")):
         architecture = config.get("model_type")
         if architecture not in ARCHITECTURES:
             raise SnapshotError(
-                f"{folder / 'config.json'}: model_type is {architecture!r}; there are {', '.join(ARCHITECTURES)}"
+                f"{folder / CONFIG_FILE}: model_type is {architecture!r}; there are {', '.join(ARCHITECTURES)}"
             )
         if config.get("is_decoder"):
-            raise SnapshotError(f"{folder / 'config.json'}: is_decoder is set; pair scorers are encoders")
+            raise SnapshotError(f"{folder / CONFIG_FILE}: is_decoder is set; pair scorers are encoders")
         return str(architecture)
     if not configuration:
         raise SnapshotError(f"{path} is missing")
@@ -204,17 +201,22 @@ def _structbert_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
     return LABEL_ORDER
 
 
-def _id2label(config: dict[str, Any]) -> list[str]:
+def _id2label(path: Path, config: dict[str, Any]) -> list[str]:
     """Names of the classifier's rows; transformers has two where `config.json` does not say."""
     names = config.get("id2label")
-    if isinstance(names, dict) and names:
-        return [str(names.get(str(index), "")) for index in range(len(names))]
+    if names:
+        rows = [str(index) for index in range(len(names))] if isinstance(names, dict) else None
+        if rows is None or set(names) != set(rows):
+            raise SnapshotError(
+                f'{path}: id2label is {names}; it must name each row of the classifier: {{"0": "…"}}'
+            )
+        return [str(names[row]) for row in rows]
     count = config.get("num_labels", 2)
     return [f"LABEL_{index}" for index in range(count if isinstance(count, int) else 2)]
 
 
 def _named_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
-    names = _id2label(config)
+    names = _id2label(path, config)
     if len(names) == 1:
         return (ENTAILMENT,)
     order = []
@@ -240,20 +242,6 @@ def _check_order(path: Path, order: tuple[str, ...], rows: int) -> None:
         raise SnapshotError(f"{path}: the model has {rows} labels, --logits names {len(order)}")
 
 
-def _check_limits(folder: Path, config: dict[str, Any]) -> None:
-    for name in (
-        "vocab_size",
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "max_position_embeddings",
-    ):
-        if not isinstance(config.get(name), int):
-            raise SnapshotError(
-                f"{folder / 'config.json'}: {name} is {config.get(name)!r}, it must be a whole number"
-            )
-
-
 def _vocabulary(folder: Path, config: dict[str, Any], *, needed: bool) -> str:
     path = folder / VOCABULARY_FILE
     if not path.exists():
@@ -273,15 +261,3 @@ def _vocabulary(folder: Path, config: dict[str, Any], *, needed: bool) -> str:
 def _expect(path: Path, name: str, actual: object, expected: object) -> None:
     if actual != expected:
         raise SnapshotError(f"{path}: {name} is {actual!r}, expected {expected!r}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SnapshotError(f"{path} is missing") from None
-    except ValueError as error:
-        raise SnapshotError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise SnapshotError(f"{path} is not a JSON object")
-    return content

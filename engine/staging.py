@@ -26,7 +26,6 @@ def staged(source: Path, snapshot: Snapshot) -> Iterator[Path]:
         config = label_maps(snapshot.logits) | snapshot.config
         if snapshot.is_structbert:
             config |= label_maps(snapshot.logits)
-        config.pop("torch_dtype", None)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         if snapshot.vocabulary:
             (folder / VOCABULARY_FILE).write_text(snapshot.vocabulary, encoding="utf-8")

@@ -245,6 +245,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         as_transformers(model_type="bert", id2label={"0": "neutral", "1": "contradiction"}),
         "they must be entailment alone",
     ),
+    "quantized weights": (
+        lambda f: change(f / "config.json", quantization_config={"quant_method": "gptq", "bits": 4}),
+        r"config\.json: quantization_config says that the weights are quantized \(gptq\); .*floating-point",
+    ),
 }
 
 
@@ -257,6 +261,58 @@ def test_a_broken_snapshot_is_refused_by_name_and_nothing_is_written(kind: str, 
         build_engine(folder, folder.parent / "engine", choose_recipe(), name="broken")
     assert "\n" not in str(raised.value)
     assert sorted(folder.parent.iterdir()) == before
+
+
+UNUSABLE: dict[str, dict[str, object]] = {
+    "heads that do not divide the hidden size": {"num_attention_heads": 3},
+    "unknown activation": {"hidden_act": "gelu_of_next_year"},
+    "an attribute that transformers computes": {"use_return_dict": True},
+    "padding outside the vocabulary": {"pad_token_id": 40},
+    "no token types": {"type_vocab_size": None},
+    "token types as text": {"type_vocab_size": "2"},
+    "dropout that is no number": {"hidden_dropout_prob": None},
+    "epsilon that only fails when it runs": {"layer_norm_eps": "small"},
+    "unknown problem": {"problem_type": "zero_shot"},
+}
+"""Entries of `config.json` with which there is no network."""
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.parametrize("architecture", ["structbert", "bert"])
+def test_a_config_without_a_network_is_refused_with_the_reason(kind: str, architecture: str, folder: Path) -> None:
+    if architecture != "structbert":
+        as_transformers(model_type=architecture)(folder)
+    change(folder / "config.json", **UNUSABLE[kind])
+    with pytest.raises(SnapshotError, match=r"config\.json: .{12}") as raised:
+        network_of(read_snapshot(folder))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("names", [{"entailment": 0, "neutral": 1, "contradiction": 2}, ["entailment", "neutral"]])
+def test_labels_that_have_no_numbers_are_refused_although_their_order_is_told(names: object, folder: Path) -> None:
+    as_transformers(model_type="bert", id2label=names)(folder)
+    rows = 3 if isinstance(names, dict) else 2
+    order = ("entailment", "neutral", "contradiction") if rows == 3 else ("entailment", "contradiction")
+    with pytest.raises(SnapshotError, match=r"config\.json: id2label"):
+        network_of(read_snapshot(folder, order))
+
+
+@pytest.mark.parametrize("kind", ["structbert small", "erlangshen", "modernbert"])
+def test_how_a_snapshot_was_run_does_not_matter(kind: str, tmp_path: Path) -> None:
+    SNAPSHOTS[kind](tmp_path / "snapshot")
+    change(
+        tmp_path / "snapshot/config.json",
+        return_dict=False,
+        torchscript=True,
+        attn_implementation="flash_attention_2",
+        dtype="float17",
+        chunk_size_feed_forward=3,
+        output_attentions=True,
+        output_hidden_states=True,
+        quantization_config=None,
+    )
+    build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(), name="run otherwise")
+    assert (tmp_path / "engine/engine.json").exists()
 
 
 def test_a_tokenizer_of_sentencepiece_alone_is_refused_with_the_way_to_tokenizer_json(tmp_path: Path) -> None:
