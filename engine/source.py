@@ -16,7 +16,10 @@ def snapshot_folder(source: str, revision: str | None = None) -> Path:
     ModelScope shows the progress and resumes interrupted downloads. `revision` is that of a ModelScope id.
     `SnapshotError` if `source` is neither a folder nor an id, or cannot be downloaded.
     """
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError:
+        raise SnapshotError(f"{source}: that home folder is not known here; give the path without ~") from None
     if folder.is_dir():
         return folder
     if not MODEL_ID.fullmatch(source):

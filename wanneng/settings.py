@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -33,8 +34,20 @@ KEYS, MIN_KEY_CHARACTERS = frozenset({"WANNENG_ADMIN_KEY", "WANNENG_INTERNAL_KEY
 """Chosen at random, and long enough that nobody guesses them."""
 VISIBLE_ASCII = "[!-~]+"
 LOG_FORMATS = ("auto", "json", "text")
-MINIMUMS = {"log_file_bytes": 10_000, "log_files": 2}
-"""With two files, the lines of a crash survive a rotation."""
+MAX_PORT = 65_535
+MINIMUMS = {
+    "port": 1,
+    "internal_port": 0,
+    "control_plane_port": 1,
+    "triton_http_port": 1,
+    "triton_grpc_port": 1,
+    "triton_metrics_port": 1,
+    "engine_threads": 0,
+    "start_timeout_s": 1,
+    "log_file_bytes": 10_000,
+    "log_files": 2,
+}
+"""Of every number; with two log files, the lines of a crash survive a rotation."""
 CONTROL_PLANE_HOST = "127.0.0.1"
 """Callers reach the control plane through the gateway alone."""
 
@@ -194,8 +207,12 @@ def log_format(flag: str | None, environment: Mapping[str, str] | None = None) -
 def _check(setting: str, name: str, value: object) -> None:
     if setting == "log_format" and value not in LOG_FORMATS:
         raise StartError(f"{name} is {value!r}; use {', '.join(LOG_FORMATS[:-1])} or {LOG_FORMATS[-1]}")
-    least = MINIMUMS.get(setting)
-    if least is not None and int(str(value)) < least:
+    if setting not in MINIMUMS:
+        return
+    least, number = MINIMUMS[setting], float(str(value))
+    if setting.endswith("port") and not least <= number <= MAX_PORT:
+        raise StartError(f"{name} is {value}; a port from {least} to {MAX_PORT} is needed")
+    if not least <= number < math.inf:
         raise StartError(f"{name} is {value}; a number from {least} is needed")
 
 
@@ -260,6 +277,10 @@ def _converted(name: str, value: object, kind: str) -> object:
     except (ValueError, KeyError):
         expected = "true or false" if kind == "bool" else "a number"
         raise StartError(f"{name} is {value!r}; {expected} is needed") from None
+    except RuntimeError as error:
+        # Of a home folder that is not known, or links in a circle.
+        reason = str(error).rstrip(".")
+        raise StartError(f"{name} is {value!r}, which leads nowhere: {reason}; give an absolute path") from None
     if name in KEYS and not re.fullmatch(VISIBLE_ASCII, value):
         raise StartError(
             f"{name} has a character that no header can have; letters and digits are needed, as "
@@ -269,8 +290,4 @@ def _converted(name: str, value: object, kind: str) -> object:
         raise StartError(
             f"{name} has fewer than {MIN_KEY_CHARACTERS} characters; `openssl rand -hex 32` makes one"
         )
-    flag = name.lower().replace("_", "-")
-    least = 0 if flag.endswith("internal-port") else 1
-    if flag.endswith("port") and not least <= int(str(converted)) <= 65_535:
-        raise StartError(f"{name} is {value}; a port from {least} to 65535 is needed")
     return converted

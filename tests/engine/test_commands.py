@@ -92,6 +92,7 @@ def test_verify_fails_beyond_the_tolerance(source: Path, tmp_path: Path) -> None
         (("verify", "embedded", "--reference", "embedded/config.json"), "is not a file of"),
         (("verify", "embedded", "--reference", "none.json"), "none.json is missing"),
         (("build", "no folder", "--output", "x"), "neither a folder nor a ModelScope id"),
+        (("build", "~nobody-of-that-name/model", "--output", "x"), "that home folder is not known here"),
         (("build", "embedded", "--target", "tpu", "--output", "x"), "--target tpu"),
         (("build", "embedded", "--samples", "README.md", "--output", "x"), "README.md, line 1"),
         (("build", "embedded", "--logits", "entailment", "--output", "x"), "is an engine, and knows its model"),

@@ -1,3 +1,4 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from wanneng.errors import StartError
 from wanneng.settings import (
     CHECKOUT,
+    MINIMUMS,
     SECRETS,
     ServeSettings,
     inherited_environment,
@@ -26,6 +28,37 @@ def test_a_bad_value_fails_by_the_name_it_came_under(value: str) -> None:
         load_settings({}, {"WANNENG_PORT": value})
     with pytest.raises(StartError, match="--triton-grpc-port"):
         load_settings({"triton_grpc_port": value}, {})
+
+
+def test_every_number_has_a_minimum() -> None:
+    numbers = {setting.name for setting in fields(ServeSettings) if setting.type in ("int", "float")}
+    assert set(MINIMUMS) == numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("start_timeout_s", "nan"),
+        ("start_timeout_s", "inf"),
+        ("start_timeout_s", "-5"),
+        ("start_timeout_s", "0"),
+        ("engine_threads", "-1"),
+        ("log_file_bytes", "9999"),
+        ("log_files", "1"),
+    ],
+)
+def test_a_number_below_its_minimum_or_without_end_is_refused(name: str, value: str) -> None:
+    variable = f"WANNENG_{name.upper()}"
+    with pytest.raises(StartError, match=rf"{variable} is {value}(\.0)?; a number from [0-9]+ is needed"):
+        load_settings({}, {variable: value})
+
+
+@pytest.mark.parametrize("name", ["engine", "state_dir", "tenants_file"])
+def test_a_home_folder_that_is_not_known_is_refused_by_the_settings_name(name: str) -> None:
+    with pytest.raises(StartError, match=f"WANNENG_{name.upper()} is '~nobody-of-that-name/x', .* absolute path"):
+        load_settings({}, {f"WANNENG_{name.upper()}": "~nobody-of-that-name/x"})
+    with pytest.raises(StartError, match=f"--{name.replace('_', '-')} is '~nobody-of-that-name'"):
+        load_settings({name: Path("~nobody-of-that-name")}, {})
 
 
 def test_an_internal_port_is_where_tenants_are_managed() -> None:
