@@ -21,6 +21,7 @@ from wanneng.settings import ServeSettings
 from wanneng.table_run import TableRun, table_run
 from wanneng.tables.readers import read_options, read_table
 from wanneng.tables.table import Row
+from wanneng.text_io import shown_name
 
 app = typer.Typer(no_args_is_help=True, help="Classify files in the background, at low priority.")
 
@@ -70,7 +71,7 @@ def run(
         with _client(url, key_file) as client:
             if started.pending:
                 batch = client.batches.wait(
-                    _batch_id(client, started, body, source.name), progress=_progress(shown)
+                    _batch_id(client, started, body, shown_name(source)), progress=_progress(shown)
                 )
                 _take_results(client, started, batch)
         refused = started.finish()

@@ -27,6 +27,7 @@ from wanneng.keys import KeyFile, peer_key, tenant_key
 from wanneng.options import Shown, label_order, say, showing, split_labels
 from wanneng.settings import gateway_url
 from wanneng.tables.readers import read_options
+from wanneng.text_io import shown_name
 
 FORMATS = ("table", "json", "html")
 SUFFIXES = {".txt": "table", ".json": "json", ".html": "html"}
@@ -102,12 +103,15 @@ def evaluate(
     The same texts and answers give the same report, byte for byte; times are printed on standard error alone.
     """
     _check_options(output_format, output or (), language, threshold or ())
+    given.check_utf8("--labels", labels)
+    given.check_utf8("--template", template)
+    given.check_utf8("--label-set", label_set)
     read = read_examples(examples, read_options(input_format, encoding, text_column, header, sheet), label_column)
     if limit is not None:
         read = read.sample(limit)
     say(f"{examples}: {read.description}")
     asked_labels = _labels(read, labels)
-    wordings = {path.name: _wording(path, asked_labels) for path in wording or ()}
+    wordings = {shown_name(path): _wording(path, asked_labels) for path in wording or ()}
     with showing("evaluating", 0) as shown:
         targets = _targets(engine, url, peer, key_file, peer_key_file, fresh=fresh, wait_s=wait_s, shown=shown)
         asked = variants(targets, asked_labels, template or (), wordings, label_set or (), multi_label=multi_label)

@@ -72,9 +72,16 @@ def request_body(
     no_truncation: bool,
     entailment: bool,
 ) -> dict[str, Any]:
-    """The fields of the body beside the texts: those that are given. `CommandError` without labels."""
+    """The fields of the body beside the texts: those that are given.
+
+    `CommandError` without labels, or names an option that is not UTF-8.
+    """
     if not labels and label_set is None:
         raise CommandError("give --labels or --label-set")
+    check_utf8("--labels", labels)
+    check_utf8("--label-set", label_set)
+    check_utf8("--template", template)
+    check_utf8("--special-tokens", special_tokens)
     given: dict[str, Any] = {
         "labels": split_labels(labels) if labels else None,
         "label_set": label_set,
@@ -86,6 +93,15 @@ def request_body(
         "entailment": entailment or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def check_utf8(name: str, given: str | Sequence[str] | None) -> None:
+    """`CommandError` names the argument that has bytes which are not UTF-8: Python reads them as surrogates."""
+    for value in [given] if isinstance(given, str) else given or ():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise CommandError(f"{name} is {value!r}, which is not valid UTF-8; use a terminal in UTF-8") from None
 
 
 def split_labels(labels: Sequence[str]) -> str | list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from wanneng.checkout import needing
 from wanneng.errors import CommandError
 from wanneng.evaluation.targets import Answers, Progress, Question, Scored
+from wanneng.text_io import shown_name
 
 MAX_RUN_PAIRS = 64
 """Pairs that are tokenized together, at least those of one text."""
@@ -18,7 +19,7 @@ class EngineTarget:
     """`CommandError` if the folder has no engine."""
 
     def __init__(self, folder: Path) -> None:
-        self.name = folder.resolve().name
+        self.name = shown_name(folder.resolve())
         with needing("serve.txt"):
             from engine.verification.served_engine import ServedEngine  # noqa: PLC0415
             from python_backend.manifest import load_manifest  # noqa: PLC0415

@@ -12,6 +12,7 @@ from wanneng.evaluation.metrics import Point
 from wanneng.evaluation.names import printable
 from wanneng.evaluation.run import Evaluation, Result
 from wanneng.evaluation.sentences import in_chinese, in_english
+from wanneng.text_io import shown_name
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 STYLE = Path(__file__).with_name("page.css")
@@ -51,7 +52,7 @@ def as_html(evaluation: Evaluation, language: str) -> str:
     """`language`: the one that is shown first, of `LANGUAGES`."""
     examples = evaluation.examples
     texts, labels = len(examples.items), len(evaluation.labels)
-    title = f"{examples.source.name} · wanneng evaluate"
+    title = f"{shown_name(examples.source)} · wanneng evaluate"
     choices = "".join(
         f'<input type="radio" name="language" id="{code}"{" checked" if code == language else ""}>'
         f'<label for="{code}" lang="{code}">{name}</label>'
@@ -59,7 +60,7 @@ def as_html(evaluation: Evaluation, language: str) -> str:
     )
     parts = [
         f"<h1>{_both('Evaluation', '评测报告')}</h1>",
-        f"<p>{_name(examples.source.name)} · "
+        f"<p>{_name(shown_name(examples.source))} · "
         + _both(
             f"texts: {texts}, labels: {labels}, texts of no label: {examples.unlabelled}",
             f"{texts} 条文本，{labels} 个标签，{examples.unlabelled} 条不属于任何标签",

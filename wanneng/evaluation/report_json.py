@@ -11,6 +11,7 @@ from wanneng.evaluation.compare import Comparison
 from wanneng.evaluation.metrics import Point, Scores
 from wanneng.evaluation.run import Evaluation, Result
 from wanneng.evaluation.sentences import in_english
+from wanneng.text_io import shown_name
 
 DIGITS = 4
 REFUSED = ""
@@ -27,7 +28,7 @@ def content(evaluation: Evaluation) -> dict[str, Any]:
     examples = evaluation.examples
     return {
         "examples": {
-            "source": examples.source.name,
+            "source": shown_name(examples.source),
             "texts": len(examples.items),
             "unlabelled": examples.unlabelled,
             "labels": {label: examples.counts()[label] for label in evaluation.labels},
