@@ -11,6 +11,8 @@ from rich.console import Console
 
 from wanneng.checkout import needing
 from wanneng.errors import CommandError
+from wanneng.options import check_utf8
+from wanneng.text_io import shown_name
 
 if TYPE_CHECKING:
     from engine.contract import Told
@@ -95,7 +97,8 @@ def build(
             prune(output, keep, keep_also or (), _say)
         if published:
             return
-        model_name = name or Path(source).resolve().name
+        check_utf8("--name", name)
+        model_name = name or shown_name(Path(source).resolve())
         if recipe.target == "tensorrt":
             _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, told, recipe)
             return
@@ -261,6 +264,7 @@ def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
 def _told(logits: str | None, template: str | None, max_tokens: int | None, languages: str | None = None) -> Told:
     from engine.contract import Told  # noqa: PLC0415
 
+    check_utf8("--template", template)
     return Told(_names(logits), template, max_tokens, _names(languages) or ())
 
 

@@ -47,6 +47,14 @@ def test_an_argument_that_is_not_utf_8_is_refused_by_name(arguments: tuple[str |
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [("batch", "show"), ("batch", "results"), ("label-set", "versions")])
+def test_an_id_that_is_not_utf_8_is_the_name_of_nothing(command: tuple[str, ...]) -> None:
+    done = wanneng(*command, GBK)
+    assert done.returncode == 1
+    assert done.stderr.startswith("wanneng: '"), done.stderr
+    assert "cannot be written as UTF-8, and so nothing has that name" in done.stderr
+
+
 class Gateway(BaseHTTPRequestHandler):
     """Takes files, and refuses batches after it has kept what it was asked."""
 

@@ -6,11 +6,10 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
-from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing, quoted
 from wanneng.errors import RequestError
 
 FILES, BATCHES = "/v1/files", "/v1/batches"
@@ -194,11 +193,11 @@ def _create(file_id: str, idempotency_key: str | None, metadata: Mapping[str, st
 
 
 def _get(batch_id: str) -> Request[Batch]:
-    return Request("GET", f"{BATCHES}/{quote(batch_id, safe='')}", _parsed, changes=False)
+    return Request("GET", f"{BATCHES}/{quoted(batch_id)}", _parsed, changes=False)
 
 
 def _cancel(batch_id: str) -> Request[Batch]:
-    return Request("POST", f"{BATCHES}/{quote(batch_id, safe='')}/cancel", _parsed)
+    return Request("POST", f"{BATCHES}/{quoted(batch_id)}/cancel", _parsed)
 
 
 def _content(file_id: str) -> Request[bytes]:
@@ -214,7 +213,7 @@ def _delete_file(file_id: str) -> Request[None]:
 
 
 def _path(file_id: str) -> str:
-    return f"{FILES}/{quote(file_id, safe='')}"
+    return f"{FILES}/{quoted(file_id)}"
 
 
 def _polls(batch_id: str, timeout_s: float) -> Iterator[float]:

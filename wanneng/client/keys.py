@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
-from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing, quoted
 
 TENANTS, OWN = "/v1/tenants", "/v1/keys"
 
@@ -134,7 +133,7 @@ class AsyncTenantKeys:
 
 
 def tenant_path(tenant_id: str) -> str:
-    return f"{TENANTS}/{quote(tenant_id, safe='')}"
+    return f"{TENANTS}/{quoted(tenant_id)}"
 
 
 def keys_path(tenant_id: str) -> str:
@@ -143,7 +142,7 @@ def keys_path(tenant_id: str) -> str:
 
 def key_path(keys: str, key_id: str) -> str:
     """`keys`: the path of all of them."""
-    return f"{keys}/{quote(key_id, safe='')}"
+    return f"{keys}/{quoted(key_id)}"
 
 
 def _create(keys: str, name: str, scopes: Iterable[str] | None, expires_at: datetime | None) -> Request[NewKey]:

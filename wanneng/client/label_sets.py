@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
-from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing
+from wanneng.client.transport import AsyncTransport, Listing, Request, Transport, json_object, nothing, quoted
 
 PATH = "/v1/label-sets"
 
@@ -190,7 +189,7 @@ def _change(method: str, path: str, body: dict[str, Any], replaces: int | None) 
 
 
 def _path(reference: str) -> str:
-    return f"{PATH}/{quote(reference, safe='@')}"
+    return f"{PATH}/{quoted(reference, safe='@')}"
 
 
 def _body(

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -79,6 +80,14 @@ class Listing(Generic[T]):
             return Page(items, following)
 
         return Request("GET", self.path, parse, {"params": params}, changes=False)
+
+
+def quoted(name: str, safe: str = "") -> str:
+    """One part of a path; `RequestError` where the name is not valid Unicode."""
+    try:
+        return quote(name, safe=safe)
+    except UnicodeEncodeError:
+        raise RequestError(f"{name!r} cannot be written as UTF-8, and so nothing has that name") from None
 
 
 class Transport:
