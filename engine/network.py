@@ -26,6 +26,7 @@ ATTENTION = "eager"
 """The implementation of which ONNX Runtime recognizes the operators."""
 MAX_FAULTS = 5
 """Of the weights that are missing or of another shape, how many are named."""
+MAX_REASON_CHARACTERS = 300
 PROBE_TOKENS = 16
 """Of the row that every network must answer."""
 
@@ -43,7 +44,8 @@ def network_of(snapshot: Snapshot) -> PreTrainedModel:
             if not faults:
                 _check_answer(network)
     except Exception as error:  # noqa: BLE001 - the networks raise many kinds of errors for invalid entries
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        # Some begin with the whole network; what is wrong with it comes last.
+        reason = " ".join(str(error).split())[-MAX_REASON_CHARACTERS:] or type(error).__name__
         raise SnapshotError(f"{CONFIG_FILE}: transformers cannot make the network: {reason}") from None
     if faults:
         more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
@@ -97,10 +99,8 @@ def _auto_network(snapshot: Snapshot) -> tuple[PreTrainedModel, list[str]]:
         output_loading_info=True,
     )
     faults = [f"{key} is missing" for key in loading["missing_keys"]]
-    faults += [
-        f"{key} has shape {list(stored)}, expected {list(expected)}"
-        for key, stored, expected in loading["mismatched_keys"]
-    ]
+    expected = network.state_dict()
+    faults += [_shape_fault(key, snapshot.weights.get(key), expected[key]) for key in loading["mismatched_keys"]]
     return network.float().eval(), faults
 
 
@@ -113,13 +113,19 @@ def _bert_network(snapshot: Snapshot) -> tuple[PreTrainedModel, list[str]]:
     expected = network.state_dict()
     faults = [f"{key} is missing" for key in expected if key not in snapshot.weights]
     faults += [
-        f"{key} has shape {list(snapshot.weights[key].shape)}, expected {list(value.shape)}"
+        _shape_fault(key, snapshot.weights[key], value)
         for key, value in expected.items()
         if key in snapshot.weights and snapshot.weights[key].shape != value.shape
     ]
     if not faults:
         network.load_state_dict({key: snapshot.weights[key] for key in expected})
     return network.eval(), faults
+
+
+def _shape_fault(key: str, stored: torch.Tensor | None, expected: torch.Tensor) -> str:
+    """`stored`: None where transformers has renamed it."""
+    shape = "another shape" if stored is None else f"shape {list(stored.shape)}"
+    return f"{key} has {shape}, expected {list(expected.shape)}"
 
 
 def _check_answer(network: PreTrainedModel) -> None:
