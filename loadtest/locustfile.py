@@ -11,6 +11,7 @@ import os
 import random
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Results:
         self.due = 0
         self.finished_users = 0
         self.error = ""
-        """Of the user that failed first; empty: none did."""
+        """Of the user that failed first, after which no other sends anything; empty: none did."""
 
 
 results = Results()
@@ -79,22 +80,16 @@ class Arrivals(FastHttpUser):
 
     concurrency = MAX_IN_FLIGHT
     network_timeout = connection_timeout = 15.0
+    _tenants: Tenants | None = None
 
     @task
     def run_all(self) -> None:
-        """The whole run of this user; it stops afterwards. An error ends the run of all users."""
-        error = ""
+        """The whole run of this user; it stops afterwards, and so do the others of this process after an error."""
         # Locust ends no run for an error: after one of `on_start` it waits, after one of a task it runs it again.
-        try:
-            self._prepare()
-            self._send_all()
-            if self._tenants is not None:
-                self._tenants.remove()
-        except LoadTestError as failed:
-            error = str(failed)
-        except Exception as unexpected:
-            log.exception("an unexpected error")
-            error = repr(unexpected)
+        # What was created does not stay on the server, whatever happened.
+        errors = [_error_of(step) for step in (self._prepare_and_send, self._clean_up)]
+        error = next(filter(None, errors), "")
+        results.error = results.error or error
         if isinstance(self.environment.runner, WorkerRunner):
             self.environment.runner.send_message(USER_FINISHED, error)
         else:
@@ -102,14 +97,13 @@ class Arrivals(FastHttpUser):
         # Otherwise Locust would run the task again.
         raise StopUser
 
-    def _prepare(self) -> None:
+    def _prepare_and_send(self) -> None:
         options = self.environment.parsed_options
         number = len(self.environment.runner.user_greenlets) if self.environment.runner else 0
         seed = options.seed * 1_000_003 + os.getpid() % 65_536 * (options.num_users > 1) + number
         self._random = random.Random(seed)
         self._budget = find_budget(options.load)
         self._workload = load_workload(options.workload, seed)
-        self._tenants: Tenants | None = None
         self._triton: Any = None
         if "triton" in self._workload.kinds:
             # Imported here: other workloads run without Triton's client.
@@ -118,6 +112,12 @@ class Arrivals(FastHttpUser):
             self._triton = TritonClient(options.triton_grpc)
         else:
             self._tenants = Tenants(self.host or "", admin_key(options.admin_key_file), self._workload.tenants)
+            self._tenants.create()
+        self._send_all()
+
+    def _clean_up(self) -> None:
+        if self._tenants is not None:
+            self._tenants.remove()
 
     def _send_all(self) -> None:
         """Send what is due when it is due, and wait for the last responses."""
@@ -127,6 +127,8 @@ class Arrivals(FastHttpUser):
         started_at = time.monotonic()
         for arrival_s in arrivals(find_shape(options.shape), max_rate, options.duration_s, self._random):
             gevent.sleep(max(0.0, started_at + arrival_s - time.monotonic()))
+            if results.error:
+                break
             request = self._workload.next_request()
             results.due += 1
             if in_flight.free_count() == 0:
@@ -188,11 +190,23 @@ class Arrivals(FastHttpUser):
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
+def _error_of(step: Callable[[], None]) -> str:
+    """Why `step` failed; empty if it did not."""
+    try:
+        step()
+    except LoadTestError as failed:
+        return str(failed)
+    except Exception as unexpected:
+        log.exception("an unexpected error")
+        return repr(unexpected)
+    return ""
+
+
 def _finish_user(environment: Environment, error: str) -> None:
-    """Quit after the last user of this process or, at the master, of all processes; after an error at once."""
+    """Quit after the last user of this process or, at the master, of all processes."""
     results.finished_users += 1
     results.error = results.error or error
-    if error or results.finished_users == environment.parsed_options.num_users:
+    if results.finished_users == environment.parsed_options.num_users:
         gevent.spawn(environment.runner.quit)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -22,28 +22,28 @@ class Tenants:
     def __init__(self, url: str, admin_key: str | None, names: Sequence[str]) -> None:
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
         self._admin_key = admin_key
-        self._ids: list[str] = []
-        self.keys: Mapping[str, str] = {}
-        keys: dict[str, str] = {}
-        if admin_key is not None:
-            for name in names:
-                tenant = self._call(
-                    "POST", "/v1/tenants", admin_key, {"name": f"load-{name}-{uuid.uuid4().hex[:8]}"}
-                )
-                self._ids.append(tenant["id"])
-                keys[name] = self._call("POST", f"/v1/tenants/{tenant['id']}/keys", admin_key, {})["key"]
-            self.keys = keys
-        for key in keys.values() or (None,):
-            self._call(
-                "PUT", f"/v1/label-sets/{LABEL_SET}", key, {"labels": list(LABEL_SET_LABELS)}, may_exist=True
-            )
+        self._names = names if admin_key is not None else ()
+        self._created: list[tuple[str, str | None]] = []
+        """Path of each thing, and the key that deletes it."""
+        self.keys: dict[str, str] = {}
+
+    def create(self) -> None:
+        """`LoadTestError` if something cannot be created; what was created before is there to be removed."""
+        for name in self._names:
+            body = {"name": f"load-{name}-{uuid.uuid4().hex[:8]}"}
+            path = f"/v1/tenants/{self._call('POST', '/v1/tenants', self._admin_key, body)['id']}"
+            self._created.append((path, self._admin_key))
+            self.keys[name] = self._call("POST", f"{path}/keys", self._admin_key, {})["key"]
+        path = f"/v1/label-sets/{LABEL_SET}"
+        for key in self.keys.values() or (None,):
+            self._call("PUT", path, key, {"labels": list(LABEL_SET_LABELS)}, may_exist=True)
+        if not self.keys:
+            self._created.append((path, None))
 
     def remove(self) -> None:
         """Delete the tenants with everything they own."""
-        for tenant_id in self._ids:
-            self._call("DELETE", f"/v1/tenants/{tenant_id}", self._admin_key)
-        if not self._ids:
-            self._call("DELETE", f"/v1/label-sets/{LABEL_SET}", None)
+        for path, key in self._created:
+            self._call("DELETE", path, key)
         self._client.close()
 
     def _call(
