@@ -70,8 +70,11 @@ class Exchange:
             if not self.response_complete and not self.disconnected:
                 # The client must not take half an answer for a whole one.
                 self.disconnected = True
-                self.flush()
-                self._connection.transport.close()
+                if self._is_old and self._started and self._remaining is None:
+                    self._connection.transport.abort()
+                else:
+                    self.flush()
+                    self._connection.transport.close()
 
     async def receive(self) -> Message:
         connection = self._connection

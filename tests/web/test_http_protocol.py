@@ -365,7 +365,7 @@ class Transport:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
-        self.closed = False
+        self.closed = self.aborted = False
         self.transport = cast("asyncio.Transport", self)
         self.flow = FlowControl(self.transport)
         self.loop = asyncio.get_running_loop()
@@ -379,6 +379,9 @@ class Transport:
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
 
     def resume_reading(self) -> None:
         pass
@@ -422,6 +425,23 @@ async def test_http_1_0_gets_neither_chunks_nor_an_interim_answer() -> None:
     assert b"".join(transport.written) == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none body"
     assert exchange.response_complete
     assert transport.is_closing()
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_half_an_answer_ends_unlike_a_whole_one(version: str) -> None:
+    """Where the end of the connection ends an answer, a reset says that it is not whole."""
+    transport = Transport()
+    exchange = exchange_on(transport, version=version, keep_alive=version != "1.0")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ConnectionError
+
+    await exchange.run_asgi(app)
+    assert transport.closed
+    assert transport.aborted == (version == "1.0")
+    assert not b"".join(transport.written).endswith(b"0\r\n\r\n")
 
 
 async def test_an_answer_to_head_has_no_body() -> None:
