@@ -101,12 +101,12 @@ class OutputTensor(Struct, frozen=True):
 
 
 class InferParameters(Struct, frozen=True):
-    """Triton's clients expose these, but not headers."""
+    """What the response headers of other APIs say; Triton's clients show parameters but no headers."""
 
     engine_name: str
     engine_id: str
     total_tokens: int
-    """Of all pairs."""
+    """Tokens of all pairs, cached ones included."""
     truncated: bool
     """Whether the token limit cut the text or a label."""
     unknown: bool

@@ -1,6 +1,6 @@
 """Inputs and options of other APIs; what a text classifier cannot honour is refused by name, not ignored.
 
-Clients send null for what their callers leave out, so every option accepts it as its default.
+Clients send null for what their callers leave out, so each option but `return_documents` takes it as its default.
 """
 
 from __future__ import annotations

@@ -59,6 +59,10 @@ class TeiRerankBody(RerankOptions, kw_only=True):
     return_text: bool | None = False
     truncation_direction: TruncationDirection = "right"
 
+    @property
+    def raw(self) -> bool:
+        return bool(self.raw_scores) or super().raw
+
 
 class CohereRerankBody(Struct):
     """The body of `/v2/rerank`."""
@@ -161,13 +165,13 @@ class RerankEndpoints:
 
     async def tei(self, call: Call) -> Response:
         body: TeiRerankBody = call.body
-        if isinstance(body.documents, list):
+        if (body.texts is None) == (body.documents is None):
+            raise InvalidRequest("give either texts or documents", field="texts")
+        if body.texts is None:
             return await self.rerank(call)
-        if not isinstance(body.texts, list):
-            raise InvalidRequest("give texts or documents", field="texts")
         check_options(body, *OF_RERANK)
         outcome = await self._outcome(call, body.query, body.texts, "texts", truncate=body.truncate)
-        ranked = _ranked(outcome, raw=bool(body.raw_scores) or body.raw, top_n=body.top_n)
+        ranked = _ranked(outcome, raw=body.raw, top_n=body.top_n)
         texts = body.texts if body.return_text else [UNSET] * len(body.texts)
         answer = [RankedText(index, score, texts[index]) for index, score in ranked]
         return json_response(answer, headers=answer_headers(outcome))

@@ -36,9 +36,14 @@ async def test_options_of_rerank_hold_for_texts_as_for_documents() -> None:
         assert [one["index"] for one in bare] == [2, 1]
         everything = (await client.post("/rerank", json=body | {"top_n": 0})).json()
         assert len(everything) == len(DOCUMENTS)
-        for name in ("use_activation", "activation"):
-            raw = (await client.post("/rerank", json=body | {name: False})).json()
+        of_documents = {"query": "投诉", "documents": DOCUMENTS}
+        for option in ({"use_activation": False}, {"activation": False}, {"raw_scores": True}):
+            raw = (await client.post("/rerank", json=body | option)).json()
             assert [one["score"] for one in raw] == [2, 1, 0]
+            raw = (await client.post("/rerank", json=of_documents | option)).json()["results"]
+            assert [one["relevance_score"] for one in raw] == [2, 1, 0]
+        both = await client.post("/rerank", json=body | of_documents)
+        assert assert_problem(both, 422, "invalid_request")["field"] == "texts"
 
 
 @pytest.mark.parametrize(
