@@ -24,6 +24,7 @@ from wanneng.options import Shown, label_order, print_table, say, showing, split
 from wanneng.settings import gateway_url
 from wanneng.tables.readers import read_options, read_table
 from wanneng.tables.table import Table
+from wanneng.text_io import shown_name
 
 LIMIT, MAX_LIMIT = 300, 5_000
 LEFT_OUT_SHOWN = 5
@@ -85,6 +86,9 @@ def check(
         raise CommandError(
             "--engine is a folder, which has no address and no label sets; use --url alone for those"
         )
+    options = {"--labels": labels, "--label-set": label_set, "--template": template, "--try": try_}
+    for name, value in options.items():
+        given.check_utf8(name, value)
     table = read_table(texts, read_options(input_format, encoding, text_column, header, sheet))
     say(f"{texts}: {table.description}")
     sample = _sample(texts, table, limit)
@@ -93,7 +97,7 @@ def check(
         wanted = parse(try_ or (), subject.labels)
         checked = Check(scorer, subject, [example.text for example in sample.items], shown.done)
         advice = checked.run(template or (), wanted)
-    print(as_json(advice, texts.name, scorer.describe()) if json_ else as_table(advice), end="")
+    print(as_json(advice, shown_name(texts), scorer.describe()) if json_ else as_table(advice), end="")
     _tell_refusals(sample, advice)
     if strict and (advice.confusable or advice.dominant):
         raise typer.Exit(FOUND)

@@ -15,11 +15,15 @@ except ImportError:  # PyYAML was built without libyaml.
     from yaml import SafeLoader  # type: ignore[assignment]
 
 
+MERGE = "tag:yaml.org,2002:merge"
+"""Of `<<`, of which a mapping may have several."""
+
+
 def load_yaml(content: bytes) -> Any:
     """The only document of `content`; `ValueError` says on one line what is wrong and where."""
     try:
         return _StrictLoader(content).get_single_data()
-    except Exception as error:  # noqa: BLE001 - a deep document raises RecursionError, for example
+    except Exception as error:  # noqa: BLE001 - constructors raise errors of many kinds
         raise ValueError(" ".join(str(error).split())) from None
 
 
@@ -60,7 +64,7 @@ def _check_keys(document: Node) -> None:
 def _check_mapping(mapping: MappingNode) -> None:
     keys: set[tuple[str, str]] = set()
     for key, _ in mapping.value:
-        if isinstance(key, ScalarNode):
+        if isinstance(key, ScalarNode) and key.tag != MERGE:
             if (key.tag, key.value) in keys:
                 problem = f"the key {reprlib.repr(key.value)} is used twice"
                 raise ConstructorError(None, None, problem, key.start_mark)

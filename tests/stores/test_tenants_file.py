@@ -315,9 +315,11 @@ tenants:
   - {id: a, quota: &small {pairs_per_minute: 4, requests_per_minute: 1}}
   - {id: b, quota: &large {<<: *small, pairs_per_minute: 9}}
   - {id: c, quota: {<<: *large, requests_per_minute: 2}}
+  - {id: d, quota: {<<: *large, <<: {requests_per_minute: 3}}}
 """
     tenants = TenantsFileContent(content.encode(), LabelLimits()).tenants
     assert [tenants[name].quota for name in "abc"] == [Quota(1, 4), Quota(1, 9), Quota(2, 9)]
+    assert tenants["d"].quota.pairs_per_minute == 9
 
 
 def test_a_date_that_does_not_exist_leaves_the_previous_content_in_force(

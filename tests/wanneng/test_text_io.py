@@ -37,6 +37,9 @@ RUN = ("batch", "run", "pyproject.toml", "--format", "txt", "--output", "out.csv
         (("evaluate", "none.csv", "--template", GBK + b"{}"), "--template"),
         (("evaluate", "none.csv", "--labels", GBK), "--labels"),
         (("bench", "http://127.0.0.1:1", "--labels", GBK), "--labels"),
+        (("label-set", "check", "none.txt", "--labels", "a", "--labels", GBK), "--labels"),
+        (("label-set", "check", "none.txt", "--labels", "a,b", "--template", GBK + b"{}"), "--template"),
+        (("label-set", "check", "none.txt", "--labels", "a,b", "--try", b"a=" + GBK), "--try"),
     ],
 )
 def test_an_argument_that_is_not_utf_8_is_refused_by_name(arguments: tuple[str | bytes, ...], option: str) -> None:
