@@ -13,7 +13,8 @@ def without_special_tokens(tokenizer: Tokenizer, of_pairs: Collection[int]) -> T
     """One with the same vocabulary, and the same ids for any text in which no special token is written.
 
     Special are the added tokens that the tokenizer calls so, and `of_pairs`, the ids that it puts around texts.
-    Other added tokens are words of the vocabulary, and found as before.
+    Other added tokens are words of the vocabulary, and found as before. So is a special token of one
+    character, which cannot be split.
     """
     added = sorted(tokenizer.get_added_tokens_decoder().items())
     special = {token.content for _, token in added if token.special}

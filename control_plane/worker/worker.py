@@ -48,7 +48,7 @@ GROUP_LINES, GROUP_BYTES = 64, 4_000_000
 """Lines that are asked for together: as many are asked for again after a crash, at most."""
 WARN_INTERVAL_S = 60.0
 MAX_UNFINISHED = 10_000
-"""Lines whose attempts are counted: nobody says that a batch was deleted, or finished by another worker."""
+"""Lines whose attempts are counted; the longest unused are dropped, for their batch may have ended elsewhere."""
 
 log = logging.getLogger(__name__)
 

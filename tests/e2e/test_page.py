@@ -90,12 +90,12 @@ def test_answers_on_the_screen_follow_the_threshold_and_the_language(page: Page)
 
 def test_tokens_are_counted_while_typing_and_a_cut_is_told(page: Page) -> None:
     page.get_by_label("文本", exact=True).fill(TEXT)
-    expect(page.locator("#counter")).to_contain_text("/ 512 个词元")
+    expect(page.locator("#counter")).to_contain_text("/ 512 个 token")
     page.get_by_label("文本", exact=True).fill(TEXT * 60)
     page.get_by_label("标签", exact=True).fill("投诉,咨询,")
     expect(page.locator("#counter")).to_contain_text("文本将截去")
     page.get_by_role("button", name="分类", exact=True).click()
-    expect(page.locator("#notice")).to_contain_text("超出 512 个词元的上限")
+    expect(page.locator("#notice")).to_contain_text("超出 512 个 token的上限")
 
 
 def test_an_error_says_in_words_what_is_missing(page: Page) -> None:

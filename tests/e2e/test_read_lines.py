@@ -49,7 +49,10 @@ def test_each_line_tells_what_was_not_read(server: Server, tmp_path: Path, argum
 
 def test_the_page_tells_it_below_the_bars(page: Page) -> None:
     page.get_by_label("标签", exact=True).fill("投诉,🦤,")
-    for text, told in ((UNKNOWN, "模型不认识文本中 100.0% 的词元。"), (GOOD, "标签中有模型不认识的词元：🦤。")):
+    for text, told in (
+        (UNKNOWN, "模型不认识文本中 100.0% 的 token。"),
+        (GOOD, "标签中有模型不认识的 token：🦤。"),
+    ):
         page.get_by_label("文本", exact=True).fill(text)
         page.get_by_role("button", name="分类", exact=True).click()
         expect(page.locator("#notice")).to_contain_text(told)

@@ -231,6 +231,27 @@ def test_special_tokens_are_the_models_unless_a_call_says_that_they_are_text(mod
     assert (as_text[0], as_text[1] > as_model[1]) == (2, True)
 
 
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    ("template", "label"), [("[S{}", "EP]"), ("[{}", "SEP]"), ("{}EP]", "[S"), ("{}SEP]", "[")], ids=repr
+)
+def test_a_template_and_a_label_that_are_text_make_no_special_token(
+    model: Any, template: str, label: str, merged: bool
+) -> None:
+    def separators(special_tokens: str) -> int:
+        asked = (
+            pairs_request(["手机"], [label], [template], [(0, 0, 0, 0)]) if merged else request("手机", [label])
+        )
+        for name, value in (("hypothesis_template", template), ("special_tokens", special_tokens)):
+            asked[name] = np.array([value.encode()], dtype=np.object_)
+        (response,) = model.execute([asked])
+        assert response.error is None
+        count: int = response.outputs["input_ids"].tolist()[0].count(3)
+        return count
+
+    assert (separators("model"), separators("text")) == (3, 2)
+
+
 def test_other_kinds_of_special_tokens_are_refused(model: Any) -> None:
     asked = request("手机", ["投诉"])
     asked["special_tokens"] = np.array([b"none"], dtype=np.object_)
