@@ -27,8 +27,10 @@ class RedisConnection:
 
     def __init__(self, url: str, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
         try:
+            # No timeout of the client's own beside that of `call`: it would send with `asyncio.wait_for`, which
+            # before Python 3.12 loses a cancellation that comes as a command has just been sent.
             self._redis: Redis = Redis.from_url(
-                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=MAX_CONNECTIONS
+                url, socket_timeout=None, socket_connect_timeout=timeout_s, max_connections=MAX_CONNECTIONS
             )
         except ValueError:
             # Its words may repeat part of a password that is not percent-encoded.

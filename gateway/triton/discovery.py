@@ -69,7 +69,8 @@ class AddressList:
         parts = urlsplit(entry.url.removeprefix(DNS))
         name, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            hosts: Sequence[str] | None = await asyncio.wait_for(self._lookup(name, port), RESOLVE_TIMEOUT_S)
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                hosts: Sequence[str] | None = await self._lookup(name, port)
             self._failures.pop(entry, None)
         except OSError as error:
             if (failure := repr(error)) != self._failures.get(entry):
