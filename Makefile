@@ -19,16 +19,18 @@ UNIT_TESTS = tests/benchmarks tests/control_plane tests/gateway tests/loadtest t
 ENGINE_TESTS = tests/engine tests/training
 # With servers that need both cores.
 WHOLE_TESTS = tests/clients tests/e2e
+# Seconds, several times the longest test.
+HANGS_AFTER = -o faulthandler_timeout=900
 
 test: programs env engine-env clients-env clients ## run every test; those of engine/ and training/ in their own environment
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-engine test-parts
-	$(SERVE)/python -m pytest $(WHOLE_TESTS)
+	$(SERVE)/python -m pytest $(HANGS_AFTER) $(WHOLE_TESTS)
 
 # Each keeps one core busy. A `make` that a test runs has no part in the two jobs.
 test-engine:
-	@MAKEFLAGS= $(ENGINE) -m pytest $(ENGINE_TESTS)
+	@MAKEFLAGS= $(ENGINE) -m pytest $(HANGS_AFTER) $(ENGINE_TESTS)
 test-parts:
-	@MAKEFLAGS= $(SERVE)/python -m pytest $(addprefix --ignore=,$(ENGINE_TESTS) $(WHOLE_TESTS) tests/cluster tests/aiperf)
+	@MAKEFLAGS= $(SERVE)/python -m pytest $(HANGS_AFTER) $(addprefix --ignore=,$(ENGINE_TESTS) $(WHOLE_TESTS) tests/cluster tests/aiperf)
 
 test-unit: env ## run the tests that need no Triton, database, Redis or browser, and report branch coverage
 	$(SERVE)/python -m pytest -q -m "not service" --cov --cov-report=term:skip-covered $(UNIT_TESTS)
