@@ -95,7 +95,7 @@ def test_tokens_are_counted_while_typing_and_a_cut_is_told(page: Page) -> None:
     page.get_by_label("标签", exact=True).fill("投诉,咨询,")
     expect(page.locator("#counter")).to_contain_text("文本将截去")
     page.get_by_role("button", name="分类", exact=True).click()
-    expect(page.locator("#notice")).to_contain_text("超出 512 个 token的上限")
+    expect(page.locator("#notice")).to_contain_text("超出 512 个 token 的上限")
 
 
 def test_an_error_says_in_words_what_is_missing(page: Page) -> None:
