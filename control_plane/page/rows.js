@@ -33,14 +33,14 @@ export function sortBy(by) {
   drawTable();
 }
 
-// The same table with the answers beside. A CSV's own cells stay as they are; nothing else must become a formula.
+// A CSV's own cells stay as they are; nothing else becomes a formula.
 export function downloadCsv() {
   const rows = shownRows(), labels = [...new Set(rows.flatMap((row) => row.labels ?? []))].sort();
   const columns = state.table ? columnNames(state.table) : ["text"], own = state.table?.kind === "csv" ? (cell) => cell : inert;
   const records = rows.map((row) => {
-    const cells = columns.map((_, column) => own(row.cells[column] ?? ""));
+    const cells = columns.map((_, at) => own(row.cells[at] ?? ""));
     const scores = labels.map((label) => row.scores?.[row.labels.indexOf(label)]);
-    return [...cells, row.error ? "" : inert(row.label), row.error ? "" : row.score, ...scores, inert(row.error ?? "")];
+    return [...cells, ...(row.error ? ["", ""] : [inert(row.label), row.score]), ...scores, inert(row.error ?? "")];
   });
   download("wanneng.csv", "text/csv", write([[...columns.map(own), "label", "score", ...labels.map(inert), "error"], ...records]));
 }

@@ -120,7 +120,7 @@ def test_a_published_chart_runs_the_images_that_it_was_published_with(
     assert "nothing was signed, because cosign is not installed" in output
     assert "without an image for GPUs" in output
 
-    images = set(re.findall(r"^\s+image: (\S+)$", there.rendered(), re.MULTILINE))
+    images = set(re.findall(r'^\s+image: "(\S+)"$', there.rendered(), re.MULTILINE))
     assert images == {f"{there.address}/{name}@{there.digest(name)}" for name in names[:2]}
 
     chart = there.chart(tmp_path)
