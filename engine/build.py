@@ -26,6 +26,7 @@ from engine.graph.export import OPSET, export_onnx
 from engine.graph.first_token import read_first_token_alone
 from engine.graph.w8 import quantize_dequantize, read_weights, store_weights_in_8_bits
 from engine.manifest import TOKENIZER_FILE, WeightsSource, digest_of, files_sha256, read_manifest, write_manifest
+from engine.model_config import CONFIG_FILE
 from engine.network import arrays_of, network_of
 from engine.publish import publishing
 from engine.recipe import Recipe, choose_recipe
@@ -80,7 +81,7 @@ def build_engine(
             cases = reference_cases(added_tokens_of(pretrained), count_tokens_of(pretrained), contract.max_tokens)
             reference = make_reference(folder, snapshot, network, pretrained, contract, cases)
         tokenizer.save(str(work / TOKENIZER_FILE), pretty=False)
-        (work / "config.json").write_text(_as_json(snapshot.config), encoding="utf-8")
+        (work / CONFIG_FILE).write_text(_as_json(snapshot.config), encoding="utf-8")
         reference.save(work / REFERENCE_FILE)
         origin = WeightsSource(name, files_sha256(snapshot.weight_files))
 
@@ -120,7 +121,7 @@ def restore_snapshot(engine: Path, target: Path) -> None:
             f"{engine} is a {precision} engine of {architecture}; "
             "only a w8 engine of structbert keeps the weights of its snapshot"
         )
-    config = json.loads((engine / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((engine / CONFIG_FILE).read_text(encoding="utf-8"))
     weights = {name: torch.from_numpy(value.copy()) for name, value in read_weights(engine / MODEL_FILE).items()}
     tokenizer = json.loads((engine / TOKENIZER_FILE).read_text(encoding="utf-8"))
     tokens = {number: token for token, number in tokenizer["model"]["vocab"].items()}

@@ -21,6 +21,7 @@ from engine.graph.int8 import quantize
 from engine.graph.ragged_inputs import BatchLimits, add_ragged_inputs
 from engine.manifest import FILE_NAME as MANIFEST_FILE
 from engine.manifest import TOKENIZER_FILE, WeightsSource, contract_in, digest_of, read_manifest, write_manifest
+from engine.model_config import CONFIG_FILE
 from engine.publish import publishing
 from engine.recipe import Recipe, choose_recipe
 from engine.samples import SAMPLES_FILE, TextSample, knows_builtin_texts, read_samples, rounding_samples
@@ -32,7 +33,7 @@ from python_backend.engine import MAX_BATCH_ROWS, MAX_BATCH_TOKENS, check_runtim
 from python_backend.errors import BackendError
 
 MODEL_FILE = "model.onnx"
-CONFIG_FILES = ("config.json", TOKENIZER_FILE)
+CONFIG_FILES = (CONFIG_FILE, TOKENIZER_FILE)
 DISK_FACTOR = 3
 """Disk space for a build, as a multiple of the source's graph: a copy, its rewrite, and a margin."""
 FUSED_ARCHITECTURES = ("structbert", "bert", "ernie", "roberta", "xlm-roberta")
@@ -79,7 +80,7 @@ def derive_engine(source: Path, target: Path, recipe: Recipe, *, log: Log = lamb
                 work, reference, source_manifest["name"], samples, contract["languages"]
             )
         log(f"building {recipe}")
-        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
         details = rewrite(work / MODEL_FILE, config, contract, recipe)
         write_manifest(
             work,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from engine.model_config import CONFIG_FILE
 from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE, Snapshot, label_maps
 
 
@@ -22,11 +23,11 @@ def staged(source: Path, snapshot: Snapshot) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="wanneng-snapshot-") as name:
         folder = Path(name)
-        written = {"config.json"}
+        written = {CONFIG_FILE}
         config = label_maps(snapshot.logits) | snapshot.config
         if snapshot.is_structbert:
             config |= label_maps(snapshot.logits)
-        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
         if snapshot.vocabulary:
             (folder / VOCABULARY_FILE).write_text(snapshot.vocabulary, encoding="utf-8")
             written.add(VOCABULARY_FILE)

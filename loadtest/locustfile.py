@@ -88,12 +88,11 @@ class Arrivals(FastHttpUser):
         # Locust ends no run for an error: after one of `on_start` it waits, after one of a task it runs it again.
         # What was created does not stay on the server, whatever happened.
         errors = [_error_of(step) for step in (self._prepare_and_send, self._clean_up)]
-        error = next(filter(None, errors), "")
-        results.error = results.error or error
+        results.error = next(filter(None, (results.error, *errors)), "")
         if isinstance(self.environment.runner, WorkerRunner):
-            self.environment.runner.send_message(USER_FINISHED, error)
+            self.environment.runner.send_message(USER_FINISHED, results.error)
         else:
-            _finish_user(self.environment, error)
+            _finish_user(self.environment)
         # Otherwise Locust would run the task again.
         raise StopUser
 
@@ -202,10 +201,9 @@ def _error_of(step: Callable[[], None]) -> str:
     return ""
 
 
-def _finish_user(environment: Environment, error: str) -> None:
+def _finish_user(environment: Environment) -> None:
     """Quit after the last user of this process or, at the master, of all processes."""
     results.finished_users += 1
-    results.error = results.error or error
     if results.finished_users == environment.parsed_options.num_users:
         gevent.spawn(environment.runner.quit)
 
@@ -217,7 +215,8 @@ def _register_message(environment: Environment, **_: Any) -> None:
 
 
 def _on_user_finished(environment: Environment, msg: Message, **_: Any) -> None:
-    _finish_user(environment, msg.data)
+    results.error = results.error or msg.data
+    _finish_user(environment)
 
 
 @events.report_to_master.add_listener

@@ -76,6 +76,10 @@ class PairLayout:
     def special_tokens(self) -> int:
         return len(self.before) + len(self.between) + len(self.after)
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        return frozenset((*self.before, *self.between, *self.after))
+
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of an engine folder; an `EngineError` names the file if it is missing or invalid."""
@@ -135,8 +139,7 @@ class PairEncoder:
         self._special_ids = [
             np.array(ids, dtype=np.int64) for ids in (layout.before, layout.between, layout.after)
         ]
-        of_pairs = {*layout.before, *layout.between, *layout.after}
-        self._without_special_tokens = without_special_tokens(tokenizer, of_pairs)
+        self._without_special_tokens = without_special_tokens(tokenizer, layout.special_ids)
         self._has_types = token_types > 1
 
     def encode(

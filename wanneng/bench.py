@@ -117,7 +117,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Load a deployment with closed and open loops; exit code 1 if a budget is exceeded."""
-    check_utf8("--labels", labels)
+    check_utf8({"--labels": labels})
     plan = _plan(clients, rates, duration_s)
     if texts is not None and cached:
         raise CommandError(

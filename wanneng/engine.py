@@ -97,7 +97,7 @@ def build(
             prune(output, keep, keep_also or (), _say)
         if published:
             return
-        check_utf8("--name", name)
+        check_utf8({"--name": name})
         model_name = name or shown_name(Path(source).resolve())
         if recipe.target == "tensorrt":
             _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, told, recipe)
@@ -264,7 +264,7 @@ def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
 def _told(logits: str | None, template: str | None, max_tokens: int | None, languages: str | None = None) -> Told:
     from engine.contract import Told  # noqa: PLC0415
 
-    check_utf8("--template", template)
+    check_utf8({"--template": template})
     return Told(_names(logits), template, max_tokens, _names(languages) or ())
 
 

@@ -86,9 +86,7 @@ def check(
         raise CommandError(
             "--engine is a folder, which has no address and no label sets; use --url alone for those"
         )
-    options = {"--labels": labels, "--label-set": label_set, "--template": template, "--try": try_}
-    for name, value in options.items():
-        given.check_utf8(name, value)
+    given.check_utf8({"--labels": labels, "--label-set": label_set, "--template": template, "--try": try_})
     table = read_table(texts, read_options(input_format, encoding, text_column, header, sheet))
     say(f"{texts}: {table.description}")
     sample = _sample(texts, table, limit)

@@ -6,7 +6,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,10 +78,9 @@ def request_body(
     """
     if not labels and label_set is None:
         raise CommandError("give --labels or --label-set")
-    check_utf8("--labels", labels)
-    check_utf8("--label-set", label_set)
-    check_utf8("--template", template)
-    check_utf8("--special-tokens", special_tokens)
+    check_utf8(
+        {"--labels": labels, "--label-set": label_set, "--template": template, "--special-tokens": special_tokens}
+    )
     given: dict[str, Any] = {
         "labels": split_labels(labels) if labels else None,
         "label_set": label_set,
@@ -95,13 +94,15 @@ def request_body(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def check_utf8(name: str, given: str | Sequence[str] | None) -> None:
+def check_utf8(arguments: Mapping[str, str | Sequence[str] | None]) -> None:
     """`CommandError` names the argument that has bytes which are not UTF-8: Python reads them as surrogates."""
-    for value in [given] if isinstance(given, str) else given or ():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise CommandError(f"{name} is {value!r}, which is not valid UTF-8; use a terminal in UTF-8") from None
+    for name, given in arguments.items():
+        for value in [given] if isinstance(given, str) else given or ():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                said = f"{name} is {value!r}, which is not valid UTF-8; use a terminal in UTF-8"
+                raise CommandError(said) from None
 
 
 def split_labels(labels: Sequence[str]) -> str | list[str]:

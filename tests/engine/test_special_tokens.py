@@ -38,8 +38,7 @@ TOKENIZERS = {
 
 
 def plain_of(tokenizer: Tokenizer) -> Tokenizer:
-    layout = pair_layout(tokenizer)
-    return without_special_tokens(tokenizer, {*layout.before, *layout.between, *layout.after})
+    return without_special_tokens(tokenizer, pair_layout(tokenizer).special_ids)
 
 
 def ids(tokenizer: Tokenizer, text: str) -> list[int]:
