@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stores.clock import Clock
-from stores.errors import InvalidRequest, NotFound, PreconditionFailed
+from stores.errors import InvalidRequest, PreconditionFailed
 from stores.evaluation import Evaluation, validate_evaluation
 from stores.label_sets import (
     NAME,
@@ -15,6 +15,7 @@ from stores.label_sets import (
     LabelSetContent,
     LabelSetStore,
     find_label_set,
+    missing,
     validate_content,
 )
 from stores.paging import Page, PageRequest
@@ -71,7 +72,7 @@ class LabelSets:
         """`name` is the newest version, `name@3` that one."""
         label_set = await find_label_set(self._store, tenant_id, reference)
         if label_set is None:
-            raise NotFound("no such label set")
+            raise missing(reference)
         return label_set
 
     async def page(self, tenant_id: str, request: PageRequest) -> Page[LabelSet]:
@@ -80,7 +81,7 @@ class LabelSets:
     async def versions(self, tenant_id: str, name: str, request: PageRequest) -> Page[LabelSet]:
         _, exists = await self._store.latest(tenant_id, name)
         if not exists:
-            raise NotFound("no such label set")
+            raise missing(name)
         return await self._store.page(tenant_id, request, name)
 
     async def remove(self, tenant_id: str, name: str) -> None:

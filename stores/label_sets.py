@@ -12,7 +12,7 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct
 
 from stores.correction import Correction, validate_correction
-from stores.errors import InvalidRequest
+from stores.errors import InvalidRequest, NotFound
 from stores.evaluation import Evaluation
 from stores.paging import Page, PageRequest
 from stores.special_tokens import SpecialTokens
@@ -140,6 +140,11 @@ async def find_label_set(store: LabelSetStore, tenant_id: str, reference: str) -
     name, version = match[1], match[2]
     latest, exists = await store.latest(tenant_id, name)
     return await store.get(tenant_id, name, int(version or latest)) if exists else None
+
+
+def missing(reference: str) -> NotFound:
+    """What a caller is told of a label set that its tenant does not have."""
+    return NotFound(f"no label set {reference[:100]!r}; GET /v1/label-sets lists what there is")
 
 
 @lru_cache(4_096)

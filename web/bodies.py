@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter, defaultdict
@@ -31,10 +32,14 @@ COUNTED = "wanneng.counted"
 """In the scope of a request, its body until `Bodies.release`."""
 MANY_BYTES, MAX_CONTAINERS, MAX_STRINGS = 65_536, 20_000, 50_000
 """A megabyte of empty lists or of strings takes longer to decode than anything that is asked here."""
+MAX_NAME_CHARACTERS = 100
+"""Of a field's name that we repeat."""
 
 ANY_HEADER = 32 + zlib.MAX_WBITS
 """A size of zlib's window that stands for a header of gzip or of zlib, which HTTP calls deflate."""
 
+_LOCATED = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$([^`]*)`)?", re.DOTALL)
+_BLAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 _Body = TypeVar("_Body", bound=Struct)
 _Decoded = TypeVar("_Decoded")
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
@@ -210,9 +215,22 @@ def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
         decoded: _Body = decoder.decode(body)
         return decoded
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(str(error)) from None
+    except UnicodeDecodeError:
+        raise NotJson("the body is not JSON: it is not UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
         raise NotJson(f"the body is not JSON: {error}") from None
+
+
+def _invalid(message: str) -> InvalidRequest:
+    """Of msgspec's message, which ends with where it looked: an object, where one of its fields is to blame."""
+    reason, path = _LOCATED.fullmatch(message).groups("")  # type: ignore[union-attr]
+    path = path.removeprefix(".")
+    if blamed := _BLAMED.fullmatch(reason):
+        problem, name = blamed.groups()
+        path = f"{path}.{name[:MAX_NAME_CHARACTERS]}".removeprefix(".")
+        reason = "is required" if problem == "missing required" else "is not known; leave it out"
+    return InvalidRequest(reason, field=path or None)
 
 
 async def in_thread(decode_body: Callable[[bytes], _Decoded], body: bytes) -> _Decoded:

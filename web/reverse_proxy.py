@@ -84,7 +84,7 @@ async def send_back(response: httpx.Response, send: Send) -> None:
 
 
 def has_body(request: Request) -> bool:
-    return "content-length" in request.headers or "transfer-encoding" in request.headers
+    return request.headers.get("content-length", "").strip("0") != "" or "transfer-encoding" in request.headers
 
 
 def _target(scope: Scope) -> str:

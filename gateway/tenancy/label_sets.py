@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from stores.clock import Clock
-from stores.errors import NotFound
-from stores.label_sets import LabelSet, LabelSetStore, find_label_set
+from stores.label_sets import LabelSet, LabelSetStore, find_label_set, missing
 from stores.record_cache import RecordCache
 
 LabelSetCache = RecordCache[tuple[str, str], LabelSet]
@@ -16,7 +15,7 @@ def label_set_cache(store: LabelSetStore, clock: Clock, ttl_s: float) -> LabelSe
         # A set that is not found is not remembered: it may be created in the next moment.
         label_set = await find_label_set(store, *key)
         if label_set is None:
-            raise NotFound("no such label set")
+            raise missing(key[1])
         return label_set
 
     return RecordCache(load, clock, ttl_s)

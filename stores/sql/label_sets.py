@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stores.audit import Act
 from stores.database import Database
-from stores.errors import Conflict, NotFound, PreconditionFailed
+from stores.errors import Conflict, PreconditionFailed
 from stores.evaluation import Evaluation
-from stores.label_sets import VERSION, LabelSet, LabelSetBounds, LabelSetContent
+from stores.label_sets import VERSION, LabelSet, LabelSetBounds, LabelSetContent, missing
 from stores.paging import Page, PageRequest, count_within, no_such_item
 from stores.sql.acts import record
 from stores.sql.pages import by_name
@@ -105,7 +105,7 @@ class SqlLabelSets:
         existing = and_(_is(sets, tenant_id, name), sets.c.deleted.is_(False))
         async with self._database.transaction() as connection:
             if not (await connection.execute(update(sets).where(existing).values(deleted=True))).rowcount:
-                raise NotFound("no such label set")
+                raise missing(name)
             await connection.execute(delete(versions).where(_is(versions, tenant_id, name)))
             await record(connection, Act("label_set.delete", f"label_set/{name}", tenant_id))
 

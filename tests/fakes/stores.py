@@ -30,7 +30,7 @@ from stores.budgets import Budget, Limit, Used
 from stores.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, StoreUnavailable
 from stores.factory import Stores
 from stores.files import ALL_FILES, CHUNK_BYTES, Expiry, File, FileListing, UploadBounds, never, rechunk
-from stores.label_sets import VERSION, LabelSet, LabelSetBounds
+from stores.label_sets import VERSION, LabelSet, LabelSetBounds, missing
 from stores.paging import Page, PageRequest, count_within, no_such_item, page_of
 from stores.tenants import ACTIVE, LOCAL_TENANT_ID, ApiKey, Replaced, Tenant, TenantChanges
 from stores.usage import DailyUsage, KeyUsage, LabelSetUsage
@@ -265,7 +265,7 @@ class FakeLabelSets:
         self.memory.check()
         latest, exists = self.memory.latest.get((tenant_id, name), (0, False))
         if not exists:
-            raise NotFound("no such label set")
+            raise missing(name)
         self.memory.latest[tenant_id, name] = (latest, False)
         for version in [version for version in self.memory.versions if version[:2] == (tenant_id, name)]:
             del self.memory.versions[version]

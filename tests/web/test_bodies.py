@@ -30,6 +30,42 @@ def body(item: bytes, count: int, end: bytes = b"]}") -> bytes:
     return b'{"values": [' + b", ".join([item] * count) + end
 
 
+class Item(Struct, forbid_unknown_fields=True):
+    count: int
+    by_name: dict[str, int] = {}
+
+
+class Strict(Struct, forbid_unknown_fields=True):
+    items: list[Item]
+    text: str | list[str] = ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "reason"),
+    [
+        (b'{"items": [], "text": 1}', "text", "Expected `str | array`, got `int`"),
+        (b'{"items": [], "text": ["a", 1]}', "text[1]", "Expected `str`, got `int`"),
+        (b'{"items": [{"count": 1e400}]}', "items[0].count", "Number out of range"),
+        (b'{"items": [{"count": 1, "by_name": {"a": ""}}]}', "items[0].by_name[...]", "Expected `int`, got `str`"),
+        (b'{"items": [{"count": 1}, {}]}', "items[1].count", "is required"),
+        (b"{}", "items", "is required"),
+        (b'{"items": [], "a`b - at `$.c`": 1}', "a`b - at `$.c`", "is not known; leave it out"),
+        (b'{"items": [{"cuont": 1}]}', "items[0].cuont", "is not known; leave it out"),
+        (b'{"' + b"x" * 70_000 + b'": 1}', "x" * 100, "is not known; leave it out"),
+        (b"[]", None, "Expected `object`, got `array`"),
+    ],
+)
+def test_what_does_not_fit_is_named_as_a_field(sent: bytes, field: str | None, reason: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decode(Strict, sent)
+    assert (refused.value.field, str(refused.value)) == (field, f"{field}: {reason}" if field else reason)
+
+
+def test_a_body_that_is_not_utf_8_is_told_so() -> None:
+    with pytest.raises(NotJson, match="the body is not JSON: it is not UTF-8"):
+        decode(Strict, '{"text": "退货"}'.encode("gbk"))
+
+
 @pytest.mark.parametrize("item", [b'""', b'"a"', rb'"\\"', rb'"\""'])
 def test_more_strings_than_any_request_needs_are_refused_before_they_are_decoded(item: bytes) -> None:
     """Even where the body is no JSON in the end: nobody has looked."""

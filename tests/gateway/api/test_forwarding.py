@@ -348,6 +348,9 @@ async def test_the_page_takes_no_body() -> None:
         for path in ("/", "/docs", "/ui/app.js"):
             assert_problem(await both.client.post(path, content=b"x"), 422, "invalid_request")
         assert both.control_plane.requests == []
+        # Some clients and proxies say so of a body that they do not have.
+        assert (await both.client.get("/", headers={"Content-Length": "0"})).is_success
+        assert len(both.control_plane.requests) == 1
 
 
 async def test_an_answer_that_is_cut_off_is_cut_off_for_the_caller_too(caplog: pytest.LogCaptureFixture) -> None:
