@@ -29,7 +29,7 @@ class Page(Generic[_Item]):
 
 
 def no_such_item() -> InvalidRequest:
-    return InvalidRequest("no item has this id", field="after")
+    return InvalidRequest("no item has this id, or not any more; begin again with the first page", field="after")
 
 
 def count_within(sizes: Iterable[int], max_bytes: int = MAX_PAGE_BYTES) -> int:

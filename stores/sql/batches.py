@@ -93,9 +93,9 @@ class SqlBatches:
 
     async def page(self, tenant_id: str, request: PageRequest) -> Page[Batch]:
         query = select(batches).where(batches.c.tenant_id == tenant_id)
-        order = (batches.c.created_at, batches.c.id)
+        order = {"created_at": batches.c.created_at, "id": batches.c.id}
         async with self._database.transaction() as connection:
-            rows = await read_page(connection, query, batches.c.id, order, request, descending=True)
+            rows = await read_page(connection, query, order, request, descending=True)
         return Page([_batch(row) for row in rows.items], rows.has_more)
 
     async def cancel(self, tenant_id: str, batch_id: str, now: datetime) -> None:

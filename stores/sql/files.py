@@ -11,16 +11,18 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from stores.audit import Act
+from stores.audit import Act, rfc3339
 from stores.database import Database
 from stores.errors import Conflict, NotFound, StoreUnavailable
 from stores.files import ALL_FILES, BATCH_PURPOSE, Expiry, File, FileListing, UploadBounds, never, rechunk
 from stores.paging import Page, PageRequest
 from stores.sql.acts import record
-from stores.sql.pages import read_page
+from stores.sql.pages import Deletion, read_page
 from stores.sql.storage import NEEDED, lock_tenant, stored_bytes
 from stores.sql.tables import file_pieces, files
 
+KIND, DELETED = "file", "file.delete"
+"""Of the acts in the audit log."""
 COMPLETE = files.c.lease_until.is_(None)
 RECORD = [column for column in files.c if column is not files.c.lease_until]
 """Columns of a `File`."""
@@ -81,14 +83,15 @@ class SqlFiles:
         self, tenant_id: str, request: PageRequest, now: datetime | None = None, listing: FileListing = ALL_FILES
     ) -> Page[File]:
         query = select(*RECORD).where(files.c.tenant_id == tenant_id, COMPLETE)
-        if now is not None:
-            query = query.where(or_(files.c.expires_at.is_(None), files.c.expires_at > now))
+        shown = [] if now is None else [or_(files.c.expires_at.is_(None), files.c.expires_at > now)]
         if listing.purpose is not None:
-            query = query.where(files.c.purpose == listing.purpose)
-        order = (files.c.created_at, files.c.id)
-        descending = not listing.oldest_first
+            shown.append(files.c.purpose == listing.purpose)
+        order = {"created_at": files.c.created_at, "id": files.c.id}
+        deletion, descending = Deletion(DELETED, KIND, tenant_id), not listing.oldest_first
         async with self._database.transaction() as connection:
-            rows = await read_page(connection, query, files.c.id, order, request, descending=descending)
+            rows = await read_page(
+                connection, query, order, request, shown=shown, deletion=deletion, descending=descending
+            )
         return Page([File(**row) for row in rows.items], rows.has_more)
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:
@@ -101,8 +104,11 @@ class SqlFiles:
     async def remove(self, tenant_id: str, file_id: str) -> None:
         existing = and_(files.c.tenant_id == tenant_id, files.c.id == file_id, COMPLETE)
         async with self._database.transaction() as connection:
-            if (await connection.execute(delete(files).where(existing, ~NEEDED))).rowcount:
-                await record(connection, Act("file.delete", f"file/{file_id}", tenant_id))
+            deletion = delete(files).where(existing, ~NEEDED).returning(files.c.created_at)
+            deleted = (await connection.execute(deletion)).first()
+            if deleted is not None:
+                before = {"created_at": rfc3339(deleted.created_at)}
+                await record(connection, Act(DELETED, f"{KIND}/{file_id}", tenant_id, before))
                 return
             if (await connection.execute(select(files.c.id).where(existing))).first() is None:
                 raise NotFound("no such file")

@@ -19,7 +19,7 @@ from stores.errors import Conflict, NotFound
 from stores.paging import Page, PageRequest
 from stores.sql.acts import record
 from stores.sql.deletion import delete_in_parts
-from stores.sql.pages import by_name, read_page
+from stores.sql.pages import Deletion, by_name, read_page
 from stores.sql.storage import lock_tenant
 from stores.sql.tables import batches, files, key_usage, keys, tenants
 from stores.tenants import SUSPENDED, ApiKey, Quota, Replaced, Tenant, TenantChanges
@@ -29,6 +29,7 @@ STATE = (
     *("special_tokens", "pairs_per_month", "tokens_per_month", "enforcement"),
 )
 """Columns of a tenant that an operator may change."""
+TENANT_DELETED, KEY_REVOKED = "tenant.delete", "key.revoke"
 TENANT_PREFIX = "tenants_"
 """Prefix of the tenant's columns in a row that has both; `tenant_id` is a column of the key."""
 
@@ -53,9 +54,10 @@ class SqlTenants:
         return None if row is None else _tenant(row)
 
     async def page(self, request: PageRequest) -> Page[Tenant]:
-        order = (by_name(tenants.c.name, self._database),)
+        order = {"name": by_name(tenants.c.name, self._database)}
+        deletion = Deletion(TENANT_DELETED, "tenant")
         async with self._database.transaction() as connection:
-            rows = await read_page(connection, select(tenants), tenants.c.id, order, request)
+            rows = await read_page(connection, select(tenants), order, request, deletion=deletion)
         return Page([_tenant(row) for row in rows.items], rows.has_more)
 
     async def change(self, tenant_id: str, **changes: Unpack[TenantChanges]) -> Tenant:
@@ -78,7 +80,7 @@ class SqlTenants:
             # Nobody is served any more from here on, whatever comes between.
             await connection.execute(update(tenants).where(this_tenant).values(status=SUSPENDED))
             await connection.execute(delete(keys).where(keys.c.tenant_id == tenant_id))
-            await record(connection, _act("tenant.delete", tenant_id, before=_state(known)))
+            await record(connection, _act(TENANT_DELETED, tenant_id, before=_state(known)))
         for table in (files, batches):
             await delete_in_parts(self._database, table, table.c.tenant_id == tenant_id)
         async with self._database.transaction() as connection:
@@ -127,9 +129,11 @@ class SqlApiKeys:
         return _key(row), _tenant({c.name: row[f"{TENANT_PREFIX}{c.name}"] for c in tenants.c})
 
     async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
-        query, order = select(keys).where(keys.c.tenant_id == tenant_id), (keys.c.created_at, keys.c.id)
+        query = select(keys).where(keys.c.tenant_id == tenant_id)
+        order = {"created_at": keys.c.created_at, "id": keys.c.id}
+        deletion = Deletion(KEY_REVOKED, "key", tenant_id)
         async with self._database.transaction() as connection:
-            rows = await read_page(connection, query, keys.c.id, order, request)
+            rows = await read_page(connection, query, order, request, deletion=deletion)
         return Page([_key(row) for row in rows.items], rows.has_more)
 
     async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
@@ -158,9 +162,11 @@ class SqlApiKeys:
     async def remove(self, tenant_id: str, key_id: str) -> None:
         deletion = delete(keys).where(keys.c.id == key_id, keys.c.tenant_id == tenant_id)
         async with self._database.transaction() as connection:
-            if not (await connection.execute(deletion)).rowcount:
+            revoked = (await connection.execute(deletion.returning(keys.c.created_at))).first()
+            if revoked is None:
                 raise NotFound("the tenant has no such key")
-            await record(connection, Act("key.revoke", f"key/{key_id}", tenant_id))
+            before = {"created_at": _time(revoked.created_at)}
+            await record(connection, Act(KEY_REVOKED, f"key/{key_id}", tenant_id, before))
 
 
 async def _lock(connection: AsyncConnection, tenant_id: str) -> RowMapping:

@@ -11,6 +11,7 @@ import pytest
 
 from stores.files import BATCH_PURPOSE, OUTPUT_PURPOSE, File
 from stores.paging import MAX_PAGE_BYTES
+from stores.tenants import SCOPES
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane_app import OPERATOR, bearer, control_plane, new_key, new_tenant
 from tests.fakes.stores import Memory
@@ -149,6 +150,33 @@ async def test_files_are_listed_by_their_purpose_and_in_either_order() -> None:
         assert await listed(order="asc") == [f"file-{number}" for number in range(6)]
         assert await listed(order="desc") == await listed() == [f"file-{number}" for number in reversed(range(6))]
         assert await listed(purpose="fine-tune") == []
+
+
+DELETABLE = [each for each in LISTS if each[0] not in {"/v1/label-sets/tickets/versions", "/v1/batches"}]
+
+
+@pytest.mark.parametrize(("path", "make", "items", "item_id"), DELETABLE, ids=[path for path, *_ in DELETABLE])
+async def test_all_of_a_list_can_be_deleted_page_by_page(path: str, make: Make, items: str, item_id: str) -> None:
+    """As a loop over OpenAI's SDK does: `after` is an item that does not exist any more."""
+    async with control_plane() as client:
+        tenant = await new_tenant(client)
+        own = await new_key(client, tenant, scopes=SCOPES)
+        key = bearer(own["key"])
+        for number in range(COUNT):
+            await make(client, key, tenant, number)
+        address, headers = path.format(tenant=tenant), OPERATOR if path.startswith("/v1/tenants") else key
+        deleted, parameters = set[str](), {"limit": "2"}
+        for _ in range(COUNT):
+            answer = await client.get(address, params=parameters, headers=headers)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            for name in {item[item_id] for item in page[items]} - {own["id"], tenant}:
+                assert (await client.delete(f"{address}/{name}", headers=headers)).is_success
+                deleted.add(name)
+            if not page["has_more"]:
+                break
+            parameters["after"] = page["last_id"]
+    assert len(deleted) == COUNT
 
 
 async def test_more_files_than_a_page_has_are_announced() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import Unpack
+from typing import Any, TypeVar, Unpack
 
 import msgspec
 
@@ -51,6 +51,8 @@ class Memory:
     files: dict[str, tuple[File, Sequence[bytes]]] = field(default_factory=dict)
     uploads: dict[str, tuple[File, datetime]] = field(default_factory=dict)
     """Under way: what is reserved for each, and when it counts as given up."""
+    deleted: list[Tenant | ApiKey | File] = field(default_factory=list)
+    """What the audit log knows of, behind which a page may begin."""
     outputs: dict[str, tuple[File, Sequence[bytes]]] = field(default_factory=dict)
     """Written, of batches that are not released yet."""
     batches: dict[str, Batch] = field(default_factory=dict)
@@ -94,6 +96,29 @@ class Memory:
         return sum(file.bytes for file in files) + sum(batch.output_bytes for batch in unfinished)
 
 
+_Item = TypeVar("_Item", bound=Tenant | ApiKey | File)
+
+
+def _page_behind(
+    shown: Iterable[_Item],
+    hidden: Iterable[_Item],
+    request: PageRequest,
+    order: Callable[[_Item], tuple[Any, ...]],
+    *,
+    descending: bool = False,
+) -> Page[_Item]:
+    """Of `shown`, in `order`; it may begin behind one of `hidden`."""
+    items: list[_Item] = sorted(shown, key=order, reverse=descending)
+    if request.after is not None:
+        last = next((item for item in [*items, *hidden] if item.id == request.after), None)
+        if last is None:
+            raise no_such_item()
+        items = [
+            item for item in items if (order(item) < order(last) if descending else order(item) > order(last))
+        ]
+    return Page(items[: request.limit], len(items) > request.limit)
+
+
 @dataclass
 class FakeTenants:
     memory: Memory
@@ -111,8 +136,8 @@ class FakeTenants:
 
     async def page(self, request: PageRequest) -> Page[Tenant]:
         self.memory.check()
-        tenants = sorted(self.memory.tenants.values(), key=lambda tenant: tenant.name)
-        return page_of(tenants, request, lambda tenant: tenant.id)
+        gone = [gone for gone in self.memory.deleted if isinstance(gone, Tenant)]
+        return _page_behind(self.memory.tenants.values(), gone, request, lambda tenant: (tenant.name,))
 
     async def change(self, tenant_id: str, **changes: Unpack[TenantChanges]) -> Tenant:
         self.memory.check()
@@ -125,7 +150,7 @@ class FakeTenants:
     async def remove(self, tenant_id: str) -> None:
         self.memory.check()
         self.memory.check_tenant(tenant_id)
-        del self.memory.tenants[tenant_id]
+        self.memory.deleted.append(self.memory.tenants.pop(tenant_id))
         for key in [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]:
             del self.memory.keys[key.id]
         for records in (self.memory.versions, self.memory.latest, self.memory.usage, self.memory.label_set_usage):
@@ -173,7 +198,9 @@ class FakeApiKeys:
     async def page(self, tenant_id: str, request: PageRequest) -> Page[ApiKey]:
         self.memory.check()
         keys = [key for key in self.memory.keys.values() if key.tenant_id == tenant_id]
-        return page_of(sorted(keys, key=lambda key: (key.created_at, key.id)), request, lambda key: key.id)
+        deleted = [gone for gone in self.memory.deleted if isinstance(gone, ApiKey)]
+        gone = [key for key in deleted if key.tenant_id == tenant_id]
+        return _page_behind(keys, gone, request, lambda key: (key.created_at, key.id))
 
     async def set_budget(self, tenant_id: str, key_id: str, budget: Budget) -> None:
         self.memory.check()
@@ -201,7 +228,7 @@ class FakeApiKeys:
         key = self.memory.keys.get(key_id)
         if key is None or key.tenant_id != tenant_id:
             raise NotFound("the tenant has no such key")
-        del self.memory.keys[key_id]
+        self.memory.deleted.append(self.memory.keys.pop(key_id))
 
 
 @dataclass
@@ -333,10 +360,12 @@ class FakeFiles:
     ) -> Page[File]:
         self.memory.check()
         files = [file for file, _ in self.memory.files.values() if file.tenant_id == tenant_id]
-        files = [file for file in files if now is None or not file.has_expired(now)]
-        files = [file for file in files if listing.purpose in (None, file.purpose)]
-        files.sort(key=lambda file: (file.created_at, file.id), reverse=not listing.oldest_first)
-        return page_of(files, request, lambda file: file.id)
+        shown = [file for file in files if now is None or not file.has_expired(now)]
+        shown = [file for file in shown if listing.purpose in (None, file.purpose)]
+        deleted = [gone for gone in self.memory.deleted if isinstance(gone, File)]
+        hidden = [file for file in [*files, *deleted] if file.tenant_id == tenant_id and file not in shown]
+        descending = not listing.oldest_first
+        return _page_behind(shown, hidden, request, lambda file: (file.created_at, file.id), descending=descending)
 
     async def chunk(self, file_id: str, index: int) -> bytes | None:
         self.memory.check()
@@ -348,7 +377,7 @@ class FakeFiles:
             raise NotFound("no such file")
         if self.memory.needs(file_id):
             raise Conflict("an unfinished batch needs the file; cancel the batch first")
-        del self.memory.files[file_id]
+        self.memory.deleted.append(self.memory.files.pop(file_id)[0])
 
 
 @dataclass

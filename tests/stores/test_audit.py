@@ -98,6 +98,7 @@ async def test_every_act_is_recorded_with_what_it_changed(kept: Stores, acme: Te
         {"expires_at": None},
         {"expires_at": "2030-01-01T12:30:00.123456Z", "new_key": "abd", "new_key_expires_at": None},
     )
+    assert changes["key.revoke"] == ({"created_at": "2030-01-01T12:30:00.123456Z"}, None)
     before, after = changes["label_set.put"]
     assert before == {"version": 1}
     assert (after["version"], after["labels"], after["removed_versions"]) == (2, 1, [1])
@@ -111,7 +112,8 @@ async def test_a_deleted_file_is_recorded_without_its_name(kept: Stores, acme: T
     file = File("file-1", "t_1", "secret name", BATCH_PURPOSE, 0, THEN)
     await kept.files.add(file, one_chunk(), UploadBounds(100, 10, 10, THEN))
     await kept.files.remove("t_1", "file-1")
-    assert (await acts(kept))[-1].object == "file/file-1"
+    act = (await acts(kept))[-1]
+    assert (act.object, act.before) == ("file/file-1", {"created_at": "2030-01-01T12:30:00.123456Z"})
     assert "secret" not in "".join(await exported(kept))
 
 

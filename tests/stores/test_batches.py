@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -300,8 +301,27 @@ async def test_files_are_paged_by_purpose_in_either_order(stores: Stores) -> Non
     assert await listed(FileListing(oldest_first=True)) == [f"file-{number}" for number in range(5)]
     assert await listed(ALL_FILES) == [f"file-{number}" for number in reversed(range(5))]
     assert await listed(FileListing("fine-tune")) == []
-    with pytest.raises(InvalidRequest):
-        await stores.files.page("t_1", PageRequest(2, "file-0"), NOW, FileListing(OUTPUT_PURPOSE))
+    page = await stores.files.page("t_1", PageRequest(2, "file-2"), NOW, FileListing(OUTPUT_PURPOSE))
+    assert [file.id for file in page.items] == ["file-1"]
+
+
+async def test_a_page_of_files_begins_behind_one_that_was_deleted_or_has_expired(stores: Stores) -> None:
+    files = [replace(FILE, id=f"file-{n}", created_at=NOW + timedelta(seconds=n // 2)) for n in range(6)]
+    ends = {"file-3": NOW + timedelta(hours=1)}
+    for file in files:
+        await stores.files.add(file, chunks_of(b"x", 1), BOUNDS, partial(ends.get, file.id))
+    for deleted in ("file-4", "file-2"):
+        await stores.files.remove("t_1", deleted)
+    later = NOW + timedelta(hours=2)
+
+    async def listed(after: str, listing: FileListing = ALL_FILES) -> list[str]:
+        page = await stores.files.page("t_1", PageRequest(9, after), later, listing)
+        return [file.id for file in page.items]
+
+    assert await listed("file-4") == await listed("file-3") == await listed("file-2") == ["file-1", "file-0"]
+    assert await listed("file-2", FileListing(oldest_first=True)) == ["file-5"]
+    with pytest.raises(InvalidRequest, match="after"):
+        await stores.files.page("t_2", PageRequest(9, "file-4"), later)
 
 
 async def test_uploads_at_once_never_have_more_bytes_than_allowed(stores: Stores) -> None:

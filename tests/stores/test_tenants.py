@@ -183,6 +183,23 @@ async def test_keys_come_in_pages_in_the_order_of_their_creation(
             await stores.api_keys.page("t_1", PageRequest(2, unknown))
 
 
+async def test_pages_begin_behind_a_tenant_or_a_key_that_was_deleted(
+    stores: Stores, acme: Tenant, other: Tenant
+) -> None:
+    names = ["a", "b", "c", "d"]
+    for tenant in (acme, other, *(replace(acme, id=f"t_{name}", name=name) for name in names)):
+        await stores.tenants.add(tenant)
+    keys = [replace(KEY, id=f"k{n}", created_at=THEN + timedelta(seconds=n // 2)) for n in range(4)]
+    for key in keys:
+        await stores.api_keys.add(key, MAX_KEYS)
+    await stores.tenants.remove("t_b")
+    await stores.api_keys.remove("t_1", "k1")
+    assert [tenant.name for tenant in (await stores.tenants.page(PageRequest(9, "t_b"))).items] == ["c", "d"]
+    assert (await stores.api_keys.page("t_1", PageRequest(9, "k1"))).items == keys[2:]
+    with pytest.raises(InvalidRequest, match="after"):
+        await stores.api_keys.page("t_2", PageRequest(9, "k1"))
+
+
 async def test_of_many_keys_at_once_as_many_are_kept_as_are_allowed(stores: Stores, acme: Tenant) -> None:
     await stores.tenants.add(acme)
     made = await asyncio.gather(
