@@ -48,12 +48,13 @@ class Classifications:
         return known
 
     async def pair_logits(
-        self, call: Call, pairs: Sequence[tuple[str, str]], source: Source, *, truncate: bool = True
+        self, call: Call, pairs: Sequence[tuple[str, str]], source: Source, *, truncate: bool | None = True
     ) -> PairOutcome:
+        """`truncate`: null is the default, as for every option of the compatible APIs."""
         outcome = await self._ask(
             call,
             lambda upstream: self._service.pair_logits(
-                pairs, source, call.caller, call_options(call.request, upstream), truncate=truncate
+                pairs, source, call.caller, call_options(call.request, upstream), truncate=truncate is not False
             ),
         )
         _report(call, outcome)

@@ -251,7 +251,7 @@ def _check_model(call: Call) -> None:
         raise NotFound(f"no such version; the only version is {VERSION}")
 
 
-def _classify_body(inputs: Mapping[str, list[Any]], *, truncate: bool) -> ClassifyBody:
+def _classify_body(inputs: Mapping[str, list[Any]], *, truncate: bool | None) -> ClassifyBody:
     unknown = sorted(inputs.keys() - INPUTS.keys())
     if unknown:
         raise InvalidRequest(f"the model has no input {unknown[0][:100]!r}", field="inputs")
@@ -264,4 +264,4 @@ def _classify_body(inputs: Mapping[str, list[Any]], *, truncate: bool) -> Classi
             raise InvalidRequest(f"must be {datatype} of shape {shape}", field=name)
     fields = {name: values[0] for name, values in inputs.items() if name != "labels"}
     fields["max_tokens"] = fields.get("max_tokens") or None
-    return ClassifyBody(inputs["labels"], truncate=truncate, **fields)
+    return ClassifyBody(inputs["labels"], truncate=truncate is not False, **fields)

@@ -26,11 +26,13 @@ _Shape = Annotated[
 
 
 class _Input(msgspec.Struct):
+    """Clients in languages without absent fields send null for each optional one, here as below."""
+
     name: str
     datatype: str
     shape: _Shape
     data: Any = None
-    parameters: Parameters = msgspec.field(default_factory=Parameters)
+    parameters: Parameters | None = None
 
 
 class _RequestedOutputParameters(msgspec.Struct):
@@ -39,7 +41,7 @@ class _RequestedOutputParameters(msgspec.Struct):
 
 class _RequestedOutput(msgspec.Struct):
     name: str
-    parameters: _RequestedOutputParameters = msgspec.field(default_factory=_RequestedOutputParameters)
+    parameters: _RequestedOutputParameters | None = None
 
 
 class _InferParameters(msgspec.Struct):
@@ -49,9 +51,9 @@ class _InferParameters(msgspec.Struct):
 
 class _Infer(msgspec.Struct):
     inputs: Annotated[list[_Input], msgspec.Meta(max_length=MAX_INPUTS)]
-    outputs: Annotated[list[_RequestedOutput], msgspec.Meta(max_length=MAX_INPUTS)] = []
-    id: str = ""
-    parameters: _InferParameters = msgspec.field(default_factory=_InferParameters)
+    outputs: Annotated[list[_RequestedOutput], msgspec.Meta(max_length=MAX_INPUTS)] | None = None
+    id: str | None = None
+    parameters: _InferParameters | None = None
 
 
 class InferRequest(msgspec.Struct, frozen=True):
@@ -64,8 +66,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     binary: bool
     """Whether outputs that do not say are binary."""
     id: str
-    truncate: bool
-    """The parameter `truncate`: whether texts beyond the token limit are truncated or refused."""
+    truncate: bool | None
+    """The parameter `truncate`; `False`: texts beyond the token limit are refused."""
 
 
 _infer_decoder = msgspec.json.Decoder(_Infer)
@@ -85,7 +87,8 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
         request = _infer_decoder.decode(header.removeprefix(BOM_UTF8))
         inputs: dict[str, list[Any]] = {}
         for tensor in request.inputs:
-            size, count = tensor.parameters.binary_data_size, math.prod(tensor.shape)
+            count = math.prod(tensor.shape)
+            size = None if tensor.parameters is None else tensor.parameters.binary_data_size
             if count > MAX_VALUES:
                 raise ProtocolError(f"input {tensor.name[:100]!r} has more than {MAX_VALUES} values")
             if size is None:
@@ -99,12 +102,13 @@ def decode_infer(header_length: str | None, body: bytes) -> InferRequest:
                 raise ProtocolError(f"input {tensor.name[:100]!r} has another size than its shape says")
     except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
         raise ProtocolError(f"the request cannot be read: {str(error)[:MAX_REASON_CHARACTERS]}") from None
-    binary = bool(request.parameters.binary_data_output)
+    parameters = request.parameters or _InferParameters()
+    binary = bool(parameters.binary_data_output)
     outputs = {}
-    for output in request.outputs:
-        choice = output.parameters.binary_data
+    for output in request.outputs or ():
+        choice = None if output.parameters is None else output.parameters.binary_data
         outputs[output.name] = binary if choice is None else choice
-    return InferRequest(inputs, outputs, binary, request.id, request.parameters.truncate is not False)
+    return InferRequest(inputs, outputs, binary, request.id or "", parameters.truncate)
 
 
 def _check_counts(header: bytes) -> None:

@@ -145,8 +145,8 @@ class OpenAIEndpoints:
 
     async def moderate(self, call: Call) -> Response:
         body: ModerationBody = call.body
-        truncate = body.truncate is not False
-        classify = classify_body(body.model, body.labels, _texts(body.input), truncate=truncate, entailment=True)
+        texts = _texts(body.input)
+        classify = classify_body(body.model, body.labels, texts, truncate=body.truncate, entailment=True)
         outcome = await self._classifications.classify(call, classify)
         label_set = outcome.request.label_set
         threshold = (label_set and label_set.content.threshold) or DEFAULT_THRESHOLD

@@ -77,11 +77,17 @@ def text_of(document: Document, field: str) -> str:
 
 
 def classify_body(
-    model: str | None, labels: str | list[str] | None, texts: str | list[str], *, truncate: bool, **options: Any
+    model: str | None,
+    labels: str | list[str] | None,
+    texts: str | list[str],
+    *,
+    truncate: bool | None,
+    **options: Any,
 ) -> ClassifyBody:
     """For APIs with a model but no labels: `model` names a label set, unless `labels` are given."""
     if labels is None and not model:
         raise InvalidRequest("name a label set as the model, or give labels", field="model")
     texts = [texts] if isinstance(texts, str) else texts
     label_set = model if labels is None and model else UNSET
-    return ClassifyBody(UNSET if labels is None else labels, label_set, texts=texts, truncate=truncate, **options)
+    given = UNSET if labels is None else labels
+    return ClassifyBody(given, label_set, texts=texts, truncate=truncate is not False, **options)

@@ -198,7 +198,7 @@ class RerankEndpoints:
         hypothesis = text_of(query, "query")
         pairs = [(text_of(document, f"{name}[{n}]"), hypothesis) for n, document in enumerate(documents)]
         source = Source(name, hypothesis="query")
-        return await self._classifications.pair_logits(call, pairs, source, truncate=truncate is not False)
+        return await self._classifications.pair_logits(call, pairs, source, truncate=truncate)
 
 
 def _operation(

@@ -62,8 +62,7 @@ class TeiEndpoints:
     async def predict(self, call: Call) -> Response:
         body: PredictBody = call.body
         pairs, single = _pairs(body.inputs)
-        truncate = body.truncate is not False
-        outcome = await self._classifications.pair_logits(call, pairs, Source("inputs"), truncate=truncate)
+        outcome = await self._classifications.pair_logits(call, pairs, Source("inputs"), truncate=body.truncate)
         told = _relations_of(outcome.values.engine)
         answers = [_label_scores(result.logits, told, raw=bool(body.raw_scores)) for result in outcome.results]
         return json_response(answers[0] if single else answers, headers=answer_headers(outcome))

@@ -134,8 +134,7 @@ class VllmEndpoints:
         body: ScoreBody = call.body
         check_options(body, *OF_VLLM)
         pairs, name = _pairs(body)
-        truncate = body.truncate is not False
-        outcome = await self._classifications.pair_logits(call, pairs, Source(name), truncate=truncate)
+        outcome = await self._classifications.pair_logits(call, pairs, Source(name), truncate=body.truncate)
         data = [
             Score(
                 index,
@@ -155,7 +154,7 @@ class VllmEndpoints:
             raise InvalidRequest(
                 "`/classify` always returns probabilities; leave it out or set it to true", field="use_activation"
             )
-        classify = classify_body(body.model, body.labels, body.input, truncate=body.truncate is not False)
+        classify = classify_body(body.model, body.labels, body.input, truncate=body.truncate)
         outcome = await self._classifications.classify(call, classify)
         names = outcome.request.names
         data = [_classified(index, names, result) for index, result in enumerate(outcome.results)]

@@ -85,7 +85,7 @@ class XinferenceEndpoints:
             given,
             hypothesis_template=body.hypothesis_template,
             multi_label=bool(body.multi_label),
-            truncate=body.truncate is not False,
+            truncate=body.truncate,
         )
         outcome = await self._classifications.classify(call, classify)
         answers = [

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.api.compat.kserve import OUTPUTS
 from tests.fakes.gateway import gateway
 from tests.gateway.api.compat.test_kserve import INFER, PATH
 from tests.gateway.api.test_authentication import CLASSIFICATIONS
@@ -75,13 +76,23 @@ async def test_null_is_the_default_of_every_option(path: str, body: dict[str, An
     assert "truncate" in of_body | of_parameters
 
 
-async def test_null_is_the_default_of_kserves_parameters() -> None:
+NULLS: list[dict[str, Any]] = [
+    {"id": None},
+    {"outputs": None},
+    {"parameters": None},
+    {"parameters": {"truncate": None}},
+    {"parameters": {"binary_data_output": None}},
+    {"outputs": [{"name": name, "parameters": None} for name in OUTPUTS]},
+    {"outputs": [{"name": name, "parameters": {"binary_data": None}} for name in OUTPUTS]},
+    {"inputs": [tensor | {"parameters": None} for tensor in INFER["inputs"]]},
+    {"inputs": [tensor | {"parameters": {"binary_data_size": None}} for tensor in INFER["inputs"]]},
+]
+
+
+@pytest.mark.parametrize("null", NULLS, ids=lambda null: next(iter(null)))
+async def test_null_is_the_default_of_every_optional_field_of_kserve(null: dict[str, Any]) -> None:
     async with gateway() as client:
-        plain = await client.post(PATH, json=INFER)
-        for name in ("truncate", "binary_data_output"):
-            body = INFER | {"parameters": {name: None}}
-            answer = await client.post(PATH, json=body)
-            assert told(answer) == told(plain)
+        assert told(await client.post(PATH, json=INFER | null)) == told(await client.post(PATH, json=INFER))
 
 
 @pytest.mark.parametrize("path", ["/predict", "/rerank"])
