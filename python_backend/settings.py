@@ -15,7 +15,7 @@ class Settings:
     engine_folder: Path
     """`WANNENG_ENGINE`: the engine folder, with weights, vocabulary and manifest."""
     engine_threads: int
-    """`WANNENG_ENGINE_THREADS`: threads of one run of the engine; 0 for one per core."""
+    """`WANNENG_ENGINE_THREADS`: threads that run the engine; 0 for one per core."""
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -79,9 +79,7 @@ def serve(
     triton_grpc_port: Annotated[int | None, typer.Option(help="Triton's gRPC port.")] = None,
     triton_metrics_port: Annotated[int | None, typer.Option(help="Triton's metrics port.")] = None,
     engine: Annotated[Path | None, typer.Option(help="Folder of the engine.")] = None,
-    engine_threads: Annotated[
-        int | None, typer.Option(help="Threads of one run of the engine; 0: all cores.")
-    ] = None,
+    engine_threads: Annotated[int | None, typer.Option(help="Threads that run the engine; 0: all cores.")] = None,
     model_config_name: Annotated[str | None, typer.Option(help="Hardware config of structbert.")] = None,
     require_key: Annotated[
         bool | None, typer.Option("--require-key", help="Ask for a key on loopback too.")

@@ -78,7 +78,7 @@ class ServeSettings:
     engine: Path = CHECKOUT / "embedded"
     """Folder of the engine: weights, vocabulary and manifest."""
     engine_threads: int = 0
-    """Threads of one run of the engine; 0: all cores that the container may use."""
+    """Threads that run the engine; 0: all cores that the container may use."""
     model_config_name: str = "local"
     """Hardware config of `structbert`: `model_repository/structbert/configs/<name>.pbtxt`."""
     require_key: bool = False

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from python_backend.engine import load_engine, run_requests
+from python_backend.engine import Lanes, load_engine, run_requests
 from python_backend.errors import EngineError, InvalidInput
 from python_backend.manifest import load_manifest
 from python_backend.rows import Rows, check_rows
@@ -29,6 +28,9 @@ SLOW_S = 1.0
 SHORT_TOKENS = 192
 """What a small request has at most: a few labels of a short text. The gateway's calls are no larger while tenants
 share a slow engine, as far as their pairs allow."""
+LANES = 2
+"""On so many cores, each runs its own share of the rows. On more, all run every batch together: a single row would
+have one core of many, which nobody has measured."""
 LONG_NICENESS = 10
 """Of what takes longer: where cores are short, a thread gets a tenth of what one of the usual niceness gets."""
 
@@ -44,9 +46,14 @@ class StructBertModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = load_settings()
         self._manifest = load_manifest(settings.engine_folder)
-        self._engine = load_engine(settings.engine_folder, self._manifest, threads=settings.engine_threads)
-        # No process may raise its priority again, therefore a thread has the lower one for good.
-        self._long = ThreadPoolExecutor(1, "long", _lower_priority)
+        threads = settings.engine_threads
+        lanes = LANES if (threads or len(os.sched_getaffinity(0))) == LANES else 1
+        self._engine = load_engine(
+            settings.engine_folder, self._manifest, threads=threads if lanes == 1 else 1, lanes=lanes
+        )
+        self._short = Lanes(lanes)
+        # No process may raise its priority again, therefore threads have the lower one for good.
+        self._long = Lanes(lanes, _lower_priority)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Responses in order; None for those that were sent while others were executed."""
@@ -86,9 +93,8 @@ class StructBertModel:
             return iter(())
         began = time.monotonic()
         try:
-            run = partial(run_requests, self._engine, rows)
             is_short = sum(map(_tokens, rows)) <= SHORT_TOKENS
-            return iter(run() if is_short else self._long.submit(run).result())
+            return iter(run_requests(self._engine, rows, self._short if is_short else self._long))
         except Exception:
             log.exception("the engine failed on %d requests", len(requests), extra=named(requests))
             return iter([EngineError("the engine failed; see the server's log")] * len(rows))

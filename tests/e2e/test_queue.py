@@ -58,7 +58,7 @@ def test_a_short_request_is_answered_before_a_long_one_that_came_with_it(tmp_pat
         niceness = [niceness_of_threads(pid) for pid in _engines(server)]
     assert not any(error for _, error in answered)
     assert answered.index(("short", None)) < answered.index(("long", None))
-    assert all(of_threads.count(LONG_NICENESS) == 1 and 0 in of_threads for of_threads in niceness), niceness
+    assert all(of_threads.count(LONG_NICENESS) in (1, 2) and 0 in of_threads for of_threads in niceness), niceness
 
 
 def _wait(is_so: Callable[[], bool]) -> None:

@@ -1,10 +1,11 @@
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from python_backend.engine import run_requests
+from python_backend.engine import Lanes, run_requests
 from python_backend.errors import EngineError
 from python_backend.onnx_engine import OnnxEngine
 from python_backend.rows import Rows
@@ -67,6 +68,43 @@ def test_the_logits_of_a_row_do_not_depend_on_its_batch() -> None:
     alone = np.concatenate([run_requests(engine, [row])[0] for row in rows])
     together = np.concatenate(run_requests(engine, rows))
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+class EngineOfTwo(EchoEngine):
+    """Waits in each run for a second one; fails rows whose first id is `poison`."""
+
+    def __init__(self, poison: int | None = None) -> None:
+        super().__init__()
+        self._both = threading.Barrier(2, timeout=10)
+        self._poison = poison
+
+    def run(self, rows: Rows) -> NDArray[np.float32]:
+        self._both.wait()
+        if self._poison in rows["input_ids"][:, 0]:
+            raise EngineError("poisoned")
+        return super().run(rows)
+
+
+def test_lanes_run_their_shares_at_the_same_time_and_each_row_once() -> None:
+    engine, prepared = EngineOfTwo(), list[str]()
+    lanes = Lanes(2, lambda: prepared.append(threading.current_thread().name))
+    results = run_requests(engine, [request([9, 8, 9], 100, 60), request([9, 9], 300, 9)], lanes)
+    assert [result[:, :2].tolist() for result in results] == [
+        [[9, 100], [8, 101], [9, 102]], [[9, 300], [9, 301]],
+    ]  # fmt: skip
+    assert sorted(rows for rows, _ in engine.shapes) == [2, 3]
+    assert len(set(prepared)) == 2
+
+
+def test_an_error_in_one_lane_is_the_callers() -> None:
+    with pytest.raises(EngineError, match="poisoned"):
+        run_requests(EngineOfTwo(poison=101), [request([9, 8], 100, 60)], Lanes(2))
+
+
+def test_a_single_row_is_not_shared() -> None:
+    engine = EchoEngine()
+    assert run_requests(engine, [request([9], 100, 60)], Lanes(2))[0].tolist() == [[9, 100, 900]]
+    assert engine.shapes == [(1, 9)]
 
 
 def test_a_missing_or_invalid_model_file_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from python_backend.engine import check_runtime, run_requests
+from python_backend.engine import Lanes, check_runtime, run_requests
 from python_backend.errors import EngineError
 from python_backend.onnx_engine import OnnxEngine
 from python_backend.openvino_engine import OpenVinoEngine, check_processor
@@ -23,7 +23,7 @@ Check = Callable[[OpenVinoEngine], None]
 def with_engine(check: Check) -> None:
     """Run `check` on an engine, where the processor can compute it."""
     if HAS_BFLOAT16:
-        check(OpenVinoEngine(ENGINE, "bf16", max_tokens=MAX_TOKENS, threads=2))
+        check(OpenVinoEngine(ENGINE, "bf16", max_tokens=MAX_TOKENS, threads=1, lanes=2))
     else:
         with pytest.raises(EngineError, match="no bfloat16 instructions"):
             check_runtime("bf16")
@@ -48,8 +48,9 @@ def test_the_logits_of_a_row_are_the_same_to_the_bit_in_any_batch() -> None:
         rng = np.random.default_rng(4)
         for _ in range(30):
             chosen = rng.choice(len(pool), size=int(rng.integers(2, 65)), replace=False)
-            together = np.concatenate(run_requests(engine, [pool[i] for i in chosen]))
-            np.testing.assert_array_equal(together, alone[chosen])
+            for lanes in (None, Lanes(2)):
+                together = np.concatenate(run_requests(engine, [pool[i] for i in chosen], lanes))
+                np.testing.assert_array_equal(together, alone[chosen])
 
     with_engine(check)
 

@@ -20,7 +20,7 @@ from engine.graph.w8 import INT8, SCALE, WEIGHT_LEVELS
 from engine.network import network_of, token_types_of
 from engine.recipe import choose_recipe
 from engine.snapshot import Snapshot, read_snapshot
-from python_backend.engine import run_requests
+from python_backend.engine import Lanes, run_requests
 from python_backend.openvino_engine import OpenVinoEngine
 from python_backend.rows import Rows
 from tests.engine.snapshots import as_batch, onnx_logits, random_rows, random_snapshot
@@ -99,14 +99,15 @@ def test_of_every_kind_with_int8_a_row_is_the_same_to_the_bit_in_any_batch(kind:
     graphs(tmp_path, snapshot)
     has_types = token_types_of(snapshot) == 2
     pool = [row | {"token_type_ids": row["token_type_ids"] * has_types} for row in random_rows(11, 64)]
-    engine = OpenVinoEngine(tmp_path, "int8", max_tokens=64, threads=2)
+    engine = OpenVinoEngine(tmp_path, "int8", max_tokens=64, threads=1, lanes=2)
     alone = np.concatenate([run_requests(engine, [row])[0] for row in pool])
     assert alone[:, 0].std() > 0.001, "rows must differ, or the test could not fail"
     rng = np.random.default_rng(12)
     for _ in range(30):
         chosen = rng.choice(len(pool), size=int(rng.integers(2, 65)), replace=False)
-        together = np.concatenate(run_requests(engine, [pool[i] for i in chosen]))
-        np.testing.assert_array_equal(together, alone[chosen])
+        for lanes in (None, Lanes(2)):
+            together = np.concatenate(run_requests(engine, [pool[i] for i in chosen], lanes))
+            np.testing.assert_array_equal(together, alone[chosen])
 
 
 @pytest.mark.parametrize(
