@@ -18,6 +18,7 @@ from wanneng import engine as engine_commands
 from wanneng import key as key_commands
 from wanneng import label_set as label_set_commands
 from wanneng import tenant as tenant_commands
+from wanneng.arguments import check_texts
 from wanneng.bench import bench
 from wanneng.calibration.commands import calibrate
 from wanneng.classify import classify
@@ -129,6 +130,9 @@ def triton(
         settings = load_settings({"trusted_network": trusted_network})
         code = asyncio.run(run_triton(settings, exit_timeout_s, log))
     raise typer.Exit(code)
+
+
+check_texts(app)
 
 
 def main() -> None:

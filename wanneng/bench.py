@@ -21,7 +21,7 @@ from wanneng.client.connection import authorities
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.load import PERCENTILES, Budget, Measured, Plan, Told, run
-from wanneng.options import check_utf8, say, table_console
+from wanneng.options import say, table_console
 from wanneng.tables.files import read_bytes, split_lines
 
 TEXTS = (
@@ -117,7 +117,6 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Load a deployment with closed and open loops; exit code 1 if a budget is exceeded."""
-    check_utf8({"--labels": labels})
     plan = _plan(clients, rates, duration_s)
     if texts is not None and cached:
         raise CommandError(

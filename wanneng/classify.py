@@ -73,7 +73,6 @@ def classify(
     if (text is None) == (input_ is None):
         raise CommandError("give either a text or --input FILE")
     if text is not None:
-        given.check_utf8({"the text": text})
         with Client(url, tenant_key(key_file)) as client:
             answer = _classify_one(client, text, body, fresh=fresh)
         if as_json_:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from wanneng.arguments import MAY_BE_PATH
 from wanneng.checkout import needing
 from wanneng.errors import CommandError
-from wanneng.options import check_utf8
 from wanneng.text_io import shown_name
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ TOLERANCE = typer.Option(help="Largest difference of a logit from PyTorch's; by 
 
 @app.command()
 def build(
-    source: Annotated[str, BUILD_SOURCE],
+    source: Annotated[str, BUILD_SOURCE, MAY_BE_PATH],
     output: Annotated[Path, typer.Option(help="New folder for the engine.")],
     target: Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")] = "cpu",
     precision: Annotated[
@@ -97,7 +97,6 @@ def build(
             prune(output, keep, keep_also or (), _say)
         if published:
             return
-        check_utf8({"--name": name})
         model_name = name or shown_name(Path(source).resolve())
         if recipe.target == "tensorrt":
             _build_plans(source, output, model_name, revision, timing_cache, hardware_compatible, told, recipe)
@@ -122,7 +121,7 @@ def build(
 
 @app.command()
 def reference(
-    source: Annotated[str, SOURCE],
+    source: Annotated[str, SOURCE, MAY_BE_PATH],
     output: Annotated[Path, typer.Option(help="The .json file to write.")],
     samples: Annotated[
         Path | None, typer.Option(help="JSON lines of text and labels; by default built-in ones.")
@@ -146,7 +145,7 @@ def reference(
 
 @app.command()
 def verify(
-    engine: Annotated[str, typer.Argument(help="An engine's folder, or Triton's gRPC address.")],
+    engine: Annotated[str, typer.Argument(help="An engine's folder, or Triton's gRPC address."), MAY_BE_PATH],
     reference: Annotated[
         Path | None, typer.Option(help="From `wanneng engine reference`; an engine's folder has its own.")
     ] = None,
@@ -264,7 +263,6 @@ def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
 def _told(logits: str | None, template: str | None, max_tokens: int | None, languages: str | None = None) -> Told:
     from engine.contract import Told  # noqa: PLC0415
 
-    check_utf8({"--template": template})
     return Told(_names(logits), template, max_tokens, _names(languages) or ())
 
 

@@ -103,7 +103,6 @@ def evaluate(
     The same texts and answers give the same report, byte for byte; times are printed on standard error alone.
     """
     _check_options(output_format, output or (), language, threshold or ())
-    given.check_utf8({"--labels": labels, "--template": template, "--label-set": label_set})
     read = read_examples(examples, read_options(input_format, encoding, text_column, header, sheet), label_column)
     if limit is not None:
         read = read.sample(limit)

@@ -86,7 +86,6 @@ def check(
         raise CommandError(
             "--engine is a folder, which has no address and no label sets; use --url alone for those"
         )
-    given.check_utf8({"--labels": labels, "--label-set": label_set, "--template": template, "--try": try_})
     table = read_table(texts, read_options(input_format, encoding, text_column, header, sheet))
     say(f"{texts}: {table.description}")
     sample = _sample(texts, table, limit)

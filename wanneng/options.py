@@ -6,7 +6,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,15 +72,9 @@ def request_body(
     no_truncation: bool,
     entailment: bool,
 ) -> dict[str, Any]:
-    """The fields of the body beside the texts: those that are given.
-
-    `CommandError` without labels, or names an option that is not UTF-8.
-    """
+    """The fields of the body beside the texts: those that are given; `CommandError` without labels."""
     if not labels and label_set is None:
         raise CommandError("give --labels or --label-set")
-    check_utf8(
-        {"--labels": labels, "--label-set": label_set, "--template": template, "--special-tokens": special_tokens}
-    )
     given: dict[str, Any] = {
         "labels": split_labels(labels) if labels else None,
         "label_set": label_set,
@@ -92,17 +86,6 @@ def request_body(
         "entailment": entailment or None,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def check_utf8(arguments: Mapping[str, str | Sequence[str] | None]) -> None:
-    """`CommandError` names the argument that has bytes which are not UTF-8: Python reads them as surrogates."""
-    for name, given in arguments.items():
-        for value in [given] if isinstance(given, str) else given or ():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                said = f"{name} is {value!r}, which is not valid UTF-8; use a terminal in UTF-8"
-                raise CommandError(said) from None
 
 
 def split_labels(labels: Sequence[str]) -> str | list[str]:
