@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from wanneng import options as given
+from wanneng import strict_json
 from wanneng.errors import CommandError, RequestError
 from wanneng.evaluation.engine_target import EngineTarget
 from wanneng.evaluation.gateway_target import WAIT_S, GatewayTarget
@@ -163,7 +163,7 @@ def _labels(examples: Examples, given_labels: Sequence[str] | None) -> list[str]
 
 def _wording(path: Path, labels: Sequence[str]) -> dict[str, str]:
     try:
-        wording = json.loads(path.read_text(encoding="utf-8-sig"))
+        wording = strict_json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise CommandError(f"--wording {path} cannot be read: {error}") from None
     if not isinstance(wording, dict) or not all(isinstance(value, str) for value in wording.values()):

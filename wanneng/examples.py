@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from wanneng import strict_json
 from wanneng.errors import CommandError
 from wanneng.tables.cells import as_text
 from wanneng.tables.encodings import decode, is_malformed
@@ -149,7 +149,7 @@ def _json_list(source: Path, content: bytes, options: ReadOptions) -> list[Any] 
     if is_malformed(decoded.text):
         raise CommandError(f"{source} cannot be read: it is not {decoded.encoding}")
     try:
-        value = json.loads(decoded.text)
+        value = strict_json.loads(decoded.text)
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{source} cannot be read as JSON: {error}") from None
     if not isinstance(value, list):

@@ -138,6 +138,8 @@ def test_a_task_that_cannot_be_used_is_named(tmp_path: Path, tasks: list[Any], m
         ("a.jsonl", b'{"text": "\xff", "label": "b"}', "not"),
         ("a.json", "{}", "not a JSON list"),
         ("a.json", "[", "cannot be read as JSON"),
+        ("a.json", '[{"text": "a", "label": "b", "label": "c"}]', "the name 'label' is used twice"),
+        ("a.jsonl", '{"text": "a", "label": "b", "label": "c"}', "the name 'label' is used twice"),
         ("a.json", '[{"text": "a", "label": "b"}, 1]', "item 2: the item is not an object"),
         ("a.json", "[" * 100_000, "cannot be read as JSON"),
         ("a.csv", "text,label\n,b\n", "row 2: the text is empty"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wanneng import strict_json
 from wanneng.errors import CommandError
 from wanneng.tables import excel
 from wanneng.tables.cells import as_text
@@ -161,7 +161,7 @@ def _json_line(line: str, encoding: str) -> tuple[dict[str, Any], str | None]:
     if is_malformed(line):
         return {}, f"the line is not {encoding}"
     try:
-        value = json.loads(line)
+        value = strict_json.loads(line)
     except (ValueError, RecursionError) as error:
         return {}, f"the line is not JSON: {error}"
     return fields_of({"text": value} if isinstance(value, str) else value, "line")

@@ -153,14 +153,17 @@ def test_lines_of_json_have_their_own_errors(tmp_path: Path) -> None:
         b"[1]",
         b'{"text": "\xff"}',
         b'{"text": " "}',
+        b'{"text": "a", "text": "b"}',
+        b'{"text": "a", "more": {"n": 1, "n": 2}}',
     ]
     table = read(tmp_path, "t.jsonl", b"\r\n".join(lines))
     good = {1: "好", 2: "一行\u2028还是那一行\0", 6: "只有文本"}
     assert {row.number: row.text for row in table.rows if row.error is None} == good
     errors = {row.number: row.error for row in table.rows if row.error is not None}
-    assert set(errors) == {3, 4, 7, 8, 9, 10}
+    assert set(errors) == {3, 4, 7, 8, 9, 10, 11, 12}
     assert "surrogates" in str(errors[4])
     assert errors[7] == "'text' is not a text"
+    assert errors[11] == "the line is not JSON: the name 'text' is used twice"
 
 
 def test_a_field_of_json_lines_may_be_named(tmp_path: Path) -> None:
