@@ -1,4 +1,4 @@
-"""Loads a YAML document strictly: a repeated key and a value that does not exist are refused by their line."""
+"""Loads YAML strictly: a repeated key, a value that does not exist and deep nesting are refused by their line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import reprlib
 from itertools import chain
 from typing import Any
 
-from yaml import MappingNode, Node, ScalarNode, YAMLError
+from yaml import CollectionEndEvent, CollectionStartEvent, MappingNode, Node, ScalarNode, YAMLError, parse
 from yaml.constructor import ConstructorError
 
 try:
@@ -15,6 +15,8 @@ except ImportError:  # PyYAML was built without libyaml.
     from yaml import SafeLoader  # type: ignore[assignment]
 
 
+MAX_DEPTH = 100
+"""Of lists and mappings in each other; ten times what a file needs."""
 MERGE = "tag:yaml.org,2002:merge"
 """Of `<<`, of which a mapping may have several."""
 
@@ -22,6 +24,7 @@ MERGE = "tag:yaml.org,2002:merge"
 def load_yaml(content: bytes) -> Any:
     """The only document of `content`; `ValueError` says on one line what is wrong and where."""
     try:
+        _check_depth(content)
         return _StrictLoader(content).get_single_data()
     except Exception as error:  # noqa: BLE001 - constructors raise errors of many kinds
         raise ValueError(" ".join(str(error).split())) from None
@@ -40,6 +43,18 @@ class _StrictLoader(SafeLoader):
         except Exception:  # noqa: BLE001 - what Python raises for February 30, for example
             problem = f"{reprlib.repr(node.value)} is not a valid {node.tag.rpartition(':')[2]}"
             raise ConstructorError(None, None, problem, node.start_mark) from None
+
+
+def _check_depth(content: bytes) -> None:
+    """`ValueError` before anything is composed, which takes C stack for each level and crashes without enough."""
+    depth = 0
+    for event in parse(content, Loader=SafeLoader):
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"lists and mappings are nested more than {MAX_DEPTH} deep {event.start_mark}")
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
 
 
 def _check_keys(document: Node) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -307,6 +309,26 @@ def test_a_value_that_does_not_exist_is_refused_by_its_line(value: str) -> None:
 def test_a_key_that_a_mapping_has_twice_is_refused_by_its_name(content: str, key: str) -> None:
     with pytest.raises(TenantsFileError, match=key):
         TenantsFileContent(content.encode(), LabelLimits())
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_deeper_nesting_than_any_file_needs_is_refused_by_its_line(opening: str) -> None:
+    with pytest.raises(TenantsFileError, match=r"^lists and mappings are nested more than 100 deep in .*, line 2"):
+        TenantsFileContent(f"#\n{opening * 101}".encode(), LabelLimits())
+    with pytest.raises(TenantsFileError) as refusal:
+        TenantsFileContent(f"{opening * 100}x".encode(), LabelLimits())
+    assert "nested" not in str(refusal.value)
+
+
+def test_a_hundred_thousand_levels_end_no_process() -> None:
+    """PyYAML with libyaml composes them on the C stack, which was too small."""
+    code = (
+        "from stores.tenants_file.yaml_loader import load_yaml\n"
+        "try: load_yaml(b'[' * 100_000)\n"
+        "except ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "nested" in done.stdout) == (0, True), done
 
 
 def test_merged_keys_may_be_overridden() -> None:
