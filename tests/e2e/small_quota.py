@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.server import Server
+from tests.polling import until
 from wanneng import Client, DayOfUsage
 
 LINES, PAIRS_PER_MINUTE = 100, 92
 """With one label. The quota is full at first, so that the last eight lines wait for about five seconds."""
 LABEL = "投诉"
-STABLE_S, TIMEOUT_S = 6.0, 60.0
-"""Usage is written every five seconds."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +29,13 @@ class SmallQuota:
         return file
 
     def usage(self) -> DayOfUsage:
-        """Of today, once it does not change any more."""
+        """Of today, with everything so far: the gateway stores at once what it has counted of all tenants."""
+        later = small_quota(self.server, f"after {self.name}")
+        with Client(self.server.url, later.key) as client:
+            client.classify(later.name, [LABEL])
+            until(lambda: client.usage().days, "usage is not stored", interval_s=0.2)
         with Client(self.server.url, self.key) as client:
-            seen, since, deadline = None, time.monotonic(), time.monotonic() + TIMEOUT_S
-            while time.monotonic() < deadline:
-                days = client.usage().days
-                if days != seen:
-                    seen, since = days, time.monotonic()
-                if seen and time.monotonic() - since > STABLE_S:
-                    return seen[-1]
-                time.sleep(0.2)
-        raise AssertionError(f"no usage: {seen}")
+            return client.usage().days[-1]
 
 
 def small_quota(server: Server, name: str, pairs_per_minute: int = PAIRS_PER_MINUTE) -> SmallQuota:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,17 +10,10 @@ import pytest
 
 from tests.e2e.server import TINY, serving
 from tests.e2e.webhook import receiving
+from tests.polling import until
 from wanneng import Client, GatewayRefused
 
-WAIT_S = 60.0
 LABELS = ["投诉", "咨询"]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.1)
 
 
 def test_a_budget_is_used_up_told_of_raised_and_recorded(tmp_path: Path) -> None:
@@ -46,7 +37,7 @@ def test_a_budget_is_used_up_told_of_raised_and_recorded(tmp_path: Path) -> None
         assert (refusal.value.retry_after_s or 0) > 0
         assert client.classify("要求退款", LABELS).labels, "what is cached is free"
 
-        until(lambda: len(heard) == 2)
+        until(lambda: len(heard) == 2, "the webhook is not called")
         told = {(alert["type"], alert["percent"]) for alert in heard}
         assert told == {("budget.reached", 80), ("budget.refused", 80)}, "no request fits, though some is left"
         assert all(alert | {"tenant_id": tenant.id, "limit": 5, "used": 4} == alert for alert in heard)
@@ -65,7 +56,10 @@ def test_a_budget_is_used_up_told_of_raised_and_recorded(tmp_path: Path) -> None
         admin.tenants.set_budget(tenant.id, pairs_per_month=7, enforcement="soft")
         for text in ("快递没到", "发票丢了"):
             assert client.classify(text, LABELS).labels
-        until(lambda: sorted(alert["percent"] for alert in heard if alert["limit"] == 7) == [80, 100])
+        until(
+            lambda: sorted(alert["percent"] for alert in heard if alert["limit"] == 7) == [80, 100],
+            "the webhook is not called",
+        )
         records = list(admin.audit.list(object=f"tenant/{tenant.id}"))
         budgets = [record.after for record in records if record.verb == "tenant.update"]
         assert budgets == [{"pairs_per_month": 7, "enforcement": "soft"}, {"pairs_per_month": 5}]

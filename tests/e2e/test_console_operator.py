@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from tests.e2e.console import admin_key, foreign_elements, sign_in
 from tests.e2e.hostile_words import HOSTILE
 from tests.e2e.server import TINY, Server, serving
 from tests.e2e.webhook import Webhook, receiving
+from tests.polling import until
 from wanneng import Client, GatewayRefused, verify_chain
 
-WAIT_S = 60.0
 LABELS = ["投诉", "咨询"]
 
 
@@ -63,13 +62,6 @@ def console(context: BrowserContext, server: Server) -> Iterator[Page]:
     assert [problem for problem in problems if "the server responded with a status of 4" not in problem] == []
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.1)
-
-
 def section(page: Page, heading: str) -> Any:
     return page.get_by_role("region", name=heading, exact=True).first
 
@@ -105,7 +97,8 @@ def test_a_budget_is_set_used_up_told_of_and_raised_and_the_audit_log_has_each_s
             client.classify("快递没到", LABELS)
         assert refusal.value.code == "budget_exceeded"
         until(
-            lambda: {alert["percent"] for alert in webhook.heard if alert["tenant_id"] == tenant_id} >= {80, 100}
+            lambda: {alert["percent"] for alert in webhook.heard if alert["tenant_id"] == tenant_id} >= {80, 100},
+            "the webhook is not called",
         )
         console.reload()
         expect(section(console, "预算")).to_contain_text("4 / 4")
@@ -224,7 +217,7 @@ def test_usage_is_shown_by_label_set_to_the_operator_and_to_the_tenant(
         client.label_sets.put("charted-set", LABELS)
         client.classify("要求退款", label_set="charted-set")
         client.classify("怎么退货", ["甲", "乙", "丙"])
-        until(lambda: client.usage().total.requests == 2)
+        until(lambda: client.usage().total.requests == 2, "usage is not stored")
     for address in (f"tenants/{tenant.id}", "usage"):
         if address == "usage":
             console.get_by_role("button", name="退出登录").click()

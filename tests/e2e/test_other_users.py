@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.attacked import LABELS, TEXT, Attacked, upload
 from tests.e2e.server import ROOT, command_line, descendants, serving
 from tests.e2e.strangers import Squatter, readable
+from tests.polling import until
 
 GOLDEN_ENGINE = ROOT / "tests/golden/small"
 
@@ -85,7 +86,4 @@ def test_whoever_takes_the_port_of_a_part_that_ended_hears_nothing(tmp_path: Pat
             assert ask() == 503
             time.sleep(0.1)
         assert squatter.connections() == 0
-        deadline = time.monotonic() + 90
-        while ask() != 200:
-            assert time.monotonic() < deadline, f"{part} did not come back"
-            time.sleep(0.2)
+        until(lambda: ask() == 200, f"{part} did not come back", timeout_s=90)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import re
 import threading
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,13 +15,14 @@ import tritonclient.grpc as grpc
 
 from benchmarks.busy_cores import busy_cores
 from tests.e2e.server import Server, command_line, descendants, serving
+from tests.polling import until
 
 ROUNDS = 400
 LONG_NICENESS = 10
 """As in `python_backend/triton/structbert.py`, which is imported where Triton runs alone."""
 RUNNING_S = 0.1
 """Of CPU, after which an instance executes something."""
-WAIT_S = 30.0
+WAIT_S, POLL_S = 30.0, 0.01
 IDLE_S = 0.3
 """Time in the queue beyond all computation. Triton's batcher looks at its queue every half second by itself."""
 
@@ -49,10 +49,15 @@ def test_a_short_request_is_answered_before_a_long_one_that_came_with_it(tmp_pat
         idle_s = [_cpu_s(pid) for pid in _engines(server)]
         for _ in idle_s:
             ask("full", 64, 256)
-        _wait(lambda: all(_cpu_s(pid) > s + RUNNING_S for pid, s in zip(_engines(server), idle_s, strict=True)))
+        until(
+            lambda: all(_cpu_s(pid) > s + RUNNING_S for pid, s in zip(_engines(server), idle_s, strict=True)),
+            "an instance is idle",
+            WAIT_S,
+            POLL_S,
+        )
         for number, (name, rows, tokens) in enumerate([("long", 8, 512), ("short", 1, 64)], 1):
             ask(name, rows, tokens)
-            _wait(lambda number=number: _waiting(server) == number)  # type: ignore[misc]
+            until(partial(_is_waiting, server, number), f"{name} is not in the queue", WAIT_S, POLL_S)
         assert answers.empty(), "the instances were to run until both waited"
         answered = [answers.get(timeout=60) for _ in range(4)]
         niceness = [niceness_of_threads(pid) for pid in _engines(server)]
@@ -61,23 +66,16 @@ def test_a_short_request_is_answered_before_a_long_one_that_came_with_it(tmp_pat
     assert all(of_threads.count(LONG_NICENESS) in (1, 2) and 0 in of_threads for of_threads in niceness), niceness
 
 
-def _wait(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def _cpu_s(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
 
 
-def _waiting(server: Server) -> int:
-    """Requests that no instance of the engine has taken yet."""
+def _is_waiting(server: Server, count: int) -> bool:
+    """Whether there are so many requests that no instance of the engine has taken yet."""
     metrics = httpx.get(server.triton_metrics, trust_env=False, verify=False).text
     (waiting,) = re.findall(r'nv_inference_pending_request_count\{model="structbert".*\} (\d+)', metrics)
-    return int(waiting)
+    return int(waiting) == count
 
 
 def _engines(server: Server) -> list[int]:

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pytest
 from tests.e2e.gate import gate
 from tests.e2e.server import ROOT, Server
 from tests.e2e.small_quota import LABEL, LINES, SmallQuota, lines, small_quota
+from tests.polling import until
 from wanneng import Client
 from wanneng.client.streams import TEXTS_PER_CALL
 
@@ -105,7 +105,7 @@ def test_an_interrupted_run_goes_on_and_asks_for_nothing_twice(
     ):
         # It cannot end meanwhile, however long this takes.
         assert held.held.wait(WAIT_S)
-        until(lambda: count(tmp_path / "out.csv.partial") >= SOON)
+        until(lambda: count(tmp_path / "out.csv.partial") >= SOON, "its first answers are not kept", WAIT_S)
         interrupted.send_signal(number)
     assert not target.exists()
     refused = wanneng(*arguments[:-1], "别的", "--key-file", tenant.key_file, url=server.url)
@@ -124,13 +124,6 @@ def test_an_interrupted_run_goes_on_and_asks_for_nothing_twice(
     # A call that was under way when the run ended was computed, and its texts are asked for again.
     assert LINES <= usage.pairs_computed <= LINES + TEXTS_PER_CALL
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["in.csv", "out.csv"]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.05)
 
 
 def count(journal: Path) -> int:
