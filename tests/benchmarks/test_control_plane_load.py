@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from benchmarks.control_plane_load import Listings, Uploads, encode_job, list_all, upload
+from tests.http_server import in_thread
 
 CONTENT = b'{"custom_id": "1"}\n' * 100
 
@@ -61,14 +61,8 @@ class Recorder(ThreadingHTTPServer):
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
-    with Recorder() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_thread(Recorder()) as server:
+        yield server
 
 
 def test_each_upload_has_the_whole_file_and_tenants_take_turns(recorder: Recorder, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
+from tests.http_server import in_thread
+
 TIMEOUT_S = 60.0
 HOP_BY_HOP = ("connection", "content-length", "transfer-encoding", "content-encoding", "host")
 Holds = Callable[[str, str, bytes], bool]
@@ -57,13 +59,8 @@ def gate(target: str, holds: Holds) -> Iterator[Gate]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     opened = Gate(f"http://127.0.0.1:{server.server_port}")
-    with httpx.Client(base_url=target, timeout=TIMEOUT_S, trust_env=False) as client:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with httpx.Client(base_url=target, timeout=TIMEOUT_S, trust_env=False) as client, in_thread(server):
         try:
             yield opened
         finally:
             ended.set()
-            server.shutdown()
-            server.server_close()
-            thread.join()

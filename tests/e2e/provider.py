@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 import flask
 import httpx
 import werkzeug.serving
+
+from tests.http_server import in_thread
 
 with warnings.catch_warnings():
     # Of its dependencies, one of which shows its own, whatever the filters were before.
@@ -53,11 +54,5 @@ def identity_provider() -> Iterator[Provider]:
             response.set_data(flask.json.dumps(answer | {"id_token": provider.forge(answer["id_token"])}))
         return response
 
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with in_thread(server):
         yield provider
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,6 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.e2e.attacked import Attacked
 from tests.e2e.conftest import CHROMIUM_FLAGS
+from tests.http_server import in_thread
 
 PAGE = b"<!doctype html><title>evil</title>"
 ATTACK = """
@@ -44,13 +44,8 @@ class EvilPage(BaseHTTPRequestHandler):
 @pytest.fixture
 def evil_port() -> Iterator[int]:
     """A site of somebody else, on another port."""
-    site = ThreadingHTTPServer(("127.0.0.1", 0), EvilPage)
-    thread = threading.Thread(target=site.serve_forever, daemon=True)
-    thread.start()
-    yield site.server_port
-    site.shutdown()
-    site.server_close()
-    thread.join()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), EvilPage)) as site:
+        yield site.server_port
 
 
 @pytest.fixture

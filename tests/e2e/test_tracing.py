@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.e2e.replicas import GatewayProcess
 from tests.e2e.server import Server
+from tests.http_server import in_thread
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -33,15 +33,8 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class has it
             """Quiet."""
 
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with in_thread(HTTPServer(("127.0.0.1", 0), Receiver)) as server:
         yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_request_and_its_call_to_triton_reach_the_collector(server: Server, tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.http_server import in_thread
 
 SECRET = "a-secret-that-both-sides-know-0123456789"
 
@@ -43,11 +44,6 @@ def receiving() -> Iterator[Webhook]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/"
-    try:
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), Receiver)) as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
         yield Webhook({"WANNENG_BUDGET_WEBHOOK_URL": url, "WANNENG_BUDGET_WEBHOOK_SECRET": SECRET}, heard)
-    finally:
-        server.shutdown()
-        server.server_close()

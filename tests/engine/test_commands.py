@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from engine.snapshot import write_snapshot
 from tests.engine.snapshots import random_snapshot
+from tests.http_server import in_thread
 
 ROOT = Path(__file__).parents[2]
 MODEL = "someone/zero-shot"
@@ -149,12 +149,8 @@ def hub(source: Path) -> Iterator[str]:
     """The address of a hub with the snapshot `source`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
     server.files = source  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with in_thread(server):
+        yield f"127.0.0.1:{server.server_port}"
 
 
 def hub_variables(address: str, cache: Path) -> dict[str, str]:

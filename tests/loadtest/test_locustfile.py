@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 
 from loadtest.endpoints import LABEL_SET
 from tests.e2e.server import free_ports
+from tests.http_server import in_thread
 
 ROOT = Path(__file__).parents[2]
 SET = f"/v1/label-sets/{LABEL_SET}"
@@ -80,14 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(failing: str, good: int = 0) -> Iterator[FakeServer]:
-    with FakeServer(failing, good) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_thread(FakeServer(failing, good)) as server:
+        yield server
 
 
 @pytest.mark.parametrize("processes", [False, True])

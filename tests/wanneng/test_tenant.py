@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.http_server import in_thread
 from tests.wanneng.client.fake_gateway import FakeGateway
 from wanneng.__main__ import app as main_app
 from wanneng.client import Evaluation
@@ -48,8 +48,6 @@ def run(gateway: FakeGateway) -> Iterator[Run]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
 
     def run(*arguments: str, app: typer.Typer = app) -> str:
         keys = {"WANNENG_ADMIN_KEY": gateway.key, "WANNENG_KEY": gateway.key}
@@ -60,10 +58,8 @@ def run(gateway: FakeGateway) -> Iterator[Run]:
         assert result.exit_code == 0, result.output
         return result.output
 
-    yield run
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with in_thread(server):
+        yield run
 
 
 def test_a_tenant_is_created_listed_changed_and_deleted(run: Run, gateway: FakeGateway) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
+from tests.http_server import in_thread
 from tests.wanneng.evaluation.answers import evaluation
 from wanneng.evaluation.report_html import as_html
 from wanneng.evaluation.report_json import as_json
@@ -94,11 +94,8 @@ def gateway() -> Iterator[tuple[str, list[bytes]]]:
     """Its address, and the bodies that it was sent."""
     asked: list[bytes] = []
     handler = type("Recording", (Gateway,), {"asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        yield f"http://127.0.0.1:{server.server_port}", asked
 
 
 def test_a_batch_of_a_file_whose_name_is_not_utf_8_is_sent(

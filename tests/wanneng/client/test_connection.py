@@ -7,10 +7,10 @@ import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
+from tests.http_server import in_thread
 from tests.secure_postgresql import make_authority, make_certificate
 from wanneng.client import Client
 from wanneng.errors import RequestError
@@ -47,21 +47,14 @@ class RecordingServer(HTTPServer):
 
 @pytest.fixture
 def gateway() -> Iterator[RecordingServer]:
-    yield from serving(RecordingServer())
+    with in_thread(RecordingServer()) as server:
+        yield server
 
 
 @pytest.fixture
 def proxy() -> Iterator[RecordingServer]:
-    yield from serving(RecordingServer())
-
-
-def serving(server: RecordingServer) -> Iterator[RecordingServer]:
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with in_thread(RecordingServer()) as server:
+        yield server
 
 
 def test_a_proxy_of_the_environment_gets_nothing(
