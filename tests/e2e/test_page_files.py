@@ -138,7 +138,8 @@ def test_refused_texts_lose_no_other(page: Page) -> None:
 
 
 def test_a_hundred_lines_at_a_small_quota_are_answered_and_paid_once(page: Page, server: Server) -> None:
-    tenant = small_quota(server, "by_page")
+    # So small that it is used up, and the wait is shown, also where a busy machine takes ten seconds until then.
+    tenant = small_quota(server, "by_page", pairs_per_minute=80)
     page.get_by_text("密钥", exact=True).click()
     page.get_by_label("租户密钥，只保存在本标签页").fill(tenant.key)
     page.get_by_label("租户密钥，只保存在本标签页").press("Tab")
