@@ -16,6 +16,8 @@ from logs.records import Record, json_line, record, text_line
 LogFormat = Literal["auto", "json", "text"]
 """`auto`: text where the output is a terminal, JSON everywhere else."""
 STDOUT, STDERR = 1, 2
+STREAMS = (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))
+"""By descriptor. An answer that is lost with standard output is an error; messages are not."""
 QUIET = ("httpx", "httpcore", "alembic")
 """Libraries whose records below `warning` only repeat ours."""
 FIELDS = "fields"
@@ -34,6 +36,7 @@ def configure(log_format: str = "auto", fd: int = STDOUT) -> None:
 
 def install(handler: logging.Handler) -> None:
     """Send all logging to `handler`, including warnings and the unhandled exceptions of all threads."""
+    open_closed_streams()
     # Fields that no record shows are not collected (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A full disk or a closed pipe must not fail a request.
@@ -47,7 +50,19 @@ def install(handler: logging.Handler) -> None:
         raised.exc_type, raised.exc_value or raised.exc_type(), raised.exc_traceback
     )
     # The interpreter itself writes the stack of a crash, in several lines.
-    faulthandler.enable()
+    faulthandler.enable(STDERR)
+
+
+def open_closed_streams() -> None:
+    """Standard streams that are closed lead to /dev/null: no socket or database may take their descriptors."""
+    for fd, (name, access) in enumerate(STREAMS):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # It takes the lowest free descriptor, which is this one.
+            os.set_inheritable(os.open(os.devnull, access), True)
+            stream = open(fd, "w" if fd else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 class DescriptorHandler(logging.Handler):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from wanneng import audit as audit_commands
 from wanneng import batch as batch_commands
@@ -25,12 +24,12 @@ from wanneng.classify import classify
 from wanneng.cluster import commands as cluster_commands
 from wanneng.errors import CommandError
 from wanneng.evaluate import evaluate
-from wanneng.options import err, say
+from wanneng.options import say
 from wanneng.serve.access import LOCAL_KEY_FILE
 from wanneng.settings import ServeSettings, check_variables, is_proxied, load_settings
 from wanneng.settings import log_format as chosen_log_format
 from wanneng.status import status
-from wanneng.text_io import escape_what_the_locale_lacks
+from wanneng.text_io import prepare_streams
 
 if TYPE_CHECKING:
     from wanneng.serve.serve_log import ServeLog
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 EXAMPLE = '{"text": "这个手机质量太差，要求退款", "labels": "投诉,咨询,建议"}'
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-out = Console()
 app.add_typer(cluster_commands.app, name="cluster")
 app.add_typer(engine_commands.app, name="engine")
 app.add_typer(batch_commands.app, name="batch")
@@ -106,7 +104,7 @@ def serve(
     from wanneng.serve.serve_log import ServeLog  # noqa: PLC0415
     from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
 
-    log = ServeLog(say, text=is_text(chosen_log_format(log_format), STDERR))
+    log = ServeLog(text=is_text(chosen_log_format(log_format), STDERR))
     with log.reporting():
         settings = load_settings(flags)
         asyncio.run(Supervisor(settings, log).run(lambda key: _say_ready(settings, key, log)))
@@ -125,7 +123,7 @@ def triton(
     from wanneng.serve.container import run_triton  # noqa: PLC0415
     from wanneng.serve.serve_log import ServeLog  # noqa: PLC0415
 
-    log = ServeLog(say, text=is_text(chosen_log_format(None), STDERR))
+    log = ServeLog(text=is_text(chosen_log_format(None), STDERR))
     with log.reporting():
         settings = load_settings({"trusted_network": trusted_network})
         code = asyncio.run(run_triton(settings, exit_timeout_s, log))
@@ -137,16 +135,25 @@ check_texts(app)
 
 def main() -> None:
     """The entry point of the `wanneng` command."""
-    escape_what_the_locale_lacks()
+    prepare_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the answer has enough.
+        sys.exit(1)
     except (CommandError, OSError) as error:
-        err.print(f"wanneng: {error}", markup=False)
+        say(str(error))
         sys.exit(1)
 
 
 def _say_ready(settings: ServeSettings, key: str | None, log: ServeLog) -> None:
     """`key`: the local tenant's, which is printed nowhere; None where a file declares the tenants."""
+    from logs.setup import STDOUT  # noqa: PLC0415
+    from wanneng.serve.serve_log import encoding, print_line  # noqa: PLC0415
+
     key_file = settings.state_dir / LOCAL_KEY_FILE
     if key is None:
         log(f"tenants and keys are those of {settings.tenants_file}")
@@ -157,14 +164,12 @@ def _say_ready(settings: ServeSettings, key: str | None, log: ServeLog) -> None:
     known = "KEY" if key is None else f"$(cat {shlex.quote(str(key_file))})"
     header = f' -H "Authorization: Bearer {known}"' if settings.keys_needed else ""
     # For whoever pastes it: curl sends the bytes of the terminal's encoding, through the proxy of the environment.
-    example = EXAMPLE if out.encoding.startswith("utf-8") else json.dumps(json.loads(EXAMPLE))
+    example = EXAMPLE if encoding(STDOUT).lower().startswith("utf-8") else json.dumps(json.loads(EXAMPLE))
     direct = " --noproxy '*'" if is_proxied(settings.url) else ""
-    out.print(
+    print_line(
+        STDOUT,
         f"curl -s{direct} {settings.url}/v1/classify{header} -H 'Content-Type: application/json' "
         f"-d {shlex.quote(example)}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the commands print and what they call files, in any locale."""
+"""The standard streams of the commands, and what they print and call files, in any locale."""
 
 from __future__ import annotations
 
@@ -7,17 +7,74 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from wanneng.errors import CommandError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 ESCAPE = "wanneng.escape"
+STREAMS = (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))
+"""By descriptor. An answer that is lost with standard output is an error; messages are not."""
 
 
-def escape_what_the_locale_lacks() -> None:
-    """From now on, output has JSON's escapes for what its encoding lacks, so that JSON stays JSON."""
+def prepare_streams() -> None:
+    """From now on, answers that cannot be written are a `CommandError`, and messages that cannot end nothing.
+
+    Output has JSON's escapes for what its encoding lacks, so that JSON stays JSON.
+    """
     codecs.register_error(ESCAPE, _escape)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=ESCAPE)
+    open_closed_streams()
+    sys.stdout, sys.stderr = _text(sys.stdout, _Answers), _text(sys.stderr, _Messages)
+
+
+def open_closed_streams() -> None:
+    """Standard streams that are closed lead to /dev/null: no socket or database may take their descriptors."""
+    for fd, (name, access) in enumerate(STREAMS):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # It takes the lowest free descriptor, which is this one.
+            os.set_inheritable(os.open(os.devnull, access), True)
+            stream = open(fd, "w" if fd else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+class _Answers(io.FileIO):
+    def write(self, content: ReadableBuffer) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            # The interpreter would try to write them once more when it ends.
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise  # Whoever read them has enough.
+            raise CommandError(f"standard output cannot be written: {error.strerror}") from None
+
+
+class _Messages(io.FileIO):
+    def write(self, content: ReadableBuffer) -> int:
+        with suppress(OSError):
+            return super().write(content)
+        return memoryview(content).nbytes
+
+
+def _text(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
+    """The same stream on a file of `kind`; another one, as tests have, stays."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=ESCAPE,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def shown_name(path: Path) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e.surroundings import MATRIX, Surroundings, outcome
+from tests.e2e.server import TINY, Server
+from tests.e2e.surroundings import BODY, MATRIX, Surroundings, outcome
 
 Verdict = Callable[[str, str], None]
 
@@ -38,3 +41,30 @@ def test_a_server_answers_or_says_what_it_lacks(
             pytest.skip("only root can become another user")
         os.chown(folder, surroundings.user, surroundings.user)
     verdict(surroundings.line, outcome(surroundings, folder))
+
+
+def test_a_server_whose_output_nobody_takes_goes_on(folder: Path) -> None:
+    """Its log is in the state folder all the same."""
+    server = Server(
+        folder / "state",
+        TINY,
+        settings={"WANNENG_LOG_FORMAT": "text"},
+        prefix=("sh", "-c", 'exec "$@" > /dev/full 2>&1', "sh"),
+    )
+    server.start()
+    try:
+        deadline = time.monotonic() + 60
+        while "Ctrl-C stops it" not in log_of(server):
+            assert server.process.poll() is None, "it ended"
+            assert time.monotonic() < deadline, "it was not ready in time"
+            time.sleep(0.2)
+        time.sleep(1)
+        assert server.classify(**BODY).status_code == httpx.codes.OK
+    finally:
+        code, _ = server.stop()
+    assert code == 0
+
+
+def log_of(server: Server) -> str:
+    path = server.state_dir / "serve.log"
+    return path.read_text(encoding="utf-8") if path.exists() else ""

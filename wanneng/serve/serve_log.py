@@ -24,14 +24,13 @@ class Say(Protocol):
 
 
 class ServeLog:
-    """A `Say`. `print_line` prints for a person; with `text` false, records go to standard error instead.
+    """A `Say` on standard error: with `text` lines for a person, otherwise records.
 
     Records of Python's logging, as of libraries, come here too.
     """
 
-    def __init__(self, print_line: Callable[[str], None], *, text: bool) -> None:
+    def __init__(self, *, text: bool) -> None:
         self.text = text
-        self._print_line = print_line
         self._sink: Sink | None = None
         setup.install(_Forward(self._add))
 
@@ -56,10 +55,23 @@ class ServeLog:
         if self._sink is not None:
             self._sink(line)
         if self.text:
-            self._print_line("\n".join(filter(None, [entry["message"], entry.get("exception")])))
+            print_line(
+                setup.STDERR, "\n".join(filter(None, [f"wanneng: {entry['message']}", entry.get("exception")]))
+            )
         else:
             with suppress(OSError):
                 setup.write(setup.STDERR, line)
+
+
+def print_line(fd: int, line: str) -> None:
+    """For a person, in the encoding of the locale: a full disk or a closed pipe must not end a server."""
+    with suppress(OSError):
+        setup.write(fd, f"{line}\n".encode(encoding(fd), errors="backslashreplace"))
+
+
+def encoding(fd: int) -> str:
+    """That of standard output or standard error."""
+    return getattr({setup.STDOUT: sys.stdout, setup.STDERR: sys.stderr}[fd], "encoding", None) or "utf-8"
 
 
 class _Forward(logging.Handler):

@@ -1,0 +1,76 @@
+"""Commands whose standard streams are closed, full or without a reader."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from logs import setup
+from tests.wanneng.test_text_io import environment
+from wanneng import text_io
+
+ROOT = Path(__file__).parents[2]
+ANSWER = ("engine", "checksum", "tests/golden/small")
+HELP = ("--help",)
+REFUSED = ("classify", "a text")
+
+
+def run(redirections: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f'"$@" {redirections}', "bash", sys.executable, "-m", "wanneng", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+        env=environment(),
+    )
+
+
+@pytest.mark.parametrize(("streams", "why"), [(">&-", "Bad file descriptor"), (">/dev/full", "No space left")])
+@pytest.mark.parametrize("command", [ANSWER, HELP])
+def test_an_answer_that_cannot_be_written_is_an_error(command: tuple[str, ...], streams: str, why: str) -> None:
+    done = run(streams, *command)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wanneng: standard output cannot be written: {why}"), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [ANSWER, HELP])
+def test_whoever_reads_no_more_is_told_nothing(command: tuple[str, ...]) -> None:
+    done = run("| true; exit ${PIPESTATUS[0]}", *command)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])
+def test_messages_that_cannot_be_written_lose_no_answer(streams: str) -> None:
+    done = run(streams, *ANSWER)
+    assert done.returncode == 0
+    assert done.stdout.startswith("sha256:")
+    assert run(streams, *REFUSED).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("classify", "--labels", "a,b", "--input", "-", "--format", "txt", "--output", "/dev/null"),
+        ("evaluate", "-", "--labels", "a,b"),
+        ("label-set", "check", "-", "--labels", "a,b"),
+        ("audit", "verify", "-"),
+    ],
+)
+def test_closed_standard_input_is_an_empty_one(command: tuple[str, ...]) -> None:
+    closed, empty = run("<&-", *command), run("</dev/null", *command)
+    assert "Traceback" not in closed.stderr
+    assert (closed.returncode, closed.stdout, closed.stderr) == (empty.returncode, empty.stdout, empty.stderr)
+
+
+def test_servers_and_commands_open_closed_streams_alike() -> None:
+    """The client is installed without `logs`, and has a copy."""
+    assert inspect.getsource(text_io.open_closed_streams) == inspect.getsource(setup.open_closed_streams)
+    assert text_io.STREAMS == setup.STREAMS
