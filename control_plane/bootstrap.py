@@ -70,7 +70,7 @@ from web.openapi_endpoint import OpenApiEndpoint
 from web.operations import routes_of
 from web.pacing import Pacing
 from web.problems import STATUSES, Problems
-from web.same_user import aiohttp_transport
+from web.same_user import aiohttp_transport, certificates
 from web.server import Draining
 from web.sessions import OPERATOR, TENANT, SessionTokens
 from web.tenant_callers import TenantCallers
@@ -123,11 +123,14 @@ def create_app(
     tenants = Tenants(stores.tenants, stores.api_keys, clock)
     reports = UsageReports(stores.usage, clock, price_of(settings.price_per_million_tokens, settings.currency))
     http = httpx.AsyncClient(
-        transport=aiohttp_transport(MAX_GATEWAYS, same_user=settings.same_user), trust_env=False
+        transport=aiohttp_transport(settings.gateway_metrics_url, MAX_GATEWAYS, same_user=settings.same_user),
+        trust_env=False,
     )
     gateway_metrics = HttpGatewayMetrics(http, settings.gateway_metrics_url)
     # Unlike the rest, the provider may be elsewhere: behind a proxy, or with a certificate of the company's own.
-    to_provider = httpx.AsyncClient(trust_env=True) if settings.oidc_issuer else None
+    to_provider = None
+    if settings.oidc_issuer:
+        to_provider = httpx.AsyncClient(trust_env=True, verify=certificates(trust_env=True))
     sign_in = None
     if to_provider is not None:
         check_oidc(settings)
@@ -244,7 +247,9 @@ def create_worker(
     database, clock = Database(settings.database_url), clock or SystemClock()
     metrics = WorkerMetrics()
     http = httpx.AsyncClient(
-        transport=aiohttp_transport(settings.batch_lines_at_once, same_user=settings.same_user),
+        transport=aiohttp_transport(
+            settings.gateway_url, settings.batch_lines_at_once, same_user=settings.same_user
+        ),
         trust_env=False,
     )
     worker = Worker(

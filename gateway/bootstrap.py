@@ -107,9 +107,11 @@ def create_app(
     tracing = Tracing(settings.otlp_endpoint, service="wanneng-gateway")
 
     # The aiohttp transport carries ten times the calls of httpx's own at 32 at once.
-    triton_transport = aiohttp_transport(MAX_TRITON_CONNECTIONS, same_user=settings.same_user)
-    probe_transport = aiohttp_transport(MAX_PROBES, same_user=settings.same_user)
-    forward_http = proxy_client(settings.max_forwarded_requests, same_user=settings.same_user)
+    triton_transport = aiohttp_transport(settings.triton_url, MAX_TRITON_CONNECTIONS, same_user=settings.same_user)
+    probe_transport = aiohttp_transport(settings.triton_url, MAX_PROBES, same_user=settings.same_user)
+    forward_http = proxy_client(
+        settings.control_plane_url, settings.max_forwarded_requests, same_user=settings.same_user
+    )
     load_balancer = LoadBalancer(
         discovery_of(settings.triton_url),
         lambda url: backend or TritonClient(triton_transport, url, settings.length_buckets, probe_transport),

@@ -11,7 +11,7 @@ from starlette.types import Scope, Send
 
 from stores.errors import ClientDisconnected, InvalidRequest
 from web.bodies import DISCONNECT
-from web.same_user import SameUserTransport, certificates
+from web.same_user import SameUserTransport, certificates_for
 
 CONNECT_TIMEOUT_S = 2.0
 IDLE_TIMEOUT_S = 30.0
@@ -37,12 +37,12 @@ OWN_RESPONSE_HEADERS = frozenset({b"date", b"x-request-id"})
 Headers = list[tuple[bytes, bytes]]
 
 
-def proxy_client(max_connections: int, *, same_user: bool) -> httpx.AsyncClient:
-    """A client that adds nothing of its own; `same_user`: it connects on loopback to what is ours alone."""
+def proxy_client(url: str, max_connections: int, *, same_user: bool) -> httpx.AsyncClient:
+    """A client of `url` that adds nothing; `same_user`: it connects on loopback to what is ours alone."""
     limits = httpx.Limits(max_connections=max_connections)
     kind = SameUserTransport if same_user else httpx.AsyncHTTPTransport
     client = httpx.AsyncClient(
-        transport=kind(limits=limits, verify=certificates(trust_env=False), trust_env=False),
+        transport=kind(limits=limits, verify=certificates_for(url, trust_env=False), trust_env=False),
         timeout=httpx.Timeout(IDLE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         # One caller's cookies must never go out with another's request.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

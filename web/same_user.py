@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from web.settings import is_loopback
+from web.settings import SettingsError, authorities_setting, is_loopback
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 LISTEN = "0A"
@@ -37,14 +37,30 @@ def is_ours(host: str, port: int) -> bool:
 
 @cache
 def certificates(*, trust_env: bool) -> ssl.SSLContext:
-    """What all clients of a process verify servers with: to load it takes 20 ms each time."""
-    return httpx.create_ssl_context(trust_env=trust_env)
+    """What all clients of a process verify servers with: to load it takes 20 ms each time.
+
+    `SettingsError` names the variable that leads to no certificates.
+    """
+    try:
+        return httpx.create_ssl_context(trust_env=trust_env)
+    except OSError as error:
+        raise SettingsError(
+            f"{authorities_setting()}, where no certificates can be read: {error.strerror or error}; give a file "
+            "of PEM certificates or unset it"
+        ) from None
 
 
-def aiohttp_transport(max_connections: int, *, same_user: bool) -> AiohttpTransport:
-    """httpx over aiohttp; `same_user`: it connects on loopback to what is ours alone."""
+def certificates_for(urls: str, *, trust_env: bool) -> ssl.SSLContext:
+    """`certificates` if one of `urls`, however they are listed, is HTTPS; otherwise an empty context."""
+    if "https://" in urls.lower():
+        return certificates(trust_env=trust_env)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def aiohttp_transport(urls: str, max_connections: int, *, same_user: bool) -> AiohttpTransport:
+    """httpx over aiohttp to `urls`; `same_user`: it connects on loopback to what is ours alone."""
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-    verify = certificates(trust_env=True)
+    verify = certificates_for(urls, trust_env=True)
     if not same_user:
         return AiohttpTransport(limits=limits, verify=verify)
 

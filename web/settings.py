@@ -102,6 +102,14 @@ class ServerSettings(LabelLimits, frozen=True, kw_only=True):
         return without_secrets(self)
 
 
+def authorities_setting(environment: Mapping[str, str] | None = None) -> str:
+    """What leads to the certificates of authorities, as the beginning of a sentence."""
+    variables = os.environ if environment is None else environment
+    # In httpx's order.
+    named = [f"{name} is {variables[name]!r}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if variables.get(name)]
+    return named[0] if named else "certifi has the authorities"
+
+
 def without_secrets(settings: Struct) -> str:
     """A representation for logs and tracebacks."""
     shown = {name: value for name, value in msgspec.structs.asdict(settings).items() if name not in SECRETS}

@@ -15,7 +15,7 @@ from web.same_user import aiohttp_transport
 
 async def cause(url: str) -> str:
     async with httpx.AsyncClient(
-        transport=aiohttp_transport(1, same_user=False), timeout=0.5, trust_env=False
+        transport=aiohttp_transport("", 1, same_user=False), timeout=0.5, trust_env=False
     ) as http:
         with pytest.raises((httpx.TransportError, aiohttp.ClientError)) as error:
             await http.get(url)

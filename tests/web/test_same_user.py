@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +17,10 @@ from starlette.routing import Route
 
 from tests.fakes.listener import NOBODY, Listener, listener_of
 from tests.fakes.server import serving
-from web.same_user import SameUserTransport, aiohttp_transport, certificates, is_ours
+from web.same_user import SameUserTransport, aiohttp_transport, certificates, certificates_for, is_ours
+from web.settings import SettingsError
+
+HTTPS = "http://10.0.0.1:8000, dns+https://triton:8443"
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def squatter() -> Iterator[Listener]:
 
 
 def client(*, same_user: bool) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=aiohttp_transport(4, same_user=same_user), trust_env=False, timeout=2)
+    return httpx.AsyncClient(transport=aiohttp_transport("", 4, same_user=same_user), trust_env=False, timeout=2)
 
 
 async def hello(request: object) -> PlainTextResponse:
@@ -91,6 +95,26 @@ def test_other_machines_are_not_asked_who_listens() -> None:
 
 async def test_certificates_are_loaded_once_for_all_clients() -> None:
     """To load them takes longer than to start the rest of a client."""
-    first, second = (aiohttp_transport(1, same_user=same_user) for same_user in (False, True))
+    first, second = (aiohttp_transport(HTTPS, 1, same_user=same_user) for same_user in (False, True))
     assert first.ssl_context is second.ssl_context is certificates(trust_env=True)
     assert certificates(trust_env=True).verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "reason"),
+    [("SSL_CERT_FILE", None, "No such file"), ("SSL_CERT_FILE", b"none", "X509"), ("SSL_CERT_DIR", None, "")],
+)
+def test_certificates_that_cannot_be_read_are_named_where_tls_needs_them(
+    variable: str, content: bytes | None, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "authorities"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv(variable, str(path))
+    certificates.cache_clear()
+    assert not certificates_for("http://10.0.0.1:8000,dns+http://triton", trust_env=True).get_ca_certs()
+    aiohttp_transport("http://127.0.0.1:8000", 1, same_user=True)
+    if reason:
+        with pytest.raises(SettingsError, match=f"^{variable} is '.*authorities', where no .*{reason}.*unset it$"):
+            certificates_for(HTTPS, trust_env=True)
+    certificates.cache_clear()

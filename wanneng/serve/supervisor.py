@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from wanneng.client import AsyncClient
+from wanneng.client.connection import authorities
 from wanneng.serve import processes
 from wanneng.serve.access import admin_key, local_key
 from wanneng.serve.checks import check_surroundings
@@ -73,7 +74,8 @@ class Supervisor:
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as http:
+        verify = authorities(self._settings.url)
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False, verify=verify) as http:
             admin = self._settings.admin_key or admin_key(self._settings.state_dir)
             services = _services(self._settings, http, self._say, admin)
             signalled = asyncio.create_task(stopping.wait())
