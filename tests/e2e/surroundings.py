@@ -194,6 +194,12 @@ MATRIX = [
     Surroundings("HOME unset", without=frozenset({"HOME"})),
     Surroundings("HOME of somebody else", settings={"HOME": "/nonexistent"}, user=ANYBODY, emulated="setpriv"),
     Surroundings("umask 077", "umask 077"),
+    Surroundings(
+        "no PATH; certificates of nowhere",
+        settings={"SSL_CERT_FILE": "/nonexistent"},
+        without=frozenset({"PATH"}),
+        short=True,
+    ),
     Surroundings("TMPDIR elsewhere", settings={"TMPDIR": "/nonexistent"}),
     Surroundings("a time zone that does not exist", settings={"TZ": "Nowhere/Land"}),
     Surroundings(

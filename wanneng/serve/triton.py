@@ -212,5 +212,7 @@ def _environment(server: _Installation) -> dict[str, str]:
     library_path = environment.get("LD_LIBRARY_PATH", "")
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, server.libraries), *filter(None, [library_path])])
     # The stub finds its packages through the first `python3` of PATH.
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    # Without one, each program has a default of its own, and the stub has none.
+    path = environment.get("PATH") or os.defpath
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
     return environment

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -162,3 +163,12 @@ def test_the_packages_of_the_models_are_found_where_triton_runs(tmp_path: Path) 
         [sys.executable, "-I", "-S", "-c", script], cwd=server.folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_programs_are_found_where_the_environment_has_no_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Triton's stub is started by a shell and looks for `python3` itself."""
+    monkeypatch.delenv("PATH")
+    path = prepare_triton(ServeSettings(engine=ENGINE, state_dir=tmp_path)).environment["PATH"]
+    assert path == f"{Path(sys.executable).parent}:{os.defpath}"
