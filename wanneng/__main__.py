@@ -22,11 +22,12 @@ from wanneng.bench import bench
 from wanneng.calibration.commands import calibrate
 from wanneng.classify import classify
 from wanneng.cluster import commands as cluster_commands
+from wanneng.console import MIN_WIDTH
 from wanneng.errors import CommandError
 from wanneng.evaluate import evaluate
 from wanneng.options import say
 from wanneng.serve.access import LOCAL_KEY_FILE
-from wanneng.settings import ServeSettings, check_variables, is_proxied, load_settings
+from wanneng.settings import ServeSettings, check_variables, is_proxied, load_settings, widen
 from wanneng.settings import log_format as chosen_log_format
 from wanneng.status import status
 from wanneng.text_io import prepare_streams
@@ -136,6 +137,7 @@ check_texts(app)
 def main() -> None:
     """The entry point of the `wanneng` command."""
     prepare_streams()
+    widen(MIN_WIDTH)
     try:
         try:
             app()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from wanneng import options as given
 from wanneng.client import Classification, Client
 from wanneng.client.classify import PATH
+from wanneng.console import Console
 from wanneng.errors import CommandError, RequestError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.options import Shown, say, showing

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from wanneng.arguments import MAY_BE_PATH
 from wanneng.checkout import needing
+from wanneng.console import Console
 from wanneng.errors import CommandError
 from wanneng.text_io import shown_name
 

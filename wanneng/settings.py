@@ -216,6 +216,13 @@ def _check(setting: str, name: str, value: object) -> None:
         raise StartError(f"{name} is {value}; a number from {least} is needed")
 
 
+def widen(columns: int) -> None:
+    """Let `COLUMNS` claim no terminal narrower than `columns`, to the libraries that read it too."""
+    claimed = os.environ.get("COLUMNS", "")
+    if claimed.isdigit() and int(claimed) < columns:
+        os.environ["COLUMNS"] = str(columns)
+
+
 def secret(variable: str) -> str | None:
     """A secret of the environment; None: it is not there, or empty."""
     return os.environ.get(variable, "").strip() or None

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console
-
 from wanneng.classify import print_bars
+from wanneng.console import Console
 from wanneng.options import split_labels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from logs import setup
 from tests.wanneng.test_text_io import environment
 from wanneng import text_io
+from wanneng.classify import print_bars
+from wanneng.console import Console
 
 ROOT = Path(__file__).parents[2]
 ANSWER = ("engine", "checksum", "tests/golden/small")
@@ -19,7 +22,7 @@ HELP = ("--help",)
 REFUSED = ("classify", "a text")
 
 
-def run(redirections: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(redirections: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f'"$@" {redirections}', "bash", sys.executable, "-m", "wanneng", *arguments],
         cwd=ROOT,
@@ -27,7 +30,7 @@ def run(redirections: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         check=False,
         timeout=60,
-        env=environment(),
+        env=environment() | variables,
     )
 
 
@@ -68,6 +71,28 @@ def test_closed_standard_input_is_an_empty_one(command: tuple[str, ...]) -> None
     closed, empty = run("<&-", *command), run("</dev/null", *command)
     assert "Traceback" not in closed.stderr
     assert (closed.returncode, closed.stdout, closed.stderr) == (empty.returncode, empty.stdout, empty.stderr)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "20"])
+@pytest.mark.parametrize("arguments", [REFUSED, ("clasify",), ("status",)])
+def test_an_error_is_printed_at_every_width(arguments: tuple[str, ...], columns: str) -> None:
+    """By the commands, by Typer, and in a table."""
+    address = "http://127.0.0.1:1"
+    narrow = run("", *arguments, COLUMNS=columns, WANNENG_URL=address)
+    assert narrow.returncode != 0
+    assert narrow.stderr.split() == run("", *arguments, COLUMNS="20", WANNENG_URL=address).stderr.split()
+    assert len(narrow.stderr.split()) > 4
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_an_answer_is_printed_at_every_width(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    console = Console(file=io.StringIO())
+    print_bars(console, {"labels": ["a", "b"], "scores": [0.75, 0.25], "truncated": False})
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert "0.750" in printed
+    assert "0.250" in printed
 
 
 def test_servers_and_commands_open_closed_streams_alike() -> None:

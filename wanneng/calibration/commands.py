@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from wanneng.client import Client, Correction, LabelSet
+from wanneng.console import Console
 from wanneng.errors import CommandError
 from wanneng.examples import Example, read_examples
 from wanneng.keys import KeyFile, tenant_key

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from wanneng.client import Client
+from wanneng.console import Console
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.settings import ServeSettings
