@@ -102,13 +102,15 @@ def serve(
     flags: dict[str, object] = dict(locals())
     # Here and not above: `wanneng classify` must work where the servers' packages are not installed.
     from logs.setup import STDERR, is_text  # noqa: PLC0415
+    from wanneng.serve.private_files import naming_state_files  # noqa: PLC0415
     from wanneng.serve.serve_log import ServeLog  # noqa: PLC0415
     from wanneng.serve.supervisor import Supervisor  # noqa: PLC0415
 
     log = ServeLog(text=is_text(chosen_log_format(log_format), STDERR))
     with log.reporting():
         settings = load_settings(flags)
-        asyncio.run(Supervisor(settings, log).run(lambda key: _say_ready(settings, key, log)))
+        with naming_state_files(settings.state_dir):
+            asyncio.run(Supervisor(settings, log).run(lambda key: _say_ready(settings, key, log)))
 
 
 @app.command()
@@ -122,12 +124,14 @@ def triton(
     """Run Triton alone (container entrypoint) with its log on standard output; reads the variables of `serve`."""
     from logs.setup import STDERR, is_text  # noqa: PLC0415
     from wanneng.serve.container import run_triton  # noqa: PLC0415
+    from wanneng.serve.private_files import naming_state_files  # noqa: PLC0415
     from wanneng.serve.serve_log import ServeLog  # noqa: PLC0415
 
     log = ServeLog(text=is_text(chosen_log_format(None), STDERR))
     with log.reporting():
         settings = load_settings({"trusted_network": trusted_network})
-        code = asyncio.run(run_triton(settings, exit_timeout_s, log))
+        with naming_state_files(settings.state_dir):
+            code = asyncio.run(run_triton(settings, exit_timeout_s, log))
     raise typer.Exit(code)
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from wanneng.client.connection import usable_key
 from wanneng.errors import CommandError
 from wanneng.settings import is_loopback
 
@@ -20,9 +21,12 @@ WAY_OUT = "give the server's admin key with WANNENG_ADMIN_KEY or --admin-key-fil
 def local_admin_key(url: str, file: Path) -> str:
     """The key that `wanneng serve` stored in `file`; `CommandError` where `url` is not that server's."""
     try:
-        key, owner = file.read_text(encoding="utf-8").strip(), file.stat().st_uid
-    except OSError:
+        content, owner = file.read_bytes(), file.stat().st_uid
+    except FileNotFoundError:
         raise CommandError(f"no admin key: {file} does not exist; {WAY_OUT}") from None
+    except OSError as error:
+        raise CommandError(f"no admin key: {file} cannot be read: {error.strerror}; {WAY_OUT}") from None
+    key = usable_key(content.decode(errors="replace"), str(file))
     if not is_loopback(urlsplit(url).hostname or ""):
         raise CommandError(f"{url} is not this machine, so it is not sent the key of {file}; {WAY_OUT}")
     if not is_served_by(url, owner):

@@ -72,3 +72,21 @@ def test_the_client_finds_out_who_listens_as_the_servers_do() -> None:
 def test_where_there_is_no_key_the_way_out_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"no admin key: .*none does not exist; give the server's admin key"):
         local_admin_key("http://127.0.0.1:1", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"\xff\xfe", "has the character"),
+        (None, "cannot be read: Is a dir"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_named(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "admin.key"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CommandError, match=rf"admin\.key {reason}"):
+        local_admin_key("http://127.0.0.1:1", path)

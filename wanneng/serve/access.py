@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
+import tempfile
 from pathlib import Path
 
 from wanneng.client import AsyncClient
+from wanneng.errors import StartError
+from wanneng.settings import MIN_KEY_CHARACTERS, VISIBLE_ASCII
 
 ADMIN_KEY_FILE, LOCAL_KEY_FILE = "admin.key", "local.key"
 LOCAL_TENANT = "local"
-OWNER_ONLY = 0o600
 
 
 def admin_key(state_dir: Path) -> str:
-    """The admin key of this machine, made at the first start."""
+    """The admin key of this machine, made at the first start; `StartError` names a file that holds none."""
     path = state_dir / ADMIN_KEY_FILE
     if not path.exists():
         write_secret(path, secrets.token_hex(32))
-    return path.read_text(encoding="utf-8").strip()
+    key = read_secret(path)
+    if key is None or len(key) < MIN_KEY_CHARACTERS:
+        # Whoever has a copy of the key that was there could no longer use it, so no other is made unasked.
+        raise StartError(
+            f"{path} holds no admin key of at least {MIN_KEY_CHARACTERS} characters, as after a full disk; "
+            "restore it from a copy, or move it away for a new key"
+        )
+    return key
 
 
 async def local_key(client: AsyncClient, state_dir: Path) -> str:
@@ -29,7 +40,7 @@ async def local_key(client: AsyncClient, state_dir: Path) -> str:
     tenants = {tenant.name: tenant for tenant in await client.tenants.list()}
     tenant = tenants.get(LOCAL_TENANT) or await client.tenants.create(LOCAL_TENANT)
     key_ids = {key.id for key in await client.tenants.keys.list(tenant.id)}
-    stored = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    stored = read_secret(path) or ""
     # The id is the middle of `wn_<id>_<secret>`.
     if key_ids.intersection(stored.split("_")[1:2]):
         return stored
@@ -38,9 +49,25 @@ async def local_key(client: AsyncClient, state_dir: Path) -> str:
     return key
 
 
+def read_secret(path: Path) -> str | None:
+    """None where there is no file, or no secret in it, such as one that was half written."""
+    try:
+        content = path.read_bytes().strip().decode("ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    return content if re.fullmatch(VISIBLE_ASCII, content) else None
+
+
 def write_secret(path: Path, secret: str) -> None:
-    """Never readable by others, not even for a moment."""
+    """Whole or not at all, and never readable by others, not even for a moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.touch(mode=OWNER_ONLY, exist_ok=False)
-    path.write_text(secret + "\n", encoding="utf-8")
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secret + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise

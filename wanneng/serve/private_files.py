@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wanneng.errors import StartError
@@ -18,6 +19,10 @@ UMASK = 0o077
 OTHERS = 0o077
 LOCK = "lock"
 """Held by the server that runs in the folder."""
+IN_THE_WAY = frozenset(
+    {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM}
+)
+"""Errors that end once something else is moved away."""
 
 
 def prepare_state_dir(folder: Path) -> None:
@@ -68,6 +73,21 @@ def lock_state_dir(folder: Path) -> None:
         return
     os.truncate(file, 0)
     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+
+
+@contextmanager
+def naming_state_files(folder: Path) -> Iterator[None]:
+    """`StartError` names what lies in `folder` where a file or folder of the server's own should."""
+    try:
+        yield
+    except OSError as error:
+        # The second name is where something was moved, or linked, to.
+        path = Path(os.fsdecode(error.filename2 or error.filename or ""))
+        if error.errno not in IN_THE_WAY or not path.is_relative_to(folder):
+            raise
+        while not os.path.lexists(path):
+            path = path.parent
+        raise StartError(f"{path} in the state folder cannot be used: {error.strerror}; move it away") from None
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from wanneng.errors import StartError
-from wanneng.serve.private_files import prepare_state_dir
-from wanneng.settings import CHECKOUT
+from wanneng.serve.access import admin_key
+from wanneng.serve.private_files import lock_state_dir, naming_state_files, prepare_state_dir
+from wanneng.serve.triton import prepare_triton
+from wanneng.settings import CHECKOUT, ServeSettings
+
+ENGINE = CHECKOUT / "tests/golden/small"
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +84,37 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
         os.chown(folder, 65_534, 65_534)
     with pytest.raises(StartError, match="is shared with other users"):
         prepare_state_dir(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_folder", "use"),
+    [
+        ("lock", True, lock_state_dir),
+        ("admin.key", True, admin_key),
+        ("backends", False, lambda folder: prepare_triton(ServeSettings(engine=ENGINE, state_dir=folder))),
+        ("models", False, lambda folder: prepare_triton(ServeSettings(engine=ENGINE, state_dir=folder))),
+        ("engine", True, lambda folder: prepare_triton(ServeSettings(engine=ENGINE, state_dir=folder))),
+    ],
+)
+def test_what_is_in_the_way_in_the_state_folder_is_named(
+    name: str, is_folder: bool, use: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if is_folder:
+        path.mkdir()
+    else:
+        path.touch()
+    expected = f"^{path} in the state folder cannot be used: .*; move it away$"
+    with pytest.raises(StartError, match=expected), naming_state_files(tmp_path):
+        use(tmp_path)
+
+
+def test_other_errors_stay_as_they_are(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "lock"))
+    for error in (full, OSError(errno.EISDIR, "elsewhere", "/etc"), OSError()):
+        with pytest.raises(OSError) as raised, naming_state_files(tmp_path):
+            raise error
+        assert raised.value is error
 
 
 SHARED_MEMORY = """
