@@ -195,6 +195,10 @@ MATRIX = [
     Surroundings("HOME of somebody else", settings={"HOME": "/nonexistent"}, user=ANYBODY, emulated="setpriv"),
     Surroundings("umask 077", "umask 077"),
     Surroundings(
+        "a parent that ignores SIGCHLD and blocks SIGTERM",
+        'set -- env --ignore-signal=CHLD --block-signal=TERM,INT,CHLD "$@"',
+    ),
+    Surroundings(
         "no PATH; certificates of nowhere",
         settings={"SSL_CERT_FILE": "/nonexistent"},
         without=frozenset({"PATH"}),

@@ -14,6 +14,7 @@ from wanneng.serve.output import Output, stdout_sink
 from wanneng.serve.private_files import lock_state_dir, prepare_state_dir
 from wanneng.serve.serve_log import Say
 from wanneng.serve.shared_memory import remove_leftovers
+from wanneng.serve.signals import reset_signals
 from wanneng.serve.triton import prepare_triton
 from wanneng.settings import ServeSettings
 
@@ -23,6 +24,7 @@ STOPPED_BY_SIGNAL = 128
 
 async def run_triton(settings: ServeSettings, exit_timeout_s: int, say: Say) -> int:
     """Until Triton ends, which SIGTERM and SIGINT ask it to; the exit code."""
+    reset_signals()
     remove_leftovers()
     check_surroundings()
     prepare_state_dir(settings.state_dir)

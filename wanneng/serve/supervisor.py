@@ -24,6 +24,7 @@ from wanneng.serve.readiness import answers_ok, wait_for_success
 from wanneng.serve.serve_log import Say, ServeLog
 from wanneng.serve.service import Service
 from wanneng.serve.shared_memory import remove_leftovers
+from wanneng.serve.signals import reset_signals
 from wanneng.serve.triton_service import TritonService
 from wanneng.settings import ServeSettings
 
@@ -65,6 +66,7 @@ class Supervisor:
 
     async def run(self, on_ready: OnReady) -> None:
         """Serve until SIGINT, SIGTERM or SIGHUP; `StartError` when something cannot be started."""
+        reset_signals()
         remove_leftovers()
         check_surroundings()
         check_ports(self._settings)
