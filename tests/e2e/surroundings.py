@@ -221,6 +221,11 @@ MATRIX = [
         short=True,
     ),
     Surroundings(
+        "files of 1 MB",
+        "ulimit -f 2048",
+        refusal=r"this process may write files of 1 MiB, and 64 MiB are needed; .*ulimit -f",
+    ),
+    Surroundings(
         "no loopback",
         network=True,
         refusal=r"talk over 127\.0\.0\.1, which cannot be used: .*ip link set lo up",

@@ -18,8 +18,15 @@ TEMPORARY = Path("/tmp")
 """Where Triton's Python backend makes a folder; no setting and no TMPDIR changes that."""
 MIN_SHARED_MEMORY = 6 * 1024**2
 """Free bytes: 1 MiB for each of Triton's Python processes, and as much again for growth."""
-MIN_FILES = 512
-"""The gateway reserves 256; the rest are for its connections."""
+LIMITS = (
+    # The gateway reserves 256; the rest are for its connections.
+    (resource.RLIMIT_NOFILE, 512, "open {} files", "`ulimit -n 4096`, in a container with `--ulimit nofile=4096`"),
+    # Log files, the database, and each segment of shared memory.
+    (resource.RLIMIT_FSIZE, 64 * 1024**2, "write files of {}", "`ulimit -f unlimited`"),
+    # Triton maps 2.6 GiB, most of which it never uses, and is ended by SIGSEGV with 2 GiB.
+    (resource.RLIMIT_AS, 3 * 1024**3, "map {} of memory", "`ulimit -v unlimited`"),
+)
+"""Of this process and its children: setrlimit(2), what is needed, what it limits, and how to raise it."""
 LOOPBACK_TIMEOUT_S = 1.0
 
 
@@ -27,7 +34,7 @@ def check_surroundings() -> None:
     """`StartError` for what is missing; the soft limit of open files is raised to the hard one."""
     _check_temporary_folder()
     _check_shared_memory()
-    _check_open_files()
+    _check_limits()
     _check_loopback()
 
 
@@ -77,16 +84,19 @@ def _check_shared_memory() -> None:
         )
 
 
-def _check_open_files() -> None:
-    """Triton does not raise its soft limit, so it is raised here."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < MIN_FILES:
-        raise StartError(
-            f"this process may open {hard} files, and {MIN_FILES} are needed; raise the limit with "
-            "`ulimit -n 4096`, in a container with `--ulimit nofile=4096`"
-        )
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _check_limits() -> None:
+    """The smallest of a process's limits; Triton raises no soft one, so that of open files is raised here."""
+    for number, least, what, remedy in LIMITS:
+        soft, hard = resource.getrlimit(number)
+        if number == resource.RLIMIT_NOFILE:
+            resource.setrlimit(number, (hard, hard))
+            soft = hard
+        if soft != resource.RLIM_INFINITY and soft < least:
+            unit = str if number == resource.RLIMIT_NOFILE else _mib
+            raise StartError(
+                f"this process may {what.format(unit(soft))}, and {unit(least)} are needed; raise the limit with "
+                f"{remedy}"
+            )
 
 
 def _check_loopback() -> None:
