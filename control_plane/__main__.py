@@ -13,6 +13,7 @@ from collections.abc import Callable
 from control_plane.bootstrap import create_app, create_worker
 from control_plane.settings import SettingsError, load_settings, load_worker_settings
 from control_plane.tenants import Tenants
+from logs.setup import STDOUT, write
 from stores.api_keys import generate_key
 from stores.clock import SystemClock
 from stores.database import Database, DatabaseError, migrate
@@ -70,7 +71,10 @@ def migrate_database() -> None:
 def new_key() -> None:
     """The key on standard output, its lines for the tenants file on standard error."""
     new = generate_key()
-    sys.stdout.write(f"{new.key}\n")
+    try:
+        write(STDOUT, f"{new.key}\n".encode())
+    except OSError as error:
+        sys.exit(f"standard output cannot be written: {error.strerror}")
     # In quotes: digits alone would be a number to YAML.
     sys.stderr.write(f'- id: "{new.id}"\n  sha256: "{new.digest}"\n')
 

@@ -141,3 +141,20 @@ def test_an_unknown_command_is_refused_with_those_that_there_are() -> None:
     assert done.returncode == 2
     for name in ("serve", "worker", "migrate", "new-key"):
         assert name in done.stderr
+
+
+@pytest.mark.parametrize("stream", [">&-", ">/dev/full"])
+def test_a_new_key_that_cannot_be_written_is_an_error(stream: str) -> None:
+    arguments, environment = command("new-key")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {stream}', "sh", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("standard output cannot be written: ")
+    assert done.stderr.count("\n") == 1
