@@ -21,6 +21,9 @@ NESTED = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs store the weights beside an optimizer's state."""
 MAX_BYTES = 2_000_000_000
 """Of all weights in FP32: an ONNX file holds less than 2 GiB, the graph included."""
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+PARAMETERS = ("weight", "bias", "gamma", "beta", "segment")
+"""Ends of the names of a network's weights; whole numbers of other names are buffers, such as `position_ids`."""
 WRAPPER = "module."
 """Prefix of the names in a network that was wrapped for several GPUs."""
 
@@ -47,9 +50,14 @@ def read_weights(folder: Path) -> Weights:
         if isinstance(inner, Mapping):
             tensors = inner
             break
-    named = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    where = files[0] if len(files) == 1 else folder
+    named: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if isinstance(value, Tensor):
+            _check(where, name, value)
+            named[str(name)] = value
     if not named:
-        raise SnapshotError(f"{files[0]} contains no weights")
+        raise SnapshotError(f"{where} contains no weights")
     is_plain = tensors is stored
     while all(name.startswith(WRAPPER) for name in named):
         named, is_plain = {name.removeprefix(WRAPPER): value for name, value in named.items()}, False
@@ -59,7 +67,7 @@ def read_weights(folder: Path) -> Weights:
             f"{folder}: the weights have {size / 1e9:.1f} GB in FP32, and an ONNX file holds "
             f"{MAX_BYTES / 1e9:.0f} GB; build a smaller model"
         )
-    weights = {name: _as_float32(files[0], name, value) for name, value in named.items()}
+    weights = {name: _as_float32(where, name, value) for name, value in named.items()}
     return Weights(weights, files, is_plain)
 
 
@@ -105,11 +113,29 @@ def _load(file: Path) -> dict[str, object]:
     return dict(content)
 
 
-def _as_float32(file: Path, name: str, value: Tensor) -> Tensor:
-    if value.is_complex() or value.is_quantized or (not value.dtype.is_signed and value.dtype != torch.bool):
-        raise SnapshotError(f"{file}: {name} is {value.dtype}; weights must be floating-point numbers")
+def _check(where: Path, name: object, value: Tensor) -> None:
+    """Before anything is computed of a tensor, which many kinds of tensors do not support."""
+    if not isinstance(name, str):
+        raise SnapshotError(f"{where}: a weight has the name {name!r}; names must be text, as in state_dict()")
+    if value.layout != torch.strided or value.is_nested:
+        raise SnapshotError(f"{where}: {name} is not a dense tensor; store it as one, with to_dense()")
+    if value.is_meta:
+        raise SnapshotError(
+            f"{where}: {name} has a shape but no values (device meta); load the model before saving"
+        )
+    is_number = value.is_floating_point() or value.is_complex() or value.is_quantized
+    if value.dtype not in DTYPES and (is_number or name.endswith(PARAMETERS)):
+        raise SnapshotError(
+            f"{where}: {name} is {value.dtype}; weights must be FP64, FP32, FP16 or bfloat16, "
+            "so use the model before quantization"
+        )
+
+
+def _as_float32(where: Path, name: str, value: Tensor) -> Tensor:
+    """Of a tensor that was checked; buffers of whole numbers stay as they are."""
     if not value.is_floating_point():
         return value
-    if not torch.isfinite(value).all():
-        raise SnapshotError(f"{file}: {name} has values that are not finite numbers")
-    return value.to(torch.float32)
+    converted = value.to(torch.float32)
+    if not torch.isfinite(converted).all():
+        raise SnapshotError(f"{where}: {name} has values that are not finite numbers in FP32")
+    return converted

@@ -184,6 +184,15 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return dict(torch.load(folder / "pytorch_model.bin", weights_only=True))
 
 
+def with_weight(folder: Path, bias: torch.Tensor, *, safetensors: bool = False) -> None:
+    """Store `bias` as the classifier's."""
+    content = weights(folder) | {"classifier.bias": bias}
+    if safetensors:
+        save_file({name: value.contiguous() for name, value in content.items()}, folder / "model.safetensors")
+    else:
+        save(folder, content)
+
+
 def without_a_part(folder: Path) -> None:
     split_safetensors(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
@@ -230,6 +239,38 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: save(f, weights(f) | {"classifier.bias": torch.tensor([float("nan")] * 3)}),
         r"classifier\.bias has values that are not finite numbers",
     ),
+    "more than FP32 holds": (
+        lambda f: with_weight(f, torch.full((3,), 1e300, dtype=torch.float64)),
+        r"pytorch_model\.bin: classifier\.bias has values that are not finite numbers in FP32",
+    ),
+    "float8": (
+        lambda f: with_weight(f, torch.zeros(3).to(torch.float8_e4m3fn), safetensors=True),
+        r"model\.safetensors: classifier\.bias is torch\.float8_e4m3fn; weights must be FP64, FP32, FP16 or bfloat16",
+    ),
+    "int8": (
+        lambda f: with_weight(f, torch.zeros(3, dtype=torch.int8)),
+        r"pytorch_model\.bin: classifier\.bias is torch\.int8; weights must be",
+    ),
+    "booleans": (
+        lambda f: with_weight(f, torch.zeros(3, dtype=torch.bool), safetensors=True),
+        r"model\.safetensors: classifier\.bias is torch\.bool; weights must be",
+    ),
+    "complex numbers": (
+        lambda f: with_weight(f, torch.zeros(3, dtype=torch.complex64)),
+        r"classifier\.bias is torch\.complex64; weights must be",
+    ),
+    "sparse tensor": (
+        lambda f: with_weight(f, torch.zeros(3).to_sparse()),
+        r"pytorch_model\.bin: classifier\.bias is not a dense tensor; store it as one, with to_dense\(\)",
+    ),
+    "tensor without values": (
+        lambda f: with_weight(f, torch.zeros(3, device="meta")),
+        r"pytorch_model\.bin: classifier\.bias has a shape but no values",
+    ),
+    "number as a name": (
+        lambda f: save(f, {**weights(f), 7: torch.zeros(3)}),
+        r"pytorch_model\.bin: a weight has the name 7; names must be text",
+    ),
     "vocabulary in another encoding": (
         lambda f: (f / "vocab.txt").write_bytes("质量".encode("gbk")),
         r"vocab\.txt cannot be read",
@@ -271,6 +312,15 @@ def test_a_broken_snapshot_is_refused_by_name_and_nothing_is_written(kind: str, 
         build_engine(folder, folder.parent / "engine", choose_recipe(), name="broken")
     assert "\n" not in str(raised.value)
     assert sorted(folder.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_whole_numbers_beside_the_weights_do_not_matter(dtype: torch.dtype, folder: Path) -> None:
+    """Such as the buffers of other versions of transformers, and counts of a training program."""
+    expected = network_of(read_snapshot(folder)).state_dict()
+    save(folder, weights(folder) | {"bert.embeddings.position_ids": torch.ones((1, 64), dtype=dtype)})
+    stored = network_of(read_snapshot(folder)).state_dict()
+    assert all(torch.equal(stored[name], value) for name, value in expected.items())
 
 
 UNUSABLE: dict[str, dict[str, object]] = {
