@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from engine.errors import SnapshotError
+from engine.snapshot_files import read_json
 
 CONFIG_FILE = "config.json"
 RUNTIME_ENTRIES = frozenset(
@@ -44,19 +44,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if "type_vocab_size" in config:
         _check_number(path, "type_vocab_size", config["type_vocab_size"])
     return {name: value for name, value in config.items() if name not in RUNTIME_ENTRIES}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """`SnapshotError` unless the file holds a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SnapshotError(f"{path} is missing") from None
-    except ValueError as error:
-        raise SnapshotError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise SnapshotError(f"{path} is not a JSON object")
-    return content
 
 
 def _check_number(path: Path, name: str, value: object) -> None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from engine.errors import SnapshotError
-from engine.model_config import CONFIG_FILE, read_config, read_json
+from engine.model_config import CONFIG_FILE, read_config
 from engine.recipe import LABEL_ORDER
+from engine.snapshot_files import check_content, read_json, read_text
 from engine.weights import read_weights
 
 TASK = "zero-shot-classification"
@@ -25,7 +26,15 @@ VOCABULARY_FILE = "vocab.txt"
 WEIGHTS_FILE = "pytorch_model.bin"
 PREFIXES = ("bert.", "encoder.")
 """Key prefixes of a StructBERT's backbone; with the second, `config.json` has `base_model_prefix: encoder`."""
-BYTE_ORDER_MARK = "\ufeff"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+"""Beside `vocab.txt`, what transformers makes tokenizers of."""
 ARCHITECTURES = (
     STRUCTBERT,
     "bert",
@@ -91,6 +100,7 @@ def read_snapshot(folder: Path, logits: Sequence[str] | None = None) -> Snapshot
     """
     config = read_config(folder)
     architecture = _architecture(folder, config)
+    _check_tokenizer_files(folder)
     weights = read_weights(folder)
     tensors = weights.tensors
     if architecture == STRUCTBERT:
@@ -242,16 +252,23 @@ def _check_order(path: Path, order: tuple[str, ...], rows: int) -> None:
         raise SnapshotError(f"{path}: the model has {rows} labels, --logits names {len(order)}")
 
 
+def _check_tokenizer_files(folder: Path) -> None:
+    """Of each file that there is; the tokenizers' own errors do not name it."""
+    for path in (folder / name for name in TOKENIZER_FILES):
+        if path.exists():
+            (read_json if path.suffix == ".json" else read_text)(path)
+    if not (folder / TOKENIZER_FILES[0]).exists():
+        for path in sorted(folder.glob("*.model")):
+            check_content(path)
+
+
 def _vocabulary(folder: Path, config: dict[str, Any], *, needed: bool) -> str:
     path = folder / VOCABULARY_FILE
     if not path.exists():
         if needed:
             raise SnapshotError(f"{path} is missing")
         return ""
-    try:
-        vocabulary = path.read_text(encoding="utf-8").removeprefix(BYTE_ORDER_MARK)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"{path} cannot be read: {error}") from None
+    vocabulary = read_text(path)
     tokens = len(vocabulary.removesuffix("\n").split("\n"))
     if tokens > config["vocab_size"]:
         raise SnapshotError(f"{path} has {tokens} tokens, the model has {config['vocab_size']}")

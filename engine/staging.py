@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import tempfile
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ import torch
 from engine.model_config import CONFIG_FILE
 from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE, Snapshot, label_maps
 
+TEXT_SUFFIXES = (".json", ".txt")
+
 
 @contextmanager
 def staged(source: Path, snapshot: Snapshot) -> Iterator[Path]:
     """A temporary folder of links to the files of the snapshot `source`.
 
-    Written anew are: the vocabulary, without a byte order mark; `config.json` with the names of the labels;
-    and weights that transformers would silently replace by random ones, because their names have another prefix.
+    Written anew are: text without a byte order mark; `config.json` with the names of the labels; and weights
+    that transformers would silently replace by random ones, because their names have another prefix.
     """
     with tempfile.TemporaryDirectory(prefix="wanneng-snapshot-") as name:
         folder = Path(name)
@@ -41,6 +44,15 @@ def staged(source: Path, snapshot: Snapshot) -> Iterator[Path]:
             written |= {path.name for path in snapshot.weight_files} | {WEIGHTS_FILE}
             written |= {path.name for path in source.glob("*.index.json")}
         for file in source.iterdir():
-            if file.is_file() and file.name not in written:
+            if not file.is_file() or file.name in written:
+                continue
+            if file.suffix in TEXT_SUFFIXES and _has_byte_order_mark(file):
+                (folder / file.name).write_bytes(file.read_bytes().removeprefix(codecs.BOM_UTF8))
+            else:
                 (folder / file.name).symlink_to(file.resolve())
         yield folder
+
+
+def _has_byte_order_mark(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8

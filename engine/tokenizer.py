@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from transformers import AutoTokenizer, BertTokenizer, BertTokenizerFast, PreTra
 
 from engine.errors import SnapshotError
 from engine.snapshot import Snapshot
+from engine.snapshot_files import read_json
 
 MAX_CHARACTERS_PER_WORD = 100
 """Longer words become `[UNK]`, as in BERT's WordPiece tokenizer."""
@@ -52,12 +52,7 @@ def load_pretrained(folder: Path, snapshot: Snapshot) -> PreTrainedTokenizerBase
 def uses_fast(folder: Path) -> bool:
     """Whether `tokenizer_config.json` asks ModelScope for the fast tokenizer."""
     path = folder / "tokenizer_config.json"
-    if not path.exists():
-        return False
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")).get("use_fast"))
-    except (ValueError, AttributeError) as error:
-        raise SnapshotError(f"{path.name} is not a JSON object: {error}") from None
+    return path.exists() and bool(read_json(path).get("use_fast"))
 
 
 def served_tokenizer(pretrained: PreTrainedTokenizerBase, snapshot: Snapshot) -> Tokenizer:

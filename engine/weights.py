@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.errors import SnapshotError
+from engine.snapshot_files import check_content, read_json
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 """Transformers, and so ModelScope, prefers the first; each may be split, with an index beside it."""
@@ -86,11 +86,11 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _parts(index: Path) -> tuple[Path, ...]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise SnapshotError(f"{index} is not an index of weights: {error}") from None
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise SnapshotError(f'{index} is not an index of weights: it needs {{"weight_map": {{"NAME": "FILE"}}}}')
+    names = sorted(set(weight_map.values()))
+    if not names or not all(Path(name).name == name for name in names):
         raise SnapshotError(f"{index} names parts that are not files beside it")
     missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
@@ -99,15 +99,19 @@ def _parts(index: Path) -> tuple[Path, ...]:
 
 
 def _load(file: Path) -> dict[str, object]:
+    check_content(file)
     try:
         if file.suffix == ".safetensors":
             return dict(load_file(file))
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
         raise SnapshotError(f"{file} cannot be read: {error}") from None
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds of errors for an invalid file
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise SnapshotError(f"{file} cannot be read: {reason}") from None
+    except Exception:  # noqa: BLE001 - torch raises many kinds of errors for an invalid file
+        # Not with torch's reason, which advises to execute what the file says.
+        raise SnapshotError(
+            f"{file} cannot be read as weights: it is damaged or incomplete, or holds other objects than tensors; "
+            "download it again, or store the state_dict() alone"
+        ) from None
     if not isinstance(content, Mapping):
         raise SnapshotError(f"{file} holds a {type(content).__name__}, not weights by name")
     return dict(content)
