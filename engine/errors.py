@@ -11,6 +11,12 @@ class BuildError(Exception):
     """Base class of the errors that this package raises on purpose."""
 
 
+def reason_of(error: BaseException) -> str:
+    """One line of what another library's error says; with its kind where it says a word or nothing."""
+    reason = str(error).strip().partition("\n")[0]
+    return reason if " " in reason else f"{type(error).__name__} {reason}".strip()
+
+
 class SnapshotError(BuildError):
     """The source of an engine, a snapshot or another engine, is incomplete or of another kind."""
 

@@ -15,18 +15,24 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, BertTokenizer, BertTokenizerFast, PreTrainedTokenizerBase
 
-from engine.errors import SnapshotError
-from engine.snapshot import Snapshot
+from engine.errors import SnapshotError, reason_of
+from engine.snapshot import TOKENIZER_FILES, VOCABULARY_FILE, Snapshot
 from engine.snapshot_files import read_json
 
 MAX_CHARACTERS_PER_WORD = 100
 """Longer words become `[UNK]`, as in BERT's WordPiece tokenizer."""
+TOKENIZER_JSON = "tokenizer.json"
+VOCABULARIES = (TOKENIZER_JSON, VOCABULARY_FILE, "vocab.json")
+NEEDED_TOKENS = ("unk_token", "cls_token", "sep_token", "pad_token")
+PROBE = ("质量 quality 𐎀", "物流")
+"""A text and a hypothesis, with a letter that hardly any vocabulary has."""
 
 
 def load_pretrained(folder: Path, snapshot: Snapshot) -> PreTrainedTokenizerBase:
     """The tokenizer that the model's pipeline uses; ModelScope's of StructBERT is slow unless `use_fast` is set.
 
-    `folder`: a staged snapshot. `SnapshotError` if there is none, or only one that needs other packages.
+    `folder`: a staged snapshot. `SnapshotError` if there is none, if it needs other packages, lacks a special
+    token or fails on a text.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
     sentencepiece = [path.name for path in sorted(folder.glob("*.model"))]
@@ -39,14 +45,54 @@ def load_pretrained(folder: Path, snapshot: Snapshot) -> PreTrainedTokenizerBase
         kind: Any = BertTokenizerFast if uses_fast(folder) else BertTokenizer
     else:
         kind = AutoTokenizer
+    files = [name for name in (VOCABULARY_FILE, *TOKENIZER_FILES) if (folder / name).exists()]
+    if not set(VOCABULARIES) & set(files):
+        raise SnapshotError(
+            f"the snapshot has no tokenizer: {', '.join(VOCABULARIES)} are missing; "
+            "the tokenizer's save_pretrained(FOLDER) writes one of them"
+        )
     try:
         tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(str(folder))
+        if not snapshot.is_structbert and not tokenizer.is_fast:
+            raise SnapshotError(
+                f"{TOKENIZER_JSON} is missing, and cannot be made from the other files of the tokenizer"
+            )
+        _check_special_tokens(folder, tokenizer)
+        tokenizer(*PROBE)
+    except SnapshotError:
+        raise
     except Exception as error:  # noqa: BLE001 - the tokenizers raise many kinds of errors for invalid files
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise SnapshotError(f"the tokenizer cannot be read: {reason}") from None
-    if not snapshot.is_structbert and not tokenizer.is_fast:
-        raise SnapshotError("tokenizer.json is missing, and cannot be made from the other files of the tokenizer")
+        raise SnapshotError(
+            f"the tokenizer cannot be made of {', '.join(files)}: {reason_of(error)}; "
+            "correct them, or write them anew with the tokenizer's save_pretrained(FOLDER)"
+        ) from None
     return tokenizer
+
+
+def _check_special_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Of those that it names: transformers gives a token that no file has an id that the model never learnt."""
+    named = tokenizer.special_tokens_map
+    source, stored = _stored_tokens(folder, tokenizer)
+    missing = {named[name] for name in NEEDED_TOKENS if name in named} - stored
+    if missing:
+        raise SnapshotError(
+            f"{source} lacks {', '.join(sorted(missing))}; take the model's own {source}, "
+            "or name its special tokens in special_tokens_map.json"
+        )
+
+
+def _stored_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[str, set[str]]:
+    """The name of the file that holds the vocabulary, and all tokens that the files hold."""
+    if isinstance(tokenizer, BertTokenizer):
+        return VOCABULARY_FILE, set(tokenizer.vocab)
+    if (folder / TOKENIZER_JSON).exists():
+        return TOKENIZER_JSON, set(Tokenizer.from_file(str(folder / TOKENIZER_JSON)).get_vocab())
+    added, config = (folder / name for name in ("added_tokens.json", "tokenizer_config.json"))
+    tokens = set(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False))
+    tokens |= set(read_json(added)) if added.exists() else set()
+    declared = (read_json(config).get("added_tokens_decoder") if config.exists() else None) or {}
+    source = next(name for name in VOCABULARIES if (folder / name).exists())
+    return source, tokens | {token["content"] for token in declared.values()}
 
 
 def uses_fast(folder: Path) -> bool:
@@ -107,9 +153,6 @@ def _wordpiece(slow: BertTokenizer, vocabulary_size: int) -> Tokenizer:
     if strip_accents:
         normalizers += [NFD(), StripAccents()]
     vocabulary = dict(slow.vocab)
-    missing = [token for token in (slow.unk_token, slow.cls_token, slow.sep_token) if token not in vocabulary]
-    if missing:
-        raise SnapshotError(f"vocab.txt lacks {', '.join(missing)}")
     # The library numbers added tokens by the size of the vocabulary, so it gets tokens in place of missing ones:
     # of lines that occur twice, and of numbers below the first added token. No text has a NUL when it is split.
     added = [number for number in slow.added_tokens_decoder if vocabulary_size > number > max(vocabulary.values())]

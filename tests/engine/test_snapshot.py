@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BertTokenizerFast
 
 from engine.build import build_engine
 from engine.errors import SnapshotError
@@ -279,7 +281,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "vocabulary without special tokens": (
         lambda f: (f / "vocab.txt").write_text("一\n丁\n", encoding="utf-8"),
-        "has id 40, but the model has 40|lacks",
+        r"vocab\.txt lacks \[CLS\], \[PAD\], \[SEP\], \[UNK\]; take the model's own",
     ),
     "more than an ONNX file holds": (
         # Stored as one number, which is repeated.
@@ -377,6 +379,110 @@ def test_the_advice_of_torch_to_execute_a_file_is_not_passed_on(folder: Path) ->
     with pytest.raises(SnapshotError, match=r"pytorch_model\.bin cannot be read as weights: ") as raised:
         read_snapshot(folder)
     assert "weights_only" not in str(raised.value)
+
+
+def replace_in(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    return apply
+
+
+def written(name: str, content: object) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(json.dumps(content), encoding="utf-8") and None
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    return lambda folder: [(folder / name).unlink() for name in names] and None
+
+
+def folder_instead(name: str) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return apply
+
+
+def unknown_token_without_number(folder: Path) -> None:
+    content = json.loads(BertTokenizerFast(str(folder / "vocab.txt")).backend_tokenizer.to_str())
+    content["model"]["unk_token"] = "[none]"
+    written("tokenizer.json", content)(folder)
+
+
+NO_TOKENIZER = r"has no tokenizer: tokenizer\.json, vocab\.txt, vocab\.json are missing; .*save_pretrained"
+TOKENIZERS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "empty vocabulary": (
+        "erlangshen",
+        lambda f: (f / "vocab.txt").write_bytes(b"") and None,
+        r"vocab\.txt lacks \[CLS",
+    ),
+    "no unknown token": ("erlangshen", replace_in("vocab.txt", "[UNK]\n", ""), r"vocab\.txt lacks \[UNK\]"),
+    "unknown token in lower case": (
+        "erlangshen",
+        replace_in("vocab.txt", "[UNK]", "[unk]"),
+        r"vocab\.txt lacks \[UNK\]; take the model's own vocab\.txt, or name .* in special_tokens_map\.json",
+    ),
+    "padding in lower case": (
+        "structbert small",
+        replace_in("vocab.txt", "[PAD]", "[pad]"),
+        r"vocab\.txt lacks \[PAD\]",
+    ),
+    "other unknown token in tokenizer.json": (
+        "modernbert",
+        replace_in("tokenizer.json", "[UNK]", "[unk]"),
+        r"tokenizer\.json lacks \[UNK\]",
+    ),
+    "tokenizer that fails on a text": (
+        "erlangshen",
+        unknown_token_without_number,
+        r"cannot be made of vocab\.txt, tokenizer\.json: WordPiece error: Missing \[UNK\]",
+    ),
+    "no vocabulary": ("ernie", without("vocab.txt"), NO_TOKENIZER),
+    "no tokenizer": ("two-way nli", without("tokenizer.json", "tokenizer_config.json"), NO_TOKENIZER),
+    "tokenizer of another kind": (
+        "two-way nli",
+        written("tokenizer.json", {"model": {}}),
+        r"cannot be made of tokenizer\.json, tokenizer_config\.json: .+; correct them, or write them anew",
+    ),
+    "tokenizer in a folder": (
+        "two-way nli",
+        folder_instead("tokenizer.json"),
+        r"tokenizer\.json cannot be read: Is a dir",
+    ),
+    "truncated tokenizer": (
+        "two-way nli",
+        lambda f: os.truncate(f / "tokenizer.json", 500),
+        r"tokenizer\.json is not JSON: ",
+    ),
+    "special tokens in a list": (
+        "xlm-r",
+        written("special_tokens_map.json", []),
+        r"special_tokens_map\.json is not a JSON object",
+    ),
+    "special token that is a number": (
+        "erlangshen",
+        written("special_tokens_map.json", {"sep_token": 3}),
+        r"cannot be made of vocab\.txt, special_tokens_map\.json: .*sep_token",
+    ),
+    "added tokens in a list": (
+        "erlangshen",
+        written("added_tokens.json", []),
+        r"added_tokens\.json is not a JSON object",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_broken_tokenizer_is_refused_by_the_name_of_its_file(kind: str, tmp_path: Path) -> None:
+    snapshot, damage, message = TOKENIZERS[kind]
+    SNAPSHOTS[snapshot](tmp_path / "snapshot")
+    damage(tmp_path / "snapshot")
+    with pytest.raises(SnapshotError, match=message) as raised:
+        build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(), name="broken")
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
 UNUSABLE: dict[str, dict[str, object]] = {
