@@ -22,9 +22,10 @@ from engine.build import build_engine
 from engine.contract import Told
 from engine.errors import TargetError
 from engine.graph.export import export_onnx
+from engine.labels import label_maps
 from engine.network import network_of
 from engine.recipe import INPUTS, choose_recipe
-from engine.snapshot import label_maps, read_snapshot
+from engine.snapshot import read_snapshot
 from engine.verification.served_engine import encoder_of
 from python_backend.manifest import load_manifest
 from wanneng.bench import LABELS, TEXTS

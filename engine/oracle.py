@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, pipeline
 
 from engine.errors import SnapshotError
+from engine.labels import CONTRADICTION, ENTAILMENT
 from engine.recipe import ABSENT_LOGITS, LABEL_ORDER
-from engine.snapshot import CONTRADICTION, ENTAILMENT, TASK, Snapshot
+from engine.snapshot import TASK, Snapshot
 from engine.verification.reference import Answer, Case
 
 

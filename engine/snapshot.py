@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import SnapshotError
+from engine.labels import label_maps, logits_order, structbert_order
 from engine.model_config import CONFIG_FILE, read_config
 from engine.recipe import LABEL_ORDER
 from engine.snapshot_files import check_content, read_json, read_text
@@ -47,24 +48,6 @@ ARCHITECTURES = (
     SPLIT_BERT,
 )
 """Values of `model_type` that are read; each has a test that compares answers with the model's own pipeline."""
-ENTAILMENT, NEUTRAL, CONTRADICTION = LABEL_ORDER
-LABEL_PREFIXES = {
-    "entail": ENTAILMENT,
-    "neutral": NEUTRAL,
-    "contradict": CONTRADICTION,
-    "not_entail": CONTRADICTION,
-    "not entail": CONTRADICTION,
-    "non_entail": CONTRADICTION,
-    "non-entail": CONTRADICTION,
-    "蕴含": ENTAILMENT,
-    "蕴涵": ENTAILMENT,
-    "中立": NEUTRAL,
-    "中性": NEUTRAL,
-    "矛盾": CONTRADICTION,
-    "不蕴含": CONTRADICTION,
-    "非蕴含": CONTRADICTION,
-}
-"""Beginnings of the names in `id2label`, in lower case, and what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +79,7 @@ class Snapshot:
 def read_snapshot(folder: Path, logits: Sequence[str] | None = None) -> Snapshot:
     """Read and validate a snapshot's folder; `SnapshotError` names what is missing or of another kind.
 
-    `logits`: what each row of the classifier stands for, where `id2label` does not say it.
+    `logits`: what each row of the classifier stands for, where `config.json` does not say it.
     """
     config = read_config(folder)
     architecture = _architecture(folder, config)
@@ -109,11 +92,12 @@ def read_snapshot(folder: Path, logits: Sequence[str] | None = None) -> Snapshot
         if logits is not None and tuple(logits) != LABEL_ORDER:
             raise SnapshotError(f"a StructBERT's logits are {', '.join(LABEL_ORDER)}, in ModelScope's pipeline")
         _expect(weights.files[0], "labels (rows of classifier.weight)", rows, len(LABEL_ORDER))
-        order = _structbert_order(folder / CONFIG_FILE, config)
+        order = structbert_order(folder / CONFIG_FILE, config)
     else:
-        path = folder / CONFIG_FILE
-        order = tuple(logits) if logits is not None else _named_order(path, config)
-        _check_order(path, order, len(_id2label(path, config)))
+        order = logits_order(folder / CONFIG_FILE, config, logits)
+        if not config.get("id2label"):
+            # Of which alone transformers counts the rows of the classifier.
+            config |= label_maps(order)
     return Snapshot(
         config=config,
         weights=tensors,
@@ -157,15 +141,6 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, prefix: str = "bert.") -
     torch.save(weights, folder / WEIGHTS_FILE)
 
 
-def label_maps(order: Sequence[str]) -> dict[str, Any]:
-    """The entries of `config.json` that name the rows of the classifier."""
-    return {
-        "num_labels": len(order),
-        "id2label": {str(index): name for index, name in enumerate(order)},
-        "label2id": {name: index for index, name in enumerate(order)},
-    }
-
-
 def lower_case(folder: Path) -> bool:
     """Whether the BERT tokenizer of a snapshot lower-cases, which is its default."""
     path = folder / "tokenizer_config.json"
@@ -200,56 +175,6 @@ def _under_bert(key: str) -> str:
         if key.startswith(prefix):
             return "bert." + key.removeprefix(prefix)
     return key
-
-
-def _structbert_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
-    """Label names must be in ModelScope's order, unless they are placeholders such as `LABEL_0`."""
-    names = config.get("id2label")
-    if isinstance(names, dict) and not all(str(name).startswith("LABEL_") for name in names.values()):
-        order = [str(names.get(str(index))).lower() for index in range(len(LABEL_ORDER))]
-        _expect(path, "id2label", order, list(LABEL_ORDER))
-    return LABEL_ORDER
-
-
-def _id2label(path: Path, config: dict[str, Any]) -> list[str]:
-    """Names of the classifier's rows; transformers has two where `config.json` does not say."""
-    names = config.get("id2label")
-    if names:
-        rows = [str(index) for index in range(len(names))] if isinstance(names, dict) else None
-        if rows is None or set(names) != set(rows):
-            raise SnapshotError(
-                f'{path}: id2label is {names}; it must name each row of the classifier: {{"0": "…"}}'
-            )
-        return [str(names[row]) for row in rows]
-    count = config.get("num_labels", 2)
-    return [f"LABEL_{index}" for index in range(count if isinstance(count, int) else 2)]
-
-
-def _named_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
-    names = _id2label(path, config)
-    if len(names) == 1:
-        return (ENTAILMENT,)
-    order = []
-    for name in names:
-        meaning = next((m for prefix, m in LABEL_PREFIXES.items() if name.lower().startswith(prefix)), None)
-        if meaning is None:
-            raise SnapshotError(
-                f"{path}: id2label is {names}, which does not say which is entailment; "
-                f"tell the order with --logits, such as --logits {','.join(LABEL_ORDER)}"
-            )
-        order.append(meaning)
-    return tuple(order)
-
-
-def _check_order(path: Path, order: tuple[str, ...], rows: int) -> None:
-    known = set(order) <= set(LABEL_ORDER) and len(set(order)) == len(order)
-    if not known or ENTAILMENT not in order or (len(order) > 1 and CONTRADICTION not in order):
-        raise SnapshotError(
-            f"{path}: logits are {', '.join(order)}; they must be entailment alone, "
-            "entailment and contradiction, or these and neutral"
-        )
-    if len(order) != rows:
-        raise SnapshotError(f"{path}: the model has {rows} labels, --logits names {len(order)}")
 
 
 def _check_tokenizer_files(folder: Path) -> None:

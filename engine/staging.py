@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
+from engine.labels import label_maps
 from engine.model_config import CONFIG_FILE
-from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE, Snapshot, label_maps
+from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE, Snapshot
 
 TEXT_SUFFIXES = (".json", ".txt")
 

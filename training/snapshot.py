@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from engine.labels import label_maps
 from engine.recipe import LABEL_ORDER
-from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE, label_maps
+from engine.snapshot import VOCABULARY_FILE, WEIGHTS_FILE
 from engine.split_bert import SplitBertForSequenceClassification
 from training.data.vocabulary import write_vocabulary
 

@@ -27,7 +27,7 @@ SOURCE = typer.Argument(help="The folder of a ModelScope snapshot, or a ModelSco
 BUILD_SOURCE = typer.Argument(help="As for `reference`; or the folder of an fp32 engine, which needs no torch.")
 
 LOGITS = typer.Option(
-    help="What the model's labels mean, where id2label does not say: entailment,neutral,contradiction in order."
+    help="What the model's labels mean, where config.json does not say: entailment,neutral,contradiction in order."
 )
 TEMPLATE = typer.Option(help="Hypothesis template of requests without one; by default the model's pipeline's.")
 MAX_TOKENS = typer.Option(help="Longest pair in tokens; by default what the model takes, at most 512.")

@@ -14,6 +14,7 @@ from transformers import BertTokenizerFast
 
 from engine.build import build_engine
 from engine.errors import SnapshotError
+from engine.labels import label_maps
 from engine.network import network_of
 from engine.recipe import choose_recipe
 from engine.snapshot import read_snapshot, write_snapshot
@@ -112,8 +113,7 @@ def test_labels_in_another_order_are_refused(folder: Path) -> None:
     ],
 )
 def test_labels_may_have_chinese_names(names: tuple[str, ...], order: tuple[str, ...], folder: Path) -> None:
-    named = {str(index): name for index, name in enumerate(names)}
-    as_transformers(model_type="bert", id2label=named, num_labels=len(names))(folder)
+    as_transformers(model_type="bert", **label_maps(names))(folder)
     assert read_snapshot(folder).logits == order
 
 
@@ -297,7 +297,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         r"which does not say which is entailment; tell the order with --logits",
     ),
     "no entailment": (
-        as_transformers(model_type="bert", id2label={"0": "neutral", "1": "contradiction"}),
+        as_transformers(model_type="bert", **label_maps(("neutral", "contradiction"))),
         "they must be entailment alone",
     ),
     "quantized weights": (
@@ -389,12 +389,16 @@ def replace_in(name: str, old: str, new: str) -> Callable[[Path], None]:
     return apply
 
 
-def written(name: str, content: object) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(json.dumps(content), encoding="utf-8") and None
+def written(name: str, content: object) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
 def without(*names: str) -> Callable[[Path], None]:
-    return lambda folder: [(folder / name).unlink() for name in names] and None
+    def apply(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return apply
 
 
 def folder_instead(name: str) -> Callable[[Path], None]:
@@ -412,10 +416,10 @@ def unknown_token_without_number(folder: Path) -> None:
 
 
 NO_TOKENIZER = r"has no tokenizer: tokenizer\.json, vocab\.txt, vocab\.json are missing; .*save_pretrained"
-TOKENIZERS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+TOKENIZERS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty vocabulary": (
         "erlangshen",
-        lambda f: (f / "vocab.txt").write_bytes(b"") and None,
+        lambda f: (f / "vocab.txt").write_bytes(b""),
         r"vocab\.txt lacks \[CLS",
     ),
     "no unknown token": ("erlangshen", replace_in("vocab.txt", "[UNK]\n", ""), r"vocab\.txt lacks \[UNK\]"),
@@ -547,6 +551,94 @@ def test_a_tokenizer_of_sentencepiece_alone_is_refused_with_the_way_to_tokenizer
     with pytest.raises(SnapshotError, match=r"tokenizer\.json is missing, .*bpe\.model needs .*save_pretrained"):
         build_engine(tmp_path / "snapshot", tmp_path / "engine", choose_recipe(), name="xlm")
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
+
+
+ORDER = ("contradiction", "neutral", "entailment")
+NUMBERED = {"contradiction": 0, "neutral": 1, "entailment": 2}
+NAMED = {"0": "contradiction", "1": "neutral", "2": "entailment"}
+PLACEHOLDERS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+LABEL_MAPS: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
+    "label2id alone": ({"label2id": NUMBERED}, ORDER),
+    "label2id beside placeholders": ({"id2label": PLACEHOLDERS, "label2id": NUMBERED}, ORDER),
+    "placeholders beside id2label": ({"id2label": NAMED, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}, ORDER),
+    "the same names in another sequence": (
+        {"id2label": dict(reversed(NAMED.items())), "label2id": dict(sorted(NUMBERED.items(), reverse=True))},
+        ORDER,
+    ),
+    "the same meanings": ({"id2label": NAMED, "label2id": {"Entailment": 2, "NEUTRAL": 1, "矛盾": 0}}, ORDER),
+    "label2id without numbers beside id2label": ({"id2label": NAMED, "label2id": {"entailment": None}}, ORDER),
+    "no map for one label": ({"num_labels": 1}, ("entailment",)),
+}
+
+
+def with_label_maps(folder: Path, maps: dict[str, object]) -> None:
+    """The rows of the classifier are as many as there are labels."""
+    (folder / "configuration.json").unlink()
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(
+        json.dumps({k: v for k, v in config.items() if "label" not in k} | {"model_type": "bert"} | maps)
+    )
+
+
+@pytest.mark.parametrize("kind", LABEL_MAPS)
+def test_either_map_of_labels_tells_the_order(kind: str, folder: Path) -> None:
+    maps, order = LABEL_MAPS[kind]
+    with_label_maps(folder, maps)
+    stored = weights(folder)
+    for name in ("classifier.weight", "classifier.bias"):
+        stored[name] = stored[name][: len(order)].clone()
+    save(folder, stored)
+    snapshot = read_snapshot(folder)
+    assert snapshot.logits == order
+    assert network_of(snapshot).config.num_labels == len(order)
+
+
+TWO = "--logits entailment,contradiction$"
+THREE = "--logits entailment,neutral,contradiction$"
+UNCLEAR: dict[str, tuple[dict[str, object], str]] = {
+    "no map": ({}, rf"config\.json does not say which of the 2 labels is entailment; .*{TWO}"),
+    "number alone": (
+        {"num_labels": 3},
+        rf"config\.json does not say which of the 3 labels is entailment; .*{THREE}",
+    ),
+    "placeholders": ({"id2label": PLACEHOLDERS}, rf"does not say which of the 3 labels .*{THREE}"),
+    "yes and no": ({"id2label": {"0": "yes", "1": "no"}}, rf"id2label is \['yes', 'no'\], which .*{TWO}"),
+    "yes and no in label2id": ({"label2id": {"no": 0, "yes": 1}}, rf"label2id is \['no', 'yes'\], which .*{TWO}"),
+    "label2id without numbers": (
+        {"label2id": {"yes": 1, "no": 2}},
+        "label2id is .* must number the rows .* from 0",
+    ),
+    "other names beside label2id": (
+        {"id2label": {"0": "yes", "1": "no"}, "label2id": {"entailment": 0, "not_entailment": 1}},
+        rf"id2label is \['yes', 'no'\], which .*{TWO}",
+    ),
+    "contradiction": (
+        {"id2label": NAMED, "label2id": {"entailment": 0, "neutral": 1, "contradiction": 2}},
+        rf"by id2label the logits are {', '.join(ORDER)}, but by label2id .*{', '.join(ORDER[::-1])}; .*{THREE}",
+    ),
+    "too many": (
+        {"id2label": {str(n): f"topic {n}" for n in range(5)}},
+        "the model has 5 labels; it must have one",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_labels_that_do_not_tell_the_order_are_refused_with_an_order_that_fits(kind: str, folder: Path) -> None:
+    maps, message = UNCLEAR[kind]
+    with_label_maps(folder, maps)
+    with pytest.raises(SnapshotError, match=message) as raised:
+        read_snapshot(folder)
+    advice = str(raised.value).partition("such as --logits ")[2]
+    if advice:
+        assert read_snapshot(folder, advice.split(",")).logits == tuple(advice.split(","))
+
+
+def test_label2id_of_a_structbert_in_another_order_is_refused(folder: Path) -> None:
+    change(folder / "config.json", label2id=NUMBERED)
+    with pytest.raises(SnapshotError, match=r"config\.json: label2id is \['contradiction', .*expected \['entail"):
+        read_snapshot(folder)
 
 
 def test_the_order_of_logits_can_be_told(folder: Path) -> None:

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from engine.snapshot import Snapshot, label_maps, write_snapshot
+from engine.labels import label_maps
+from engine.snapshot import Snapshot, write_snapshot
 from engine.split_bert import register_split_bert
 from tests.engine.snapshots import random_snapshot
 from tests.golden.cases import LABELS, TEMPLATES, TEXTS
