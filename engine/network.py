@@ -44,13 +44,24 @@ def network_of(snapshot: Snapshot) -> PreTrainedModel:
             if not faults:
                 _check_answer(network)
     except Exception as error:  # noqa: BLE001 - the networks raise many kinds of errors for invalid entries
-        # Some begin with the whole network; what is wrong with it comes last.
-        reason = " ".join(str(error).split())[-MAX_REASON_CHARACTERS:] or type(error).__name__
-        raise SnapshotError(f"{CONFIG_FILE}: transformers cannot make the network: {reason}") from None
+        raise SnapshotError(
+            f"{CONFIG_FILE}: transformers cannot make the network: {_reason(error, snapshot.config)}"
+        ) from None
     if faults:
         more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         raise SnapshotError("; ".join(faults[:MAX_FAULTS]) + more)
     return network
+
+
+def _reason(error: Exception, config: dict[str, Any]) -> str:
+    """What is wrong with `config.json`, in one line: of a name that is in no table, the entry that has it."""
+    if isinstance(error, KeyError) and error.args:
+        entries = [f"{name} is {value!r}" for name, value in config.items() if value == error.args[0]]
+        if entries:
+            return f"{', '.join(entries)}, which transformers does not know"
+    # Some begin with the whole network; what is wrong with it comes last.
+    reason = " ".join(str(error).split())[-MAX_REASON_CHARACTERS:]
+    return reason if " " in reason else f"{type(error).__name__} {reason}".strip()
 
 
 def arrays_of(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:

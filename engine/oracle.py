@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, pipeline
 
-from engine.errors import SnapshotError
+from engine.errors import SnapshotError, reason_of
 from engine.labels import CONTRADICTION, ENTAILMENT
 from engine.recipe import ABSENT_LOGITS, LABEL_ORDER
 from engine.snapshot import TASK, Snapshot
@@ -60,8 +60,7 @@ class ModelScopeOracle:
                     TASK, model=str(folder), preprocessor=self._preprocess, device="cpu"
                 )
         except Exception as error:  # noqa: BLE001 - ModelScope raises what its parts raise
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise SnapshotError(f"ModelScope cannot load the snapshot: {reason}") from None
+            raise SnapshotError(f"ModelScope cannot load the snapshot: {reason_of(error)}") from None
 
     def answer(self, case: Case) -> Answer:
         options = {"candidate_labels": list(case.labels), "hypothesis_template": case.template}

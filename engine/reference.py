@@ -11,7 +11,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.contract import Contract, Told, contract_of
-from engine.errors import BuildError, SnapshotError
+from engine.errors import BuildError, SnapshotError, reason_of
 from engine.manifest import digest_of
 from engine.network import arrays_of, network_of
 from engine.oracle import ModelScopeOracle, Oracle, TransformersOracle
@@ -45,9 +45,8 @@ def make_reference(
                 oracle.answer(replace(case, template=case.template or contract.default_template)) for case in cases
             ]
         except Exception as error:  # noqa: BLE001 - the pipelines raise what their parts raise
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise SnapshotError(
-                f"the model's own pipeline in {package} fails on the reference: {reason}"
+                f"the model's own pipeline in {package} fails on the reference: {reason_of(error)}"
             ) from None
     return Reference(cases, answers, f"{package} {importlib.metadata.version(package)}", weights_sha256)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from engine.errors import SnapshotError
+from engine.errors import SnapshotError, reason_of
 
 MODEL_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -30,7 +30,6 @@ def snapshot_folder(source: str, revision: str | None = None) -> Path:
     try:
         return Path(snapshot_download(source, revision=revision))
     except Exception as error:  # noqa: BLE001 - ModelScope raises errors of requests and many of its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SnapshotError(
-            f"{source} is not a folder here and could not be downloaded from ModelScope: {reason}"
+            f"{source} is not a folder here and could not be downloaded from ModelScope: {reason_of(error)}"
         ) from None

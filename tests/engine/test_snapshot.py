@@ -272,7 +272,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         r"pytorch_model\.bin: classifier\.bias has a shape but no values",
     ),
     "number as a name": (
-        lambda f: save(f, {**weights(f), 7: torch.zeros(3)}),
+        lambda f: save(f, dict(enumerate(weights(f).values(), start=7))),
         r"pytorch_model\.bin: a weight has the name 7; names must be text",
     ),
     "vocabulary in another encoding": (
@@ -515,6 +515,17 @@ def test_a_config_without_a_network_is_refused_with_the_reason(kind: str, archit
     reason = str(raised.value).rpartition("the network: ")[2]
     assert len(reason) > 12
     assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry"),
+    [("structbert small", "hidden_act"), ("erlangshen", "hidden_act"), ("modernbert", "hidden_activation")],
+)
+def test_an_activation_that_transformers_does_not_know_is_named(kind: str, entry: str, tmp_path: Path) -> None:
+    SNAPSHOTS[kind](tmp_path / "snapshot")
+    change(tmp_path / "snapshot/config.json", **{entry: "foo"})
+    with pytest.raises(SnapshotError, match=f"{entry} is 'foo', which transformers does not know"):
+        network_of(read_snapshot(tmp_path / "snapshot"))
 
 
 @pytest.mark.parametrize("names", [{"entailment": 0, "neutral": 1, "contradiction": 2}, ["entailment", "neutral"]])
