@@ -102,7 +102,13 @@ def uses_fast(folder: Path) -> bool:
 
 
 def served_tokenizer(pretrained: PreTrainedTokenizerBase, snapshot: Snapshot) -> Tokenizer:
-    """For serving, with the ids of `pretrained`; `SnapshotError` names a token that the model lacks."""
+    """For serving, with the ids of `pretrained`; `SnapshotError` for what the model lacks or serving does not do."""
+    if pretrained.truncation_side != "right":
+        raise SnapshotError(
+            f"the tokenizer cuts texts on the {pretrained.truncation_side}, and engines cut them on the right: "
+            "if the model may be served so, remove truncation_side from tokenizer_config.json, "
+            "and truncation from tokenizer.json"
+        )
     if isinstance(pretrained, BertTokenizer):
         tokenizer = _wordpiece(pretrained, snapshot.config["vocab_size"])
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
 
 from engine.build import build_engine
@@ -42,6 +43,12 @@ def test_both_key_prefixes_give_the_same_network(prefix: str, tmp_path: Path) ->
 
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def change_or_write(path: Path, **changes: object) -> None:
+    if not path.exists():
+        path.write_text("{}", encoding="utf-8")
+    change(path, **changes)
 
 
 def test_another_task_or_model_type_is_refused(folder: Path) -> None:
@@ -475,6 +482,28 @@ TOKENIZERS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         written("added_tokens.json", []),
         r"added_tokens\.json is not a JSON object",
     ),
+}
+
+
+def cuts_on_the_left(folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(512, direction="left")
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+CUTS_ON_THE_LEFT = (
+    r"cuts texts on the left, .*remove truncation_side from tokenizer_config\.json, and truncation from"
+)
+TOKENIZERS |= {
+    "cuts on the left": ("xlm-r", cuts_on_the_left, CUTS_ON_THE_LEFT),
+    **{
+        f"{kind} cuts on the left": (
+            kind,
+            lambda f: change_or_write(f / "tokenizer_config.json", truncation_side="left"),
+            CUTS_ON_THE_LEFT,
+        )
+        for kind in ("structbert small", "erlangshen", "two-way nli")
+    },
 }
 
 
