@@ -102,7 +102,7 @@ def uses_fast(folder: Path) -> bool:
 
 
 def served_tokenizer(pretrained: PreTrainedTokenizerBase, snapshot: Snapshot) -> Tokenizer:
-    """For serving, with the ids of `pretrained`; `SnapshotError` for what the model lacks or serving does not do."""
+    """For serving, with the ids of `pretrained`; `SnapshotError` for what the model or serving lacks."""
     if pretrained.truncation_side != "right":
         raise SnapshotError(
             f"the tokenizer cuts texts on the {pretrained.truncation_side}, and engines cut them on the right: "
@@ -160,10 +160,14 @@ def _wordpiece(slow: BertTokenizer, vocabulary_size: int) -> Tokenizer:
         normalizers += [NFD(), StripAccents()]
     vocabulary = dict(slow.vocab)
     # The library numbers added tokens by the size of the vocabulary, so it gets tokens in place of missing ones:
-    # of lines that occur twice, and of numbers below the first added token. No text has a NUL when it is split.
+    # of lines that occur twice, and of numbers below the first added token. No text has a NUL when it is split,
+    # and no token begins with as many.
     added = [number for number in slow.added_tokens_decoder if vocabulary_size > number > max(vocabulary.values())]
     end = min(added, default=max(vocabulary.values()) + 1)
-    vocabulary |= {f"\0{number}": number for number in set(range(end)) - set(vocabulary.values())}
+    nul = "\0"
+    while any(token.startswith(nul) for token in vocabulary):
+        nul += "\0"
+    vocabulary |= {f"{nul}{number}": number for number in set(range(end)) - set(vocabulary.values())}
     tokenizer = Tokenizer(
         WordPiece(vocabulary, unk_token=slow.unk_token, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
     )
@@ -209,7 +213,7 @@ def _add_tokens(tokenizer: Tokenizer, slow: BertTokenizer, vocabulary_size: int)
         (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([added])
         if tokenizer.token_to_id(token.content) != number:
             raise SnapshotError(
-                f"added_tokens.json: {token.content!r} has id {number}, expected "
+                f"the added token {token.content!r} has id {number}, expected "
                 f"{tokenizer.token_to_id(token.content)}: added tokens follow one another without gaps"
             )
 

@@ -176,6 +176,15 @@ def test_an_added_token_that_the_model_lacks_is_refused(folder: Path) -> None:
         tokens_of(folder)
 
 
+def test_tokens_of_nul_do_not_take_the_place_of_those_that_the_vocabulary_lacks(folder: Path) -> None:
+    """A line that occurs twice has no token at its first number, here 6, and gets one of NUL."""
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    lines[6], lines[20], lines[30] = lines[25], "\0" + "6", "\0\0"
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tokens = tokens_of(folder)
+    assert {token: tokens[token] for token in lines} == {token: number for number, token in enumerate(lines)}
+
+
 def test_the_special_tokens_of_a_snapshot_are_its_own(folder: Path) -> None:
     """As `special_tokens_map.json` names them."""
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8")
