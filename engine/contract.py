@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.errors import SnapshotError
 from engine.network import max_tokens_of, token_types_of
-from engine.recipe import LABEL_ORDER
+from engine.recipe import LABEL_ORDER, MAX_TOKENS
 from engine.snapshot import Snapshot
 from engine.tokenizer import uses_fast
 from python_backend.manifest import MAX_DEFAULT_TEMPLATE_BYTES
@@ -59,7 +59,7 @@ def contract_of(
     told: Told,
 ) -> Contract:
     """Of a staged snapshot; `SnapshotError` for what was told and cannot be."""
-    longest = min(max_tokens_of(snapshot, network), int(min(tokenizer.model_max_length, 10**9)))
+    longest = min(max_tokens_of(snapshot, network), _tokenizer_max_tokens(tokenizer))
     if told.max_tokens is not None and not MIN_TOKENS <= told.max_tokens <= longest:
         raise SnapshotError(
             f"--max-tokens {told.max_tokens} is outside what the model takes, {MIN_TOKENS} to {longest}"
@@ -83,6 +83,15 @@ def contract_of(
         default_template=template,
         languages=told.languages or (("zh",) if snapshot.is_structbert else ()),
     )
+
+
+def _tokenizer_max_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
+    length: float = tokenizer.model_max_length
+    if not length >= MIN_TOKENS:
+        raise SnapshotError(
+            f"tokenizer_config.json: model_max_length is {length!r}, it must be at least {MIN_TOKENS}"
+        )
+    return int(min(length, MAX_TOKENS))
 
 
 def _truncation(folder: Path, snapshot: Snapshot) -> str:

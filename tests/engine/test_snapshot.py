@@ -500,6 +500,24 @@ def cuts_on_the_left(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
+LENGTH = r"tokenizer_config\.json: model_max_length is .*, it must be at least 8"
+TOKENIZERS |= {
+    "no length": (
+        "xlm-r",
+        lambda f: change(f / "tokenizer_config.json", model_max_length=0),
+        LENGTH,
+    ),
+    "negative length": (
+        "structbert small",
+        lambda f: change(f / "tokenizer_config.json", model_max_length=-1),
+        LENGTH,
+    ),
+    "length that is no number": (
+        "erlangshen",
+        lambda f: change_or_write(f / "tokenizer_config.json", model_max_length="long"),
+        r"cannot be made of vocab\.txt, tokenizer_config\.json: ",
+    ),
+}
 CUTS_ON_THE_LEFT = (
     r"cuts texts on the left, .*remove truncation_side from tokenizer_config\.json, and truncation from"
 )
