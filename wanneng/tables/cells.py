@@ -1,8 +1,9 @@
-"""What a cell holds, as text and as JSON."""
+"""What a cell holds, as text and as JSON; both read back as the same value."""
 
 from __future__ import annotations
 
 import json
+import math
 from datetime import date, datetime, time
 from typing import Any
 
@@ -16,7 +17,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, float):
-        return f"{value:.15g}"
+        return repr(value).removesuffix(".0")
     if isinstance(value, datetime | date | time):
         return str(value)
     if isinstance(value, dict | list):
@@ -26,4 +27,6 @@ def as_text(value: Any) -> str:
 
 def as_json(value: Any) -> Any:
     """What JSON has a value for as it is, anything else as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return as_text(value)
     return value if isinstance(value, str | int | float | dict | list) or value is None else as_text(value)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from wanneng.tables.cells import as_text
 
 MAX_ROWS, MAX_CELL_CHARACTERS = 1_048_576, 32_767
 """Of Excel (https://support.microsoft.com, "Excel specifications and limits")."""
-NATIVE = (bool, int, float, datetime, date, time)
+LARGEST_INTEGER = 10**15 - 1
+"""Excel keeps 15 digits of a number; a longer one, such as an order's number, is written as text."""
+NATIVE = (bool, datetime, date, time, timedelta)
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """In XML 1.0."""
 
@@ -74,12 +77,24 @@ def write_sheet(target: Path, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def _cell(openpyxl: Any, sheet: Any, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value if isinstance(value, NATIVE) or value is None else as_text(value)
+    if value is None or isinstance(value, NATIVE):
+        return value
     cell = openpyxl.cell.WriteOnlyCell(sheet)
-    # As a string: Excel would compute what begins with "=".
-    cell._value, cell.data_type = FORBIDDEN.sub("\ufffd", value)[:MAX_CELL_CHARACTERS], "s"  # noqa: SLF001
+    if _is_number(value):
+        # With all digits: openpyxl would write 16 of a float's 17.
+        cell._value, cell.data_type = repr(value), "n"  # noqa: SLF001
+    else:
+        # As a string: Excel would compute what begins with "=".
+        text = FORBIDDEN.sub("\ufffd", as_text(value))[:MAX_CELL_CHARACTERS]
+        cell._value, cell.data_type = text, "s"  # noqa: SLF001
     return cell
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a sheet can hold it as a number."""
+    if isinstance(value, int):
+        return abs(value) <= LARGEST_INTEGER
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _without_tail(row: Sequence[Any]) -> list[Any]:

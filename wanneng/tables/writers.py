@@ -69,10 +69,9 @@ def _write_delimited(target: Path, table: Table, records: Iterator[list[Any]], s
     with target.open("w", encoding="utf-8-sig", errors="replace", newline="") as file:
         writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",")
         for record in records:
-            texts = [as_text(cell) for cell in record]
             # Cells from a spreadsheet stay as they are; any other text must not become a formula.
             own = len(table.columns) if table.is_spreadsheet else 0
-            writer.writerow([*texts[:own], *map(_inert, texts[own:])])
+            writer.writerow([*map(as_text, record[:own]), *map(_inert, record[own:])])
 
 
 def _records(table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> Iterator[list[Any]]:
@@ -84,5 +83,7 @@ def _records(table: Table, answers: Mapping[int, Answer], labels: Sequence[str])
         yield [*cells, *added.cells(answers.get(row.number, {}))]
 
 
-def _inert(text: str) -> str:
-    return f"'{text}" if FORMULA.match(text) else text
+def _inert(cell: Any) -> str:
+    """A number stays one, such as -7."""
+    text = as_text(cell)
+    return f"'{text}" if FORMULA.match(text) and not isinstance(cell, int | float) else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from wanneng.errors import CommandError
 from wanneng.tables.excel import MAX_ROWS
 from wanneng.tables.journal import Journal
+from wanneng.tables.readers import read_table
 from wanneng.tables.table import Row, Table
 from wanneng.tables.writers import check_target, write_table
 
@@ -91,6 +93,31 @@ def test_a_sheet_takes_what_xml_forbids(tmp_path: Path) -> None:
     cells = [{"id": "1", "text": "a\x00b\ud800c" + "长" * 40_000}]
     sheet: Any = openpyxl.load_workbook(written(tmp_path / "out.xlsx", table(cells)))["wanneng"]
     assert sheet["B2"].value == "a\ufffdb\ufffdc" + "长" * (32_767 - 5)
+
+
+NUMBERS = [
+    *(1234567890123456789, -(10**15), 10**15 - 1, 2**53 + 1, 10**400, 0, -7),
+    *(1700000000.1234567, 0.1 + 0.2, 1e300, 5e-324, 123456789012345680.0, 3.0, -0.5),
+]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".jsonl"])
+def test_every_number_reads_back_as_it_was(tmp_path: Path, suffix: str) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / f"out{suffix}"
+    source.write_text("\n".join(json.dumps({"text": "好", "number": number}) for number in NUMBERS))
+    write_table(target, read_table(source), {}, [])
+    cells = [row.cells["number"] for row in read_table(target).rows]
+    back = [type(number)(cell) for number, cell in zip(NUMBERS, cells, strict=True)]
+    assert back == NUMBERS
+
+
+def test_the_cells_of_a_sheet_read_back_as_they_were(tmp_path: Path) -> None:
+    values = [0.1 + 0.2, 12, 10**15 - 1, True, dt.datetime(2026, 1, 2, 3, 4), dt.timedelta(hours=30)]  # noqa: DTZ001
+    cells: dict[str, Any] = {f"c{number}": value for number, value in enumerate(values)} | {"text": "好"}
+    write_table(tmp_path / "in.xlsx", table([cells]), {}, [])
+    write_table(tmp_path / "out.xlsx", read_table(tmp_path / "in.xlsx"), {}, [])
+    (row,) = read_table(tmp_path / "out.xlsx").rows
+    assert [row.cells[name] for name in cells] == list(cells.values())
 
 
 def test_json_lines_have_the_cells_and_the_answer(tmp_path: Path) -> None:
