@@ -11,6 +11,7 @@ from typing import Any
 
 from wanneng import strict_json
 from wanneng.errors import CommandError
+from wanneng.tables.answers import MAX_LABELS
 from wanneng.tables.cells import as_text
 from wanneng.tables.encodings import decode, is_malformed
 from wanneng.tables.files import read_bytes
@@ -21,8 +22,6 @@ from wanneng.tables.table import Row, Table
 MAX_EXAMPLES = 100_000
 MAX_TEXT_CHARACTERS = 100_000
 """Of a text; the gateway's own limit by default."""
-MAX_LABELS = 256
-"""Different ones in a file; the gateway's own limit by default."""
 LABEL_NAMES = (
     *("label", "answer", "gold", "target", "category", "class", "intent", "topic", "sentiment", "tag"),
     *("标签", "类别", "分类", "类目", "意图", "主题", "情感", "答案"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from wanneng.errors import CommandError, RequestError
 from wanneng.options import label_order, say
-from wanneng.tables.answers import Answer
+from wanneng.tables.answers import MAX_LABELS, Answer
 from wanneng.tables.journal import Journal
 from wanneng.tables.table import Row, Table
 from wanneng.tables.writers import check_target, write_table
@@ -52,7 +52,8 @@ class TableRun:
 @contextmanager
 def table_run(source: Path, table: Table, target: Path, body: Mapping[str, Any], kind: str) -> Iterator[TableRun]:
     """Of `kind`, such as `classify`; `CommandError` where the output could not be written."""
-    check_target(target, table)
+    labels = len(label_order(dict(body))) if "labels" in body else MAX_LABELS
+    check_target(target, table, labels, entailment="entailment" in body)
     if target.exists() and source.exists() and target.samefile(source):
         raise CommandError(f"{target} is the input; choose another --output")
     with Journal(target, {"kind": kind, "body": body, "texts": _digest(table.rows)}) as journal:

@@ -11,6 +11,10 @@ Answer = Mapping[str, Any]
 """As `/v1/classify` answers one text; only `error` if it was refused; empty if the row was not sent."""
 BEST = ("best_label", "best_score")
 ERROR = "error"
+MAX_LABELS = 256
+"""Of a request or a label set; the gateway's own limit by default."""
+MAX_FLAGS = 12
+"""More than the fields such as `truncated` or `unknown_share` that an answer may have."""
 
 
 class AnswerColumns:
@@ -44,6 +48,10 @@ class AnswerColumns:
         return [*best, *columns, *flags, answer.get(ERROR, "")]
 
 
+def most_columns(labels: int, *, entailment: bool) -> int:
+    """As many as answers for so many labels add at most."""
+    return len(BEST) + labels * (2 if entailment else 1) + MAX_FLAGS + len([ERROR])
+
+
 def _is_flag(name: str, value: object) -> bool:
-    """Such as `truncated` or `unknown_share`."""
     return name not in (ERROR, "labels", "scores", "entailment") and not isinstance(value, dict)

@@ -15,7 +15,7 @@ from typing import Any
 from wanneng.errors import CommandError
 from wanneng.tables.cells import as_text
 
-MAX_ROWS, MAX_CELL_CHARACTERS = 1_048_576, 32_767
+MAX_ROWS, MAX_COLUMNS, MAX_CELL_CHARACTERS = 1_048_576, 16_384, 32_767
 """Of Excel (https://support.microsoft.com, "Excel specifications and limits")."""
 LARGEST_INTEGER = 10**15 - 1
 """Excel keeps 15 digits of a number; a longer one, such as an order's number, is written as text."""
@@ -57,13 +57,14 @@ def read_sheet(source: Path, content: bytes, sheet: str | None) -> tuple[str, li
     return chosen.title, records
 
 
-def check_rows(count: int) -> None:
+def check_size(rows: int, columns: int) -> None:
     """`CommandError` where a sheet cannot have so many, or cannot be written at all."""
     _openpyxl()
-    if count > MAX_ROWS:
-        raise CommandError(
-            f"{count} rows, but an Excel sheet holds at most {MAX_ROWS}: choose an --output that ends in .csv"
-        )
+    for count, most, what in ((rows, MAX_ROWS, "rows"), (columns, MAX_COLUMNS, "columns")):
+        if count > most:
+            raise CommandError(
+                f"{count} {what}, but an Excel sheet holds at most {most}: choose an --output that ends in .csv"
+            )
 
 
 def write_sheet(target: Path, rows: Iterable[Sequence[Any]]) -> None:

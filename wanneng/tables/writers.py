@@ -13,7 +13,7 @@ from typing import Any
 
 from wanneng.errors import CommandError
 from wanneng.tables import excel
-from wanneng.tables.answers import Answer, AnswerColumns
+from wanneng.tables.answers import Answer, AnswerColumns, most_columns
 from wanneng.tables.cells import as_json, as_text
 from wanneng.tables.table import Row, Table, unique
 
@@ -22,8 +22,11 @@ FORMULA = re.compile(r"[=+\-@\t\r]")
 """What makes a spreadsheet take a cell as a formula."""
 
 
-def check_target(target: Path, table: Table) -> None:
-    """`CommandError` for problems that would otherwise show only after all answers have arrived."""
+def check_target(target: Path, table: Table, labels: int, *, entailment: bool = False) -> None:
+    """`CommandError` for problems that would otherwise show only after all answers have arrived.
+
+    `labels`: for how many labels at most each row is asked, and whether for their own `entailment` too.
+    """
     suffix = target.suffix.lower()
     if suffix not in FORMATS:
         raise CommandError(f"{target} has an unknown extension; use one of {', '.join(FORMATS)}")
@@ -32,7 +35,7 @@ def check_target(target: Path, table: Table) -> None:
             f"{target} cannot be written: there is no folder {target.parent}, or the target is a folder"
         )
     if suffix == ".xlsx":
-        excel.check_rows(len(table.rows) + 1)
+        excel.check_size(len(table.rows) + 1, len(table.columns) + most_columns(labels, entailment=entailment))
 
 
 def write_table(target: Path, table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> None:

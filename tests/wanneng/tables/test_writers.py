@@ -11,8 +11,10 @@ from typing import Any
 import openpyxl
 import pytest
 
+from gateway.classification.schema import ClassifyAnswer
 from wanneng.errors import CommandError
-from wanneng.tables.excel import MAX_ROWS
+from wanneng.tables.answers import AnswerColumns, most_columns
+from wanneng.tables.excel import MAX_COLUMNS, MAX_ROWS
 from wanneng.tables.journal import Journal
 from wanneng.tables.readers import read_table
 from wanneng.tables.table import Row, Table
@@ -156,14 +158,32 @@ def test_what_cannot_be_written_is_refused_before_anything_is_asked(
     tmp_path: Path, name: str, message: str
 ) -> None:
     with pytest.raises(CommandError, match=message):
-        check_target(tmp_path / name, table())
+        check_target(tmp_path / name, table(), 2)
 
 
 def test_more_rows_than_a_sheet_has_are_refused(tmp_path: Path) -> None:
     many = Table(["text"], [Row(1, {"text": "x"}, "x")] * MAX_ROWS, "", is_spreadsheet=False)
     with pytest.raises(CommandError, match=r"choose an --output that ends in \.csv"):
-        check_target(tmp_path / "out.xlsx", many)
-    check_target(tmp_path / "out.csv", many)
+        check_target(tmp_path / "out.xlsx", many, 2)
+    check_target(tmp_path / "out.csv", many, 2)
+
+
+def test_more_columns_than_a_sheet_has_are_refused_with_those_of_the_answers(tmp_path: Path) -> None:
+    def with_columns(count: int) -> Table:
+        return Table([f"c{number}" for number in range(count)], [], "", is_spreadsheet=True)
+
+    own = with_columns(MAX_COLUMNS - most_columns(300, entailment=True))
+    check_target(tmp_path / "out.xlsx", own, 300, entailment=True)
+    for wider, labels in ((own, 301), (with_columns(MAX_COLUMNS), 2)):
+        with pytest.raises(CommandError, match=r"columns, but an Excel sheet holds at most 16384: .* \.csv"):
+            check_target(tmp_path / "out.xlsx", wider, labels, entailment=True)
+        check_target(tmp_path / "out.csv", wider, labels, entailment=True)
+
+
+def test_answers_add_no_more_columns_than_are_expected() -> None:
+    labelled = {"labels": ["a", "b"], "scores": [1, 0], "entailment": [1, 0]}
+    answer = dict.fromkeys(ClassifyAnswer.__struct_fields__, 1) | labelled
+    assert len(AnswerColumns([answer], ["a", "b"], []).names) <= most_columns(2, entailment=True)
 
 
 def test_a_journal_goes_on_where_it_was_even_after_half_a_line(tmp_path: Path) -> None:
