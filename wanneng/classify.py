@@ -22,7 +22,7 @@ from wanneng.table_run import TableRun, askable, table_run, unaskable
 from wanneng.tables.answers import Answer
 from wanneng.tables.readers import read_options, read_table
 from wanneng.tables.table import Table
-from wanneng.tables.writers import json_record
+from wanneng.tables.writers import json_line
 
 BAR_CELLS = 32
 BAR, PLAIN_BAR = ("█", "░"), ("#", "-")
@@ -114,7 +114,7 @@ def print_answers(client: Client, table: Table, body: dict[str, Any], shown: Sho
     for count, row in enumerate(table.rows, 1):
         answer = _answer(next(found)) if row.number in asked else errors.get(row.number, {})
         refused += "error" in answer
-        print(json.dumps(json_record(row, answer), ensure_ascii=False))
+        print(json_line(row, answer))
         shown.done(count)
     return refused
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".
 SUFFIXES |= {".jsonl": "jsonl", ".ndjson": "jsonl"}
 OFFICE = {b"\xd0\xcf\x11\xe0": "an old Excel or Word file", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive"}
 EMPTY = "the text is empty"
+MAX_DEPTH = 100
+"""Of nested JSON; Python refuses to write some 900 levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,19 @@ def fields_of(value: Any, kind: str) -> tuple[dict[str, Any], str | None]:
     """The fields of a JSON value, or why it has none that can be used; `kind`: what the value is, for the user."""
     if not isinstance(value, dict):
         return {}, f"the {kind} is not an object"
-    if any(isinstance(cell, str) and is_malformed(cell) for cell in value.values()):
-        return {}, f"the {kind} has characters that are not valid Unicode (lone surrogates)"
-    return value, None
+    fault = _fault_in(value)
+    return ({}, f"the {kind} {fault}") if fault else (value, None)
+
+
+def _fault_in(value: Any, depth: int = 0) -> str | None:
+    """Why a value that was read from JSON, or a part of it, cannot be written as JSON again; None: it can."""
+    if isinstance(value, str):
+        return "has characters that are not valid Unicode (lone surrogates)" if is_malformed(value) else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "has a number that is not finite, which JSON cannot hold"
+    if not isinstance(value, dict | list):
+        return None
+    if depth == MAX_DEPTH:
+        return f"has lists or objects more than {MAX_DEPTH} deep"
+    parts = itertools.chain(value, value.values()) if isinstance(value, dict) else value
+    return next(filter(None, (_fault_in(part, depth + 1) for part in parts)), None)

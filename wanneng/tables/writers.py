@@ -54,17 +54,18 @@ def write_table(target: Path, table: Table, answers: Mapping[int, Answer], label
             partial.unlink()
 
 
-def json_record(row: Row, answer: Answer) -> dict[str, Any]:
+def json_line(row: Row, answer: Answer) -> str:
     """The row's cells and the answer's fields, which are renamed if the row has the same names."""
     names = unique(list(answer), list(row.cells))
     cells = {name: as_json(cell) for name, cell in row.cells.items()}
-    return cells | dict(zip(names, answer.values(), strict=True))
+    record = cells | dict(zip(names, answer.values(), strict=True))
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
 def _write_json_lines(target: Path, table: Table, answers: Mapping[int, Answer]) -> None:
     with target.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         for row in table.rows:
-            file.write(json.dumps(json_record(row, answers.get(row.number, {})), ensure_ascii=False) + "\n")
+            file.write(json_line(row, answers.get(row.number, {})) + "\n")
 
 
 def _write_delimited(target: Path, table: Table, records: Iterator[list[Any]], suffix: str) -> None:

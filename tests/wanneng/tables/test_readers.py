@@ -166,6 +166,26 @@ def test_lines_of_json_have_their_own_errors(tmp_path: Path) -> None:
     assert errors[11] == "the line is not JSON: the name 'text' is used twice"
 
 
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ('"n": 1e400', "a number that is not finite"),
+        ('"n": -1e400', "a number that is not finite"),
+        ('"n": NaN', "a number that is not finite"),
+        ('"n": [{"m": Infinity}]', "a number that is not finite"),
+        ('"\\ud800": 1', "surrogates"),
+        ('"n": {"m": ["\\ud800"]}', "surrogates"),
+        ('"n": {"\\udfff": 1}', "surrogates"),
+        (f'"n": {"[" * 101}{"]" * 101}', "more than 100 deep"),
+    ],
+)
+def test_what_json_cannot_hold_is_an_error_of_its_line(tmp_path: Path, fields: str, problem: str) -> None:
+    table = read(tmp_path, "t.jsonl", f'{{"text": "好", {fields}}}\n{{"text": "好", "n": 1e300}}\n')
+    first, second = table.rows
+    assert problem in str(first.error)
+    assert (first.cells, second.error) == ({}, None)
+
+
 def test_a_field_of_json_lines_may_be_named(tmp_path: Path) -> None:
     content = '{"a": "x", "b": "y"}\n'
     assert texts(read(tmp_path, "t.jsonl", content, text_column="b")) == ["y"]

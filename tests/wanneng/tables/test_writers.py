@@ -113,6 +113,11 @@ def test_every_number_reads_back_as_it_was(tmp_path: Path, suffix: str) -> None:
     assert back == NUMBERS
 
 
+def test_a_number_that_json_cannot_hold_is_text_in_json_lines(tmp_path: Path) -> None:
+    written(tmp_path / "out.jsonl", table([{"text": "好", "n": float("inf")}]))
+    assert json.loads((tmp_path / "out.jsonl").read_text())["n"] == "inf"
+
+
 def test_the_cells_of_a_sheet_read_back_as_they_were(tmp_path: Path) -> None:
     values = [0.1 + 0.2, 12, 10**15 - 1, True, dt.datetime(2026, 1, 2, 3, 4), dt.timedelta(hours=30)]  # noqa: DTZ001
     cells: dict[str, Any] = {f"c{number}": value for number, value in enumerate(values)} | {"text": "好"}
