@@ -13,8 +13,8 @@ from wanneng import strict_json
 from wanneng.errors import CommandError
 from wanneng.tables.answers import MAX_LABELS
 from wanneng.tables.cells import as_text
-from wanneng.tables.encodings import decode, is_malformed
-from wanneng.tables.files import read_bytes
+from wanneng.tables.encodings import is_malformed
+from wanneng.tables.files import decoded, read_bytes
 from wanneng.tables.label_studio import is_export, read_export
 from wanneng.tables.readers import SUFFIXES, ReadOptions, Record, fields_of, records_table, table_of
 from wanneng.tables.table import Row, Table
@@ -107,9 +107,9 @@ def _labelled_table(
     content = read_bytes(source)
     records = _json_list(source, content, options)
     if records is not None and is_export(records):
-        return _tasks(source, records, decode(content, options.encoding).encoding, options, label_column)
+        return _tasks(source, records, decoded(source, content, options.encoding).encoding, options, label_column)
     if records is not None:
-        encoding = decode(content, options.encoding).encoding
+        encoding = decoded(source, content, options.encoding).encoding
         items = [Record(number, *fields_of(item, "item")) for number, item in enumerate(records, 1)]
         table, kind = records_table(source, items, encoding, "JSON objects", options), "item"
     else:
@@ -144,11 +144,11 @@ def _json_list(source: Path, content: bytes, options: ReadOptions) -> list[Any] 
     """The items of a file that is one JSON list; None for any other file."""
     if options.format is not None or source.suffix.lower() != ".json":
         return None
-    decoded = decode(content, options.encoding)
-    if is_malformed(decoded.text):
-        raise CommandError(f"{source} cannot be read: it is not {decoded.encoding}")
+    text = decoded(source, content, options.encoding)
+    if is_malformed(text.text):
+        raise CommandError(f"{source} cannot be read: it is not {text.encoding}")
     try:
-        value = strict_json.loads(decoded.text)
+        value = strict_json.loads(text.text)
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{source} cannot be read as JSON: {error}") from None
     if not isinstance(value, list):

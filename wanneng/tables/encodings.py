@@ -36,6 +36,9 @@ MIN_SEQUENCES = 2
 """Valid UTF-8 sequences for each malformed byte; GBK has one in five by chance."""
 MAX_MALFORMED_SHARE = 0.1
 """The share of bytes beyond ASCII; a file with more is in none of these encodings."""
+MAX_CONTROL_SHARE = 0.005
+"""The share of bytes that are control characters; a tenth of an archive's are."""
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 ESCAPED = re.compile("[\ud800-\udfff]")
 UTF_8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 ERRORS = "wanneng.malformed"
@@ -77,6 +80,12 @@ def _guess(content: bytes) -> str:
     wide = _wide(content)
     if wide is not None:
         return wide
+    sample = content[:SAMPLE_BYTES]
+    if len(CONTROL.findall(sample)) > max(1, len(sample) * MAX_CONTROL_SHARE):
+        raise CommandError(
+            "it is not text, or in an encoding that is not detected: give its encoding with --encoding, or save "
+            "it as .csv"
+        )
     text = content.decode("gb18030", ERRORS)
     malformed = [found.start() for found in ESCAPED.finditer(text)]
     beyond_ascii = sum(map(len, re.findall(rb"[\x80-\xff]+", content)))

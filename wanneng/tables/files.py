@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wanneng.errors import CommandError
-from wanneng.tables.encodings import decode, is_malformed
+from wanneng.tables.encodings import Decoded, decode, is_malformed
+from wanneng.tables.kinds import kind_of
 
 MAX_BYTES = 1_000_000_000
 STANDARD_INPUT = "-"
@@ -28,12 +29,23 @@ def read_bytes(source: Path) -> bytes:
     return content
 
 
+def decoded(source: Path, content: bytes, encoding: str | None = None) -> Decoded:
+    """The text of a file; `CommandError` names it and what it is, where it has none."""
+    kind = kind_of(content)
+    if kind is not None:
+        raise CommandError(f"{source} is {kind}")
+    try:
+        return decode(content, encoding)
+    except CommandError as error:
+        raise CommandError(f"{source} cannot be read: {error}") from None
+
+
 def read_lines(source: Path) -> Iterator[str]:
     """Without their ends. `CommandError` names a line that is malformed in the file's encoding."""
-    decoded = decode(read_bytes(source))
-    for number, line in enumerate(split_lines(decoded.text), 1):
+    content = decoded(source, read_bytes(source))
+    for number, line in enumerate(split_lines(content.text), 1):
         if is_malformed(line):
-            raise CommandError(f"{source} cannot be read: line {number} is not {decoded.encoding}")
+            raise CommandError(f"{source} cannot be read: line {number} is not {content.encoding}")
         yield line
 
 

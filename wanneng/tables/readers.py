@@ -14,15 +14,14 @@ from wanneng.errors import CommandError
 from wanneng.tables import excel
 from wanneng.tables.cells import as_text
 from wanneng.tables.delimited import NAMES, read_records
-from wanneng.tables.encodings import Decoded, decode, is_malformed
-from wanneng.tables.files import read_bytes, split_lines
+from wanneng.tables.encodings import Decoded, is_malformed
+from wanneng.tables.files import decoded, read_bytes, split_lines
 from wanneng.tables.table import Row, Table, choose_column, has_header, unique
 
 Format = Literal["csv", "tsv", "xlsx", "jsonl", "txt"]
 FORMATS: dict[str, Format] = {"csv": "csv", "tsv": "tsv", "xlsx": "xlsx", "jsonl": "jsonl", "txt": "txt"}
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".xlsm": "xlsx"}
 SUFFIXES |= {".jsonl": "jsonl", ".ndjson": "jsonl"}
-OFFICE = {b"\xd0\xcf\x11\xe0": "an old Excel or Word file", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive"}
 EMPTY = "the text is empty"
 MAX_DEPTH = 100
 """Of nested JSON; Python refuses to write some 900 levels."""
@@ -70,23 +69,17 @@ def table_of(source: Path, content: bytes, options: ReadOptions = ReadOptions())
     if format_ == "xlsx":
         sheet, records = excel.read_sheet(source, content, options.sheet)
         return _table(source, records, options, f"sheet {sheet!r}")
-    for magic, kind in OFFICE.items():
-        if content.startswith(magic):
-            raise CommandError(f"{source} is {kind}; save it as .xlsx or .csv")
-    try:
-        decoded = decode(content, options.encoding)
-    except CommandError as error:
-        raise CommandError(f"{source} cannot be read: {error}") from None
+    text = decoded(source, content, options.encoding)
     if format_ == "jsonl":
-        return _json_lines(source, decoded, options)
+        return _json_lines(source, text, options)
     if format_ == "txt":
-        return _lines(decoded)
+        return _lines(text)
     try:
-        delimiter, csv_records = read_records(decoded.text, "\t" if format_ == "tsv" else None)
+        delimiter, csv_records = read_records(text.text, "\t" if format_ == "tsv" else None)
     except CommandError as error:
         raise CommandError(f"{source} cannot be read: {error}") from None
-    described = f"{decoded.encoding}, separated by {NAMES[delimiter]}"
-    return _table(source, csv_records, options, described, decoded.encoding)
+    described = f"{text.encoding}, separated by {NAMES[delimiter]}"
+    return _table(source, csv_records, options, described, text.encoding)
 
 
 def _table(
@@ -115,13 +108,13 @@ def _table(
     return Table(columns, rows, f"{described}; {told}{named}; {len(rows)} rows", is_spreadsheet=True)
 
 
-def _lines(decoded: Decoded) -> Table:
+def _lines(content: Decoded) -> Table:
     rows = [
-        Row(number, {"text": line}, line, _problem_of(line, decoded.encoding))
-        for number, line in enumerate(split_lines(decoded.text), 1)
+        Row(number, {"text": line}, line, _problem_of(line, content.encoding))
+        for number, line in enumerate(split_lines(content.text), 1)
         if line.strip()
     ]
-    return Table(["text"], rows, f"{decoded.encoding}; {len(rows)} lines of text", is_spreadsheet=False)
+    return Table(["text"], rows, f"{content.encoding}; {len(rows)} lines of text", is_spreadsheet=False)
 
 
 def _problem_of(text: str, encoding: str) -> str | None:
@@ -130,13 +123,13 @@ def _problem_of(text: str, encoding: str) -> str | None:
     return f"the text is not {encoding}" if is_malformed(text) else None
 
 
-def _json_lines(source: Path, decoded: Decoded, options: ReadOptions) -> Table:
+def _json_lines(source: Path, content: Decoded, options: ReadOptions) -> Table:
     parsed = [
-        Record(number, *_json_line(line, decoded.encoding))
-        for number, line in enumerate(split_lines(decoded.text), 1)
+        Record(number, *_json_line(line, content.encoding))
+        for number, line in enumerate(split_lines(content.text), 1)
         if line.strip()
     ]
-    return records_table(source, parsed, decoded.encoding, "lines of JSON", options)
+    return records_table(source, parsed, content.encoding, "lines of JSON", options)
 
 
 def records_table(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +98,24 @@ def test_who_does_not_say_which_column_is_told_the_columns(tmp_path: Path) -> No
     [
         ('id,text\n1,好\n2,"没有', "record 3 begins a quoted cell that is never closed"),
         ("", "has no rows"),
-        (b"\xd0\xcf\x11\xe0 old", "an old Excel or Word file; save it as .xlsx or .csv"),
+        (b"\xd0\xcf\x11\xe0 old", r"an Excel or Word file that is old .*save it as \.xlsx or \.csv"),
+        (gzip.compress(EXCEL.encode()), "a gzip archive; unpack it first"),
+        (b"PK\x03\x04 no more", "a ZIP archive; unpack it first"),
+        (b"PAR1\x15\x04\x15\xff\x9e\x00", r"a Parquet file; save its table as \.csv"),
+        (b"\x89PNG\r\n\x1a\n\x00", "a picture"),
+        (b"SQLite format 3\x00\x10", "an SQLite database; export a table"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE HTML><html>", "an HTML page; open it and save it"),
+        (random.Random(0).randbytes(3000), "it is not text, or in an encoding that is not detected"),
     ],
 )
 def test_what_is_no_table_is_refused_in_a_sentence(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(CommandError, match=message):
         read(tmp_path, "t.csv", content)
+
+
+def test_a_control_character_in_a_file_of_excel_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "t.txt", "质量\0太差".encode("gbk"))) == ["质量\0太差"]
 
 
 def test_a_cell_with_bad_bytes_is_its_rows_error(tmp_path: Path) -> None:
