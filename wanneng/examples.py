@@ -16,6 +16,7 @@ from wanneng.tables.cells import as_text
 from wanneng.tables.encodings import is_malformed
 from wanneng.tables.files import decoded, read_bytes
 from wanneng.tables.label_studio import is_export, read_export
+from wanneng.tables.lists import numbered
 from wanneng.tables.readers import SUFFIXES, ReadOptions, Record, fields_of, records_table, table_of
 from wanneng.tables.table import Row, Table
 
@@ -163,11 +164,11 @@ def _label_column(source: Path, table: Table, wanted: str | None) -> str:
             return wanted
         if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(names):
             return names[int(wanted) - 1]
-        raise CommandError(f"{source}: there is no column {wanted!r}; the columns are {_listed(names)}")
+        raise CommandError(f"{source}: there is no column {wanted!r}; the columns are {numbered(names)}")
     known = {name.strip().lower(): name for name in reversed(names)}
     found = next((known[name] for name in LABEL_NAMES if name in known), None)
     if found is None:
-        raise CommandError(f"{source}: use --label-column to name the column with the labels: {_listed(names)}")
+        raise CommandError(f"{source}: use --label-column to name the column with the labels: {numbered(names)}")
     return found
 
 
@@ -182,7 +183,3 @@ def _checked_label(row: Row, label: Any) -> str | None:
     if label is not None and is_malformed(label):
         raise ValueError("the label is malformed; give the file's encoding with --encoding")
     return (label or "").strip() or None
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"{position} {name!r}" for position, name in enumerate(names, 1))

@@ -148,6 +148,7 @@ def test_a_task_that_cannot_be_used_is_named(tmp_path: Path, tasks: list[Any], m
         ("a.csv", "text,label\n,b\n", "row 2: the text is empty"),
         ("a.csv", "text,label\n" + "长" * 100_001 + ",b\n", "row 2: the text has 100001 characters"),
         ("a.csv", "text,note\na,b\n", "use --label-column"),
+        ("a.csv", "text," + ",".join(f"c{n}" for n in range(999)) + "\na\n", "20 'c18' and 980 more$"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wanneng.errors import CommandError
+from wanneng.tables.lists import listed
 from wanneng.tables.readers import Record, fields_of
 
 _KEYS = frozenset({"annotations", "completions", "predictions"})
@@ -72,7 +73,7 @@ def _choice(task: Mapping[str, Any], control: str) -> tuple[str | None, str | No
     for annotation in truths or kept:
         choices = [choice for name, choice in _choices(annotation) if name == control]
         if len(choices) > 1:
-            raise ValueError(f"it has {len(choices)} choices ({', '.join(choices)}), but a text has one label")
+            raise ValueError(f"it has {len(choices)} choices ({listed(choices)}), but a text has one label")
         votes.update(choices)
     if not votes:
         return None, UNCHOSEN
@@ -92,11 +93,11 @@ def _only_control(source: Path, tasks: Iterable[Any], wanted: str | None) -> str
         return wanted
     if not names:
         raise CommandError(f"{source}: no task of this Label Studio export has an annotation with a choice")
-    listed = ", ".join(repr(name) for name in sorted(names))
+    named = listed(sorted(names))
     if wanted is not None:
-        raise CommandError(f"{source}: there is no Choices control {wanted!r}; there are {listed}")
+        raise CommandError(f"{source}: there is no Choices control {wanted!r}; there are {named}")
     if len(names) > 1:
-        raise CommandError(f"{source} has several Choices controls; name one with --label-column: {listed}")
+        raise CommandError(f"{source} has several Choices controls; name one with --label-column: {named}")
     return next(iter(names))
 
 

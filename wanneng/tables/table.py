@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wanneng.errors import CommandError
+from wanneng.tables.lists import numbered
 
 TEXT_NAME = re.compile(
     r"text|texts|content|sentence|comment|review|message|feedback|question|body|query"
@@ -23,7 +24,6 @@ OTHER_NAME = re.compile(
 """Usual names of other columns."""
 NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?%?")
 ROWS_THAT_TELL = 100
-MAX_CHARACTERS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,13 @@ def choose_column(names: Sequence[str], wanted: str | None, samples: Sequence[st
             return names.index(wanted)
         if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(names):
             return int(wanted) - 1
-        raise CommandError(f"there is no column {wanted!r}; the columns are {_listed(names, samples)}")
+        raise CommandError(f"there is no column {wanted!r}; the columns are {numbered(names, samples)}")
     if len(names) == 1:
         return 0
     called = [position for position, name in enumerate(names) if TEXT_NAME.fullmatch(name.strip())]
     if called:
         return called[0]
-    raise CommandError(f"use --text-column to name the column with the texts: {_listed(names, samples)}")
+    raise CommandError(f"use --text-column to name the column with the texts: {numbered(names, samples)}")
 
 
 def has_header(records: Sequence[Sequence[str]], wanted: str | None) -> bool:
@@ -95,13 +95,3 @@ def unique(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
         seen.add(candidate)
         chosen.append(candidate)
     return chosen
-
-
-def _listed(names: Sequence[str], samples: Sequence[str]) -> str:
-    shown = [f"{position} {name!r}" for position, name in enumerate(names, 1)]
-    if samples:
-        cut = [
-            text if len(text) <= MAX_CHARACTERS_SHOWN else text[:MAX_CHARACTERS_SHOWN] + "…" for text in samples
-        ]
-        shown = [f"{position} ({text!r})" for position, text in enumerate(cut, 1)]
-    return ", ".join(shown)

@@ -93,6 +93,14 @@ def test_who_does_not_say_which_column_is_told_the_columns(tmp_path: Path) -> No
         read(tmp_path, "t.csv", "id,name\n1,a\n", text_column="3")
 
 
+@pytest.mark.parametrize("options", [{}, {"text_column": "x"}, {"header": False}])
+def test_a_message_lists_some_of_many_columns(tmp_path: Path, options: dict[str, Any]) -> None:
+    content = ",".join(f"{number} {'长' * 200}" for number in range(16_384)) + "\n"
+    with pytest.raises(CommandError, match=r"20 .*…'\)? and 16364 more") as refused:
+        read(tmp_path, "t.csv", content * 2, **options)
+    assert len(str(refused.value)) < 2000
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
