@@ -12,6 +12,7 @@ import pytest
 from wanneng import examples
 from wanneng.errors import CommandError
 from wanneng.examples import Example, Examples, read_examples
+from wanneng.tables.answers import MAX_LABELS
 from wanneng.tables.readers import ReadOptions
 
 TWO = [Example("要求退款", "投诉"), Example("几点开门", "咨询")]
@@ -159,7 +160,7 @@ def test_a_file_that_cannot_be_used_is_named(
 
 
 def test_texts_and_labels_are_bounded(tmp_path: Path) -> None:
-    labels = "text,label\n" + "".join(f"a,{n}\n" for n in range(examples.MAX_LABELS + 1))
+    labels = "text,label\n" + "".join(f"a,{n}\n" for n in range(MAX_LABELS + 1))
     with pytest.raises(CommandError, match="257 different labels, at most 256"):
         read(tmp_path, "a.csv", labels)
     with pytest.raises(CommandError, match="100001 texts, at most 100000"):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import random
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl.chart import BarChart
 
 from wanneng.errors import CommandError
 from wanneng.tables.readers import ReadOptions, read_options, read_table
@@ -154,13 +157,78 @@ def test_a_workbook_is_read_whatever_it_is_called(tmp_path: Path) -> None:
         )
     other = read_table(tmp_path / "book.xlsx", ReadOptions(sheet="另一张"))
     assert texts(other) == ["只有一列"]
-    with pytest.raises(CommandError, match=r"no sheet 'x'; its sheets are \['Sheet', '另一张'\]"):
+    with pytest.raises(CommandError, match=r"no sheet 'x' with cells; its sheets are 'Sheet', '另一张'$"):
         read_table(tmp_path / "book.xlsx", ReadOptions(sheet="x"))
 
 
 def test_a_workbook_that_is_cut_short_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"cannot be read as \.xlsx"):
+    with pytest.raises(CommandError, match=r"cannot be read as \.xlsx: it is a damaged ZIP archive"):
         read(tmp_path, "t.xlsx", b"PK\x03\x04 no more")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (EXCEL.encode(), "it is no Excel file; if it is a text file, name it .csv or give --format csv"),
+        (b"<html><table>", r"it is an HTML page; open it and save it as \.xlsx"),
+        (b"\xd0\xcf\x11\xe0 old", "it is an Excel or Word file that is old or has a password"),
+        (b"", "it is empty"),
+    ],
+)
+def test_what_is_no_workbook_is_said_to_be_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(CommandError, match=rf"t\.xlsx cannot be read as \.xlsx: {message}"):
+        read(tmp_path, "t.xlsx", content)
+
+
+def test_a_chart_that_was_open_last_is_passed_over(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["要求退款"])
+    book.create_chartsheet("图").add_chart(BarChart())
+    book.active = 1
+    book.save(tmp_path / "book.xlsx")
+    assert texts(read_table(tmp_path / "book.xlsx")) == ["要求退款"]
+    with pytest.raises(CommandError, match=r"no sheet '图' with cells; its sheets are 'Sheet'$"):
+        read_table(tmp_path / "book.xlsx", ReadOptions(sheet="图"))
+
+
+def with_formula(tmp_path: Path, cell: str) -> Path:
+    """A sheet of which the XML of B3 is `cell`."""
+    book = openpyxl.Workbook()
+    for row in (("id", "text"), (1, "甲"), (2, "=A2&B2"), (3, "乙")):
+        book.active.append(row)
+    book.save(tmp_path / "library.xlsx")
+    target = tmp_path / "book.xlsx"
+    with zipfile.ZipFile(tmp_path / "library.xlsx") as library, zipfile.ZipFile(target, "w") as changed:
+        for name in library.namelist():
+            content = library.read(name).decode()
+            changed.writestr(name, re.sub(r'<c r="B3">.*?</c>', cell, content))
+    return target
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        r"\g<0>",
+        '<c r="B3"><f>A2&amp;B2</f></c>',
+        '<c r="B3" s="1"><f t="shared" si="0"/></c>',
+        '<c r="B3"><f t="array" ref="B3">A2</f><v></v></c>',
+    ],
+)
+def test_a_formula_that_nobody_computed_is_no_empty_text(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(CommandError, match=r"cell B3 of sheet 'Sheet' has no stored value, .* save it as \.xlsx$"):
+        read_table(with_formula(tmp_path, cell))
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ('<c r="B3" t="str"><f>A2&amp;B2</f><v>1甲</v></c>', "1甲"),
+        ('<c r="B3" t="str"><f>A2&amp;B2</f><v></v></c>', ""),
+        ('<c r="B3"><f t="shared" si="0"/><v>7</v></c>', "7"),
+    ],
+)
+def test_a_formula_is_its_stored_value(tmp_path: Path, cell: str, text: str) -> None:
+    assert texts(read_table(with_formula(tmp_path, cell))) == ["甲", text, "乙"]
 
 
 def test_lines_of_json_have_their_own_errors(tmp_path: Path) -> None:
