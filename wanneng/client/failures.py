@@ -43,6 +43,14 @@ def check_address(url: str) -> None:
         ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > MAX_PORT:
         raise InvalidAddress(f"{url!r} is not the address of a gateway; an example is http://127.0.0.1:8080")
+    # By the characters: httpx does not tell an empty query from none.
+    present = {"a name or a password": parsed.userinfo, "a query": "?" in url, "a fragment": "#" in url}
+    extra = [part for part, there in present.items() if there]
+    if extra:
+        raise InvalidAddress(
+            f"the address of the gateway at {_place(url)} has {' and '.join(extra)}; leave that out, and give "
+            "the key in WANNENG_KEY or with --key-file"
+        )
 
 
 def no_answer(error: httpx.TransportError, url: str, proxy: str | None) -> RequestError:
@@ -83,6 +91,13 @@ def not_a_gateway(response: httpx.Response, reason: str) -> NotAGateway:
     return NotAGateway(
         f"{url} answered {status}, but not as a wanneng gateway does: {reason}; is the address right?", status
     )
+
+
+def no_such_path(response: httpx.Response, url: str) -> str:
+    """Why `url`, the gateway's address, answers that it has not got the path of a request."""
+    path = httpx.URL(url).path.rstrip("/")
+    way = f"leave out {path} in {url}" if path else "its version is another than this client's"
+    return f"{response.url} answered 404: the gateway has no such path; {way}"
 
 
 def _no_connection(error: httpx.TransportError, url: str) -> NoConnection:

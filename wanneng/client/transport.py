@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from wanneng.client.connection import connection_options
-from wanneng.client.failures import no_answer, not_a_gateway
+from wanneng.client.failures import no_answer, no_such_path, not_a_gateway
 from wanneng.errors import GatewayRefused, NotAGateway, RequestError
 
 TIMEOUT_S = 60.0
@@ -25,6 +25,8 @@ NEVER_CARRIED_OUT = frozenset({"budget_exceeded", "overloaded", "quota_exceeded"
 """Codes of refusals that are sent before any work is done."""
 UNTIL_SOMEBODY_ACTS = frozenset({"store_unusable"})
 """Codes of refusals that a retry cannot resolve."""
+NO_SUCH_PATH = "http_error"
+"""Code of a 404 that is about the path, not about what it names."""
 WAIT_S = 600.0
 """Total time that one call waits because of `Retry-After`."""
 FIRST_PAUSE_S = 0.25
@@ -260,7 +262,10 @@ def _parsed(outcome: Outcome, request: Request[T], url: str, proxy: str | None) 
     if isinstance(outcome, httpx.TransportError):
         raise no_answer(outcome, url, proxy) from outcome
     if not outcome.is_success:
-        raise GatewayRefused(outcome.status_code, _problem(outcome), retry_after_s(outcome))
+        problem = _problem(outcome)
+        if outcome.status_code == httpx.codes.NOT_FOUND and problem["code"] == NO_SUCH_PATH:
+            problem["detail"] = no_such_path(outcome, url)
+        raise GatewayRefused(outcome.status_code, problem, retry_after_s(outcome))
     try:
         return request.parse(outcome)
     except (KeyError, TypeError, ValueError) as error:

@@ -128,6 +128,25 @@ def test_an_address_that_is_none(url: str) -> None:
         AsyncClient(url)
 
 
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ("gateway?x=1", "a query"),
+        ("gateway/v1?", "a query"),
+        ("gateway#x", "a fragment"),
+        ("user:secret@gateway", "a name or a password"),
+        ("user@gateway/#", "a name or a password and a fragment"),
+    ],
+)
+def test_an_address_with_more_than_a_host_and_a_path(extra: str, named: str) -> None:
+    for client in (Client, AsyncClient):
+        with pytest.raises(
+            InvalidAddress, match=f"the gateway at http://gateway has {named}; leave that out"
+        ) as e:
+            client(f"http://{extra}")
+        assert "secret" not in str(e.value)
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates")

@@ -132,6 +132,24 @@ def test_a_change_is_sent_again_only_if_it_was_certainly_not_carried_out(
     assert len(server.requests) == attempts
 
 
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [("/v1", "leave out /v1 in http://gateway/v1"), ("", "its version is another than this client's")],
+)
+def test_an_address_with_a_path_too_many_is_told_what_to_leave_out(path: str, way: str) -> None:
+    server = Refusing(problem(404, "http_error"))
+    client = Client(f"http://gateway{path}", "wn_key", transport=httpx.MockTransport(server))
+    with pytest.raises(GatewayRefused) as refused:
+        client.classify("x", LABELS)
+    said = f"http://gateway{path}/v1/classify answered 404: the gateway has no such path; {way}"
+    assert (str(refused.value), refused.value.status, refused.value.code) == (said, 404, "http_error")
+
+
+def test_what_an_address_names_may_be_missing_as_before() -> None:
+    with pytest.raises(GatewayRefused, match=r"^(?!.*no such path)"):
+        Refusing(problem(404, "not_found")).client().classify("x", LABELS)
+
+
 def test_the_last_attempt_raises_what_it_met() -> None:
     with pytest.raises(GatewayRefused, match="it is overloaded"):
         Refusing(*(problem(503) for _ in range(3))).client(attempts=3).classify("x", LABELS)
