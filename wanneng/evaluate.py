@@ -26,6 +26,7 @@ from wanneng.examples import Examples, read_examples
 from wanneng.keys import KeyFile, peer_key, tenant_key
 from wanneng.options import Shown, label_order, say, showing, split_labels
 from wanneng.settings import gateway_url
+from wanneng.tables.outputs import check_output, complete_file
 from wanneng.tables.readers import read_options
 from wanneng.text_io import shown_name
 
@@ -186,10 +187,7 @@ def _check_options(
     if language not in LANGUAGES:
         raise CommandError(f"--language {language!r} is unknown; use one of {', '.join(LANGUAGES)}")
     for path in outputs:
-        if path.suffix.lower() not in SUFFIXES:
-            raise CommandError(f"--output {path} must end in one of {', '.join(SUFFIXES)}")
-        if not path.parent.is_dir():
-            raise CommandError(f"--output {path}: the folder {path.parent} does not exist")
+        check_output(path, tuple(SUFFIXES), "the report is printed in any case")
 
 
 def _rendered(evaluation: Evaluation, output_format: str, language: str) -> str:
@@ -200,9 +198,8 @@ def _rendered(evaluation: Evaluation, output_format: str, language: str) -> str:
 
 def _write(path: Path, content: str) -> None:
     """Whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(content, encoding="utf-8", newline="")
-    partial.replace(path)
+    with complete_file(path) as partial:
+        partial.write_text(content, encoding="utf-8", newline="")
 
 
 def _tell_refusals(evaluation: Evaluation) -> None:

@@ -125,8 +125,8 @@ def test_a_label_that_a_set_lacks_is_named(server: Server, examples: Path) -> No
     [
         (["--template", "x"], "needs exactly one {}"),
         (["--format", "pdf"], "--format 'pdf' is unknown"),
-        (["--output", "report.pdf"], "must end in one of"),
-        (["--output", "nowhere/report.json"], "the folder nowhere does not exist"),
+        (["--output", "report.pdf"], "has an unknown extension; use one of .txt"),
+        (["--output", "nowhere/report.json"], "there is no folder"),
         (["--peer", "http://127.0.0.1"], "is not API=URL"),
         (["--peer", "grpc=http://127.0.0.1"], "is no known API"),
         (["--engine", "docs"], "is not an engine folder"),

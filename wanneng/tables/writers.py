@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wanneng.errors import CommandError
 from wanneng.tables import excel
 from wanneng.tables.answers import Answer, AnswerColumns, most_columns
 from wanneng.tables.cells import as_json, as_text
+from wanneng.tables.outputs import check_output, complete_file
 from wanneng.tables.table import Row, Table, unique
 
 FORMATS = (".csv", ".tsv", ".xlsx", ".jsonl", ".ndjson")
@@ -27,31 +25,20 @@ def check_target(target: Path, table: Table, labels: int, *, entailment: bool = 
 
     `labels`: for how many labels at most each row is asked, and whether for their own `entailment` too.
     """
-    suffix = target.suffix.lower()
-    if suffix not in FORMATS:
-        raise CommandError(f"{target} has an unknown extension; use one of {', '.join(FORMATS)}")
-    if not target.parent.is_dir() or target.is_dir():
-        raise CommandError(
-            f"{target} cannot be written: there is no folder {target.parent}, or the target is a folder"
-        )
-    if suffix == ".xlsx":
+    check_output(target, FORMATS, "without --output, `wanneng classify` prints JSON Lines")
+    if target.suffix.lower() == ".xlsx":
         excel.check_size(len(table.rows) + 1, len(table.columns) + most_columns(labels, entailment=entailment))
 
 
 def write_table(target: Path, table: Table, answers: Mapping[int, Answer], labels: Sequence[str]) -> None:
     """`answers` are by row number; `labels` are in the order of the request."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with complete_file(target) as partial:
         if target.suffix.lower() in (".jsonl", ".ndjson"):
             _write_json_lines(partial, table, answers)
         elif target.suffix.lower() == ".xlsx":
             excel.write_sheet(partial, _records(table, answers, labels))
         else:
             _write_delimited(partial, table, _records(table, answers, labels), target.suffix.lower())
-        partial.replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
 
 
 def json_line(row: Row, answer: Answer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +158,55 @@ def test_none_of_these_has_no_best_label(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("out.doc", r"unknown extension; use one of \.csv"), ("missing/out.csv", "there is no folder")],
+    [
+        ("out.doc", r"unknown extension; use one of \.csv"),
+        ("missing/out.csv", "there is no folder .*missing"),
+        ("link.csv", "there is no folder .*elsewhere"),
+        ("loop.csv", "is not a regular file"),
+        ("folder.csv", r"is a folder; name a file, such as .*folder\.csv/answers\.csv"),
+        ("pipe.csv", "is not a regular file"),
+        ("n" * 999 + ".csv", "cannot be written: File name too long"),
+    ],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is_asked(
     tmp_path: Path, name: str, message: str
 ) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "elsewhere" / "out.csv")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(CommandError, match=message):
         check_target(tmp_path / name, table(), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("-", r"--output - is not a file; .* without --output, `wanneng classify` prints JSON Lines"),
+        ("/dev/stdout", "without --output, `wanneng classify` prints JSON Lines"),
+        ("", r"--output is empty or the current folder; name a file, such as answers\.csv"),
+    ],
+)
+def test_an_output_that_is_no_file_is_refused_with_the_way_out(name: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        check_target(Path(name), table(), 2)
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    written(tmp_path / ("n" * 251 + ".csv"), table())
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    place, link = tmp_path / "data" / "answers", tmp_path / "links" / "out.csv"
+    for path in (place, link):
+        path.parent.mkdir()
+    link.symlink_to(Path("..") / "data" / "answers")
+    check_target(link, table(), 2)
+    for _ in range(2):
+        written(link, table())
+        assert link.is_symlink()
+        assert place.read_bytes().startswith(b"\xef\xbb\xbfid,text")
+        assert [path.name for path in place.parent.iterdir()] == ["answers"]
 
 
 def test_more_rows_than_a_sheet_has_are_refused(tmp_path: Path) -> None:
