@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -116,7 +117,7 @@ def build(
             folder, output, recipe, name=model_name, samples=own_samples, told=_told(*told), log=_say
         )
         _say(report.sentence())
-        _say(f"published {output}; `wanneng serve --engine {output}` serves it")
+        _say(f"published {output}; `{serve_command(output)}` serves it")
 
 
 @app.command()
@@ -258,6 +259,11 @@ def _check_same(source: Path, output: Path, recipe: Recipe) -> None:
             "put a new model into a new folder, and build into another one"
         )
     _say(f"{output} is there already, and was verified when it was built: {published.get('engine_id')}")
+
+
+def serve_command(engine: Path) -> str:
+    """For a shell, whatever characters the path has."""
+    return shlex.join(["wanneng", "serve", "--engine", str(engine)])
 
 
 def _told(logits: str | None, template: str | None, max_tokens: int | None, languages: str | None = None) -> Told:
