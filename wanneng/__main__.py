@@ -115,7 +115,9 @@ def serve(
 
 @app.command()
 def triton(
-    exit_timeout_s: Annotated[int, typer.Option(help="How long Triton may finish requests after SIGTERM.")] = 30,
+    exit_timeout_s: Annotated[
+        int, typer.Option(min=0, help="How long Triton may finish requests after SIGTERM.")
+    ] = 30,
     trusted_network: Annotated[
         bool | None,
         typer.Option("--trusted-network", help="Let others connect to a Triton with known vulnerabilities."),

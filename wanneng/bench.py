@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import random
 import secrets
 from contextlib import AsyncExitStack
@@ -21,7 +20,7 @@ from wanneng.client.connection import authorities
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
 from wanneng.load import PERCENTILES, Budget, Measured, Plan, Told, run
-from wanneng.options import say, table_console
+from wanneng.options import finite, say, table_console
 from wanneng.tables.files import read_bytes, split_lines
 
 TEXTS = (
@@ -69,13 +68,6 @@ class Texts:
         return f"{TEXTS[number % len(TEXTS)]}（单号{name}）"
 
 
-def _finite(number: float | None) -> float | None:
-    """Bounds of options let NaN through, since it is neither below nor above them."""
-    if number is not None and not math.isfinite(number):
-        raise typer.BadParameter(f"{number} is not a finite number.")
-    return number
-
-
 def bench(
     url: Annotated[str, typer.Argument(envvar="WANNENG_URL", help="The gateway's address.")],
     clients: Annotated[
@@ -85,7 +77,7 @@ def bench(
         str | None,
         typer.Option(help="Open loops, in requests a second or in % of the best closed loop; by default 50%,80%."),
     ] = None,
-    duration_s: Annotated[float, typer.Option(help="How long each loop lasts.", min=0.1, callback=_finite)] = 10.0,
+    duration_s: Annotated[float, typer.Option(help="How long each loop lasts.", min=0.1, callback=finite)] = 10.0,
     labels: Annotated[str, typer.Option(help="Labels, separated by commas.")] = LABELS,
     texts: Annotated[
         Path | None, typer.Option(help="Your own texts, one a line, sent in turn; by default new ones.")
@@ -93,25 +85,23 @@ def bench(
     cached: Annotated[
         float,
         typer.Option(
-            help="Share of the default texts that are already in the cache.", min=0, max=1, callback=_finite
+            help="Share of the default texts that are already in the cache.", min=0, max=1, callback=finite
         ),
     ] = 0.0,
     p99_ms: Annotated[
         float | None,
-        typer.Option(help="Budget: p99 of the open loops, or else of the closed ones.", min=0, callback=_finite),
+        typer.Option(help="Budget: p99 of the open loops, or else of the closed ones.", min=0, callback=finite),
     ] = None,
     min_requests_per_s: Annotated[
-        float | None, typer.Option(help="Budget: of the best loop.", min=0, callback=_finite)
+        float | None, typer.Option(help="Budget: of the best loop.", min=0, callback=finite)
     ] = None,
     max_error_share: Annotated[
         float | None,
-        typer.Option(
-            help="Budget: of each loop; 0 where there is another budget.", min=0, max=1, callback=_finite
-        ),
+        typer.Option(help="Budget: of each loop; 0 where there is another budget.", min=0, max=1, callback=finite),
     ] = None,
     timeout_s: Annotated[
         float,
-        typer.Option(help="After which a request has failed.", min=0.1, max=MAX_TIMEOUT_S, callback=_finite),
+        typer.Option(help="After which a request has failed.", min=0.1, max=MAX_TIMEOUT_S, callback=finite),
     ] = TIMEOUT_S,
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,

@@ -13,6 +13,7 @@ from wanneng.arguments import MAY_BE_PATH
 from wanneng.checkout import needing
 from wanneng.console import Console
 from wanneng.errors import CommandError
+from wanneng.options import finite
 from wanneng.text_io import shown_name
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ LOGITS = typer.Option(
     help="What the model's labels mean, where config.json does not say: entailment,neutral,contradiction in order."
 )
 TEMPLATE = typer.Option(help="Hypothesis template of requests without one; by default the model's pipeline's.")
-MAX_TOKENS = typer.Option(help="Longest pair in tokens; by default what the model takes, at most 512.")
+MAX_TOKENS = typer.Option(min=1, help="Longest pair in tokens; by default what the model takes, at most 512.")
 LANGUAGES = typer.Option(help="Languages that the model is for, such as zh,en; shown in /v1/models.")
-TOLERANCE = typer.Option(help="Largest difference of a logit from PyTorch's; by default the precision's own.")
+TOLERANCE = typer.Option(
+    min=0, callback=finite, help="Largest difference of a logit from PyTorch's; by default the precision's own."
+)
 
 
 @app.command()
@@ -172,7 +175,7 @@ def verify(
 @app.command()
 def wait(
     folder: Annotated[Path, typer.Argument(help="Folder of the engine.")],
-    timeout_s: Annotated[float, typer.Option(help="Longest wait.")] = 3600.0,
+    timeout_s: Annotated[float, typer.Option(min=0, callback=finite, help="Longest wait.")] = 3600.0,
     built_by: Annotated[str, typer.Option(help="Who builds it; printed while waiting.")] = "",
     downloaded: Annotated[
         Path | None, typer.Option(help="Folder on the same disk from which to move it there; needs --checksum.")

@@ -9,7 +9,7 @@ import typer
 
 from wanneng.client import Client
 from wanneng.keys import KeyFile, tenant_key
-from wanneng.options import KEY_COLUMNS, print_table, time_option
+from wanneng.options import KEY_COLUMNS, finite, print_table, time_option
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(
@@ -48,7 +48,9 @@ def list_(url: _Url = LOCAL_URL, key_file: KeyFile = None) -> None:
 @app.command()
 def rotate(
     key_id: str,
-    overlap_s: Annotated[float, typer.Option(help="How long the old key still works.")] = 3_600.0,
+    overlap_s: Annotated[
+        float, typer.Option(min=0, callback=finite, help="How long the old key still works.")
+    ] = 3_600.0,
     url: _Url = LOCAL_URL,
     key_file: KeyFile = None,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import sys
 import time
@@ -26,6 +27,14 @@ KEY_COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at
 T = TypeVar("T")
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+
+def finite(number: float | None) -> float | None:
+    """Bounds of options let NaN through, since it is neither below nor above them."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is not a finite number.")
+    return number
+
+
 Labels = Annotated[
     list[str] | None, typer.Option(help="Labels, separated by commas or in several --labels.", show_default=False)
 ]
@@ -34,7 +43,7 @@ LabelSetName = Annotated[
 ]
 Template = Annotated[str | None, typer.Option(help="Hypothesis template, with {} for the label.")]
 MultiLabel = Annotated[bool, typer.Option("--multi-label", help="Score each label by itself.")]
-MaxTokens = Annotated[int | None, typer.Option(help="A lower token limit.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="A lower token limit.")]
 SpecialTokens = Annotated[str | None, typer.Option(help="What [SEP] and its like are: model or text.")]
 NoTruncation = Annotated[
     bool, typer.Option("--no-truncation", help="Refuse a text that the token limit would cut.")
@@ -58,7 +67,12 @@ Encoding = Annotated[
 Sheet = Annotated[str | None, typer.Option(help="Of an Excel file; by default the one that was open last.")]
 WaitS = Annotated[
     float,
-    typer.Option("--wait-s", help="As long as one request waits in all when the gateway says when to retry."),
+    typer.Option(
+        "--wait-s",
+        min=0,
+        callback=finite,
+        help="As long as one request waits in all when the gateway says when to retry.",
+    ),
 ]
 
 

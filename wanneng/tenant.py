@@ -14,7 +14,7 @@ from wanneng.client.tenants import Tenants
 from wanneng.errors import CommandError
 from wanneng.keys import AdminKeyFile, admin_key
 from wanneng.local_server import local_admin_key
-from wanneng.options import KEY_COLUMNS, print_table, time_option
+from wanneng.options import KEY_COLUMNS, finite, print_table, time_option
 from wanneng.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="Manage tenants and their keys.")
@@ -177,7 +177,9 @@ def keys(tenant: Annotated[str, TENANT], url: _Url = LOCAL_URL, admin_key_file: 
 def rotate(
     tenant: Annotated[str, TENANT],
     key_id: str,
-    overlap_s: Annotated[float, typer.Option(help="How long the old key still works.")] = 3_600.0,
+    overlap_s: Annotated[
+        float, typer.Option(min=0, callback=finite, help="How long the old key still works.")
+    ] = 3_600.0,
     url: _Url = LOCAL_URL,
     admin_key_file: AdminKeyFile = None,
 ) -> None:

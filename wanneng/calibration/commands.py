@@ -15,7 +15,7 @@ from wanneng.console import Console
 from wanneng.errors import CommandError
 from wanneng.examples import Example, read_examples
 from wanneng.keys import KeyFile, tenant_key
-from wanneng.options import say, showing
+from wanneng.options import finite, say, showing
 from wanneng.settings import ServeSettings
 from wanneng.tables.readers import ReadOptions, read_table
 
@@ -38,7 +38,9 @@ def calibrate(
     texts: Annotated[
         Path | None, typer.Option(help="Texts without labels, for what each label scores on average.")
     ] = None,
-    precision: Annotated[float | None, typer.Option(help="Lowest precision; by default the best F1.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(min=0, max=1, callback=finite, help="Lowest precision; by default the best F1.")
+    ] = None,
     only_threshold: Annotated[
         bool, typer.Option("--only-threshold", help="Learn no correction; keep the one that the set has.")
     ] = False,

@@ -17,6 +17,7 @@ from wanneng.client import Client
 from wanneng.console import Console
 from wanneng.errors import CommandError
 from wanneng.keys import KeyFile, tenant_key
+from wanneng.options import finite
 from wanneng.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -57,8 +58,12 @@ def status(
 @app.command()
 def verify(
     reference: Annotated[Path, typer.Argument(help="JSON lines of text, labels and scores by label.")],
-    tolerance: Annotated[float, typer.Option(help="Largest difference of a score.")] = 0.02,
-    agreement: Annotated[float, typer.Option(help="Lowest share of texts with the same best label.")] = 1.0,
+    tolerance: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Largest difference of a score.")
+    ] = 0.02,
+    agreement: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Lowest share of texts with the same best label.")
+    ] = 1.0,
     record: Annotated[Path | None, typer.Option(help="Record the answers as a reference in this file.")] = None,
     url: Annotated[str, typer.Option(envvar="WANNENG_URL", help="The gateway's address.")] = ServeSettings().url,
     key_file: KeyFile = None,
@@ -96,7 +101,9 @@ def drain(
     release: _Release = "wanneng",
     namespace: _Namespace = None,
     context: _Context = None,
-    timeout_s: Annotated[float, typer.Option(help="Longest time for all pods together.")] = 1800.0,
+    timeout_s: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Longest time for all pods together.")
+    ] = 1800.0,
 ) -> None:
     """Move the release's pods off a node, or replace one pod, within its disruption budgets."""
     from wanneng.cluster.drain import drain as drain_target  # noqa: PLC0415
@@ -134,8 +141,10 @@ def compare(
     release: _Release = "wanneng",
     namespace: _Namespace = None,
     context: _Context = None,
-    agreement: Annotated[float, typer.Option(help="Lowest share of texts with the same best label.")] = 0.0,
-    texts: Annotated[int, typer.Option(help="Fewest texts that must have been compared.")] = 0,
+    agreement: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Lowest share of texts with the same best label.")
+    ] = 0.0,
+    texts: Annotated[int, typer.Option(min=0, help="Fewest texts that must have been compared.")] = 0,
 ) -> None:
     """Compare the models of pools with a share; exit code 1 below --agreement or --texts. A gate for promotion."""
     from wanneng.cluster.compare import comparison_of  # noqa: PLC0415
@@ -167,7 +176,7 @@ def logs(
     namespace: _Namespace = None,
     context: _Context = None,
     request: Annotated[str | None, typer.Option(help="Only the lines of this request id.")] = None,
-    since_s: Annotated[int, typer.Option(help="How far back, in seconds.")] = 600,
+    since_s: Annotated[int, typer.Option(min=1, help="How far back, in seconds.")] = 600,
 ) -> None:
     """Print the logs of all pods, merged by time, with the lines of one request together."""
     from wanneng.cluster.logs import merged  # noqa: PLC0415
