@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -28,12 +29,23 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 SOURCE = typer.Argument(help="The folder of a ModelScope snapshot, or a ModelScope id to download.")
 BUILD_SOURCE = typer.Argument(help="As for `reference`; or the folder of an fp32 engine, which needs no torch.")
 
+LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")  # BCP 47
 LOGITS = typer.Option(
     help="What the model's labels mean, where config.json does not say: entailment,neutral,contradiction in order."
 )
 TEMPLATE = typer.Option(help="Hypothesis template of requests without one; by default the model's pipeline's.")
 MAX_TOKENS = typer.Option(min=1, help="Longest pair in tokens; by default what the model takes, at most 512.")
-LANGUAGES = typer.Option(help="Languages that the model is for, such as zh,en; shown in /v1/models.")
+
+
+def _language_codes(listed: str | None) -> str | None:
+    if not all(map(LANGUAGE_CODE.fullmatch, _names(listed) or ())):
+        raise typer.BadParameter(f"{listed!r} has what is no language code; use codes such as zh,en")
+    return listed
+
+
+LANGUAGES = typer.Option(
+    callback=_language_codes, help="Languages that the model is for, such as zh,en; shown in /v1/models."
+)
 TOLERANCE = typer.Option(
     min=0, callback=finite, help="Largest difference of a logit from PyTorch's; by default the precision's own."
 )
