@@ -59,7 +59,7 @@ def check_runtime(precision: str) -> None:
 class Lanes:
     """`count` threads, each of which takes its share of the rows of every batch.
 
-    With one thread a run, two take 12-16% less time than one run on both: no operation of a layer waits until both
+    Two runs on a thread each take up to 20% less time than one on both, where an operation waits until both threads
     have done their part of the one before. `prepare`: called in each thread as it starts.
     """
 
