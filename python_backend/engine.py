@@ -59,8 +59,8 @@ def check_runtime(precision: str) -> None:
 class Lanes:
     """`count` threads, each of which takes its share of the rows of every batch.
 
-    Two runs on a thread each take up to 20% less time than one on both, where an operation waits until both threads
-    have done their part of the one before. `prepare`: called in each thread as it starts.
+    Two runs on a thread each take up to 20% less time than one on both, where an operation waits until both have
+    done their part of the one before. `prepare`: called in each thread as it starts.
     """
 
     def __init__(self, count: int, prepare: Callable[[], None] | None = None) -> None:
