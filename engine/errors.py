@@ -13,7 +13,11 @@ class BuildError(Exception):
 
 def reason_of(error: BaseException) -> str:
     """One line of what another library's error says; with its kind where it says a word or nothing."""
-    reason = str(error).strip().partition("\n")[0]
+    return with_kind(error, str(error).strip().partition("\n")[0])
+
+
+def with_kind(error: BaseException, reason: str) -> str:
+    """`reason`, with the kind of the error where that is a word or nothing."""
     return reason if " " in reason else f"{type(error).__name__} {reason}".strip()
 
 

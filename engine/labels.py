@@ -46,11 +46,13 @@ def label_maps(order: Sequence[str]) -> dict[str, Any]:
 
 def structbert_order(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
     """Label names must be in ModelScope's order, unless they are placeholders such as `LABEL_0`."""
-    for entry, names in _label_names(path, config).items():
-        order = [name.lower() for name in names]
-        if not _are_placeholders(names) and order != list(LABEL_ORDER):
+    named = {entry: names for entry, names in _label_names(path, config).items() if not _are_placeholders(names)}
+    # Where one map says it, what another calls the rows does not matter.
+    telling = {entry: names for entry, names in named.items() if _meanings(names) is not None}
+    for entry, names in (telling or named).items():
+        if [name.lower() for name in names] != list(LABEL_ORDER):
             raise SnapshotError(
-                f"{path}: {entry} is {order}, expected {list(LABEL_ORDER)}, which is ModelScope's order"
+                f"{path}: {entry} is {names}, expected {list(LABEL_ORDER)}, which is ModelScope's order"
             )
     return LABEL_ORDER
 
@@ -109,13 +111,11 @@ def _named_order(path: Path, names: dict[str, list[str]], rows: int) -> tuple[st
             "or three (and neutral)"
         )
     way_out = f"tell the order with --logits, such as --logits {','.join(EXAMPLES[rows])}"
-    orders = {}
-    for entry, labels in names.items():
-        if _are_placeholders(labels):
-            continue
-        if (order := _meanings(labels)) is None:
-            raise SnapshotError(f"{path}: {entry} is {labels}, which does not say which is entailment; {way_out}")
-        orders[entry] = order
+    named = {entry: labels for entry, labels in names.items() if not _are_placeholders(labels)}
+    orders = {entry: order for entry, labels in named.items() if (order := _meanings(labels)) is not None}
+    if not orders and named:
+        entry, labels = next(iter(named.items()))
+        raise SnapshotError(f"{path}: {entry} is {labels}, which does not say which is entailment; {way_out}")
     if not orders:
         raise SnapshotError(f"{path} does not say which of the {rows} labels is entailment; {way_out}")
     if len(set(orders.values())) > 1:
@@ -136,4 +136,4 @@ def _meanings(names: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _are_placeholders(names: Sequence[str]) -> bool:
-    return all(name.startswith(PLACEHOLDER) for name in names)
+    return all(name.upper().startswith(PLACEHOLDER) for name in names)

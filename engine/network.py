@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from engine.errors import SnapshotError
+from engine.errors import SnapshotError, with_kind
 from engine.model_config import CONFIG_FILE
 from engine.recipe import MAX_TOKENS
 from engine.snapshot import Snapshot
@@ -60,8 +60,7 @@ def _reason(error: Exception, config: dict[str, Any]) -> str:
         if entries:
             return f"{', '.join(entries)}, which transformers does not know"
     # Some begin with the whole network; what is wrong with it comes last.
-    reason = " ".join(str(error).split())[-MAX_REASON_CHARACTERS:]
-    return reason if " " in reason else f"{type(error).__name__} {reason}".strip()
+    return with_kind(error, " ".join(str(error).split())[-MAX_REASON_CHARACTERS:])
 
 
 def arrays_of(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:

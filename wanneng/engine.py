@@ -39,7 +39,7 @@ MAX_TOKENS = typer.Option(min=1, help="Longest pair in tokens; by default what t
 
 def _language_codes(listed: str | None) -> str | None:
     if not all(map(LANGUAGE_CODE.fullmatch, _names(listed) or ())):
-        raise typer.BadParameter(f"{listed!r} has what is no language code; use codes such as zh,en")
+        raise typer.BadParameter(f"{listed!r} is not a list of language codes; use codes such as zh,en")
     return listed
 
 

@@ -219,7 +219,7 @@ def _check(setting: str, name: str, value: object) -> None:
 def widen(columns: int) -> None:
     """Let `COLUMNS` claim no terminal narrower than `columns`, to the libraries that read it too."""
     claimed = os.environ.get("COLUMNS", "")
-    if claimed.isdigit() and int(claimed) < columns:
+    if claimed.isdecimal() and int(claimed) < columns:
         os.environ["COLUMNS"] = str(columns)
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 
 def loads(text: str) -> Any:
-    """`ValueError` for what is not JSON and for a repeated name; `RecursionError` where it is nested deeply."""
-    return json.loads(text, object_pairs_hook=_with_unique_names)
+    """`ValueError` for what is not JSON and for a repeated name; `RecursionError` where it is nested deeply.
+
+    NaN and Infinity are None: they are no JSON, but Python and pandas write them for what is not there.
+    """
+    return json.loads(text, object_pairs_hook=_with_unique_names, parse_constant=lambda _: None)
 
 
 def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -58,9 +58,11 @@ class _Answers(io.FileIO):
 
 class _Messages(io.FileIO):
     def write(self, content: ReadableBuffer) -> int:
+        written = None
         with suppress(OSError):
-            return super().write(content)
-        return memoryview(content).nbytes
+            written = super().write(content)
+        # None: a pipe that does not block is full.
+        return memoryview(content).nbytes if written is None else written
 
 
 def _text(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
@@ -68,8 +70,10 @@ def _text(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
+    file = kind(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
+        # With PYTHONUNBUFFERED, nobody would flush a buffer in between.
+        file if stream.write_through else io.BufferedWriter(file),
         encoding=stream.encoding,
         errors=ESCAPE,
         line_buffering=stream.line_buffering,

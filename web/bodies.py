@@ -38,8 +38,8 @@ MAX_NAME_CHARACTERS = 100
 ANY_HEADER = 32 + zlib.MAX_WBITS
 """A size of zlib's window that stands for a header of gzip or of zlib, which HTTP calls deflate."""
 
-_LOCATED = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$([^`]*)`)?", re.DOTALL)
-_BLAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
+_PLACE = re.compile(r"(?:key` in `)?\$([^`]*)`")
+_BLAMED = re.compile(r"Object (contains unknown|missing required) field `(.+)`", re.DOTALL)
 _Body = TypeVar("_Body", bound=Struct)
 _Decoded = TypeVar("_Decoded")
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
@@ -224,8 +224,9 @@ def decode(kind: type[_Body], body: bytes | Raw) -> _Body:
 
 def _invalid(message: str) -> InvalidRequest:
     """Of msgspec's message, which ends with where it looked: an object, where one of its fields is to blame."""
-    reason, path = _LOCATED.fullmatch(message).groups("")  # type: ignore[union-attr]
-    path = path.removeprefix(".")
+    reason, _, place = message.rpartition(" - at `")
+    located = _PLACE.fullmatch(place)
+    reason, path = (reason, located[1].removeprefix(".")) if located else (message, "")
     if blamed := _BLAMED.fullmatch(reason):
         problem, name = blamed.groups()
         path = f"{path}.{name[:MAX_NAME_CHARACTERS]}".removeprefix(".")

@@ -51,7 +51,7 @@ class StructBertModel:
         self._engine = load_engine(
             settings.engine_folder, self._manifest, threads=threads if lanes == 1 else 1, lanes=lanes
         )
-        self._short = Lanes(lanes)
+        self._short = Lanes(lanes) if lanes > 1 else None
         # No process may raise its priority again, therefore threads have the lower one for good.
         self._long = Lanes(lanes, _lower_priority)
 
@@ -106,7 +106,9 @@ class StructBertModel:
 
 def _lower_priority() -> None:
     """Of the calling thread alone, as Linux does it; the runtime's other threads keep theirs."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_NICENESS)
+    thread = threading.get_native_id()
+    if os.getpriority(os.PRIO_PROCESS, thread) < LONG_NICENESS:
+        os.setpriority(os.PRIO_PROCESS, thread, LONG_NICENESS)
 
 
 def _tokens(rows: Rows) -> int:

@@ -327,7 +327,9 @@ def test_a_hundred_thousand_levels_end_no_process() -> None:
         "try: load_yaml(b'[' * 100_000)\n"
         "except ValueError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, "nested" in done.stdout) == (0, True), done
 
 

@@ -6,6 +6,7 @@ import inspect
 import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,27 @@ def test_whoever_reads_no_more_is_told_nothing(command: tuple[str, ...]) -> None
     done = run("| true; exit ${PIPESTATUS[0]}", *command)
     assert done.returncode == 1
     assert done.stderr == ""
+
+
+def test_an_answer_comes_at_once_where_nothing_is_buffered() -> None:
+    code = "from wanneng.text_io import prepare_streams as p; p(); print('answer'); import sys; sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-u", "-c", code], cwd=ROOT, stdin=-1, stdout=-1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        threading.Timer(30, process.kill).start()
+        assert process.stdout.readline() == b"answer\n"
+        process.stdin.close()
+
+
+def test_messages_that_a_full_pipe_does_not_take_end_nothing() -> None:
+    code = (
+        "import os, sys; from wanneng.text_io import prepare_streams as p; p(); os.set_blocking(2, False)\n"
+        "for _ in range(100): print('x' * 10_000, file=sys.stderr, flush=True)\n"
+        "print('done')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b"done\n"
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])

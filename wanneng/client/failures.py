@@ -6,6 +6,7 @@ Decides by types and codes of httpx, the operating system and OpenSSL, never by 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -39,10 +40,12 @@ def check_address(url: str) -> None:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InvalidAddress(
-            f"{url!r} is not a valid address: {error}; an example is http://127.0.0.1:8080"
+            f"{_shown(url)!r} is not a valid address: {error}; an example is http://127.0.0.1:8080"
         ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > MAX_PORT:
-        raise InvalidAddress(f"{url!r} is not the address of a gateway; an example is http://127.0.0.1:8080")
+        raise InvalidAddress(
+            f"{_shown(url)!r} is not the address of a gateway; an example is http://127.0.0.1:8080"
+        )
     # By the characters: httpx does not tell an empty query from none.
     present = {"a name or a password": parsed.userinfo, "a query": "?" in url, "a fragment": "#" in url}
     extra = [part for part, there in present.items() if there]
@@ -51,6 +54,11 @@ def check_address(url: str) -> None:
             f"the address of the gateway at {_place(url)} has {' and '.join(extra)}; leave that out, and give "
             "the key in WANNENG_KEY or with --key-file"
         )
+
+
+def _shown(url: str) -> str:
+    """Without what may be a password."""
+    return re.sub(r"//.*@", "//…@", url)
 
 
 def no_answer(error: httpx.TransportError, url: str, proxy: str | None) -> RequestError:
@@ -96,7 +104,9 @@ def not_a_gateway(response: httpx.Response, reason: str) -> NotAGateway:
 def no_such_path(response: httpx.Response, url: str) -> str:
     """Why `url`, the gateway's address, answers that it has not got the path of a request."""
     path = httpx.URL(url).path.rstrip("/")
-    way = f"leave out {path} in {url}" if path else "its version is another than this client's"
+    way = "its version is another than this client's"
+    if path:
+        way = f"leave out {path} in {url}, or, if that is the prefix of a proxy, {way}"
     return f"{response.url} answered 404: the gateway has no such path; {way}"
 
 

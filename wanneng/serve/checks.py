@@ -88,7 +88,7 @@ def _check_limits() -> None:
     """The smallest of a process's limits; Triton raises no soft one, so that of open files is raised here."""
     for number, least, what, remedy in LIMITS:
         soft, hard = resource.getrlimit(number)
-        if number == resource.RLIMIT_NOFILE:
+        if number == resource.RLIMIT_NOFILE and soft != hard:
             resource.setrlimit(number, (hard, hard))
             soft = hard
         if soft != resource.RLIM_INFINITY and soft < least:

@@ -86,7 +86,7 @@ def _other_kind(content: bytes) -> str:
     if kind is not None:
         return f"it is {kind}"
     return (
-        "it is no Excel file; if it is a text file, name it .csv or give --format csv"
+        "it is not an Excel file; if it is a text file, name it .csv or give --format csv"
         if content
         else "it is empty"
     )

@@ -31,7 +31,7 @@ def read_bytes(source: Path) -> bytes:
 
 def decoded(source: Path, content: bytes, encoding: str | None = None) -> Decoded:
     """The text of a file; `CommandError` names it and what it is, where it has none."""
-    kind = kind_of(content)
+    kind = kind_of(content, html=encoding is None)
     if kind is not None:
         raise CommandError(f"{source} is {kind}")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def complete_file(target: Path) -> Iterator[Path]:
     """A file to write to, which then replaces `target`, or what a link of that name leads to."""
     place = _place(target)
     # Not with its name, which may be as long as a name can be.
-    partial = place.with_name(f".wanneng.{os.getpid()}")
+    partial = place.with_name(f".wanneng.{secrets.token_hex(8)}")
     try:
         yield partial
         partial.replace(place)

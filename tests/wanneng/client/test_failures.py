@@ -147,6 +147,15 @@ def test_an_address_with_more_than_a_host_and_a_path(extra: str, named: str) -> 
         assert "secret" not in str(e.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://me:sec#ret@host", "http://me:sec/ret@host", "http://me:secret@host:99999"]
+)
+def test_a_password_is_never_repeated(url: str) -> None:
+    with pytest.raises(InvalidAddress) as refused:
+        Client(url)
+    assert "ret" not in str(refused.value)
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates")

@@ -13,6 +13,7 @@ from wanneng import AsyncClient, Client
 from wanneng.errors import GatewayRefused, NoConnection, RequestError
 
 LABELS = ["投诉", "咨询"]
+OTHER_VERSION = "its version is another than this client's"
 RESULT = {"labels": LABELS, "scores": [0.9, 0.1], "truncated": False}
 QUOTA = {"requests_per_minute": None, "pairs_per_minute": None, "pairs_in_flight": None, "tokens_per_minute": None}
 TENANT = {"id": "t", "name": "t", "status": "active", "created_at": "2026-11-21T10:00:00Z", **QUOTA}
@@ -134,7 +135,10 @@ def test_a_change_is_sent_again_only_if_it_was_certainly_not_carried_out(
 
 @pytest.mark.parametrize(
     ("path", "way"),
-    [("/v1", "leave out /v1 in http://gateway/v1"), ("", "its version is another than this client's")],
+    [
+        ("/v1", f"leave out /v1 in http://gateway/v1, or, if that is the prefix of a proxy, {OTHER_VERSION}"),
+        ("", OTHER_VERSION),
+    ],
 )
 def test_an_address_with_a_path_too_many_is_told_what_to_leave_out(path: str, way: str) -> None:
     server = Refusing(problem(404, "http_error"))
