@@ -82,7 +82,9 @@ def naming_state_files(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         # The second name is where something was moved, or linked, to.
-        path = Path(os.fsdecode(error.filename2 or error.filename or ""))
+        name = error.filename2 or error.filename
+        # A number: a file that was open.
+        path = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else Path()
         if error.errno not in IN_THE_WAY or not path.is_relative_to(folder):
             raise
         while not os.path.lexists(path):
