@@ -159,7 +159,7 @@ class FakeService:
     ) -> None:
         self.backend = backend or FakeBackend()
         self.memory = Memory()
-        self.settings = Settings(**({"deadline_s": 2} | settings))
+        self.settings = Settings(**settings)
         self.knows_engine = knows_engine
         clock, stores = FakeClock(), fake_stores(self.memory)
         addresses, self.backends = [Address("http://one")], {"http://one": self.backend}
