@@ -44,6 +44,8 @@ STATUSES: Statuses = {
     errors.ClientDisconnected: (499, "The client disconnected"),
 }
 HTTP_TITLES = {404: "Not found", 405: "Method not allowed"}
+MAX_PATH_CHARACTERS = 200
+"""Of a path that does not exist, in the sentence that says so."""
 
 
 class Problems:
@@ -66,9 +68,14 @@ class Problems:
 
     def of_http(self, request: Request, error: HTTPException) -> Response:
         """Starlette's own: unknown path, wrong method."""
-        title = HTTP_TITLES.get(error.status_code, error.detail)
-        document = _document(error.status_code, title, "http_error", error.detail, request)
-        return _response(request, error.status_code, document, dict(error.headers or {}))
+        title, headers = HTTP_TITLES.get(error.status_code, error.detail), dict(error.headers or {})
+        detail = {
+            404: f"there is no path {request.url.path[:MAX_PATH_CHARACTERS]!r}",
+            405: f"this path takes other methods: {headers.get('Allow', '')}",
+        }.get(error.status_code, error.detail)
+        return _response(
+            request, error.status_code, _document(error.status_code, title, "http_error", detail, request), headers
+        )
 
     def of_defect(self, request: Request) -> Response:
         """Anything unforeseen; the caller has logged its traceback."""

@@ -94,12 +94,18 @@ def test_a_process_adds_statuses_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "title"), [(404, "Not found"), (405, "Method not allowed"), (400, "Bad Request")]
+    ("status", "title", "detail"),
+    [
+        (404, "Not found", "there is no path '/v1/things/t_1'"),
+        (405, "Method not allowed", "this path takes other methods: GET"),
+        (400, "Bad Request", "Bad Request"),
+    ],
 )
-def test_starlettes_own_errors_are_documents_too(status: int, title: str) -> None:
+def test_starlettes_own_errors_are_documents_too(status: int, title: str, detail: str) -> None:
     response = Problems().of_http(request_to(), HTTPException(status, headers={"Allow": "GET"}))
     document = document_of(response)
-    assert (document["title"], document["code"], response.headers["allow"]) == (title, "http_error", "GET")
+    assert (document["title"], document["detail"], document["code"]) == (title, detail, "http_error")
+    assert response.headers["allow"] == "GET"
 
 
 def test_a_defect_says_where_to_look_and_nothing_else() -> None:
