@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
+from wanneng.client.streams import has_surrogates
 from wanneng.errors import CommandError
 
 MAY_BE_PATH = "may be a path"
@@ -39,20 +40,12 @@ def _check_utf8(run: Callable[..., Any], arguments: Mapping[str, object]) -> Non
     """`CommandError` names the argument that has bytes which are not UTF-8: Python reads them as surrogates."""
     for name, given in arguments.items():
         for value in given if isinstance(given, list | tuple) else [given]:
-            if not isinstance(value, str) or _is_utf8(value):
+            if not isinstance(value, str) or not has_surrogates(value):
                 continue
             metadata = getattr(get_type_hints(run, include_extras=True)[name], "__metadata__", ())
             if MAY_BE_PATH not in metadata:
                 said = f"{_written(run, name, metadata)} is {value!r}, which is not valid UTF-8"
                 raise CommandError(f"{said}; use a terminal in UTF-8")
-
-
-def _is_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _written(run: Callable[..., Any], name: str, metadata: tuple[object, ...]) -> str:

@@ -16,6 +16,11 @@ def header_value(request: Request, name: bytes) -> str | None:
     return None if value is None else str(value, "latin-1")
 
 
+def has_body(request: Request) -> bool:
+    headers = headers_of(request.scope)
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"").strip(b"0") != b""
+
+
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
     """The first header of each name."""
     headers: Mapping[bytes, bytes] | None = scope.get(_BY_NAME)

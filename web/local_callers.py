@@ -8,12 +8,12 @@ standard); one whose name was rebound to 127.0.0.1 has its own name in `Host`; a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 
 from starlette.requests import Request
 
 from stores.errors import Unauthorized, UnsupportedMediaType
+from web.headers import has_body
 from web.settings import is_loopback
 
 FORWARDED = frozenset(
@@ -59,7 +59,7 @@ class LocalCallers:
             raise Unauthorized("a page of another site sent this (Sec-Fetch-Site), so it needs a key")
         if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != headers[b"host"]:
             raise Unauthorized("a page of another site sent this (Origin), so it needs a key")
-        if _has_body(headers) and BINARY_TENSORS not in headers:
+        if has_body(request) and BINARY_TENSORS not in headers:
             _check_media_type(headers.get(b"content-type", b""), request.scope["path"])
 
     def check_host(self, request: Request) -> None:
@@ -76,10 +76,6 @@ def _names_this_machine(value: bytes, own: bytes) -> bool:
     match = _HOST.fullmatch(value)
     name = match[1].strip(b"[]").lower() if match else b""
     return name == own or is_loopback(name.decode("latin-1"))
-
-
-def _has_body(headers: Mapping[bytes, bytes]) -> bool:
-    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _check_media_type(media_type: bytes, path: str) -> None:

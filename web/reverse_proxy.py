@@ -11,6 +11,7 @@ from starlette.types import Scope, Send
 
 from stores.errors import ClientDisconnected, InvalidRequest
 from web.bodies import DISCONNECT
+from web.headers import has_body
 from web.same_user import SameUserTransport, certificates_for
 
 CONNECT_TIMEOUT_S = 2.0
@@ -81,10 +82,6 @@ async def send_back(response: httpx.Response, send: Send) -> None:
     async for chunk in response.aiter_raw(CHUNK_BYTES):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def has_body(request: Request) -> bool:
-    return request.headers.get("content-length", "").strip("0") != "" or "transfer-encoding" in request.headers
 
 
 def _target(scope: Scope) -> str:

@@ -23,8 +23,9 @@ from stores.tenants import LOCAL_TENANT_ID
 from web.connection_causes import connection_cause
 from web.error_shapes import OPENAI
 from web.failure_limit import address_of, subscriber_of
+from web.headers import has_body
 from web.problems import ERROR_SHAPE
-from web.reverse_proxy import Headers, has_body, send_back, send_on
+from web.reverse_proxy import Headers, send_back, send_on
 
 SIGN_IN = "/v1/sign-in"
 """Where the paths begin for which nobody needs a key."""

@@ -28,7 +28,7 @@ class TextGroup:
         self._texts = texts
         self._answers: dict[int, Classification] = {}
         for number, text in enumerate(texts):
-            if not text.isascii() and _has_surrogates(text):
+            if not text.isascii() and has_surrogates(text):
                 self._fail(
                     number, RequestError("the text has characters that are not valid Unicode (lone surrogates)")
                 )
@@ -100,7 +100,7 @@ def _of_one_text(refusal: GatewayRefused) -> GatewayRefused:
     return GatewayRefused(refusal.status, problem, refusal.retry_after_s)
 
 
-def _has_surrogates(text: str) -> bool:
+def has_surrogates(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
